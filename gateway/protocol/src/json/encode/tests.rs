@@ -1,0 +1,252 @@
+use super::*;
+
+fn reply(id: u32, body: ReplyBody<'_>) -> String {
+    let mut out = Vec::new();
+    encode_reply(&Reply { id, body }, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+fn push(push: &Push<'_>) -> String {
+    let mut out = Vec::new();
+    encode_push(push, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+const MESSAGE: Publication<'_> = Publication {
+    data: "{}",
+    info: None,
+    offset: 0,
+    tags: None,
+    time: 0,
+};
+
+#[test]
+fn connect_replies() {
+    let usual = ConnectResult {
+        client: "id",
+        version: "natter 0.1.0",
+        ping: 25,
+        pong: true,
+        ..Default::default()
+    };
+    assert_eq!(
+        reply(1, ReplyBody::Connect(usual)),
+        r#"{"id":1,"connect":{"client":"id","version":"natter 0.1.0","ping":25,"pong":true}}"#
+    );
+    let subs = [
+        ("news", SubscribeResult::default()),
+        (
+            "a\"b",
+            SubscribeResult {
+                recoverable: true,
+                epoch: "e",
+                offset: 3,
+                ..Default::default()
+            },
+        ),
+    ];
+    let full = ConnectResult {
+        client: "id",
+        version: "v",
+        expires: true,
+        ttl: 60,
+        data: Some("[1]"),
+        subs: &subs,
+        ping: 25,
+        pong: true,
+        session: "s",
+        node: "n",
+    };
+    assert_eq!(
+        reply(1, ReplyBody::Connect(full)),
+        concat!(
+            r#"{"id":1,"connect":{"client":"id","version":"v","expires":true,"ttl":60,"data":[1],"#,
+            r#""subs":{"news":{},"a\"b":{"recoverable":true,"epoch":"e","offset":3}},"#,
+            r#""ping":25,"pong":true,"session":"s","node":"n"}}"#
+        )
+    );
+    assert_eq!(
+        reply(1, ReplyBody::Connect(ConnectResult::default())),
+        r#"{"id":1,"connect":{}}"#
+    );
+}
+
+#[test]
+fn subscribe_replies() {
+    assert_eq!(
+        reply(2, ReplyBody::Subscribe(SubscribeResult::default())),
+        r#"{"id":2,"subscribe":{}}"#
+    );
+    let publications = [
+        Publication { offset: 4, ..MESSAGE },
+        Publication { offset: 9, ..MESSAGE },
+    ];
+    let full = SubscribeResult {
+        expires: true,
+        ttl: 1,
+        recoverable: true,
+        epoch: "e",
+        publications: &publications,
+        recovered: true,
+        offset: u64::MAX,
+        positioned: true,
+        data: Some("null"),
+        was_recovering: true,
+    };
+    assert_eq!(
+        reply(2, ReplyBody::Subscribe(full)),
+        concat!(
+            r#"{"id":2,"subscribe":{"expires":true,"ttl":1,"recoverable":true,"epoch":"e","#,
+            r#""publications":[{"data":{},"offset":4},{"data":{},"offset":9}],"recovered":true,"#,
+            r#""offset":18446744073709551615,"positioned":true,"data":null,"was_recovering":true}}"#
+        )
+    );
+}
+
+#[test]
+fn error_replies() {
+    assert_eq!(
+        reply(3, ReplyBody::Error(ErrorCode::AlreadySubscribed)),
+        r#"{"id":3,"error":{"code":105,"message":"already subscribed"}}"#
+    );
+    assert_eq!(
+        reply(3, ReplyBody::Error(ErrorCode::Internal)),
+        r#"{"id":3,"error":{"code":100,"message":"internal server error","temporary":true}}"#
+    );
+}
+
+#[test]
+fn empty_replies_keep_their_kind() {
+    assert_eq!(reply(4, ReplyBody::Unsubscribe), r#"{"id":4,"unsubscribe":{}}"#);
+    assert_eq!(
+        reply(u32::MAX, ReplyBody::Publish),
+        r#"{"id":4294967295,"publish":{}}"#
+    );
+}
+
+#[test]
+fn publications() {
+    assert_eq!(
+        push(&Push::Publication {
+            channel: "c",
+            publication: &MESSAGE
+        }),
+        r#"{"push":{"channel":"c","pub":{"data":{}}}}"#
+    );
+    let mut info = Vec::new();
+    encode_client_info(
+        &ClientInfo {
+            client: "id",
+            conn_info: Some("1"),
+            ..Default::default()
+        },
+        &mut info,
+    );
+    let full = Publication {
+        data: r#"{"big": 1e400, "lone":"\ud83d"}"#,
+        info: Some(std::str::from_utf8(&info).unwrap()),
+        offset: 7,
+        tags: Some(r#"{"k":"v"}"#),
+        time: 1_700_000_000_000,
+    };
+    assert_eq!(
+        push(&Push::Publication {
+            channel: "a\"\\\n\u{1}é",
+            publication: &full
+        }),
+        concat!(
+            r#"{"push":{"channel":"a\"\\\n\u0001é","pub":{"data":{"big": 1e400, "lone":"\ud83d"},"#,
+            r#""info":{"user":"","client":"id","conn_info":1},"offset":7,"tags":{"k":"v"},"time":1700000000000}}}"#
+        )
+    );
+}
+
+#[test]
+fn client_infos() {
+    let mut out = Vec::new();
+    encode_client_info(&ClientInfo::default(), &mut out);
+    let full = ClientInfo {
+        user: "42",
+        client: "id",
+        conn_info: Some("{}"),
+        chan_info: Some("[]"),
+    };
+    encode_client_info(&full, &mut out);
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        concat!(
+            r#"{"user":"","client":""}"#,
+            r#"{"user":"42","client":"id","conn_info":{},"chan_info":[]}"#
+        )
+    );
+}
+
+#[test]
+fn subscription_pushes() {
+    let subscription = ServerSubscription::default();
+    assert_eq!(
+        push(&Push::Subscribe {
+            channel: "c",
+            subscription
+        }),
+        r#"{"push":{"channel":"c","subscribe":{}}}"#
+    );
+    let subscription = ServerSubscription {
+        recoverable: true,
+        epoch: "e",
+        offset: 1,
+        positioned: true,
+        data: Some("1"),
+    };
+    assert_eq!(
+        push(&Push::Subscribe {
+            channel: "c",
+            subscription
+        }),
+        concat!(
+            r#"{"push":{"channel":"c","subscribe":"#,
+            r#"{"recoverable":true,"epoch":"e","offset":1,"positioned":true,"data":1}}}"#
+        )
+    );
+    assert_eq!(
+        push(&Push::Unsubscribe {
+            channel: "c",
+            code: 2000,
+            reason: "server unsubscribe"
+        }),
+        r#"{"push":{"channel":"c","unsubscribe":{"code":2000,"reason":"server unsubscribe"}}}"#
+    );
+}
+
+#[test]
+fn disconnect_pushes() {
+    assert_eq!(
+        push(&Push::Disconnect {
+            code: 3001,
+            reason: "shutdown",
+            reconnect: true
+        }),
+        r#"{"push":{"disconnect":{"code":3001,"reason":"shutdown","reconnect":true}}}"#
+    );
+    assert_eq!(
+        push(&Push::Disconnect {
+            code: 3503,
+            reason: "force disconnect",
+            reconnect: false
+        }),
+        r#"{"push":{"disconnect":{"code":3503,"reason":"force disconnect"}}}"#
+    );
+}
+
+#[test]
+fn encoding_appends() {
+    let mut out = b"head".to_vec();
+    encode_reply(
+        &Reply {
+            id: 1,
+            body: ReplyBody::Publish,
+        },
+        &mut out,
+    );
+    assert_eq!(out, br#"head{"id":1,"publish":{}}"#);
+}

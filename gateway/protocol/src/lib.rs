@@ -1,0 +1,36 @@
+//! The Centrifuge client protocol, as the official SDKs speak it.
+//!
+//! The types say what a client and a gateway tell each other, whatever the encoding; [`json`] is the one codec
+//! so far, and another (Protobuf) is a module beside it that fills and reads the same types. Payloads are opaque
+//! texts: they are checked once when they come in and never parsed and printed again.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`command`] | what a client asks |
+//! | [`reply`] | what answers a command |
+//! | [`push`] | what a gateway says unasked |
+//! | [`codes`] | the closed sets of error, unsubscribe and disconnect codes |
+//! | [`channel`] | the names of rooms |
+//! | [`payload`] | application data as raw text |
+//! | [`json`] | the JSON encoding |
+//!
+//! Source: `definitions/client.proto` of <https://github.com/centrifugal/protocol>.
+
+pub mod channel;
+pub mod codes;
+pub mod command;
+pub mod json;
+pub mod payload;
+pub mod push;
+pub mod reply;
+
+pub use channel::ChannelError;
+pub use codes::{DisconnectCode, ErrorCode, UnsubscribeCode};
+pub use command::{
+    ChannelRequest, Command, ConnectRequest, HistoryRequest, PublishRequest, RefreshRequest, Request,
+    RpcRequest, SendRequest, StreamPosition, SubRefreshRequest, SubscribeRequest, UnsubscribeRequest,
+};
+pub use json::DecodeError;
+pub use payload::Payload;
+pub use push::{ClientInfo, Publication, Push, ServerSubscription};
+pub use reply::{ConnectResult, Reply, ReplyBody, SubscribeResult};

@@ -1,0 +1,35 @@
+//! Calls that only look: `info` and `channels`.
+
+use natter_protocol::ErrorCode;
+use serde_json::{Map, Value, json};
+use tracing::warn;
+
+use super::{
+    Answer,
+    request::{Call, ChannelsRequest},
+};
+
+impl Call<'_> {
+    #[expect(clippy::unnecessary_wraps, reason = "every method answers alike")]
+    pub(super) fn info(&self) -> Answer {
+        Ok(json!({ "nodes": self.gateway.cluster.nodes(self.gateway) }))
+    }
+
+    pub(super) async fn channels(&self, request: ChannelsRequest) -> Answer {
+        let pattern = (!request.pattern.is_empty()).then_some(request.pattern);
+        let rooms = self
+            .gateway
+            .cluster
+            .count_rooms(self.gateway, pattern)
+            .await
+            .map_err(|error| {
+                warn!(%error, "rooms could not be counted");
+                ErrorCode::Internal
+            })?;
+        let channels: Map<String, Value> = rooms
+            .into_iter()
+            .map(|(room, members)| (room, json!({ "num_clients": members })))
+            .collect();
+        Ok(json!({ "channels": channels }))
+    }
+}

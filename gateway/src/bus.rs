@@ -1,0 +1,122 @@
+//! The bus: what carries publications between gateways. Every publication goes through it, also one for members of
+//! the same gateway, so that there is one order for everybody and each message arrives once.
+//!
+//! [`Embedded`] does it inside one process and is the default; [`Nats`] does it over NATS subjects. One test suite
+//! runs against both (`tests/tests/bus.rs`).
+
+mod embedded;
+mod nats;
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+pub use self::{
+    embedded::Embedded,
+    nats::{Nats, NatsConfig, Subjects},
+};
+use crate::{channel::Channel, publication::Publication};
+
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Carries publications of rooms and control messages between gateways.
+pub trait Bus: Send + Sync {
+    /// `embedded` or `nats`, as shown in logs and traces.
+    fn name(&self) -> &'static str;
+
+    /// Hands `publication` over, in call order, without waiting: at most once, and refused at once when the bus is
+    /// away or its queue is full.
+    fn publish(&self, channel: &str, publication: &Publication) -> Result<(), BusError>;
+
+    /// Starts deliveries of `channel` to [`BusEvents`]; resolves when everything published from then on, by any
+    /// gateway, will arrive. Bounded in time.
+    fn subscribe(&self, channel: Channel) -> BoxFuture<Result<(), BusError>>;
+
+    /// Ends deliveries of `channel`. A later `subscribe` of the same room starts afresh.
+    fn unsubscribe(&self, channel: &Channel);
+
+    /// Sends a control message to gateways, the sender included when it is among `to`.
+    fn send(&self, to: Recipient, message: Bytes) -> Result<(), BusError>;
+
+    /// Whether it takes messages now; asked on every join.
+    fn is_up(&self) -> bool;
+
+    /// The state now, and its changes.
+    fn status(&self) -> watch::Receiver<BusStatus>;
+
+    /// Largest message that it carries, in bytes.
+    fn max_message_size(&self) -> usize;
+
+    /// Which server of the bus this gateway is connected to, when there are several.
+    fn server(&self) -> Option<String>;
+
+    /// Hands over what is queued and disconnects; bounded in time.
+    fn close(&self) -> BoxFuture<()>;
+}
+
+/// What the bus tells its gateway. Called from any thread, must not block.
+pub trait BusEvents: Send + Sync {
+    /// A publication arrived. An error says that this gateway could not take it: the embedded bus then refuses it.
+    fn publication(&self, channel: &str, publication: Publication) -> Result<(), Overloaded>;
+    fn control(&self, message: Bytes);
+}
+
+/// The queue towards a worker is full.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Overloaded;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recipient {
+    All,
+    Node(Uuid),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BusStatus {
+    /// Never connected so far.
+    Connecting,
+    Up,
+    Down,
+}
+
+impl BusStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BusError {
+    #[error("the bus is not connected")]
+    Disconnected,
+    #[error("the bus takes no more messages at the moment")]
+    Overloaded,
+    #[error("the bus did not answer in time")]
+    Timeout,
+    #[error("the message is larger than the bus carries")]
+    TooLarge,
+    #[error("the bus refused the operation")]
+    Refused,
+}
+
+impl BusError {
+    /// Value of the `reason` label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Disconnected => "bus_down",
+            Self::Overloaded => "overloaded",
+            Self::Timeout => "bus_timeout",
+            Self::TooLarge => "too_large",
+            Self::Refused => "bus_refused",
+        }
+    }
+}
+
+/// A bus chosen by the configuration.
+pub type SharedBus = Arc<dyn Bus>;

@@ -1,0 +1,260 @@
+//! The bus over NATS core subjects: at most once, one SUB per occupied room and gateway.
+//!
+//! `async-nats` hides outages from its callers: while it is disconnected `publish` queues silently and then blocks.
+//! So nothing is handed to it unless the [`supervisor`] has seen the connection come up *and* an echo come back over
+//! it, which proves that every room was subscribed again. Facts this rests on: `async-nats` writes the SUBs of a new
+//! connection before queued publishes, and `flush` is no barrier.
+//!
+//! A room counts as subscribed only after the [`barrier`].
+
+mod barrier;
+mod message;
+mod subjects;
+mod supervisor;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_nats::{Client, ConnectError, ConnectOptions, ServerAddr, Subscriber};
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt};
+use parking_lot::Mutex;
+use tokio::{sync::watch, task::AbortHandle, time::timeout};
+use tracing::warn;
+use uuid::Uuid;
+
+pub use self::subjects::Subjects;
+use self::{barrier::Barrier, supervisor::Supervisor};
+use super::{BoxFuture, Bus, BusError, BusEvents, BusStatus, Recipient};
+use crate::{channel::Channel, metrics::BusMetrics, publication::Publication};
+
+/// Room left in a message for the headers that travel with a publication, in bytes.
+const HEADER_ALLOWANCE: usize = 8 * 1024;
+/// Time that queued messages get to leave when the gateway stops.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How to reach NATS.
+#[derive(Clone, Debug)]
+pub struct NatsConfig {
+    pub servers: Vec<ServerAddr>,
+    /// Connection name shown by the server.
+    pub name: String,
+    pub prefix: String,
+    /// Identity of this gateway among its peers.
+    pub node: Uuid,
+    pub ping_interval: Duration,
+    /// Bound of one connection attempt and of one request.
+    pub request_timeout: Duration,
+    /// Bound of the wait until a room is subscribed everywhere.
+    pub join_timeout: Duration,
+}
+
+pub struct Nats {
+    shared: Arc<Shared>,
+    barrier: Barrier,
+    /// One forwarding task per subscribed room; ending it sends UNSUB.
+    rooms: Arc<Mutex<HashMap<Channel, AbortHandle>>>,
+    runtime: tokio::runtime::Handle,
+}
+
+/// What the parts of the connection share.
+struct Shared {
+    client: Client,
+    config: NatsConfig,
+    subjects: Subjects,
+    events: Arc<dyn BusEvents>,
+    metrics: BusMetrics,
+    /// Read on every publish, so an atomic beside the watch channel.
+    up: AtomicBool,
+    status: watch::Sender<BusStatus>,
+    /// NATS servers that gateways are connected to, learned from control messages.
+    peers: Mutex<barrier::Peers>,
+}
+
+impl Nats {
+    /// Starts connecting and returns at once; [`Bus::status`] tells when it is up. Must be called on the runtime that
+    /// drives the connection.
+    pub async fn connect(
+        config: NatsConfig,
+        events: Arc<dyn BusEvents>,
+        metrics: BusMetrics,
+    ) -> Result<Self, ConnectError> {
+        let (changed, connection_events) = watch::channel(0_u64);
+        let options = ConnectOptions::new()
+            .name(&config.name)
+            .retry_on_initial_connect()
+            .ping_interval(config.ping_interval)
+            .connection_timeout(config.request_timeout)
+            .request_timeout(Some(config.request_timeout))
+            .reconnect_delay_callback(reconnect_delay)
+            .event_callback(supervisor::event_callback(changed, metrics.clone()));
+        let client = options.connect(config.servers.as_slice()).await?;
+
+        let shared = Arc::new(Shared {
+            client,
+            subjects: Subjects::new(&config.prefix),
+            config,
+            events,
+            metrics,
+            up: AtomicBool::new(false),
+            status: watch::Sender::new(BusStatus::Connecting),
+            peers: Mutex::default(),
+        });
+        let (barrier, answers) = Barrier::start(shared.clone());
+        Supervisor::start(shared.clone(), connection_events, answers);
+        Ok(Self {
+            shared,
+            barrier,
+            rooms: Arc::default(),
+            runtime: tokio::runtime::Handle::current(),
+        })
+    }
+}
+
+/// 0.1 s doubling to 2 s, with jitter, so that a restarted server is found soon and gateways do not come in step.
+fn reconnect_delay(attempts: usize) -> Duration {
+    let exponent = u32::try_from(attempts.saturating_sub(1))
+        .unwrap_or(u32::MAX)
+        .min(5);
+    let ceiling = (100_u64 << exponent).min(2_000);
+    Duration::from_millis(fastrand::u64(ceiling / 2..=ceiling))
+}
+
+impl Shared {
+    fn is_up(&self) -> bool {
+        self.up.load(Ordering::Acquire)
+    }
+
+    /// Queues a message in the client without ever waiting for it.
+    fn send(&self, subject: String, headers: async_nats::HeaderMap, payload: Bytes) -> Result<(), BusError> {
+        if !self.is_up() {
+            return Err(BusError::Disconnected);
+        }
+        self.send_unchecked(subject, headers, payload)
+    }
+
+    /// As [`Shared::send`], for the messages that find out whether the connection is up.
+    fn send_unchecked(
+        &self,
+        subject: String,
+        headers: async_nats::HeaderMap,
+        payload: Bytes,
+    ) -> Result<(), BusError> {
+        // Outside tokio's cooperative budget: a pending answer can then only mean that the queue is full.
+        let publish = tokio::task::unconstrained(self.client.publish_with_headers(subject, headers, payload));
+        match publish.now_or_never() {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(match error.kind() {
+                async_nats::client::PublishErrorKind::MaxPayloadExceeded => BusError::TooLarge,
+                _ => BusError::Refused,
+            }),
+            None => Err(BusError::Overloaded),
+        }
+    }
+}
+
+/// Hands every message of one room to the gateway until the task is aborted, which drops the subscription.
+async fn forward(mut subscriber: Subscriber, channel: Channel, shared: Arc<Shared>) {
+    while let Some(message) = subscriber.next().await {
+        match message::decode(message) {
+            Ok(publication) => {
+                if shared.events.publication(&channel, publication).is_err() {
+                    shared.metrics.error("worker_overloaded");
+                }
+            }
+            Err(error) => {
+                shared.metrics.error("undecodable");
+                warn!(%channel, %error, "dropped a message of the bus");
+            }
+        }
+    }
+}
+
+impl Bus for Nats {
+    fn name(&self) -> &'static str {
+        "nats"
+    }
+
+    fn publish(&self, channel: &str, publication: &Publication) -> Result<(), BusError> {
+        if publication.data.len() > self.max_message_size() {
+            return Err(BusError::TooLarge);
+        }
+        let subject = self.shared.subjects.ephemeral(channel);
+        self.shared
+            .send(subject, message::headers(publication), publication.data.clone())
+    }
+
+    fn subscribe(&self, channel: Channel) -> BoxFuture<Result<(), BusError>> {
+        let shared = self.shared.clone();
+        let rooms = self.rooms.clone();
+        let barrier = self.barrier.clone();
+        let runtime = self.runtime.clone();
+        Box::pin(async move {
+            if !shared.is_up() {
+                return Err(BusError::Disconnected);
+            }
+            let subscribe = shared.client.subscribe(shared.subjects.ephemeral(&channel));
+            let subscriber = timeout(shared.config.join_timeout, subscribe)
+                .await
+                .map_err(|_| BusError::Timeout)?
+                .map_err(|_| BusError::Refused)?;
+            // Dropping the subscriber, here or with its task, takes the subscription back.
+            barrier.pass().await?;
+            let task = runtime
+                .spawn(forward(subscriber, channel.clone(), shared))
+                .abort_handle();
+            if let Some(former) = rooms.lock().insert(channel, task) {
+                former.abort();
+            }
+            Ok(())
+        })
+    }
+
+    fn unsubscribe(&self, channel: &Channel) {
+        if let Some(task) = self.rooms.lock().remove(channel) {
+            task.abort();
+        }
+    }
+
+    fn send(&self, to: Recipient, message: Bytes) -> Result<(), BusError> {
+        let subject = match to {
+            Recipient::All => self.shared.subjects.control_all(),
+            Recipient::Node(node) => self.shared.subjects.control_node(node),
+        };
+        let headers = message::control_headers(&self.shared.client.server_info().server_id);
+        self.shared.send(subject, headers, message)
+    }
+
+    fn is_up(&self) -> bool {
+        self.shared.is_up()
+    }
+
+    fn status(&self) -> watch::Receiver<BusStatus> {
+        self.shared.status.subscribe()
+    }
+
+    fn max_message_size(&self) -> usize {
+        self.shared.client.max_payload().saturating_sub(HEADER_ALLOWANCE)
+    }
+
+    fn server(&self) -> Option<String> {
+        self.shared
+            .is_up()
+            .then(|| self.shared.client.server_info().server_name)
+    }
+
+    fn close(&self) -> BoxFuture<()> {
+        let client = self.shared.client.clone();
+        Box::pin(async move {
+            if timeout(CLOSE_TIMEOUT, client.flush()).await.is_err() {
+                warn!("messages may be left unsent: NATS did not take them in time");
+            }
+        })
+    }
+}

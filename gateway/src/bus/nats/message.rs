@@ -1,0 +1,136 @@
+//! A publication as a NATS message: the payload is the client's data, untouched, so that any NATS client can read it;
+//! everything else is a header. `Natter-Format` is the version of this layout; a gateway reads its own and the one
+//! before.
+
+use async_nats::{HeaderMap, HeaderValue, Message};
+use bytes::Bytes;
+
+use crate::publication::{MessageId, Publication};
+
+const FORMAT: &str = "1";
+
+const FORMAT_HEADER: &str = "Natter-Format";
+const ID_HEADER: &str = "Natter-Id";
+/// Unix nanoseconds of acceptance.
+const TIME_HEADER: &str = "Natter-Time";
+/// JSON of the publishing client.
+const INFO_HEADER: &str = "Natter-Info";
+/// JSON object of strings.
+const TAGS_HEADER: &str = "Natter-Tags";
+/// W3C trace context.
+const TRACE_HEADER: &str = "traceparent";
+/// Id of the NATS server that the sender of a control message is connected to.
+const SERVER_HEADER: &str = "Natter-Server";
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum DecodeError {
+    #[error("format {0:?} of the message is not known")]
+    Format(String),
+    #[error("header {0} is missing or unreadable")]
+    Header(&'static str),
+    #[error("payload is not UTF-8")]
+    Payload,
+}
+
+pub(super) fn headers(publication: &Publication) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(FORMAT_HEADER, FORMAT);
+    headers.insert(ID_HEADER, publication.id.to_string());
+    headers.insert(TIME_HEADER, publication.accepted_at.to_string());
+    for (name, value) in [(INFO_HEADER, &publication.info), (TAGS_HEADER, &publication.tags)] {
+        insert(
+            &mut headers,
+            name,
+            value.as_ref().and_then(|bytes| std::str::from_utf8(bytes).ok()),
+        );
+    }
+    insert(&mut headers, TRACE_HEADER, publication.traceparent.as_deref());
+    headers
+}
+
+/// Leaves out what a header cannot carry; the doors let no such text in.
+fn insert(headers: &mut HeaderMap, name: &'static str, text: Option<&str>) {
+    if let Some(value) = text.and_then(|text| text.parse::<HeaderValue>().ok()) {
+        headers.insert(name, value);
+    }
+}
+
+pub(super) fn decode(message: Message) -> Result<Publication, DecodeError> {
+    let headers = message.headers.as_ref();
+    let get = |name: &'static str| {
+        headers
+            .and_then(|headers| headers.get(name))
+            .map(HeaderValue::as_str)
+    };
+    let format = get(FORMAT_HEADER).ok_or(DecodeError::Header(FORMAT_HEADER))?;
+    if format != FORMAT {
+        return Err(DecodeError::Format(format.to_owned()));
+    }
+    std::str::from_utf8(&message.payload).map_err(|_| DecodeError::Payload)?;
+    let copy = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+    Ok(Publication {
+        id: get(ID_HEADER)
+            .and_then(MessageId::parse)
+            .ok_or(DecodeError::Header(ID_HEADER))?,
+        accepted_at: get(TIME_HEADER)
+            .and_then(|text| text.parse().ok())
+            .ok_or(DecodeError::Header(TIME_HEADER))?,
+        info: get(INFO_HEADER).map(copy),
+        tags: get(TAGS_HEADER).map(copy),
+        traceparent: get(TRACE_HEADER).map(str::to_owned),
+        data: message.payload,
+    })
+}
+
+pub(super) fn control_headers(server: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(SERVER_HEADER, server);
+    headers
+}
+
+/// The NATS server that the sender of a control message is connected to.
+pub(super) fn server(message: &Message) -> Option<&str> {
+    Some(message.headers.as_ref()?.get(SERVER_HEADER)?.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(headers: Option<HeaderMap>, payload: &'static [u8]) -> Message {
+        Message {
+            subject: "natter.eph.0.a".into(),
+            reply: None,
+            payload: Bytes::from_static(payload),
+            headers,
+            status: None,
+            description: None,
+            length: 0,
+        }
+    }
+
+    #[test]
+    fn a_publication_survives_the_journey() {
+        let mut publication = Publication::new(&br#"{"text":"hi"}"#[..]);
+        publication.info = Some(Bytes::from_static(br#"{"user":"42","client":"c"}"#));
+        publication.traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into());
+        let decoded = decode(message(Some(headers(&publication)), br#"{"text":"hi"}"#)).unwrap();
+        assert_eq!(decoded, publication);
+    }
+
+    #[test]
+    fn foreign_messages_are_named_errors() {
+        assert_eq!(
+            decode(message(None, b"{}")),
+            Err(DecodeError::Header(FORMAT_HEADER))
+        );
+        let mut newer = headers(&Publication::new(&b"{}"[..]));
+        newer.insert(FORMAT_HEADER, "9");
+        assert_eq!(
+            decode(message(Some(newer), b"{}")),
+            Err(DecodeError::Format("9".into()))
+        );
+        let valid = headers(&Publication::new(&b"{}"[..]));
+        assert_eq!(decode(message(Some(valid), b"\xff")), Err(DecodeError::Payload));
+    }
+}

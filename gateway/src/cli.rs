@@ -1,0 +1,225 @@
+//! The command line: what to do, and the flags as the highest of the configuration's sources.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process,
+};
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+
+use crate::config::{self, Environment, Loader, Settings};
+
+/// Exit code of a wrong configuration or command line: `EX_USAGE` of sysexits.h.
+pub const EX_USAGE: u8 = 64;
+
+/// Exit code of a failure at run time.
+pub const EX_FAILURE: u8 = 1;
+
+const AFTER_HELP: &str = "\
+Examples:
+  natter-gateway
+      Chat on http://127.0.0.1:8000 with the embedded bus; no configuration needed.
+  natter-gateway --config gateway.yaml
+      Everything from a file; SIGHUP or a change of the file reloads it.
+  natter-gateway --nats nats://127.0.0.1:4222 --listen 127.0.0.1:8001 --ops-listen 127.0.0.1:9001
+      One of several gateways over one NATS.
+  natter-gateway check-config --config gateway.yaml
+      Says all that is wrong with it, without starting.
+
+Environment:
+  NATTER_CONFIG is the file, for want of --config.
+  Every key has a variable: bus.nats.servers is NATTER_BUS_NATS_SERVERS. Lists are separated by commas.
+  Order: built-in defaults, file, environment, flags (--set last); the later wins.
+  All keys: docs/configuration.md
+
+Exit codes:
+  0   stopped as asked, clients drained
+  1   failed while starting or running
+  64  the command line or the configuration is wrong; nothing was opened";
+
+/// WebSocket chat gateway: speaks the Centrifuge client protocol and bridges rooms over NATS
+#[derive(Parser)]
+#[command(name = "natter-gateway", version, after_help = AFTER_HELP, args_conflicts_with_subcommands = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check the configuration and exit: 0 if it is valid, 64 with every error if not
+    CheckConfig(Flags),
+    /// Print the table of all keys, or write it into docs/configuration.md
+    #[command(hide = true)]
+    ConfigReference {
+        /// The document whose table is replaced
+        file: Option<PathBuf>,
+    },
+}
+
+// Values are plain text here: the configuration checks them together with all others. They may hold secrets: no `Debug`.
+#[derive(Args, Default)]
+#[expect(clippy::doc_markdown, reason = "clap prints these comments as they stand")]
+struct Flags {
+    /// YAML file to read [env: NATTER_CONFIG]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Configuration")]
+    config: Option<PathBuf>,
+    /// Set any key, the value in YAML: --set client.ping_interval=30s (repeatable)
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Configuration")]
+    set: Vec<String>,
+    /// Address for clients, the server API and the page [default: 127.0.0.1:8000]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Gateway")]
+    listen: Option<String>,
+    /// Address for /livez, /readyz and /metrics [default: 127.0.0.1:9000]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Gateway")]
+    ops_listen: Option<String>,
+    /// Worker threads, 0 for one per core [default: 0]
+    #[arg(long, value_name = "COUNT", help_heading = "Gateway")]
+    workers: Option<String>,
+    /// NATS server, nats://host:4222 (repeatable); without one, the bus is embedded
+    #[arg(long, value_name = "URL", help_heading = "Gateway")]
+    nats: Vec<String>,
+    /// Lowest level, or a filter such as info,natter_gateway=debug [default: info]
+    #[arg(long, value_name = "LEVEL", help_heading = "Logs")]
+    log_level: Option<String>,
+    /// pretty or json [default: pretty]
+    #[arg(long, value_name = "FORMAT", help_heading = "Logs")]
+    log_format: Option<String>,
+}
+
+impl Cli {
+    /// Reads this process's command line. Help and version end the process with 0, a wrong command line with [`EX_USAGE`].
+    pub fn from_command_line() -> Self {
+        Self::try_parse().unwrap_or_else(|error| {
+            // Nothing is left to tell when standard error is closed.
+            let _ = error.print();
+            process::exit(i32::from(exit_code(&error)))
+        })
+    }
+
+    /// The sources that this command line names, with this process's environment.
+    pub fn loader(&self) -> Loader {
+        self.loader_in(Environment::of_process())
+    }
+
+    /// As [`Cli::loader`], with another environment.
+    pub fn loader_in(&self, environment: Environment) -> Loader {
+        let flags = match &self.command {
+            Some(Command::CheckConfig(flags)) => flags,
+            _ => &self.flags,
+        };
+        flags.loader(environment)
+    }
+
+    /// Does what a subcommand asks and returns the exit code; `None`: the gateway shall run.
+    pub fn answer(&self) -> Option<u8> {
+        let done = match self.command.as_ref()? {
+            Command::CheckConfig(_) => check_config(&self.loader(), &mut io::stdout(), &mut io::stderr()),
+            Command::ConfigReference { file } => config_reference(file.as_deref(), &mut io::stdout()),
+        };
+        Some(done.unwrap_or_else(|error| {
+            eprintln!("natter-gateway: {error}");
+            EX_FAILURE
+        }))
+    }
+}
+
+impl Flags {
+    fn loader(&self, environment: Environment) -> Loader {
+        let mut loader = Loader::new(environment);
+        if let Some(path) = &self.config {
+            loader = loader.with_file(path);
+        }
+        let named = [
+            ("--listen", "listen", &self.listen),
+            ("--ops-listen", "ops_listen", &self.ops_listen),
+            ("--workers", "workers", &self.workers),
+            ("--log-level", "log.level", &self.log_level),
+            ("--log-format", "log.format", &self.log_format),
+        ];
+        for (name, path, text) in named {
+            if let Some(text) = text {
+                loader = loader.with_flag(name, path, text);
+            }
+        }
+        loader = loader.with_list("--nats", "bus.nats.servers", self.nats.clone());
+        self.set.iter().fold(loader, Loader::with_set)
+    }
+}
+
+/// The exit code of what clap answers itself.
+fn exit_code(error: &clap::Error) -> u8 {
+    if error.use_stderr() { EX_USAGE } else { 0 }
+}
+
+fn check_config(loader: &Loader, out: &mut impl Write, err: &mut impl Write) -> io::Result<u8> {
+    match loader.load() {
+        Ok(settings) => {
+            writeln!(out, "configuration is valid")?;
+            summary(&settings, out)?;
+            Ok(0)
+        }
+        Err(errors) => {
+            writeln!(err, "{errors}")?;
+            Ok(EX_USAGE)
+        }
+    }
+}
+
+fn summary(settings: &Settings, out: &mut impl Write) -> io::Result<()> {
+    let count =
+        |number: usize, thing: &str| format!("{number} {thing}{}", if number == 1 { "" } else { "s" });
+    let anonymous = if settings.allows_anonymous() {
+        "clients without a user id allowed"
+    } else {
+        "users only"
+    };
+    let workers = count(settings.workers, "worker");
+    writeln!(out, "  node   {}, {workers}", settings.node_name)?;
+    writeln!(out, "  listen {}, {anonymous}", settings.listen)?;
+    writeln!(out, "  ops    {}", settings.ops_listen)?;
+    let bus = match &settings.bus.nats {
+        None => "embedded".to_owned(),
+        Some(nats) => nats
+            .servers
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", "),
+    };
+    writeln!(out, "  bus    {bus}, prefix {}", settings.bus.prefix)?;
+    let unnamed = if settings.rooms.default.is_some() {
+        "allowed"
+    } else {
+        "refused"
+    };
+    let namespaces = count(settings.rooms.namespaces.len(), "namespace");
+    writeln!(out, "  rooms  {namespaces}, rooms without one {unnamed}")?;
+    match settings.api.keys.len() {
+        0 => writeln!(out, "  api    off"),
+        keys => writeln!(out, "  api    on, {}", count(keys, "key")),
+    }
+}
+
+fn config_reference(file: Option<&Path>, out: &mut impl Write) -> io::Result<u8> {
+    let Some(file) = file else {
+        write!(out, "{}", config::table())?;
+        return Ok(0);
+    };
+    let document = fs::read_to_string(file)?;
+    let marks = || {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{} has no marks for the table", file.display()),
+        )
+    };
+    fs::write(file, config::rewrite_reference(&document).ok_or_else(marks)?)?;
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! The messages between gateways. `format` is raised when a field changes its meaning; a gateway reads its own format
+//! and the one before.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Order;
+use crate::gateway::Gateway;
+
+const FORMAT: u32 = 1;
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Envelope {
+    format: u32,
+    pub(super) from: Uuid,
+    pub(super) message: Message,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Message {
+    /// A gateway says that it is there.
+    Node(NodeInfo),
+    /// A gateway shuts down.
+    Leaving,
+    Order(Order),
+    /// Every gateway answers with the rooms that have members there.
+    CountRooms {
+        survey: Uuid,
+        pattern: Option<String>,
+    },
+    /// Part of an answer; `last` ends it.
+    RoomCounts {
+        survey: Uuid,
+        rooms: HashMap<String, u64>,
+        last: bool,
+    },
+}
+
+/// One gateway as the others and the server API see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeInfo {
+    pub uid: Uuid,
+    pub name: String,
+    pub version: String,
+    pub num_clients: u64,
+    pub num_users: u64,
+    pub num_subs: u64,
+    pub num_channels: u64,
+    /// Seconds since its start.
+    pub uptime: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DecodeError {
+    #[error("control message is not readable: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("format {0} of the control message is not known")]
+    Format(u32),
+}
+
+/// Read before the rest, which may look different in another format.
+#[derive(Deserialize)]
+struct Head {
+    format: u32,
+}
+
+impl Envelope {
+    pub(super) fn new(from: Uuid, message: Message) -> Self {
+        Self {
+            format: FORMAT,
+            from,
+            message,
+        }
+    }
+
+    pub(super) fn encode(&self) -> Bytes {
+        // Plain structs with string keys always become JSON.
+        serde_json::to_vec(self).unwrap_or_default().into()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let head: Head = serde_json::from_slice(bytes)?;
+        if head.format != FORMAT {
+            return Err(DecodeError::Format(head.format));
+        }
+        Ok(serde_json::from_slice(bytes)?)
+    }
+}
+
+impl NodeInfo {
+    pub(super) fn of(gateway: &Gateway) -> Self {
+        let metrics = &gateway.metrics.rooms;
+        Self {
+            uid: gateway.node,
+            name: gateway.live().settings.node_name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            num_clients: gateway.clients.connected(),
+            num_users: gateway.clients.users() as u64,
+            num_subs: u64::try_from(metrics.subscriptions.get()).unwrap_or(0),
+            num_channels: gateway.rooms.occupied() as u64,
+            uptime: gateway.started.elapsed().as_secs(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Target;
+
+    #[test]
+    fn messages_survive_the_journey() {
+        let order = Order::Unsubscribe {
+            target: Target {
+                user: Some("42".into()),
+                client: None,
+            },
+            channel: Some("a".into()),
+        };
+        let sent = Envelope::new(Uuid::new_v4(), Message::Order(order));
+        assert_eq!(Envelope::decode(&sent.encode()).unwrap(), sent);
+    }
+
+    #[test]
+    fn other_formats_are_refused_before_they_are_misread() {
+        let newer = br#"{"format":9,"from":7,"message":{"something":"else"}}"#;
+        assert!(matches!(Envelope::decode(newer), Err(DecodeError::Format(9))));
+        assert!(matches!(Envelope::decode(b"{"), Err(DecodeError::Json(_))));
+    }
+}

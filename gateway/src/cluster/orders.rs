@@ -1,0 +1,49 @@
+//! What the server API makes gateways do to connections.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::drain::Pace;
+
+/// Which connections are meant: those of a user, one client, or one client if it is that user's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    pub user: Option<String>,
+    pub client: Option<Uuid>,
+}
+
+/// Travels to every gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    Disconnect {
+        target: Target,
+        whitelist: Vec<Uuid>,
+        code: u16,
+        reason: String,
+    },
+    Subscribe {
+        target: Target,
+        channel: String,
+    },
+    /// Without a channel: from all of them.
+    Unsubscribe {
+        target: Target,
+        channel: Option<String>,
+    },
+}
+
+/// What a worker is told.
+pub enum Command {
+    Order(Order),
+    /// Send the rooms with members here, and how many.
+    CountRooms {
+        pattern: Option<String>,
+        answer: mpsc::UnboundedSender<HashMap<String, u64>>,
+    },
+    /// Close every connection with 3001.
+    CloseAll(Pace),
+}

@@ -1,0 +1,163 @@
+//! Every key once: its kind, whether a reload applies it, and its line in the reference.
+//!
+//! Defaults are not here: they are read from the raw types' `Default`.
+
+use super::kind::Kind::{
+    self, Address, Choice, Count, Duration, Endpoint, Filter, Header, Namespaces, NatsUrls, Nullable,
+    Origins, Ratio, Secrets, Size, Switch, Text,
+};
+
+/// A key of the configuration.
+pub(super) struct Key {
+    /// Dotted path; `[]` stands for any element of a list.
+    pub(super) path: &'static str,
+    pub(super) kind: Kind,
+    /// Whether a reload applies a new value; otherwise it needs a restart.
+    pub(super) live: bool,
+    /// One line for the reference.
+    pub(super) doc: &'static str,
+}
+
+const fn live(path: &'static str, kind: Kind, doc: &'static str) -> Key {
+    Key {
+        path,
+        kind,
+        live: true,
+        doc,
+    }
+}
+
+const fn fixed(path: &'static str, kind: Kind, doc: &'static str) -> Key {
+    Key {
+        path,
+        kind,
+        live: false,
+        doc,
+    }
+}
+
+const JOIN: Kind = Choice(&["anyone", "users", "server"]);
+const PUBLISH: Kind = Choice(&["anyone", "users", "subscribers", "server"]);
+
+/// In the order of the reference; a section that is a key itself stands before its own keys.
+#[rustfmt::skip]
+pub(super) const KEYS: &[Key] = &[
+    fixed("listen", Address, "Where clients, the server API and the page are served; port 0 takes a free one."),
+    fixed("ops_listen", Address, "Where `/livez`, `/readyz` and `/metrics` are served."),
+    fixed("workers", Count, "Worker threads, at most 64; 0 = one per core."),
+    fixed("node_name", Text, "This gateway's name in logs, in `info` and at NATS; null = the host name."),
+
+    live("client.anonymous", Choice(&["loopback", "allow", "deny"]), "Whether clients without a user id may connect; `loopback` = only while `listen` is a loopback address."),
+    live("client.user_id_header", Header, "Request header in which an authenticating proxy passes the user id. Trusted as it is: the proxy must remove it from what clients send, and must be the only way to the gateway."),
+    live("client.ping_interval", Duration, "Time between two pings to a client, in whole seconds."),
+    live("client.pong_timeout", Duration, "Time after a ping in which a client must answer; shorter than `client.ping_interval`."),
+    live("client.stale_timeout", Duration, "Time from the upgrade in which a client must send its connect command."),
+    live("client.message_size_limit", Size, "Largest message from a client; a larger one closes the connection with 1009."),
+    live("client.queue_max_size", Size, "Bytes that may wait for a slow reader before it is closed with 3008."),
+    live("client.channel_limit", Count, "Rooms one connection may be in."),
+    live("client.channel_max_length", Count, "Longest channel name in bytes, at most 255."),
+    live("client.close_timeout", Duration, "Time for a client to answer a close before its socket is cut."),
+
+    live("http.allowed_origins", Origins, "Web pages that may connect: `*` = all, `scheme://host[:port]` where the host may start with `*.`; empty = the gateway's own origin only."),
+    live("http.header_timeout", Duration, "Time in which a request's head must have arrived."),
+    live("http.header_max_size", Size, "Largest head of a request."),
+    live("http.body_max_size", Size, "Largest body of a server API request."),
+    live("http.request_timeout", Duration, "Time limit of a server API call."),
+
+    live("api.keys", Secrets, "Keys of the server API (`X-API-Key`); any of them opens it, none = the API is off. At least 16 characters where `listen` is not a loopback address."),
+
+    live("page.enabled", Switch, "Whether the demo page is served at `/`."),
+
+    live("rooms.default", Nullable, "Policy of rooms without a namespace; null = such rooms are refused with 102."),
+    live("rooms.default.subscribe", JOIN, "Who may join rooms without a namespace."),
+    live("rooms.default.publish", PUBLISH, "Which clients may publish to rooms without a namespace."),
+    live("rooms.namespaces", Namespaces, "Policies of named namespaces; a namespace that is not listed is refused with 102."),
+    live("rooms.namespaces[].name", Text, "What stands before the colon of a room's name: 1 to 64 letters, digits, `_` or `-`; not `default`."),
+    live("rooms.namespaces[].subscribe", JOIN, "Who may join; `users` = clients with a user id, `server` = only by a server API call."),
+    live("rooms.namespaces[].publish", PUBLISH, "Which clients may publish; `subscribers` = members of the room, `server` = the server API only."),
+
+    fixed("bus.prefix", Text, "First token of every subject, so that clusters can share one NATS: 1 to 64 letters, digits, `_` or `-`."),
+    fixed("bus.linger", Duration, "How long a room's subscription outlives its last member; 0s = not at all."),
+    fixed("bus.critical", Switch, "Whether a gateway without its bus is not ready and refuses new connections."),
+    fixed("bus.join_timeout", Duration, "How long a join may wait for the bus before it answers a temporary error."),
+    fixed("bus.nats", Nullable, "Connection to NATS; null = the embedded bus of a single gateway."),
+    fixed("bus.nats.servers", NatsUrls, "Servers to connect to, `nats://` or `tls://`; credentials in a URL are percent-encoded and never logged."),
+    fixed("bus.nats.ping_interval", Duration, "Time between two pings to the NATS server."),
+    fixed("bus.nats.request_timeout", Duration, "Time limit of every wait on NATS."),
+    fixed("bus.nats.name", Text, "Client name that NATS shows; null = `node_name`."),
+
+    live("drain.accept", Duration, "Time after SIGTERM in which new clients are still accepted, for load balancers to notice."),
+    live("drain.duration", Duration, "Time over which the connections are then closed."),
+    live("drain.deadline", Duration, "Time from SIGTERM to the exit whatever is left; longer than `drain.accept` and `drain.duration` together."),
+    live("drain.retry_after", Duration, "`Retry-After` of refused clients, in whole seconds."),
+
+    live("log.level", Filter, "Lowest level, or a filter such as `info,natter_gateway=debug`."),
+    fixed("log.format", Choice(&["pretty", "json"]), "`pretty` for people, `json` for machines: one object a line."),
+
+    fixed("tracing.otlp_endpoint", Endpoint, "OTLP/HTTP collector that receives traces; `/v1/traces` is added where it is missing; null = tracing is off."),
+    fixed("tracing.sample_ratio", Ratio, "Share of publications that are traced, 0 to 1."),
+
+    live("metrics.delivery_sample", Count, "One message in this many is timed to the socket."),
+];
+
+/// What stands at a path.
+pub(super) enum Node {
+    Section,
+    Leaf(Kind),
+}
+
+/// Finds a path (`[]` for elements of lists).
+pub(super) fn find(path: &str) -> Option<Node> {
+    match KEYS.iter().find(|key| key.path == path) {
+        Some(key) => Some(Node::Leaf(key.kind)),
+        None => children(path).next().map(|_| Node::Section),
+    }
+}
+
+/// The names directly below a section (`""`: the root), each once, in order.
+pub(super) fn children(section: &str) -> impl Iterator<Item = &'static str> {
+    let below = move |key: &Key| -> Option<&'static str> {
+        let rest = if section.is_empty() {
+            key.path
+        } else {
+            key.path.strip_prefix(section)?.strip_prefix('.')?
+        };
+        rest.split(['.', '[']).next()
+    };
+    let names: Vec<&'static str> = KEYS.iter().filter_map(below).collect();
+    let mut last = None;
+    names
+        .into_iter()
+        .filter(move |name| last.replace(*name) != Some(*name))
+}
+
+/// What an unknown key may have meant: its nearest sibling, or keys of the same name elsewhere, as whole paths.
+pub(super) fn suggestions(section: &str, name: &str) -> Vec<String> {
+    if let Some(sibling) = nearest(name, children(section)) {
+        return vec![join(section, sibling)];
+    }
+    let same_name = |key: &&Key| key.path.rsplit('.').next() == Some(name) && !key.path.contains('[');
+    KEYS.iter()
+        .filter(same_name)
+        .map(|key| key.path.to_owned())
+        .collect()
+}
+
+/// The candidate that a misspelt word most likely meant.
+pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (word.len() / 3).clamp(1, 4);
+    candidates
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// A path one step down.
+pub(super) fn join(section: &str, name: &str) -> String {
+    if section.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{section}.{name}")
+    }
+}

@@ -1,0 +1,197 @@
+//! The validated settings, section by section. Sections whose written and validated form are the same are read
+//! by serde directly; the root goes through [`super::raw`]. Key by key documentation: `docs/configuration.md`.
+
+mod bus;
+mod client;
+mod rooms;
+
+use std::{net::SocketAddr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    bus::{BusSettings, NatsSettings},
+    client::{Anonymous, ClientSettings},
+    rooms::{Namespace, RoomOptions, RoomSettings, Who},
+};
+use super::{
+    secret::Secret,
+    units::{duration, size},
+};
+
+/// Everything a gateway is told, valid as a whole.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Where clients, the server API and the page are served; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where `/livez`, `/readyz` and `/metrics` are served.
+    pub ops_listen: SocketAddr,
+    /// Worker threads, 1 to 64.
+    pub workers: usize,
+    /// This gateway's name in logs, in `info` and at NATS.
+    pub node_name: String,
+    pub client: ClientSettings,
+    pub http: HttpSettings,
+    pub api: ApiSettings,
+    pub page: PageSettings,
+    pub rooms: RoomSettings,
+    pub bus: BusSettings,
+    pub drain: DrainSettings,
+    pub log: LogSettings,
+    pub tracing: TracingSettings,
+    pub metrics: MetricsSettings,
+}
+
+impl Settings {
+    /// Whether a client may connect without a user.
+    pub fn allows_anonymous(&self) -> bool {
+        match self.client.anonymous {
+            Anonymous::Allow => true,
+            Anonymous::Deny => false,
+            Anonymous::Loopback => self.listen.ip().is_loopback() && self.client.user_id_header.is_none(),
+        }
+    }
+}
+
+/// HTTP up to the upgrade, and the server API's requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpSettings {
+    /// Origins that may open a socket: `*`, or `scheme://host[:port]` in lower case where the host may start with `*.`.
+    /// Empty: the same origin only.
+    pub allowed_origins: Vec<String>,
+    /// From accept to the end of the request head.
+    #[serde(with = "duration")]
+    pub header_timeout: Duration,
+    /// Largest request head in bytes.
+    #[serde(with = "size")]
+    pub header_max_size: usize,
+    /// Largest request body in bytes.
+    #[serde(with = "size")]
+    pub body_max_size: usize,
+    /// From the request head to the response of an API call.
+    #[serde(with = "duration")]
+    pub request_timeout: Duration,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            allowed_origins: Vec::new(),
+            header_timeout: Duration::from_secs(10),
+            header_max_size: 16 << 10,
+            body_max_size: 1 << 20,
+            request_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The server API. No keys: the API is off.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ApiSettings {
+    pub keys: Vec<Secret>,
+}
+
+/// The demo page at `/`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PageSettings {
+    pub enabled: bool,
+}
+
+impl Default for PageSettings {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+/// How a gateway goes away after SIGTERM.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DrainSettings {
+    /// Not ready, but still accepting: the time load balancers take to notice.
+    #[serde(with = "duration")]
+    pub accept: Duration,
+    /// The closes are spread over this.
+    #[serde(with = "duration")]
+    pub duration: Duration,
+    /// From SIGTERM to the exit, longer than `accept` and `duration` together.
+    #[serde(with = "duration")]
+    pub deadline: Duration,
+    /// `Retry-After` of the refusals, whole seconds.
+    #[serde(with = "duration")]
+    pub retry_after: Duration,
+}
+
+impl Default for DrainSettings {
+    fn default() -> Self {
+        Self {
+            accept: Duration::from_secs(5),
+            duration: Duration::from_secs(20),
+            deadline: Duration::from_secs(30),
+            retry_after: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Logs on standard error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSettings {
+    /// A filter in the syntax of `tracing_subscriber::EnvFilter`.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Pretty,
+        }
+    }
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One object a line.
+    Json,
+}
+
+/// Traces by OTLP; no endpoint: off.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TracingSettings {
+    /// As [`crate::telemetry::check_endpoint`] accepts it.
+    pub otlp_endpoint: Option<String>,
+    /// Share of publications that are traced, 0 to 1.
+    pub sample_ratio: f64,
+}
+
+impl Default for TracingSettings {
+    fn default() -> Self {
+        Self {
+            otlp_endpoint: None,
+            sample_ratio: 0.01,
+        }
+    }
+}
+
+/// What is measured and how often.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsSettings {
+    /// One message in this many is timed to the socket; at least 1.
+    pub delivery_sample: u32,
+}
+
+impl Default for MetricsSettings {
+    fn default() -> Self {
+        Self { delivery_sample: 16 }
+    }
+}

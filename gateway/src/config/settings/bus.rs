@@ -1,0 +1,64 @@
+//! The bus between gateways: embedded in this process, or NATS.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{nats_url::NatsUrl, units::duration};
+
+/// What both buses share, and NATS when there is one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BusSettings {
+    /// The first token of every subject: two clusters with two prefixes share one NATS without meeting.
+    pub prefix: String,
+    /// How long a room's bus subscription outlives its last member.
+    #[serde(with = "duration")]
+    pub linger: Duration,
+    /// Whether a gateway without its bus is not ready and refuses new connections.
+    pub critical: bool,
+    /// How long a join may wait for the bus.
+    #[serde(with = "duration")]
+    pub join_timeout: Duration,
+    /// `None`: the embedded bus.
+    pub nats: Option<NatsSettings>,
+}
+
+impl Default for BusSettings {
+    fn default() -> Self {
+        Self {
+            prefix: "natter".to_owned(),
+            linger: Duration::from_secs(2),
+            critical: false,
+            join_timeout: Duration::from_secs(3),
+            nats: None,
+        }
+    }
+}
+
+/// The connection to NATS.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NatsSettings {
+    /// At least one.
+    pub servers: Vec<NatsUrl>,
+    /// Between two pings to the server: how soon a dead connection is noticed.
+    #[serde(with = "duration")]
+    pub ping_interval: Duration,
+    /// Limit of every wait on the NATS client.
+    #[serde(with = "duration")]
+    pub request_timeout: Duration,
+    /// The client name that NATS shows; `None`: the node name.
+    pub name: Option<String>,
+}
+
+impl Default for NatsSettings {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            ping_interval: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(2),
+            name: None,
+        }
+    }
+}

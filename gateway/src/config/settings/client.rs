@@ -1,0 +1,89 @@
+//! Connections of clients. Limits and timeouts are Centrifugo's defaults.
+
+use std::time::Duration;
+
+use http::HeaderName;
+use serde::{Deserialize, Serialize};
+
+use crate::config::units::{duration, size};
+
+/// Who may connect and what a connection may use.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientSettings {
+    pub anonymous: Anonymous,
+    /// The request header in which an authenticating proxy passes the user id. Trusted as it is: the proxy must remove
+    /// it from what clients send, and must be the only way to the gateway.
+    #[serde(with = "header")]
+    pub user_id_header: Option<HeaderName>,
+    /// Between two pings; whole seconds, because the protocol announces it in seconds.
+    #[serde(with = "duration")]
+    pub ping_interval: Duration,
+    /// From a ping to the close of a silent client; shorter than `ping_interval`.
+    #[serde(with = "duration")]
+    pub pong_timeout: Duration,
+    /// From the upgrade to the connect command.
+    #[serde(with = "duration")]
+    pub stale_timeout: Duration,
+    /// Largest message from a client in bytes.
+    #[serde(with = "size")]
+    pub message_size_limit: usize,
+    /// Bytes that may wait for a slow reader before it is closed with 3008.
+    #[serde(with = "size")]
+    pub queue_max_size: usize,
+    /// Rooms a connection may be in.
+    pub channel_limit: usize,
+    /// Longest channel name in bytes, 1 to 255.
+    pub channel_max_length: usize,
+    /// From our close frame to the end of the socket.
+    #[serde(with = "duration")]
+    pub close_timeout: Duration,
+}
+
+impl Default for ClientSettings {
+    fn default() -> Self {
+        Self {
+            anonymous: Anonymous::Loopback,
+            user_id_header: None,
+            ping_interval: Duration::from_secs(25),
+            pong_timeout: Duration::from_secs(8),
+            stale_timeout: Duration::from_secs(10),
+            message_size_limit: 64 << 10,
+            queue_max_size: 1 << 20,
+            channel_limit: 128,
+            channel_max_length: 255,
+            close_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Whether clients without a user id may connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Anonymous {
+    /// Only while `listen` is a loopback address.
+    Loopback,
+    Allow,
+    Deny,
+}
+
+mod header {
+    use http::HeaderName;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
+
+    #[expect(clippy::ref_option, reason = "serde passes fields by reference")]
+    pub(super) fn serialize<S: Serializer>(
+        name: &Option<HeaderName>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        name.as_ref().map(HeaderName::as_str).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<HeaderName>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|name| name.parse().map_err(D::Error::custom))
+            .transpose()
+    }
+}

@@ -1,0 +1,300 @@
+use super::{Given, yaml};
+use crate::config::{Environment, Loader};
+
+/// A configuration and every line that refuses it.
+type Case = (&'static str, &'static [&'static str]);
+
+fn check(cases: &[Case]) {
+    for (text, lines) in cases {
+        assert_eq!(yaml(text).lines(), *lines, "{text}");
+    }
+}
+
+#[test]
+fn unknown_keys_are_all_named_with_what_was_meant() {
+    check(&[
+        ("listn: x", &["listn: unknown key (did you mean listen?)"]),
+        (
+            "client: {pingInterval: 3s}",
+            &["client.pingInterval: unknown key (did you mean client.ping_interval?)"],
+        ),
+        (
+            "ping_interval: 3s",
+            &["ping_interval: unknown key (did you mean client.ping_interval or bus.nats.ping_interval?)"],
+        ),
+        (
+            "page: {colour: red}",
+            &["page.colour: unknown key (keys here: enabled)"],
+        ),
+        (
+            "{rooms: {namespaces: [{name: a}, {name: b, history: 3}]}, logg: {}, 7: x}",
+            &[
+                "rooms.namespaces[1].history: unknown key (keys here: name, subscribe, publish)",
+                "logg: unknown key (did you mean log?)",
+                "configuration: the key 7 is not text (names of settings)",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn wrong_types_are_all_named() {
+    check(&[
+        ("client: 3", &[
+            "client: a number where a section belongs (keys: anonymous, user_id_header, ping_interval, pong_timeout, \
+             stale_timeout, message_size_limit, queue_max_size, channel_limit, channel_max_length, close_timeout)",
+        ]),
+        ("http: {allowed_origins: https://a.example}", &[
+            "http.allowed_origins: text where a list belongs ([a, b], or a line with a dash for each)",
+        ]),
+        (
+            "{listen: 8000, workers: -1, client: {ping_interval: 25, message_size_limit: 64KB, channel_limit: 1.5,
+              anonymous: maybe, user_id_header: 'a b'}, page: {enabled: yes}, node_name: 12}",
+            &[
+                "listen: 8000 is not an address (an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000)",
+                "workers: -1 is not a whole number (digits, such as 128)",
+                "client.ping_interval: 25 is not a duration (a number with a unit, such as 25s or 1m 30s)",
+                "client.message_size_limit: \"64KB\" is not a size (bytes, or a number with a unit such as 64KiB or 1MiB)",
+                "client.channel_limit: 1.5 is not a whole number (digits, such as 128)",
+                "client.anonymous: \"maybe\" is not a choice here (loopback, allow or deny)",
+                "client.user_id_header: \"a b\" is not a header name (such as x-user-id)",
+                "page.enabled: \"yes\" is not a switch (true or false)",
+                "node_name: 12 is not text (text, in quotes if it looks like a number)",
+            ],
+        ),
+        (
+            "{log: {level: inof, format: xml}, tracing: {sample_ratio: half, otlp_endpoint: 'https://c:4318'}}",
+            &[
+                "log.level: \"inof\" is not a log filter (a level such as info, or info,natter_gateway=debug)",
+                "log.format: \"xml\" is not a choice here (pretty or json)",
+                "tracing.sample_ratio: \"half\" is not a number (such as 0.01)",
+                "tracing.otlp_endpoint: the value is not the URL of a collector (such as http://collector:4318, without \
+                 credentials; https is not supported)",
+            ],
+        ),
+        (
+            "rooms: {default: {subscribe: subscribers}, namespaces: [7, {name: 8, publish: nobody}]}",
+            &[
+                "rooms.default.subscribe: \"subscribers\" is not a choice here (anyone, users or server)",
+                "rooms.namespaces[0]: a number where a section belongs (keys: name, subscribe, publish)",
+                "rooms.namespaces[1].name: 8 is not text (text, in quotes if it looks like a number)",
+                "rooms.namespaces[1].publish: \"nobody\" is not a choice here (anyone, users, subscribers or server)",
+            ],
+        ),
+        ("metrics: {delivery_sample: 4294967296}", &[
+            "metrics.delivery_sample: 4294967296 is not a whole number (digits, such as 128)",
+        ]),
+    ]);
+}
+
+#[test]
+fn values_out_of_range_are_all_named() {
+    check(&[
+        (
+            "{workers: 65, node_name: 'a b', client: {ping_interval: 25h, stale_timeout: 0s, message_size_limit: 1GiB,
+              channel_limit: 0, channel_max_length: 256}}",
+            &[
+                "workers: 65 is too large (1 to 64)",
+                "node_name: \"a b\" is not a name (1 to 253 printable ASCII characters, no spaces)",
+                "client.ping_interval: 1day 1h is too large (1s to 1day)",
+                "client.stale_timeout: 0s is too small (1ms to 1day)",
+                "client.message_size_limit: 1GiB is too large (128 to 64MiB)",
+                "client.channel_limit: 0 is too small (1 to 100000)",
+                "client.channel_max_length: 256 is too large (1 to 255)",
+            ],
+        ),
+        ("client: {ping_interval: 1500ms, pong_timeout: 1s}", &[
+            "client.ping_interval: 1s 500ms is not whole seconds (such as 25s)",
+        ]),
+        (
+            "{tracing: {sample_ratio: 1.5}, metrics: {delivery_sample: 0}, http: {header_max_size: 10}}",
+            &[
+                "http.header_max_size: 10 is too small (1KiB to 1MiB)",
+                "tracing.sample_ratio: 1.5 is too large (0 to 1)",
+                "metrics.delivery_sample: 0 is too small (1 to 4294967295)",
+            ],
+        ),
+        (
+            "{bus: {prefix: a.b, nats: {servers: []}}, rooms: {namespaces: [{name: a}, {}, {name: 'a:b'}, {name: a}, {name: default}]}}",
+            &[
+                "rooms.namespaces[1].name: missing (1 to 64 letters, digits, _ or -)",
+                "rooms.namespaces[2].name: \"a:b\" is not a name (1 to 64 letters, digits, _ or -)",
+                "rooms.namespaces[3].name: \"a\" is there twice (one entry for each namespace)",
+                "rooms.namespaces[4].name: \"default\" is taken (another name; rooms.default is the policy of rooms without \
+                 one)",
+                "bus.prefix: \"a.b\" is not a name (1 to 64 letters, digits, _ or -)",
+                "bus.nats.servers: no server (at least one URL such as nats://host:4222, or bus.nats: null for the embedded \
+                 bus)",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn absurd_durations_are_refused_and_never_overflow() {
+    let lines =
+        yaml("drain: {accept: 400000000000y, duration: 400000000000y, deadline: 400000000000y}").lines();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(
+        lines
+            .iter()
+            .all(|line| line.contains("is too large (") && line.ends_with("to 1day)")),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn keys_must_fit_each_other() {
+    check(&[
+        (
+            "client: {pong_timeout: 25s}",
+            &["client.pong_timeout: 25s is too long (less than client.ping_interval, 25s)"],
+        ),
+        (
+            "client: {queue_max_size: 32KiB}",
+            &[
+                "client.queue_max_size: 32KiB is too small (at least client.message_size_limit, 64KiB, or one message would \
+             close its readers)",
+            ],
+        ),
+        (
+            "drain: {duration: 25s}",
+            &["drain.deadline: 30s is too short (more than drain.accept and drain.duration together, 30s)"],
+        ),
+        (
+            "ops_listen: 0.0.0.0:8000",
+            &["ops_listen: 0.0.0.0:8000 meets listen (127.0.0.1:8000) (another port)"],
+        ),
+        ("{listen: '127.0.0.1:0', ops_listen: '127.0.0.1:0'}", &[]),
+        ("{listen: '127.0.0.1:8000', ops_listen: '127.0.0.2:8000'}", &[]),
+    ]);
+}
+
+const OPEN: &str = "client.anonymous: listen 0.0.0.0:8000 can be reached by others and nothing says who they are \
+    (client.anonymous: allow lets everybody who reaches it in, without a name; client.user_id_header takes the user from \
+    an authenticating proxy; or listen on 127.0.0.1)";
+
+#[test]
+fn insecure_combinations_are_refused() {
+    check(&[
+        ("listen: 0.0.0.0:8000", &[OPEN]),
+        (
+            "client: {anonymous: deny}",
+            &[
+                "client.anonymous: deny without client.user_id_header lets nobody in (client.user_id_header: the header of \
+             an authenticating proxy)",
+            ],
+        ),
+        (
+            "client: {user_id_header: Cookie}",
+            &[
+                "client.user_id_header: cookie is sent by every browser and proves nothing (a header that only the proxy \
+             sets, such as x-user-id)",
+            ],
+        ),
+        (
+            "{listen: '0.0.0.0:8000', client: {anonymous: allow}, api: {keys: [exactly16letters, fifteen-letters]}}",
+            &[
+                "api.keys[1]: 15 characters can be guessed, and listen 0.0.0.0:8000 can be reached by others (at least 16 \
+               characters)",
+            ],
+        ),
+        (
+            "api: {keys: ['', 'a b', x, x]}",
+            &[
+                "api.keys[0]: not an API key (printable ASCII characters, no spaces)",
+                "api.keys[1]: not an API key (printable ASCII characters, no spaces)",
+                "api.keys[3]: the same key twice (each key once)",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn a_refused_value_causes_no_second_finding() {
+    check(&[
+        (
+            "{listen: '0.0.0.0:8000', client: {anonymous: never}}",
+            &["client.anonymous: \"never\" is not a choice here (loopback, allow or deny)"],
+        ),
+        (
+            "{drain: {duration: 1h, deadline: long}}",
+            &["drain.deadline: \"long\" is not a duration (a number with a unit, such as 25s or 1m 30s)"],
+        ),
+        (
+            "{bus: {nats: {servers: ['http://h']}}}",
+            &["bus.nats.servers[0]: the value is not a NATS URL (nats://host:4222 or tls://host:4222)"],
+        ),
+    ]);
+}
+
+#[test]
+fn a_file_that_is_no_section_or_no_yaml_is_refused_by_its_name() {
+    let refused = |text: &str| {
+        let given = yaml(text);
+        let name = given.loader.file().unwrap().display().to_string();
+        given
+            .lines()
+            .iter()
+            .map(|line| line.replace(&name, "FILE"))
+            .collect::<Vec<_>>()
+    };
+    let keys = "keys: listen, ops_listen, workers, node_name, client, http, api, page, rooms, bus, drain, log, tracing, metrics";
+    assert_eq!(
+        refused("- a"),
+        [format!("FILE: a list where a section belongs ({keys})")]
+    );
+    let broken = refused("client: {");
+    assert_eq!(broken.len(), 1, "{broken:?}");
+    assert!(
+        broken[0].starts_with("FILE: not YAML: ") && broken[0].contains("line"),
+        "{broken:?}"
+    );
+}
+
+#[test]
+fn a_missing_file_is_one_finding_among_the_others() {
+    let environment: Environment = [("NATTER_CONFIG", "no/such/file.yaml"), ("NATTER_WORKERS", "many")]
+        .into_iter()
+        .collect();
+    let errors = Loader::new(environment).load().unwrap_err();
+    assert_eq!(
+        errors.to_string(),
+        "no/such/file.yaml: cannot be read: No such file or directory (os error 2) (a YAML file that this user may read)\n\
+         workers: \"many\" is not a whole number (digits, such as 128), set by NATTER_WORKERS"
+    );
+    let empty: Environment = [("NATTER_CONFIG", "")].into_iter().collect();
+    let errors = Loader::new(empty).load().unwrap_err();
+    assert_eq!(
+        errors.to_string(),
+        "NATTER_CONFIG: empty (the path of a YAML file)"
+    );
+}
+
+#[test]
+fn flags_are_refused_like_everything_else() {
+    let given = Given::new("", []).flags(|loader| {
+        loader
+            .with_flag("--listen", "listen", "everywhere")
+            .with_list(
+                "--nats",
+                "bus.nats.servers",
+                vec!["nats://ok".to_owned(), "nope".to_owned()],
+            )
+            .with_set("no value")
+            .with_set("client.ping_interval=[")
+            .with_set("client.colour=red")
+    });
+    assert_eq!(
+        given.lines(),
+        [
+            "--set: no path and value (path=value, such as client.ping_interval=30s)",
+            "client.ping_interval: the value after --set is not YAML (a number with a unit, such as 25s or 1m 30s)",
+            "listen: \"everywhere\" is not an address (an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000), \
+         set by --listen",
+            "bus.nats.servers[1]: the value is not a NATS URL (nats://host:4222 or tls://host:4222), set by --nats",
+            "client.colour: unknown key (keys here: anonymous, user_id_header, ping_interval, pong_timeout, stale_timeout, \
+         message_size_limit, queue_max_size, channel_limit, channel_max_length, close_timeout), set by --set",
+        ]
+    );
+}

@@ -1,0 +1,88 @@
+use std::collections::BTreeSet;
+
+use super::{Given, yaml};
+use crate::config::{kind::Kind, schema::KEYS};
+
+/// A base in which every key has a value, and another value for each key.
+const BASE: &str = "{client: {user_id_header: x-a}, bus: {nats: {servers: ['nats://a'], name: a}}}";
+
+fn other(path: &str) -> &'static str {
+    match path {
+        "listen" | "ops_listen" => "127.0.0.1:7000",
+        "client.anonymous" => "allow",
+        "client.user_id_header" => "x-b",
+        "http.allowed_origins" => "['*']",
+        "api.keys" => "[k]",
+        "rooms.default" | "bus.nats" => "null",
+        "rooms.default.subscribe" | "rooms.default.publish" => "server",
+        "rooms.namespaces" => "[{name: n}]",
+        "bus.prefix" | "node_name" | "bus.nats.name" => "b",
+        "bus.nats.servers" => "['nats://b']",
+        "log.level" => "debug",
+        "log.format" => "json",
+        "tracing.otlp_endpoint" => "http://c",
+        "tracing.sample_ratio" => "0.5",
+        "page.enabled" => "false",
+        "bus.critical" => "true",
+        "workers" | "client.channel_limit" | "client.channel_max_length" | "metrics.delivery_sample" => "9",
+        "client.message_size_limit" | "http.body_max_size" | "http.header_max_size" => "2048",
+        "client.queue_max_size" => "4MiB",
+        "client.ping_interval" => "30s",
+        "drain.deadline" => "40s",
+        _ => "7s",
+    }
+}
+
+#[test]
+fn exactly_the_fixed_keys_need_a_restart() {
+    let old = yaml(BASE).load().unwrap();
+    assert_eq!(old.check_reload(&old), Ok(()));
+    for key in KEYS.iter().filter(|key| !key.path.contains("[]")) {
+        let set = format!("{}={}", key.path, other(key.path));
+        let new = yaml(BASE)
+            .flags(|loader| loader.with_set(set.as_str()))
+            .load()
+            .expect(&set);
+        assert_ne!(old, new, "{set} changes nothing");
+        let expected = format!(
+            "{}: changed while the gateway runs (the old value, or a restart)",
+            key.path
+        );
+        match old.check_reload(&new) {
+            Ok(()) => assert!(key.live, "{set}"),
+            Err(errors) => assert_eq!((key.live, errors.to_string()), (false, expected), "{set}"),
+        }
+    }
+}
+
+#[test]
+fn every_changed_key_is_named() {
+    let (old, new) = (
+        yaml("").load().unwrap(),
+        yaml(BASE).flags(|l| l.with_set("workers=9").with_set("page.enabled=false")),
+    );
+    let errors = old.check_reload(&new.load().unwrap()).unwrap_err();
+    assert_eq!(
+        errors.iter().map(|e| e.path.as_str()).collect::<Vec<_>>(),
+        ["workers", "bus.nats"]
+    );
+}
+
+#[test]
+fn variables_are_distinct() {
+    let names: BTreeSet<String> = KEYS
+        .iter()
+        .map(|key| crate::config::environment::variable(key.path))
+        .collect();
+    assert_eq!(names.len(), KEYS.len());
+    let as_links: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
+    let refused = Given::new("", as_links).lines();
+    let scalars = KEYS
+        .iter()
+        .filter(|key| key.kind != Kind::Text && !key.path.contains("[]"))
+        .count();
+    assert!(
+        refused.len() >= scalars,
+        "no known variable is taken for a service link: {refused:#?}"
+    );
+}

@@ -1,0 +1,90 @@
+//! Durations and sizes as people write them: `25s`, `1m 30s`; `64KiB`, `1MiB`, `512`.
+
+use std::time::Duration;
+
+const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+
+/// Reads `25s` or `1m 30s`; a number without a unit is refused because nobody can tell seconds from milliseconds.
+pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+    humantime::parse_duration(text).ok()
+}
+
+/// Reads `64KiB`, `1MiB` or plain bytes. `KB` and `MB` are refused: half of their users mean 1000.
+pub(super) fn parse_size(text: &str) -> Option<usize> {
+    let (number, factor) = UNITS
+        .iter()
+        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?.trim_end(), *factor)))
+        .unwrap_or((text, 1));
+    let bytes = number.parse::<u64>().ok()?.checked_mul(factor)?;
+    usize::try_from(bytes).ok()
+}
+
+/// A duration as it is written in the configuration.
+pub fn show_duration(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+/// A size in bytes in the largest unit that divides it.
+pub fn show_size(bytes: usize) -> String {
+    let bytes = bytes as u64;
+    match UNITS
+        .iter()
+        .find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor))
+    {
+        Some((unit, factor)) if *factor > 1 => format!("{}{unit}", bytes / factor),
+        _ => bytes.to_string(),
+    }
+}
+
+/// serde for a duration field.
+pub(super) mod duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(in crate::config) fn serialize<S: Serializer>(
+        value: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::show_duration(*value))
+    }
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        super::parse_duration(&text).ok_or_else(|| D::Error::custom("not a duration"))
+    }
+}
+
+/// serde for a size field, in bytes.
+pub(super) mod size {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Bytes(usize),
+        Text(String),
+    }
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes fields by reference"
+    )]
+    pub(in crate::config) fn serialize<S: Serializer>(
+        value: &usize,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::show_size(*value))
+    }
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<usize, D::Error> {
+        match Written::deserialize(deserializer)? {
+            Written::Bytes(bytes) => Ok(bytes),
+            Written::Text(text) => super::parse_size(&text).ok_or_else(|| D::Error::custom("not a size")),
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! The whole configuration against itself: ranges, names, keys that must fit each other, and combinations that are
+//! refused because they open the gateway by accident.
+
+mod security;
+
+use std::{collections::HashSet, fmt::Display, ops::RangeInclusive, time::Duration};
+
+use super::{
+    error::Problems,
+    loader::Machine,
+    raw::RawSettings,
+    settings::{ClientSettings, Namespace, RoomSettings, Settings},
+    units::{show_duration, show_size},
+};
+
+const MAX_WORKERS: usize = 64;
+/// What metrics and logs call rooms without a namespace.
+const UNNAMED: &str = "default";
+/// Beyond a day a duration is a slip of the unit.
+const DAY: Duration = Duration::from_hours(24);
+const MOMENT: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+/// Largest message, request or queue in bytes.
+const MAX_SIZE: usize = 64 << 20;
+
+/// Turns the raw settings into valid ones; the result counts only if `problems` stays empty.
+pub(super) fn validate(raw: RawSettings, machine: &Machine, problems: &mut Problems) -> Settings {
+    let settings = resolve(raw, machine);
+    listeners(&settings, problems);
+    client(&settings.client, problems);
+    http(&settings, problems);
+    rooms(&settings.rooms, problems);
+    bus(&settings, problems);
+    drain(&settings, problems);
+    observability(&settings, problems);
+    security::check(&settings, problems);
+    settings
+}
+
+/// Fills in what the machine decides.
+pub(super) fn resolve(raw: RawSettings, machine: &Machine) -> Settings {
+    Settings {
+        listen: raw.listen,
+        ops_listen: raw.ops_listen,
+        workers: if raw.workers == 0 {
+            machine.cores.clamp(1, MAX_WORKERS)
+        } else {
+            raw.workers
+        },
+        node_name: raw.node_name.unwrap_or_else(|| machine.host_name.clone()),
+        client: raw.client,
+        http: raw.http,
+        api: raw.api,
+        page: raw.page,
+        rooms: raw.rooms,
+        bus: raw.bus,
+        drain: raw.drain,
+        log: raw.log,
+        tracing: raw.tracing,
+        metrics: raw.metrics,
+    }
+}
+
+impl Problems {
+    fn within<T: PartialOrd + Copy, D: Display>(
+        &mut self,
+        path: &str,
+        value: T,
+        range: RangeInclusive<T>,
+        show: impl Fn(T) -> D,
+    ) {
+        if !range.contains(&value) {
+            let (least, most) = (show(*range.start()), show(*range.end()));
+            let size = if value < *range.start() { "small" } else { "large" };
+            self.add(
+                path,
+                format!("{} is too {size}", show(value)),
+                format!("{least} to {most}"),
+            );
+        }
+    }
+
+    fn duration(&mut self, path: &str, value: Duration, least: Duration) {
+        self.within(path, value, least..=DAY, show_duration);
+    }
+
+    fn size(&mut self, path: &str, value: usize, least: usize) {
+        self.within(path, value, least..=MAX_SIZE, show_size);
+    }
+
+    fn whole_seconds(&mut self, path: &str, value: Duration) {
+        self.duration(path, value, SECOND);
+        if value > SECOND && value.subsec_nanos() != 0 {
+            self.add(
+                path,
+                format!("{} is not whole seconds", show_duration(value)),
+                "such as 25s",
+            );
+        }
+    }
+
+    fn token(&mut self, path: &str, value: &str) {
+        let known = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if value.is_empty() || value.len() > 64 || !value.chars().all(known) {
+            self.add(
+                path,
+                format!("{value:?} is not a name"),
+                "1 to 64 letters, digits, _ or -",
+            );
+        }
+    }
+
+    fn label(&mut self, path: &str, value: &str) {
+        if value.is_empty() || value.len() > 253 || !value.chars().all(|c| c.is_ascii_graphic()) {
+            self.add(
+                path,
+                format!("{value:?} is not a name"),
+                "1 to 253 printable ASCII characters, no spaces",
+            );
+        }
+    }
+}
+
+/// Two listeners on one port would share it through `SO_REUSEPORT`, each taking some of the other's connections.
+fn listeners(settings: &Settings, problems: &mut Problems) {
+    let (clients, ops) = (settings.listen, settings.ops_listen);
+    let meet = clients.ip() == ops.ip() || clients.ip().is_unspecified() || ops.ip().is_unspecified();
+    if clients.port() != 0
+        && clients.port() == ops.port()
+        && meet
+        && problems.sound(&["listen", "ops_listen"])
+    {
+        problems.add(
+            "ops_listen",
+            format!("{ops} meets listen ({clients})"),
+            "another port",
+        );
+    }
+    problems.within("workers", settings.workers, 1..=MAX_WORKERS, |n| n);
+    problems.label("node_name", &settings.node_name);
+}
+
+fn client(client: &ClientSettings, problems: &mut Problems) {
+    problems.whole_seconds("client.ping_interval", client.ping_interval);
+    problems.duration("client.pong_timeout", client.pong_timeout, MOMENT);
+    problems.duration("client.stale_timeout", client.stale_timeout, MOMENT);
+    problems.duration("client.close_timeout", client.close_timeout, MOMENT);
+    problems.size("client.message_size_limit", client.message_size_limit, 128);
+    problems.size("client.queue_max_size", client.queue_max_size, 128);
+    problems.within("client.channel_limit", client.channel_limit, 1..=100_000, |n| n);
+    problems.within(
+        "client.channel_max_length",
+        client.channel_max_length,
+        1..=255,
+        |n| n,
+    );
+    if client.pong_timeout >= client.ping_interval
+        && problems.sound(&["client.pong_timeout", "client.ping_interval"])
+    {
+        let (wait, interval) = (
+            show_duration(client.pong_timeout),
+            show_duration(client.ping_interval),
+        );
+        problems.add(
+            "client.pong_timeout",
+            format!("{wait} is too long"),
+            format!("less than client.ping_interval, {interval}"),
+        );
+    }
+    if client.queue_max_size < client.message_size_limit
+        && problems.sound(&["client.queue_max_size", "client.message_size_limit"])
+    {
+        let (queue, message) = (
+            show_size(client.queue_max_size),
+            show_size(client.message_size_limit),
+        );
+        let expected =
+            format!("at least client.message_size_limit, {message}, or one message would close its readers");
+        problems.add("client.queue_max_size", format!("{queue} is too small"), expected);
+    }
+}
+
+fn http(settings: &Settings, problems: &mut Problems) {
+    let http = &settings.http;
+    problems.duration("http.header_timeout", http.header_timeout, MOMENT);
+    problems.within(
+        "http.header_max_size",
+        http.header_max_size,
+        1 << 10..=1 << 20,
+        show_size,
+    );
+    problems.size("http.body_max_size", http.body_max_size, 1 << 10);
+    problems.duration("http.request_timeout", http.request_timeout, MOMENT);
+}
+
+fn rooms(rooms: &RoomSettings, problems: &mut Problems) {
+    let mut seen = HashSet::new();
+    for (index, Namespace { name, .. }) in rooms.namespaces.iter().enumerate() {
+        let path = format!("rooms.namespaces[{index}].name");
+        if !problems.sound(&[&path]) {
+            continue;
+        }
+        if name.is_empty() {
+            problems.add(&path, "missing", "1 to 64 letters, digits, _ or -");
+            continue;
+        }
+        problems.token(&path, name);
+        if name == UNNAMED {
+            problems.add(
+                &path,
+                "\"default\" is taken",
+                "another name; rooms.default is the policy of rooms without one",
+            );
+        }
+        if !seen.insert(name.as_str()) {
+            problems.add(
+                &path,
+                format!("{name:?} is there twice"),
+                "one entry for each namespace",
+            );
+        }
+    }
+}
+
+fn bus(settings: &Settings, problems: &mut Problems) {
+    let bus = &settings.bus;
+    problems.token("bus.prefix", &bus.prefix);
+    problems.duration("bus.linger", bus.linger, Duration::ZERO);
+    problems.duration("bus.join_timeout", bus.join_timeout, MOMENT);
+    let Some(nats) = &bus.nats else { return };
+    if nats.servers.is_empty() && problems.sound(&["bus.nats.servers"]) {
+        let expected = "at least one URL such as nats://host:4222, or bus.nats: null for the embedded bus";
+        problems.add("bus.nats.servers", "no server", expected);
+    }
+    problems.duration("bus.nats.ping_interval", nats.ping_interval, MOMENT);
+    problems.duration("bus.nats.request_timeout", nats.request_timeout, MOMENT);
+    if let Some(name) = &nats.name {
+        problems.label("bus.nats.name", name);
+    }
+}
+
+fn drain(settings: &Settings, problems: &mut Problems) {
+    let drain = &settings.drain;
+    problems.duration("drain.accept", drain.accept, Duration::ZERO);
+    problems.duration("drain.duration", drain.duration, Duration::ZERO);
+    problems.duration("drain.deadline", drain.deadline, MOMENT);
+    problems.whole_seconds("drain.retry_after", drain.retry_after);
+    let planned = drain.accept.saturating_add(drain.duration);
+    if drain.deadline <= planned && problems.sound(&["drain.accept", "drain.duration", "drain.deadline"]) {
+        let problem = format!("{} is too short", show_duration(drain.deadline));
+        let expected = format!(
+            "more than drain.accept and drain.duration together, {}",
+            show_duration(planned)
+        );
+        problems.add("drain.deadline", problem, expected);
+    }
+}
+
+fn observability(settings: &Settings, problems: &mut Problems) {
+    problems.within(
+        "tracing.sample_ratio",
+        settings.tracing.sample_ratio,
+        0.0..=1.0,
+        |ratio| ratio,
+    );
+    problems.within(
+        "metrics.delivery_sample",
+        settings.metrics.delivery_sample,
+        1..=u32::MAX,
+        |n| n,
+    );
+}

@@ -1,0 +1,90 @@
+//! Combinations that would open the gateway by accident. Each can be had by saying so in plain words.
+
+use crate::config::{
+    error::Problems,
+    settings::{Anonymous, Settings},
+};
+
+/// A shorter API key can be guessed over the network.
+const KEY_LENGTH: usize = 16;
+/// Headers that every browser sends: none of them can name a user.
+const COMMON_HEADERS: [&str; 8] = [
+    "accept",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "origin",
+    "user-agent",
+];
+
+pub(super) fn check(settings: &Settings, problems: &mut Problems) {
+    user_header(settings, problems);
+    authentication(settings, problems);
+    api_keys(settings, problems);
+}
+
+fn user_header(settings: &Settings, problems: &mut Problems) {
+    if let Some(name) = settings
+        .client
+        .user_id_header
+        .as_ref()
+        .map(http::HeaderName::as_str)
+        && (COMMON_HEADERS.contains(&name) || name.starts_with("sec-"))
+    {
+        let problem = format!("{name} is sent by every browser and proves nothing");
+        problems.add(
+            "client.user_id_header",
+            problem,
+            "a header that only the proxy sets, such as x-user-id",
+        );
+    }
+}
+
+fn authentication(settings: &Settings, problems: &mut Problems) {
+    const KEYS: [&str; 3] = ["client.anonymous", "client.user_id_header", "listen"];
+    let open = !settings.listen.ip().is_loopback();
+    if settings.client.user_id_header.is_some() || !problems.sound(&KEYS) {
+        return;
+    }
+    match settings.client.anonymous {
+        Anonymous::Loopback if open => problems.add(
+            "client.anonymous",
+            format!(
+                "listen {} can be reached by others and nothing says who they are",
+                settings.listen
+            ),
+            "client.anonymous: allow lets everybody who reaches it in, without a name; \
+             client.user_id_header takes the user from an authenticating proxy; or listen on 127.0.0.1",
+        ),
+        Anonymous::Deny => problems.add(
+            "client.anonymous",
+            "deny without client.user_id_header lets nobody in",
+            "client.user_id_header: the header of an authenticating proxy",
+        ),
+        _ => {}
+    }
+}
+
+/// Findings name a key by its place: its text is secret.
+fn api_keys(settings: &Settings, problems: &mut Problems) {
+    let open = !settings.listen.ip().is_loopback() && problems.sound(&["listen"]);
+    for (index, key) in settings.api.keys.iter().enumerate() {
+        let path = format!("api.keys[{index}]");
+        let text = key.text();
+        if text.is_empty() || !text.chars().all(|c| c.is_ascii_graphic()) {
+            problems.add(&path, "not an API key", "printable ASCII characters, no spaces");
+        } else if open && text.len() < KEY_LENGTH {
+            let problem = format!(
+                "{} characters can be guessed, and listen {} can be reached by others",
+                text.len(),
+                settings.listen
+            );
+            problems.add(&path, problem, format!("at least {KEY_LENGTH} characters"));
+        }
+        if settings.api.keys[..index].contains(key) {
+            problems.add(&path, "the same key twice", "each key once");
+        }
+    }
+}

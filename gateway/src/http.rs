@@ -1,0 +1,120 @@
+//! The public port: HTTP up to the WebSocket upgrade, the server API and the page.
+//!
+//! hyper reads requests and enforces the limits on their heads; an upgraded socket is taken out of it and from then on
+//! belongs to a [`Session`](crate::session::Session), without any buffer of HTTP.
+
+mod origin;
+mod page;
+mod upgrade;
+
+use std::{cell::Cell, convert::Infallible, rc::Rc};
+
+use axum::{Router, body::Body, extract::DefaultBodyLimit};
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{net::TcpStream, time::timeout};
+use tower::ServiceExt;
+use tracing::debug;
+
+use crate::{api, gateway::Gateway, limits::FileGuard, metrics::HandshakeFailure, worker::Worker};
+
+const WEBSOCKET_PATH: &str = "/connection/websocket";
+/// Smallest buffer that hyper works with, in bytes.
+const MIN_HEAD_BUFFER: usize = 8 * 1024;
+
+/// A connection before its upgrade.
+struct Connection {
+    worker: Rc<Worker>,
+    router: Router,
+    /// Counts the socket; `None` when the limit of open files is nearly reached. Moves to the session.
+    file: Cell<Option<FileGuard>>,
+    /// Whether any request was read.
+    used: Cell<bool>,
+}
+
+/// Everything on the public port but the WebSocket. Made once for each worker.
+pub fn router(gateway: &std::sync::Arc<Gateway>) -> Router {
+    let settings = &gateway.live().settings;
+    let mut router = Router::new().merge(api::router(gateway.clone()));
+    if settings.page.enabled {
+        router = router.merge(page::router());
+    }
+    router.layer(DefaultBodyLimit::max(settings.http.body_max_size))
+}
+
+/// Serves one accepted socket until it closes or becomes a WebSocket.
+pub async fn serve(worker: Rc<Worker>, router: Router, stream: TcpStream, file: Option<FileGuard>) {
+    let (header_timeout, head_buffer) = {
+        let live = worker.live();
+        (
+            live.settings.http.header_timeout,
+            live.settings.http.header_max_size.max(MIN_HEAD_BUFFER),
+        )
+    };
+    let connection = Rc::new(Connection {
+        worker,
+        router,
+        file: Cell::new(file),
+        used: Cell::new(false),
+    });
+    let service = {
+        let connection = connection.clone();
+        service_fn(move |request| connection.clone().answer(request))
+    };
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_buf_size(head_buffer)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades()
+        .await;
+    if let Err(error) = served {
+        connection.failed(&error);
+    }
+}
+
+impl Connection {
+    async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        self.used.set(true);
+        if request.uri().path() == WEBSOCKET_PATH {
+            return Ok(self.upgrade(request));
+        }
+        let limit = self.worker.live().settings.http.request_timeout;
+        let answer = self.router.clone().oneshot(request.map(Body::new));
+        match timeout(limit, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Ok(plain(StatusCode::REQUEST_TIMEOUT, "the request took too long\n")),
+        }
+    }
+
+    fn failed(&self, error: &hyper::Error) {
+        debug!(%error, "connection failed before an upgrade");
+        if self.used.get() {
+            return;
+        }
+        let failure = if error.is_timeout() {
+            HandshakeFailure::Timeout
+        } else if error.is_parse_too_large() {
+            HandshakeFailure::TooLarge
+        } else if error.is_parse() {
+            HandshakeFailure::Malformed
+        } else {
+            HandshakeFailure::Closed
+        };
+        self.worker
+            .gateway
+            .metrics
+            .connections
+            .handshake_failed(failure.label());
+    }
+}
+
+/// A short text for people.
+fn plain(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(text.into());
+    *response.status_mut() = status;
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, text);
+    response
+}

@@ -1,0 +1,176 @@
+//! From an HTTP request to a session: who may open a WebSocket here and now.
+
+use std::{rc::Rc, sync::Arc};
+
+use axum::body::Body;
+use bytes::BytesMut;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use natter_websocket::handshake::{self, Upgrade};
+use tokio::net::TcpStream;
+use tracing::{debug, warn};
+
+use super::{Connection, origin, plain};
+use crate::{
+    drain::Phase, limits::FileGuard, metrics::Refusal, session::Session, socket::Socket, worker::Worker,
+};
+
+/// The subprotocol that a client may offer to say that it speaks JSON, which is also what no offer means.
+const JSON_PROTOCOL: &str = "centrifuge-json";
+const PROTOBUF_PROTOCOL: &str = "centrifuge-protobuf";
+
+/// Why a well-formed upgrade is refused.
+struct Refused {
+    reason: Refusal,
+    status: StatusCode,
+    text: &'static str,
+}
+
+impl Connection {
+    pub(super) fn upgrade(&self, mut request: Request<Incoming>) -> Response<Body> {
+        let metrics = &self.worker.gateway.metrics.connections;
+        let upgrade = match handshake::check(request.method(), request.version(), request.headers()) {
+            Ok(upgrade) => upgrade,
+            Err(error) => {
+                metrics.handshake_failed(error.label());
+                let mut response = plain(error.status(), format!("{error}\n"));
+                response.headers_mut().extend(error.headers());
+                return response;
+            }
+        };
+        if wants_protobuf(&request, &upgrade) {
+            metrics.handshake_failed("encoding");
+            return plain(
+                StatusCode::BAD_REQUEST,
+                "this gateway speaks JSON; Protobuf is not available\n",
+            );
+        }
+        let user = match self.user(request.headers()) {
+            Ok(user) => user,
+            Err(refused) => return self.refuse(&refused),
+        };
+        match self.admit(request.headers()) {
+            Ok(file) => {
+                let upgraded = hyper::upgrade::on(&mut request);
+                tokio::task::spawn_local(start(self.worker.clone(), upgraded, user, file));
+                switching_protocols(&upgrade)
+            }
+            Err(refused) => self.refuse(&refused),
+        }
+    }
+
+    fn refuse(&self, refused: &Refused) -> Response<Body> {
+        let gateway = &self.worker.gateway;
+        gateway.metrics.connections.refused(refused.reason);
+        if gateway
+            .log_budget
+            .cause(refused.reason.label(), tracing::Level::INFO)
+            .admit()
+        {
+            tracing::info!(reason = refused.reason.label(), "refused a connection");
+        }
+        let mut response = plain(refused.status, refused.text);
+        if refused.status == StatusCode::SERVICE_UNAVAILABLE {
+            let seconds = self.worker.live().settings.drain.retry_after.as_secs().max(1);
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+
+    /// Everything that may speak against a new connection; its descriptor is counted from here on.
+    fn admit(&self, headers: &HeaderMap) -> Result<FileGuard, Refused> {
+        let worker = &self.worker;
+        let unavailable = |reason, text| Refused {
+            reason,
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            text,
+        };
+        if !origin::is_allowed(headers, &worker.live().settings.http.allowed_origins) {
+            let text = "this origin is not allowed\n";
+            return Err(Refused {
+                reason: Refusal::Origin,
+                status: StatusCode::FORBIDDEN,
+                text,
+            });
+        }
+        if worker.gateway.drain.phase() == Phase::Refusing {
+            return Err(unavailable(Refusal::Draining, "the gateway shuts down\n"));
+        }
+        if worker.live().settings.bus.critical && !worker.gateway.bus_is_up() {
+            return Err(unavailable(Refusal::Bus, "the bus is down\n"));
+        }
+        self.file
+            .take()
+            .ok_or_else(|| unavailable(Refusal::FileLimit, "the gateway is full\n"))
+    }
+
+    /// The user that an authenticating proxy vouches for, when one is configured.
+    fn user(&self, headers: &HeaderMap) -> Result<Option<Arc<str>>, Refused> {
+        let live = self.worker.live();
+        let Some(name) = &live.settings.client.user_id_header else {
+            return Ok(None);
+        };
+        let Some(value) = headers.get(name) else {
+            return Ok(None);
+        };
+        let refused = || Refused {
+            reason: Refusal::Unauthorized,
+            status: StatusCode::BAD_REQUEST,
+            text: "the user header is not readable\n",
+        };
+        let user = value.to_str().map_err(|_| refused())?.trim();
+        Ok((!user.is_empty()).then(|| user.into()))
+    }
+}
+
+fn wants_protobuf(request: &Request<Incoming>, upgrade: &Upgrade) -> bool {
+    let by_query = request.uri().query().is_some_and(|query| {
+        query
+            .split('&')
+            .any(|pair| pair == "format=protobuf" || pair == "cf_protocol=protobuf")
+    });
+    by_query
+        || upgrade
+            .protocols
+            .iter()
+            .any(|protocol| protocol == PROTOBUF_PROTOCOL)
+}
+
+fn switching_protocols(upgrade: &Upgrade) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, upgrade.accept.clone());
+    if upgrade.protocols.iter().any(|protocol| protocol == JSON_PROTOCOL) {
+        headers.insert(
+            header::SEC_WEBSOCKET_PROTOCOL,
+            HeaderValue::from_static(JSON_PROTOCOL),
+        );
+    }
+    response
+}
+
+/// Takes the socket out of hyper once the answer was written, and serves it.
+async fn start(
+    worker: Rc<Worker>,
+    upgraded: hyper::upgrade::OnUpgrade,
+    user: Option<Arc<str>>,
+    file: FileGuard,
+) {
+    let (stream, early) = match upgraded
+        .await
+        .map(hyper::upgrade::Upgraded::downcast::<TokioIo<TcpStream>>)
+    {
+        Ok(Ok(parts)) => (parts.io.into_inner(), BytesMut::from(parts.read_buf)),
+        Ok(Err(_)) => return warn!("upgraded connection is no TCP stream"),
+        Err(error) => return debug!(%error, "connection ended while it was upgraded"),
+    };
+    // On a task of its own, so that nothing of this one stays with the session.
+    let session = Session::new(Socket::plain(stream), user, file);
+    tokio::task::spawn_local(session.run(worker, early));
+}

@@ -1,0 +1,54 @@
+//! Natter's gateway: chat rooms for clients of the Centrifuge protocol, bridged over a bus.
+//!
+//! # The way of a message
+//!
+//! ```text
+//! client ─▶ listener ─▶ http ─▶ socket ─▶ session ─▶ namespace (may it?) ─▶ gateway.publish ─▶ bus ─┐
+//! backend ───────────▶ http ─▶ api ────────────────────────────────────▶ gateway.publish ─▶ bus ─┤
+//! client ◀─ socket ◀─ outbox ◀─ session ◀─ room ◀─ worker ◀─ inbox ◀─ rooms ◀─ frame (encoded once) ◀┘
+//! ```
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`server`], [`drain`] | assembly, start and end of a gateway |
+//! | [`listener`], [`http`] | accepting sockets; upgrade, page |
+//! | [`api`] | the server API |
+//! | [`worker`] | a thread with its connections: inbox, flush, timers |
+//! | [`session`], [`socket`], [`outbox`] | one connection |
+//! | [`room`] | members on one worker |
+//! | [`rooms`] | the rooms of the gateway: first join, last leave |
+//! | [`namespace`] | the policy of a room |
+//! | [`publication`], [`frame`] | a message, and its one encoding |
+//! | [`inbox`] | from other threads to a worker |
+//! | [`bus`] | between gateways: embedded or NATS |
+//! | [`cluster`] | gateways among themselves: announcements, orders, surveys |
+//! | [`gateway`] | what the threads share |
+//! | [`config`], [`cli`] | settings and command line |
+//! | [`telemetry`], [`metrics`], [`ops`], [`limits`] | logs, traces, metrics, health, descriptors |
+
+pub mod api;
+pub mod bus;
+pub mod channel;
+pub mod cli;
+pub mod cluster;
+pub mod config;
+pub mod drain;
+pub mod frame;
+pub mod gateway;
+mod glob;
+pub mod http;
+pub mod inbox;
+pub mod limits;
+pub mod listener;
+pub mod metrics;
+pub mod namespace;
+pub mod ops;
+pub mod outbox;
+pub mod publication;
+pub mod room;
+pub mod rooms;
+pub mod server;
+pub mod session;
+pub mod socket;
+pub mod telemetry;
+pub mod worker;

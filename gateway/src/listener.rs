@@ -1,0 +1,87 @@
+//! Accepting sockets: each worker listens on the public port itself and the kernel spreads connections over them.
+
+use std::{io, net::SocketAddr, rc::Rc, time::Duration};
+
+use axum::Router;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{net::TcpListener, time::sleep};
+use tracing::{Level, warn};
+
+use crate::{http, metrics::AcceptFailure, worker::Worker};
+
+/// Connections that the kernel keeps for a worker that is busy.
+const BACKLOG: i32 = 4_096;
+/// Pause after `accept` failed for want of descriptors or memory: trying again at once would only burn the core that
+/// the open connections need.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Binds `count` sockets to one address; port 0 becomes one free port for all of them.
+pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpListener>> {
+    if address.port() != 0 {
+        // Sockets that share a port would also share it with another gateway started by mistake.
+        drop(socket(address, false)?);
+    }
+    let first = socket(address, true)?;
+    let address = first.local_addr()?;
+    let mut listeners = vec![first];
+    for _ in 1..count {
+        listeners.push(socket(address, true)?);
+    }
+    Ok(listeners)
+}
+
+fn socket(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    if shared {
+        socket.listen(BACKLOG)?;
+    }
+    Ok(socket.into())
+}
+
+/// Accepts for as long as the worker lives.
+pub async fn accept(worker: Rc<Worker>, listener: TcpListener, router: Router) {
+    let gateway = worker.gateway.clone();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _peer)) => {
+                // Frames are written whole at the end of a turn; waiting for more would only delay them. It fails
+                // only when the peer is gone, which the next read tells.
+                let _ = stream.set_nodelay(true);
+                let file = gateway.file_limit.admit();
+                tokio::task::spawn_local(http::serve(worker.clone(), router.clone(), stream, file));
+            }
+            Err(error) => {
+                let failure = AcceptFailure::of(&error);
+                gateway.metrics.connections.accept_failed(failure);
+                if gateway.log_budget.cause("accept", Level::WARN).admit() {
+                    warn!(%error, "cannot accept a connection");
+                }
+                if failure != AcceptFailure::Aborted {
+                    sleep(EXHAUSTED_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_share_a_port_that_nobody_else_gets() {
+        let listeners = bind("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let address = listeners[0].local_addr().unwrap();
+        assert!(
+            listeners
+                .iter()
+                .all(|listener| listener.local_addr().unwrap() == address)
+        );
+        let error = bind(address, 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+}

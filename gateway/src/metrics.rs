@@ -1,0 +1,110 @@
+//! Metrics of one gateway: a registry of its own (tests run several gateways in a process) and the families.
+//!
+//! Families are small structs named after what they measure, handed to the part that measures it. Label
+//! values come from enums by their `label()`, so every set is closed; rooms and users are no labels. What
+//! workers count per delivery goes through [`WorkerCounters`] and reaches the shared counters once a turn.
+//! `docs/observability.md` lists every family; a test compares.
+
+mod api;
+mod bus;
+mod connections;
+mod family;
+mod messages;
+mod process;
+mod protocol;
+mod rooms;
+mod worker;
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use prometheus::{Registry, TextEncoder};
+
+pub use api::ApiMetrics;
+pub use bus::BusMetrics;
+pub use connections::{AcceptFailure, ConnectionMetrics, HandshakeFailure, Refusal};
+pub use family::{Family, LabeledCounter};
+pub use messages::{NamespaceMetrics, Source};
+pub use process::{ConfigMetrics, FileMetrics, TraceMetrics};
+pub use protocol::ProtocolMetrics;
+pub use rooms::RoomMetrics;
+pub use worker::WorkerCounters;
+
+use family::Registrar;
+use messages::MessageFamilies;
+
+/// All families of one gateway; clones share them.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    families: Arc<[Family]>,
+    namespaces: Arc<Mutex<Vec<Arc<NamespaceMetrics>>>>,
+    messages: MessageFamilies,
+    pub connections: ConnectionMetrics,
+    pub protocol: ProtocolMetrics,
+    pub rooms: RoomMetrics,
+    pub bus: BusMetrics,
+    pub api: ApiMetrics,
+    pub config: ConfigMetrics,
+    pub files: FileMetrics,
+    pub traces: TraceMetrics,
+}
+
+impl Metrics {
+    /// Fails only when two families have one name.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let mut registrar = Registrar::new(&registry);
+        process::register_process(&mut registrar)?;
+        let connections = ConnectionMetrics::register(&mut registrar)?;
+        let protocol = ProtocolMetrics::register(&mut registrar)?;
+        let rooms = RoomMetrics::register(&mut registrar)?;
+        let messages = MessageFamilies::register(&mut registrar)?;
+        let bus = BusMetrics::register(&mut registrar)?;
+        let api = ApiMetrics::register(&mut registrar)?;
+        let config = ConfigMetrics::register(&mut registrar)?;
+        let files = FileMetrics::register(&mut registrar)?;
+        let traces = TraceMetrics::register(&mut registrar)?;
+        let families = registrar.finish().into();
+        let namespaces = Arc::default();
+        Ok(Self {
+            registry,
+            families,
+            namespaces,
+            messages,
+            connections,
+            protocol,
+            rooms,
+            bus,
+            api,
+            config,
+            files,
+            traces,
+        })
+    }
+
+    /// The counters of a namespace, resolved once per configuration. The same name gives the same counters,
+    /// also after a reload; a namespace that is gone keeps its series until the gateway restarts.
+    pub fn namespace(&self, name: &str) -> Arc<NamespaceMetrics> {
+        let mut namespaces = self.namespaces.lock();
+        if let Some(known) = namespaces.iter().find(|namespace| namespace.name() == name) {
+            return known.clone();
+        }
+        let namespace = Arc::new(self.messages.namespace(name, namespaces.len()));
+        namespaces.push(namespace.clone());
+        namespace
+    }
+
+    /// Everything in the Prometheus text format.
+    pub fn encode(&self) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    /// What is registered, in the order of registration.
+    pub fn families(&self) -> &[Family] {
+        &self.families
+    }
+}
+
+#[cfg(test)]
+mod tests;

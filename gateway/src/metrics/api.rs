@@ -1,0 +1,46 @@
+//! Requests to the server API.
+
+use std::time::Duration;
+
+use prometheus::{HistogramVec, IntCounterVec};
+
+use super::family::{Registrar, count};
+
+/// Most methods answer at once; those that ask other gateways wait up to some seconds.
+const DURATION_BUCKETS: [f64; 11] = [
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0,
+];
+
+/// Requests by method and outcome.
+#[derive(Clone, Debug)]
+pub struct ApiMetrics {
+    requests: IntCounterVec,
+    duration: HistogramVec,
+}
+
+impl ApiMetrics {
+    pub(super) fn register(registrar: &mut Registrar<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            requests: registrar.counters(
+                "natter_api_requests_total",
+                "Requests to the server API, by the API's error code (0 for success) or HTTP status",
+                &["method", "code"],
+            )?,
+            duration: registrar.histograms(
+                "natter_api_request_duration_seconds",
+                "Duration of requests to the server API",
+                &["method"],
+                &DURATION_BUCKETS,
+            )?,
+        })
+    }
+
+    /// `method` is a name of the API or a literal for unknown ones, `code` its error code, 0 for success, or
+    /// the HTTP status when the request did not reach the method.
+    pub fn answered(&self, method: &'static str, code: u32, elapsed: Duration) {
+        count(&self.requests, &[method, &code.to_string()], 1);
+        if let Ok(duration) = self.duration.get_metric_with_label_values(&[method]) {
+            duration.observe(elapsed.as_secs_f64());
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Which policy holds for a room: its name says which namespace it is in.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    config::{RoomOptions, RoomSettings, Who},
+    metrics::{Metrics, NamespaceMetrics},
+};
+
+/// Label and log field of rooms without a namespace.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// The policy of a group of rooms.
+pub struct Namespace {
+    pub options: RoomOptions,
+    pub metrics: Arc<NamespaceMetrics>,
+}
+
+/// All namespaces of one configuration.
+pub struct Namespaces {
+    default: Option<Arc<Namespace>>,
+    named: HashMap<String, Arc<Namespace>>,
+}
+
+/// Who asks, as far as a policy cares.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    pub has_user: bool,
+    pub is_member: bool,
+}
+
+impl Namespaces {
+    pub fn new(settings: &RoomSettings, metrics: &Metrics) -> Self {
+        let namespace = |name: &str, options: &RoomOptions| {
+            Arc::new(Namespace {
+                options: options.clone(),
+                metrics: metrics.namespace(name),
+            })
+        };
+        Self {
+            default: settings
+                .default
+                .as_ref()
+                .map(|options| namespace(DEFAULT_NAMESPACE, options)),
+            named: settings
+                .namespaces
+                .iter()
+                .map(|named| (named.name.clone(), namespace(&named.name, &named.options)))
+                .collect(),
+        }
+    }
+
+    /// `None` when the room is in no configured namespace.
+    pub fn of(&self, channel: &str) -> Option<&Arc<Namespace>> {
+        match natter_protocol::channel::namespace_of(channel) {
+            Some(name) => self.named.get(name),
+            None => self.default.as_ref(),
+        }
+    }
+}
+
+impl Namespace {
+    pub fn may_subscribe(&self, asker: Asker) -> bool {
+        allows(self.options.subscribe, asker)
+    }
+
+    pub fn may_publish(&self, asker: Asker) -> bool {
+        allows(self.options.publish, asker)
+    }
+}
+
+fn allows(who: Who, asker: Asker) -> bool {
+    match who {
+        Who::Anyone => true,
+        Who::Users => asker.has_user,
+        Who::Subscribers => asker.is_member,
+        Who::Server => false,
+    }
+}

@@ -1,0 +1,106 @@
+//! The ops port: `/livez`, `/readyz` and `/metrics`, for the kubelet, the operator and Prometheus.
+//!
+//! Liveness asks only whether the workers still turn: restarting a gateway because its bus is away would
+//! disconnect every client for nothing. Readiness says in its body what it thinks of the bus and why it is
+//! not ready.
+
+mod heartbeat;
+mod readiness;
+
+use std::future::{Future, IntoFuture};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+pub use heartbeat::Heartbeats;
+pub use readiness::{NotReady, Readiness, ReadinessReport};
+
+use crate::limits::FileLimit;
+use crate::metrics::Metrics;
+
+/// How long open requests may take to end after the shutdown began.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What the ops port reports on.
+#[derive(Clone)]
+pub struct OpsState {
+    pub readiness: Arc<Readiness>,
+    pub heartbeats: Heartbeats,
+    pub metrics: Metrics,
+    pub files: Arc<FileLimit>,
+}
+
+/// Answers on `listener` until `shutdown` resolves, and at most a second longer for requests under way.
+pub async fn serve(
+    listener: TcpListener,
+    state: OpsState,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let (closing, closes) = oneshot::channel();
+    let ended = async move {
+        shutdown.await;
+        // The receiver is gone only when the server ended before.
+        let _ = closing.send(());
+    };
+    let server = axum::serve(listener, router(state))
+        .with_graceful_shutdown(ended)
+        .into_future();
+    let mut server = std::pin::pin!(server);
+    tokio::select! {
+        ended = &mut server => return ended,
+        _ = closes => {}
+    }
+    // A request that hangs is cut off with the process.
+    timeout(CLOSE_TIMEOUT, server).await.unwrap_or(Ok(()))
+}
+
+/// GET and HEAD only; other methods get 405, other paths 404.
+pub fn router(state: OpsState) -> Router {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(state)
+}
+
+async fn livez(State(state): State<OpsState>) -> Response {
+    let stuck = state.heartbeats.stuck();
+    if stuck.is_empty() {
+        return "ok\n".into_response();
+    }
+    let body = format!("workers that do not answer: {stuck:?}\n");
+    (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+}
+
+async fn readyz(State(state): State<OpsState>) -> Response {
+    let report = state.readiness.report();
+    let status = if report.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(report)).into_response()
+}
+
+async fn metrics(State(state): State<OpsState>) -> Response {
+    state.metrics.files.set(state.files.limit(), state.files.used());
+    match state.metrics.encode() {
+        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "cannot encode metrics");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! What waits to be written to one socket: pointers to finished frames, bounded in bytes.
+//!
+//! An emptied outbox gives its memory back, so an idle connection keeps none.
+
+use std::{
+    collections::VecDeque,
+    io::{self, ErrorKind, IoSlice},
+    sync::Arc,
+};
+
+use crate::{frame::Frame, socket::Socket};
+
+/// Frames handed to the kernel in one call; more gains nothing (measured: 32 frames already cost 12–25 times less
+/// each than one).
+const FRAMES_PER_WRITE: usize = 64;
+
+#[derive(Default)]
+pub struct Outbox {
+    queue: VecDeque<Arc<Frame>>,
+    /// Unwritten bytes, the rest of a half-written front frame included.
+    bytes: usize,
+    /// Bytes of the front frame that the kernel has taken already.
+    front_written: usize,
+}
+
+/// The frame would not fit: the reader is too slow.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Full;
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// Everything was handed to the kernel.
+    Empty,
+    /// The kernel's buffer is full; wait until the socket is writable.
+    Blocked,
+}
+
+impl Outbox {
+    /// Queues `frame` unless more than `limit` bytes would wait, the new frame counted.
+    pub fn push(&mut self, frame: Arc<Frame>, limit: usize) -> Result<(), Full> {
+        let bytes = self.bytes + frame.bytes().len();
+        if bytes > limit {
+            return Err(Full);
+        }
+        self.bytes = bytes;
+        self.queue.push_back(frame);
+        Ok(())
+    }
+
+    /// Queues the frame that ends the connection, in place of everything that has not begun to be written.
+    pub fn push_last(&mut self, frame: Arc<Frame>) {
+        self.queue.truncate(usize::from(self.front_written > 0));
+        self.bytes = self
+            .queue
+            .front()
+            .map_or(0, |front| front.bytes().len() - self.front_written);
+        self.bytes += frame.bytes().len();
+        self.queue.push_back(frame);
+    }
+
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Writes until the outbox is empty or the kernel takes no more; `written` sees every frame that went out whole.
+    pub fn flush(&mut self, socket: &Socket, mut written: impl FnMut(&Frame)) -> io::Result<Flushed> {
+        while !self.queue.is_empty() {
+            let taken = {
+                let mut slices = [IoSlice::new(&[]); FRAMES_PER_WRITE];
+                let count = self.fill(&mut slices);
+                match socket.try_write(&slices[..count]) {
+                    Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                    Ok(taken) => taken,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Flushed::Blocked),
+                    Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(error),
+                }
+            };
+            self.advance(taken, &mut written);
+        }
+        self.queue = VecDeque::new();
+        Ok(Flushed::Empty)
+    }
+
+    fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut skip = self.front_written;
+        let mut count = 0;
+        for (slice, frame) in slices.iter_mut().zip(&self.queue) {
+            *slice = IoSlice::new(&frame.bytes()[skip..]);
+            skip = 0;
+            count += 1;
+        }
+        count
+    }
+
+    fn advance(&mut self, taken: usize, written: &mut impl FnMut(&Frame)) {
+        self.bytes -= taken;
+        self.front_written += taken;
+        while let Some(front) = self.queue.front() {
+            let length = front.bytes().len();
+            if self.front_written < length {
+                break;
+            }
+            self.front_written -= length;
+            written(front);
+            self.queue.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+use std::io::Read;
+
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+
+async fn pair() -> (Socket, std::net::TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (theirs, _) = listener.accept().await.unwrap();
+    let theirs = theirs.into_std().unwrap();
+    theirs.set_nonblocking(false).unwrap();
+    (Socket::plain(ours), theirs)
+}
+
+fn frame(byte: u8, length: usize) -> Arc<Frame> {
+    Arc::new(Frame::from_bytes(vec![byte; length].into()))
+}
+
+#[test]
+fn the_bound_counts_the_new_frame() {
+    let mut outbox = Outbox::default();
+    assert_eq!(outbox.push(frame(1, 60), 100), Ok(()));
+    assert_eq!(outbox.push(frame(2, 41), 100), Err(Full));
+    assert_eq!(outbox.push(frame(2, 40), 100), Ok(()));
+    assert_eq!(outbox.bytes(), 100);
+}
+
+#[tokio::test]
+async fn writes_frames_in_order_and_gives_memory_back() {
+    let (socket, mut peer) = pair().await;
+    let mut outbox = Outbox::default();
+    for byte in 0..200 {
+        outbox.push(frame(byte, 10), usize::MAX).unwrap();
+    }
+    let mut seen = 0;
+    assert_eq!(outbox.flush(&socket, |_| seen += 1).unwrap(), Flushed::Empty);
+    assert_eq!(seen, 200);
+    assert_eq!(outbox.queue.capacity(), 0);
+    let mut received = vec![0; 2000];
+    peer.read_exact(&mut received).unwrap();
+    assert!(
+        received
+            .chunks(10)
+            .enumerate()
+            .all(|(index, chunk)| chunk.iter().all(|&b| usize::from(b) == index))
+    );
+}
+
+#[tokio::test]
+async fn a_full_kernel_blocks_and_the_last_frame_replaces_only_unbegun_ones() {
+    let (socket, mut peer) = pair().await;
+    let mut outbox = Outbox::default();
+    let big = 1 << 20;
+    for byte in 0..40 {
+        outbox.push(frame(byte, big), usize::MAX).unwrap();
+    }
+    assert_eq!(outbox.flush(&socket, |_| ()).unwrap(), Flushed::Blocked);
+    let begun = outbox.front_written > 0;
+    outbox.push_last(frame(99, 5));
+    assert_eq!(outbox.queue.len(), 1 + usize::from(begun));
+
+    let reader = std::thread::spawn(move || {
+        let mut all = Vec::new();
+        peer.read_to_end(&mut all).unwrap();
+        all
+    });
+    while outbox.flush(&socket, |_| ()).unwrap() == Flushed::Blocked {
+        std::future::poll_fn(|cx| socket.poll_write_ready(cx))
+            .await
+            .unwrap();
+    }
+    drop(socket);
+    let all = reader.join().unwrap();
+    assert!(all.ends_with(&[99; 5]));
+    assert_eq!((all.len() - 5) % big, 0, "every begun frame is whole");
+}

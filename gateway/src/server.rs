@@ -1,0 +1,257 @@
+//! Assembly of a gateway: threads, ports, bus; and its end.
+//!
+//! One multi-threaded control runtime drives the bus and the ops port; every worker is a thread with a runtime of its
+//! own. Nothing listens before the settings are known to be good, and nothing is dropped silently at the end.
+
+mod reload;
+mod run;
+mod worker_thread;
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use anyhow::Context;
+use tokio::{
+    net::TcpListener,
+    runtime::Handle,
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+pub use self::run::run;
+use self::worker_thread::WorkerThread;
+use crate::{
+    bus::{Embedded, Nats, NatsConfig, SharedBus},
+    cluster::{self, Command},
+    config::Settings,
+    drain::{Pace, Phase},
+    gateway::Gateway,
+    inbox::{Inbox, Note},
+    listener,
+    metrics::Metrics,
+    ops::{self, Heartbeats, OpsState, Readiness},
+    rooms::{Linger, Rooms},
+    telemetry::{TraceGuard, TraceSettings, Tracer},
+};
+
+/// How often a drain looks whether everybody is gone.
+const DRAIN_POLL: Duration = Duration::from_millis(20);
+
+/// A running gateway.
+pub struct Server {
+    pub gateway: Arc<Gateway>,
+    pub public: SocketAddr,
+    pub ops: SocketAddr,
+    readiness: Arc<Readiness>,
+    workers: Vec<WorkerThread>,
+    traces: Option<TraceGuard>,
+    stop: watch::Sender<bool>,
+}
+
+/// How a gateway takes its leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// As the configuration says: SIGTERM.
+    Drained,
+    /// Without waiting for load balancers: SIGINT, a person at a terminal.
+    Promptly,
+}
+
+/// Over what a prompt leave spreads its closes.
+const PROMPT_WINDOW: Duration = Duration::from_millis(500);
+
+impl Server {
+    /// Binds, connects and starts everything. Must be called on the control runtime.
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let listeners = listener::bind(settings.listen, settings.workers)
+            .with_context(|| format!("cannot listen on {}", settings.listen))?;
+        let public = listeners
+            .first()
+            .context("no worker is configured")?
+            .local_addr()?;
+        let ops_listener = TcpListener::bind(settings.ops_listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", settings.ops_listen))?;
+        let ops_address = ops_listener.local_addr()?;
+
+        let metrics = Metrics::new()?;
+        let node = Uuid::new_v4();
+        let (tracer, trace_guard) = start_tracer(&settings, node, &metrics)?;
+        let inboxes: Vec<_> = std::iter::repeat_with(Arc::<Inbox>::default)
+            .take(settings.workers)
+            .collect();
+        let (rooms, linger) = Rooms::new(inboxes.clone(), metrics.rooms.clone());
+        let gateway = Gateway::new(
+            node,
+            settings,
+            metrics.clone(),
+            rooms,
+            inboxes,
+            tracer,
+            Handle::current(),
+        );
+        let bus = connect(&gateway).await?;
+        gateway.attach(bus.clone());
+
+        let readiness = Arc::new(Readiness::new(bus.status(), gateway.live().settings.bus.critical));
+        let heartbeats = Heartbeats::new(listeners.len());
+        let (stop, _) = watch::channel(false);
+        let workers = listeners
+            .into_iter()
+            .enumerate()
+            .map(|(id, listener)| {
+                WorkerThread::start(
+                    id,
+                    gateway.clone(),
+                    listener,
+                    heartbeats.clone(),
+                    stop.subscribe(),
+                )
+            })
+            .collect::<io::Result<Vec<_>>>()
+            .context("cannot start a worker thread")?;
+        let state = OpsState {
+            readiness: readiness.clone(),
+            heartbeats,
+            metrics,
+            files: gateway.file_limit.clone(),
+        };
+        spawn_background(&gateway, linger, bus);
+        tokio::spawn(ops::serve(ops_listener, state, stopped(stop.subscribe())));
+        Ok(Self {
+            gateway,
+            public,
+            ops: ops_address,
+            readiness,
+            workers,
+            traces: trace_guard,
+            stop,
+        })
+    }
+
+    /// Drains and stops; returns when everything has ended, within the drain's deadline and a few seconds.
+    pub async fn leave(self, how: Leave) {
+        let drain = self.gateway.live().settings.drain.clone();
+        let deadline = Instant::now() + drain.deadline;
+        self.readiness.drain();
+        self.gateway.drain.advance(Phase::Leaving);
+        info!(?how, connections = self.open_sockets(), "leaving");
+        if how == Leave::Drained {
+            sleep(drain.accept).await;
+        }
+        self.gateway.drain.advance(Phase::Refusing);
+        self.gateway.cluster.leave(&self.gateway);
+        let window = if how == Leave::Drained {
+            drain.duration
+        } else {
+            PROMPT_WINDOW
+        };
+        self.gateway
+            .tell_workers(&Note::Command(Command::CloseAll(Pace { window }).into()));
+        while self.open_sockets() > 0 && Instant::now() < deadline {
+            sleep(DRAIN_POLL).await;
+        }
+        if self.open_sockets() > 0 {
+            warn!(
+                connections = self.open_sockets(),
+                "drain deadline passed; cutting what is left"
+            );
+        }
+        self.stop().await;
+    }
+
+    async fn stop(self) {
+        if let Some(bus) = self.gateway.bus() {
+            bus.close().await;
+        }
+        // Workers and the ops port stop; nobody listening is what is wanted.
+        let _ = self.stop.send(true);
+        for worker in self.workers {
+            worker.join().await;
+        }
+        if let Some(traces) = self.traces {
+            traces.shutdown().await;
+        }
+        info!("stopped");
+    }
+
+    fn open_sockets(&self) -> u64 {
+        self.gateway.open_sockets.load(Ordering::Relaxed)
+    }
+}
+
+fn start_tracer(
+    settings: &Settings,
+    node: Uuid,
+    metrics: &Metrics,
+) -> anyhow::Result<(Tracer, Option<TraceGuard>)> {
+    let Some(endpoint) = &settings.tracing.otlp_endpoint else {
+        return Ok((Tracer::disabled(), None));
+    };
+    let settings = TraceSettings {
+        endpoint: endpoint.as_str(),
+        sample_ratio: settings.tracing.sample_ratio,
+        node_id: &node.to_string(),
+        node_name: &settings.node_name,
+        messaging_system: if settings.bus.nats.is_some() {
+            "nats"
+        } else {
+            "natter"
+        },
+    };
+    let (tracer, guard) = Tracer::start(&settings, metrics.traces.clone()).context("cannot start tracing")?;
+    Ok((tracer, Some(guard)))
+}
+
+async fn connect(gateway: &Arc<Gateway>) -> anyhow::Result<SharedBus> {
+    let settings = gateway.live().settings.clone();
+    let Some(nats) = settings.bus.nats else {
+        gateway.metrics.bus.up();
+        return Ok(Arc::new(Embedded::new(gateway.clone())));
+    };
+    let config = NatsConfig {
+        servers: nats.servers.iter().map(|url| url.address().clone()).collect(),
+        name: nats
+            .name
+            .unwrap_or_else(|| format!("natter-gateway {}", settings.node_name)),
+        prefix: settings.bus.prefix,
+        node: gateway.node,
+        ping_interval: nats.ping_interval,
+        request_timeout: nats.request_timeout,
+        join_timeout: settings.bus.join_timeout,
+    };
+    let bus = Nats::connect(config, gateway.clone(), gateway.metrics.bus.clone()).await;
+    Ok(Arc::new(bus.context("cannot start the NATS client")?))
+}
+
+fn spawn_background(gateway: &Arc<Gateway>, linger: Linger, bus: SharedBus) {
+    tokio::spawn(linger.run(gateway.rooms.clone(), bus, gateway.live().settings.bus.linger));
+    tokio::spawn(cluster::announce(gateway.clone()));
+    tokio::spawn(gateway.file_limit.clone().run());
+    let log_budget = gateway.log_budget.clone();
+    tokio::spawn(async move { log_budget.run().await });
+}
+
+/// Resolves when the gateway stops.
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // A sender that is gone means the same.
+    let _ = stop.wait_for(|stopped| *stopped).await;
+}
+
+/// Longest wait for a worker thread to end.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl WorkerThread {
+    async fn join(self) {
+        let name = self.name();
+        if timeout(JOIN_TIMEOUT, self.ended()).await.is_err() {
+            warn!(%name, "worker does not end");
+        }
+    }
+}

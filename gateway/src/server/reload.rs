@@ -1,0 +1,43 @@
+//! New settings for a running gateway: whole or not at all.
+
+use tracing::{error, info};
+
+use super::Server;
+use crate::{config::Loader, telemetry::LogHandle};
+
+impl Server {
+    /// Loads the sources again. What is invalid, or would need a restart, leaves the old settings in force.
+    pub fn reload(&self, loader: &Loader, logs: Option<&LogHandle>) {
+        match self.try_reload(loader, logs) {
+            Ok(true) => info!("configuration reloaded"),
+            Ok(false) => info!("configuration is unchanged"),
+            Err(reasons) => {
+                self.gateway.metrics.config.refused();
+                for reason in reasons {
+                    error!(%reason, "configuration not reloaded");
+                }
+                return;
+            }
+        }
+        self.gateway.metrics.config.applied();
+    }
+
+    fn try_reload(&self, loader: &Loader, logs: Option<&LogHandle>) -> Result<bool, Vec<String>> {
+        let new = loader
+            .load()
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let old = self.gateway.live();
+        old.settings
+            .check_reload(&new)
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        if new == old.settings {
+            return Ok(false);
+        }
+        if let Some(logs) = logs {
+            logs.set_level(&new.log.level)
+                .map_err(|error| vec![error.to_string()])?;
+        }
+        self.gateway.reload(new);
+        Ok(true)
+    }
+}

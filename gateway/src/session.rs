@@ -1,0 +1,255 @@
+//! One client connection: a state machine that the worker's events drive.
+//!
+//! It has one task, which waits for the socket; everything else (a publication for a room it is in, an answer of the
+//! bus, a timer, an API call) is a plain call on the same thread. Nothing here waits: a command that needs the bus
+//! leaves a place for its reply ([`replies`]) and goes on. An idle session owns its socket, this struct and one entry
+//! in its room and in the worker's timers.
+
+mod commands;
+mod ending;
+mod heartbeat;
+mod output;
+mod replies;
+mod subscriptions;
+
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    future::poll_fn,
+    io,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::BytesMut;
+use natter_protocol::DisconnectCode;
+use natter_websocket::{Decoder, Incoming};
+use tokio_util::time::delay_queue;
+use tracing::{Level, debug, info};
+use uuid::Uuid;
+
+pub use self::{ending::Ending, replies::ReplySlot};
+use self::{heartbeat::Heartbeat, replies::Replies, subscriptions::Subscriptions};
+use crate::{frame::Frame, limits::FileGuard, outbox::Outbox, socket::Socket, worker::Worker};
+
+pub struct Session {
+    /// The `client` of the protocol; also the correlation id of its log lines.
+    pub id: Uuid,
+    /// Who is connected, once known; empty for anonymous clients.
+    user: OnceCell<Arc<str>>,
+    socket: RefCell<Socket>,
+    phase: Cell<Phase>,
+    decoder: RefCell<Decoder>,
+    outbox: RefCell<Outbox>,
+    replies: RefCell<Replies>,
+    subscriptions: RefCell<Subscriptions>,
+    heartbeat: Cell<Heartbeat>,
+    timer: Cell<Option<delay_queue::Key>>,
+    /// Place in the worker's list of sessions.
+    key: Cell<usize>,
+    /// Wakes the session's task when something other than the socket has news for it.
+    waker: RefCell<Option<Waker>>,
+    /// In the worker's list of sockets to write to.
+    dirty: Cell<bool>,
+    /// The kernel takes no more bytes; the task waits until it does.
+    blocked: Cell<bool>,
+    _file: FileGuard,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing but a connect command is accepted.
+    Fresh,
+    Connected,
+    /// The close frame is queued or sent; input is read and dropped until the peer closes too.
+    Ending,
+    /// To be dropped.
+    Gone,
+}
+
+impl Session {
+    pub fn new(socket: Socket, user: Option<Arc<str>>, file: FileGuard) -> Rc<Self> {
+        Rc::new(Self {
+            id: Uuid::new_v4(),
+            user: user.map_or_else(OnceCell::new, OnceCell::from),
+            socket: RefCell::new(socket),
+            phase: Cell::new(Phase::Fresh),
+            decoder: RefCell::default(),
+            outbox: RefCell::default(),
+            replies: RefCell::default(),
+            subscriptions: RefCell::default(),
+            heartbeat: Cell::new(Heartbeat::AwaitingConnect),
+            timer: Cell::new(None),
+            key: Cell::new(usize::MAX),
+            waker: RefCell::new(None),
+            dirty: Cell::new(false),
+            blocked: Cell::new(false),
+            _file: file,
+        })
+    }
+
+    /// Empty for anonymous clients.
+    pub fn user(&self) -> &str {
+        self.user.get().map_or("", |user| user)
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.phase.get() == Phase::Connected
+    }
+
+    pub fn timer(&self) -> &Cell<Option<delay_queue::Key>> {
+        &self.timer
+    }
+
+    pub fn key(&self) -> &Cell<usize> {
+        &self.key
+    }
+
+    /// Serves the connection to its end. `early` came in one packet with the handshake.
+    pub async fn run(self: Rc<Self>, worker: Rc<Worker>, early: BytesMut) {
+        debug!(connection = %self.id, user = self.user(), peer = ?self.socket.borrow().peer(), "opened");
+        worker.opened(&self);
+        self.start_heartbeat(&worker);
+        let mut early = early;
+        self.receive(&worker, &mut early);
+        drop(early);
+        while let Some(length) = poll_fn(|cx| self.poll_input(cx, &worker)).await {
+            match length {
+                Ok(0) | Err(_) => self.end(&worker, &Ending::Lost),
+                Ok(length) => self.receive(&worker, &mut worker.scratch()[..length]),
+            }
+        }
+        worker.forget(&self);
+    }
+
+    /// The next input, in the worker's scratch; `None` when the session is gone.
+    fn poll_input(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        worker: &Rc<Worker>,
+    ) -> Poll<Option<io::Result<usize>>> {
+        if self.phase.get() == Phase::Gone {
+            return Poll::Ready(None);
+        }
+        self.register(cx);
+        if self.blocked.get() && self.socket.borrow().poll_write_ready(cx).is_ready() {
+            self.blocked.set(false);
+            worker.mark_dirty(self);
+        }
+        if self.replies.borrow().is_full() {
+            return Poll::Pending;
+        }
+        self.socket
+            .borrow_mut()
+            .poll_read(cx, &mut worker.scratch()[..])
+            .map(Some)
+    }
+
+    fn register(&self, cx: &mut Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Takes bytes off the socket.
+    fn receive(self: &Rc<Self>, worker: &Rc<Worker>, bytes: &mut [u8]) {
+        worker.counters().received(bytes.len());
+        let limits = worker.live().limits;
+        let mut rest = bytes;
+        loop {
+            let next = self.decoder.borrow_mut().next(&mut rest, &limits);
+            match next {
+                Ok(None) => return,
+                Ok(Some(incoming)) => self.handle(worker, incoming),
+                Err(error) => {
+                    worker.gateway.metrics.protocol.violated(error.label());
+                    return self.end(worker, &Ending::Framing(error));
+                }
+            }
+            if self.phase.get() == Phase::Gone {
+                return;
+            }
+        }
+    }
+
+    fn handle(self: &Rc<Self>, worker: &Rc<Worker>, incoming: Incoming<'_>) {
+        match incoming {
+            Incoming::Close(close) => {
+                if self.phase.get() == Phase::Ending {
+                    // The answer to our close frame.
+                    return self.go(worker);
+                }
+                self.end(worker, &Ending::ClosedByPeer(close.map(|close| close.code)));
+            }
+            _ if self.phase.get() == Phase::Ending => {}
+            Incoming::Text(text) => self.commands(worker, &text),
+            // JSON in binary frames is accepted, as the clients' reference server does.
+            Incoming::Binary(bytes) => match std::str::from_utf8(&bytes) {
+                Ok(text) => self.commands(worker, text),
+                Err(_) => self.end(
+                    worker,
+                    &Ending::Framing(natter_websocket::ProtocolError::InvalidUtf8),
+                ),
+            },
+            Incoming::Ping(payload) => {
+                let pong = natter_websocket::pong(&payload);
+                self.push(worker, &Arc::new(Frame::from_bytes(pong)));
+            }
+            Incoming::Pong => {}
+        }
+    }
+
+    /// Ends the session: it leaves its rooms now, says why, and is gone when the peer has answered or its time is up.
+    pub fn end(self: &Rc<Self>, worker: &Rc<Worker>, ending: &Ending) {
+        if matches!(self.phase.get(), Phase::Ending | Phase::Gone) {
+            if matches!(ending, Ending::Lost | Ending::WriteFailed) {
+                self.go(worker);
+            }
+            return;
+        }
+        let was_connected = self.phase.replace(Phase::Ending) == Phase::Connected;
+        self.record(worker, ending);
+        self.leave_all(worker);
+        self.replies.borrow_mut().clear();
+        worker.disconnected(self, was_connected);
+        match ending.close_frame() {
+            Some((code, reason)) => self.say_goodbye(worker, code, reason),
+            None => self.go(worker),
+        }
+        if matches!(ending, Ending::ClosedByPeer(_)) {
+            self.close_when_flushed(worker);
+        }
+    }
+
+    fn record(&self, worker: &Worker, ending: &Ending) {
+        let label = ending.label();
+        worker.gateway.metrics.connections.closed(label);
+        let code = ending.close_frame().map(|(code, _)| code);
+        if !ending.is_peers_fault() {
+            debug!(connection = %self.id, user = self.user(), reason = label, code, "closed");
+        } else if worker.gateway.log_budget.cause(label, Level::INFO).admit() {
+            info!(connection = %self.id, user = self.user(), reason = label, code, "closed the connection");
+        }
+    }
+
+    /// Drops everything at the next turn of the session's task.
+    fn go(&self, worker: &Worker) {
+        self.phase.set(Phase::Gone);
+        self.outbox.borrow_mut().clear();
+        worker.cancel_timer(self);
+        self.wake();
+    }
+
+    /// A command broke the rules of the protocol.
+    fn refuse(self: &Rc<Self>, worker: &Rc<Worker>, kind: &'static str) {
+        worker.gateway.metrics.protocol.violated(kind);
+        self.end(worker, &Ending::Disconnect(DisconnectCode::BadRequest));
+    }
+}

@@ -1,0 +1,143 @@
+//! What a client asks, command by command, in order.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use natter_protocol::{
+    ClientInfo, Command, ConnectRequest, ConnectResult, DisconnectCode, ErrorCode, PublishRequest, ReplyBody,
+    Request, json,
+};
+use tracing::debug;
+
+use super::{Ending, Phase, Session};
+use crate::{
+    gateway::{Accept, Source, error_code},
+    namespace::Asker,
+    worker::Worker,
+};
+
+impl Session {
+    /// Handles one frame: commands separated by newlines.
+    pub(super) fn commands(self: &Rc<Self>, worker: &Rc<Worker>, text: &str) {
+        for command in json::decode(text) {
+            match command {
+                Ok(command) => self.command(worker, command),
+                Err(error) => {
+                    debug!(connection = %self.id, %error, "undecodable command");
+                    self.refuse(worker, error.label());
+                }
+            }
+            if matches!(self.phase.get(), Phase::Ending | Phase::Gone) {
+                return;
+            }
+        }
+    }
+
+    fn command(self: &Rc<Self>, worker: &Rc<Worker>, command: Command<'_>) {
+        let label = command.request.label();
+        worker.counters().command(label);
+        if self.phase.get() == Phase::Fresh && !matches!(command.request, Request::Connect(_)) {
+            return self.refuse(worker, "not_connected");
+        }
+        let id = command.id;
+        match command.request {
+            Request::Pong => self.pong(worker),
+            Request::Connect(request) => self.connect(worker, id, &request),
+            Request::Subscribe(request) => self.subscribe(worker, id, &request),
+            Request::Unsubscribe(request) => self.unsubscribe(worker, id, &request),
+            Request::Publish(request) => self.publish(worker, id, &request),
+            Request::Send(_) => self.end(worker, &Ending::Disconnect(DisconnectCode::NotAvailable)),
+            Request::Ping => self.refuse(worker, "ping_command"),
+            Request::Rpc(_)
+            | Request::Presence(_)
+            | Request::PresenceStats(_)
+            | Request::History(_)
+            | Request::Refresh(_)
+            | Request::SubRefresh(_) => self.reply_error(worker, id, label, ErrorCode::NotAvailable),
+        }
+    }
+
+    fn connect(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, request: &ConnectRequest<'_>) {
+        if self.phase.get() != Phase::Fresh {
+            return self.refuse(worker, "second_connect");
+        }
+        let live = worker.live();
+        // No key is configured to check a token with, and an identity that cannot be checked must not be dropped in
+        // silence.
+        let refused =
+            !request.token.is_empty() || (self.user().is_empty() && !live.settings.allows_anonymous());
+        if refused {
+            return self.end(worker, &Ending::Disconnect(DisconnectCode::InvalidToken));
+        }
+        self.phase.set(Phase::Connected);
+        worker.connected(self);
+        let mut buffer = uuid::Uuid::encode_buffer();
+        let result = ConnectResult {
+            client: self.id.hyphenated().encode_lower(&mut buffer),
+            version: env!("CARGO_PKG_VERSION"),
+            // The protocol counts in whole seconds.
+            ping: u32::try_from(live.settings.client.ping_interval.as_secs()).unwrap_or(u32::MAX),
+            pong: true,
+            ..ConnectResult::default()
+        };
+        self.reply(worker, id, ReplyBody::Connect(result));
+        self.start_pings(worker);
+    }
+
+    fn publish(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, request: &PublishRequest<'_>) {
+        if request.channel.is_empty() {
+            return self.refuse(worker, "missing_channel");
+        }
+        match self.try_publish(worker, request) {
+            Ok(()) => self.reply(worker, id, ReplyBody::Publish),
+            Err(error) => self.reply_error(worker, id, "publish", error),
+        }
+    }
+
+    fn try_publish(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        request: &PublishRequest<'_>,
+    ) -> Result<(), ErrorCode> {
+        let live = worker.live();
+        let namespace = live.namespace(&request.channel)?;
+        let asker = Asker {
+            has_user: !self.user().is_empty(),
+            is_member: self.is_member(&request.channel),
+        };
+        if !namespace.may_publish(asker) {
+            return Err(ErrorCode::PermissionDenied);
+        }
+        let data = request.data.as_ref().ok_or(ErrorCode::BadRequest)?;
+        let accept = Accept {
+            channel: &request.channel,
+            data: Bytes::from(data.single_line().into_owned()),
+            info: Some(self.info()),
+            tags: None,
+            traceparent: None,
+            source: Source::Client,
+        };
+        worker
+            .gateway
+            .publish(namespace, accept)
+            .map(|_id| ())
+            .map_err(error_code)
+    }
+
+    /// What others are told about the publisher.
+    fn info(&self) -> Bytes {
+        let mut buffer = uuid::Uuid::encode_buffer();
+        let client = self.id.hyphenated().encode_lower(&mut buffer);
+        let mut info = Vec::with_capacity(64 + self.user().len());
+        json::encode_client_info(
+            &ClientInfo {
+                user: self.user(),
+                client,
+                conn_info: None,
+                chan_info: None,
+            },
+            &mut info,
+        );
+        info.into()
+    }
+}

@@ -1,0 +1,65 @@
+//! Why a connection ends. One name for each reason gives the close code, the log field and the metric label.
+
+use natter_protocol::DisconnectCode;
+use natter_websocket::ProtocolError;
+
+/// The reason for the end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// A reason of the client protocol.
+    Disconnect(DisconnectCode),
+    /// Code and reason chosen by the caller of the server API.
+    Chosen { code: u16, reason: String },
+    /// The bytes were no WebSocket frames (RFC 6455 section 7.4.1).
+    Framing(ProtocolError),
+    /// The peer closed, with its code if it sent one.
+    ClosedByPeer(Option<u16>),
+    /// The peer is gone without a close frame.
+    Lost,
+    /// The kernel refused to write.
+    WriteFailed,
+}
+
+/// Close code of an answer to a close frame that had none (RFC 6455 section 7.1.5 has no code for it on the wire).
+const NORMAL_CLOSURE: u16 = 1000;
+
+impl Ending {
+    /// Code and reason of the close frame; `None` when the peer cannot get one any more.
+    pub fn close_frame(&self) -> Option<(u16, &str)> {
+        match self {
+            Self::Disconnect(code) => Some((code.code(), code.reason())),
+            Self::Chosen { code, reason } => Some((*code, reason)),
+            Self::Framing(error) => Some((error.close_code(), error.label())),
+            Self::ClosedByPeer(code) => Some((code.unwrap_or(NORMAL_CLOSURE), "")),
+            Self::Lost | Self::WriteFailed => None,
+        }
+    }
+
+    /// Metric label and log field, from a closed set.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Disconnect(code) => code.label(),
+            Self::Chosen { .. } => "chosen_by_api",
+            Self::Framing(error) => error.label(),
+            Self::ClosedByPeer(_) => "closed_by_peer",
+            Self::Lost => "lost",
+            Self::WriteFailed => "write_failed",
+        }
+    }
+
+    /// Whether the peer did something that an operator may want to look at.
+    pub fn is_peers_fault(&self) -> bool {
+        match self {
+            Self::Framing(_) => true,
+            Self::Disconnect(code) => matches!(
+                code,
+                DisconnectCode::BadRequest
+                    | DisconnectCode::InvalidToken
+                    | DisconnectCode::Slow
+                    | DisconnectCode::Stale
+                    | DisconnectCode::NotAvailable
+            ),
+            Self::Chosen { .. } | Self::ClosedByPeer(_) | Self::Lost | Self::WriteFailed => false,
+        }
+    }
+}

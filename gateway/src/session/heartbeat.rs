@@ -1,0 +1,141 @@
+//! The timed side of a session: one entry in the worker's timer wheel, whatever it waits for.
+
+use std::{rc::Rc, time::Duration};
+
+use natter_protocol::DisconnectCode;
+
+use super::{Ending, Phase, Session};
+use crate::{config::ClientSettings, worker::Worker};
+
+/// What the running timer of a session is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heartbeat {
+    /// The connect command has to come.
+    AwaitingConnect,
+    /// Time until the next ping.
+    Quiet,
+    /// A ping was sent and is not answered yet.
+    AwaitingPong,
+    /// The pong came; the timer still runs for the ping it answers.
+    Answered,
+    /// The close frame was sent; the peer has to close.
+    Closing,
+}
+
+/// What to do when the timer fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    Ping { next: Duration },
+    Wait { next: Duration },
+    End(DisconnectCode),
+    Go,
+}
+
+impl Heartbeat {
+    fn due(self, settings: &ClientSettings) -> (Self, Due) {
+        match self {
+            Self::AwaitingConnect => (self, Due::End(DisconnectCode::Stale)),
+            Self::Quiet => (
+                Self::AwaitingPong,
+                Due::Ping {
+                    next: settings.pong_timeout,
+                },
+            ),
+            Self::AwaitingPong => (self, Due::End(DisconnectCode::NoPong)),
+            Self::Answered => (
+                Self::Quiet,
+                Due::Wait {
+                    next: settings.ping_interval.saturating_sub(settings.pong_timeout),
+                },
+            ),
+            Self::Closing => (self, Due::Go),
+        }
+    }
+}
+
+impl Session {
+    pub(super) fn start_heartbeat(self: &Rc<Self>, worker: &Rc<Worker>) {
+        worker.schedule(self, worker.live().settings.client.stale_timeout);
+    }
+
+    /// The connect command was answered: the first ping comes after a half to one interval, so that the pings of
+    /// clients that came together spread.
+    pub(super) fn start_pings(self: &Rc<Self>, worker: &Rc<Worker>) {
+        let interval = worker.live().settings.client.ping_interval;
+        self.heartbeat.set(Heartbeat::Quiet);
+        worker.schedule(self, interval.mul_f64(0.5 + 0.5 * fastrand::f64()));
+    }
+
+    /// A pong came; one that nobody asked for is against the protocol.
+    pub(super) fn pong(self: &Rc<Self>, worker: &Rc<Worker>) {
+        if self.heartbeat.get() == Heartbeat::AwaitingPong {
+            self.heartbeat.set(Heartbeat::Answered);
+        } else {
+            self.refuse(worker, "unexpected_pong");
+        }
+    }
+
+    pub(super) fn await_close(self: &Rc<Self>, worker: &Rc<Worker>) {
+        self.heartbeat.set(Heartbeat::Closing);
+        worker.schedule(self, worker.live().settings.client.close_timeout);
+    }
+
+    /// The session's timer fired.
+    pub fn timer_fired(self: &Rc<Self>, worker: &Rc<Worker>) {
+        if self.phase.get() == Phase::Gone {
+            return;
+        }
+        let (heartbeat, due) = self.heartbeat.get().due(&worker.live().settings.client);
+        self.heartbeat.set(heartbeat);
+        match due {
+            Due::Ping { next } => {
+                worker.schedule(self, next);
+                self.push(worker, &worker.ping_frame());
+            }
+            Due::Wait { next } => worker.schedule(self, next),
+            Due::End(code) => self.end(worker, &Ending::Disconnect(code)),
+            Due::Go => self.go(worker),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    #[test]
+    fn a_client_that_answers_is_pinged_every_interval() {
+        let settings = Settings::default().client;
+        let (asked, due) = Heartbeat::Quiet.due(&settings);
+        assert_eq!(
+            due,
+            Due::Ping {
+                next: settings.pong_timeout
+            }
+        );
+        assert_eq!(asked, Heartbeat::AwaitingPong);
+        let (quiet, due) = Heartbeat::Answered.due(&settings);
+        assert_eq!(
+            due,
+            Due::Wait {
+                next: Duration::from_secs(25 - 8)
+            }
+        );
+        assert_eq!(quiet, Heartbeat::Quiet);
+    }
+
+    #[test]
+    fn silence_ends_the_session_by_name() {
+        let settings = Settings::default().client;
+        assert_eq!(
+            Heartbeat::AwaitingConnect.due(&settings).1,
+            Due::End(DisconnectCode::Stale)
+        );
+        assert_eq!(
+            Heartbeat::AwaitingPong.due(&settings).1,
+            Due::End(DisconnectCode::NoPong)
+        );
+        assert_eq!(Heartbeat::Closing.due(&settings).1, Due::Go);
+    }
+}

@@ -1,0 +1,130 @@
+//! From a session towards its client: replies in order, pushes, the flush at the end of the worker's turn.
+
+use std::{rc::Rc, sync::Arc};
+
+use natter_protocol::{DisconnectCode, ErrorCode, Push, Reply, ReplyBody, json};
+
+use super::{Ending, Phase, ReplySlot, Session};
+use crate::{frame::Frame, outbox::Flushed, worker::Worker};
+
+/// Room for a reply without payloads, in bytes.
+const REPLY_CAPACITY: usize = 192;
+
+fn reply_frame(id: u32, body: ReplyBody<'_>) -> Arc<Frame> {
+    Arc::new(Frame::text(REPLY_CAPACITY, |out| {
+        json::encode_reply(&Reply { id, body }, out);
+    }))
+}
+
+impl Session {
+    /// Answers a command, behind the answers to all earlier ones.
+    pub(super) fn reply(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, body: ReplyBody<'_>) {
+        let ready = self.replies.borrow_mut().ready(reply_frame(id, body));
+        if let Some(frame) = ready {
+            self.push(worker, &frame);
+        }
+    }
+
+    pub(super) fn reply_error(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        id: u32,
+        command: &'static str,
+        error: ErrorCode,
+    ) {
+        worker
+            .gateway
+            .metrics
+            .protocol
+            .command_failed(command, error.code());
+        self.reply(worker, id, ReplyBody::Error(error));
+    }
+
+    pub(super) fn defer_reply(&self, id: u32) -> ReplySlot {
+        self.replies.borrow_mut().defer(id)
+    }
+
+    /// Fills the place of a reply and sends all that waited for it.
+    pub(super) fn complete(self: &Rc<Self>, worker: &Rc<Worker>, slot: ReplySlot, body: ReplyBody<'_>) {
+        let was_full = self.replies.borrow().is_full();
+        let frames = self
+            .replies
+            .borrow_mut()
+            .complete(slot, reply_frame(slot.id, body));
+        for frame in &frames {
+            self.push(worker, frame);
+        }
+        if was_full {
+            self.wake();
+        }
+    }
+
+    pub(super) fn push_message(self: &Rc<Self>, worker: &Rc<Worker>, push: &Push<'_>) {
+        self.push(
+            worker,
+            &Arc::new(Frame::text(REPLY_CAPACITY, |out| json::encode_push(push, out))),
+        );
+    }
+
+    /// Queues a frame to be written at the end of the turn. A reader that is too slow for it is cut.
+    pub fn push(self: &Rc<Self>, worker: &Rc<Worker>, frame: &Arc<Frame>) {
+        if matches!(self.phase.get(), Phase::Ending | Phase::Gone) {
+            return;
+        }
+        let pushed = self
+            .outbox
+            .borrow_mut()
+            .push(frame.clone(), worker.queue_max_size());
+        match pushed {
+            Ok(()) => worker.mark_dirty(self),
+            Err(_full) => {
+                worker.dropped_by_slow_reader(frame);
+                self.end(worker, &Ending::Disconnect(DisconnectCode::Slow));
+            }
+        }
+    }
+
+    /// Queues the close frame in place of everything that waits.
+    pub(super) fn say_goodbye(self: &Rc<Self>, worker: &Rc<Worker>, code: u16, reason: &str) {
+        let close = Frame::from_bytes(natter_websocket::close(code, reason));
+        self.outbox.borrow_mut().push_last(Arc::new(close));
+        worker.mark_dirty(self);
+        self.await_close(worker);
+    }
+
+    /// Whether the worker has to list it; true once until [`Session::flush`].
+    pub fn become_dirty(&self) -> bool {
+        !self.blocked.get() && !self.dirty.replace(true)
+    }
+
+    /// Writes what is queued.
+    pub fn flush(self: &Rc<Self>, worker: &Rc<Worker>) {
+        self.dirty.set(false);
+        let counters = worker.counters();
+        let before = self.outbox.borrow().bytes();
+        let flushed = self
+            .outbox
+            .borrow_mut()
+            .flush(&self.socket.borrow(), |frame| worker.delivered(frame));
+        counters.sent(before - self.outbox.borrow().bytes());
+        match flushed {
+            Ok(Flushed::Empty) if self.phase.get() == Phase::Ending => self.socket.borrow().finish_writing(),
+            Ok(Flushed::Empty) => {}
+            Ok(Flushed::Blocked) => {
+                self.blocked.set(true);
+                self.wake();
+            }
+            Err(_) => self.end(worker, &Ending::WriteFailed),
+        }
+    }
+
+    /// The peer closed first: nothing more is expected from it, so the answer is the last thing on this socket.
+    pub(super) fn close_when_flushed(self: &Rc<Self>, worker: &Rc<Worker>) {
+        if self.phase.get() == Phase::Ending {
+            self.flush(worker);
+            if self.outbox.borrow().is_empty() {
+                self.go(worker);
+            }
+        }
+    }
+}

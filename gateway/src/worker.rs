@@ -1,0 +1,188 @@
+//! One thread that serves its share of the connections: a single-threaded runtime, so nothing here needs a lock.
+//!
+//! Four kinds of tasks take turns: accepting ([`crate::listener`]), one task for each connection, the inbox (what
+//! other threads have for this one) and the flush. A turn handles all that is ready and only queues what it produces;
+//! then the [`flush`] gives each socket that has something to send one vectored write. So a quiet gateway writes at
+//! once, and a busy one writes many frames with each call, which is where nearly all of its time goes.
+//!
+//! A broadcast costs one note to each worker with members in the room, whatever their number; the worker does the rest
+//! among its own.
+
+mod commands;
+mod flush;
+mod inbox;
+mod timers;
+
+use std::{
+    cell::{Ref, RefCell, RefMut},
+    collections::HashMap,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+};
+
+use natter_protocol::ErrorCode;
+use slab::Slab;
+
+use self::{flush::Dirty, timers::Timers};
+use crate::{
+    channel::Channel,
+    frame::Frame,
+    gateway::{Gateway, Live},
+    metrics::WorkerCounters,
+    publication::unix_nanos,
+    room::Room,
+    rooms::{Joined, WorkerId},
+    session::Session,
+};
+
+/// Read buffer shared by all connections of a worker.
+const SCRATCH_SIZE: usize = 64 * 1024;
+
+pub struct Worker {
+    pub id: WorkerId,
+    pub gateway: Arc<Gateway>,
+    /// The settings as this worker knows them; replaced when a reload is announced.
+    live: RefCell<Arc<Live>>,
+    counters: WorkerCounters,
+    rooms: RefCell<HashMap<Channel, Rc<Room>>>,
+    sessions: RefCell<Sessions>,
+    scratch: RefCell<Box<[u8]>>,
+    dirty: Dirty,
+    timers: Timers,
+    ping: Arc<Frame>,
+}
+
+/// The connections of this worker, for those who ask by user or by client.
+#[derive(Default)]
+struct Sessions {
+    all: Slab<Rc<Session>>,
+    by_user: HashMap<Arc<str>, Vec<Rc<Session>>>,
+}
+
+impl Worker {
+    pub fn new(id: WorkerId, gateway: Arc<Gateway>) -> Rc<Self> {
+        Rc::new(Self {
+            id,
+            live: RefCell::new(gateway.live()),
+            counters: WorkerCounters::new(&gateway.metrics),
+            gateway,
+            rooms: RefCell::default(),
+            sessions: RefCell::default(),
+            scratch: RefCell::new(vec![0; SCRATCH_SIZE].into()),
+            dirty: Dirty::default(),
+            timers: Timers::default(),
+            ping: Arc::new(Frame::text(2, |out| {
+                out.extend_from_slice(natter_protocol::json::PING);
+            })),
+        })
+    }
+
+    pub fn live(&self) -> Ref<'_, Arc<Live>> {
+        self.live.borrow()
+    }
+
+    pub fn queue_max_size(&self) -> usize {
+        self.live.borrow().settings.client.queue_max_size
+    }
+
+    pub fn counters(&self) -> &WorkerCounters {
+        &self.counters
+    }
+
+    pub fn scratch(&self) -> RefMut<'_, Box<[u8]>> {
+        self.scratch.borrow_mut()
+    }
+
+    pub fn ping_frame(&self) -> Arc<Frame> {
+        self.ping.clone()
+    }
+
+    /// The room on this worker, joined at the gateway when nobody here is in it yet.
+    pub fn enter(&self, channel: &str) -> Result<Rc<Room>, ErrorCode> {
+        if !self.gateway.bus_is_up() {
+            return Err(ErrorCode::Internal);
+        }
+        if let Some(room) = self.rooms.borrow().get(channel) {
+            return Ok(room.clone());
+        }
+        let namespace = self.live().namespace(channel)?.clone();
+        let channel = Channel::from(channel);
+        let joined = self.gateway.join(&channel, self.id);
+        let room = match joined {
+            Joined::Live(generation) => Room::new(channel.clone(), namespace, generation, true),
+            Joined::Pending(generation) => Room::new(channel.clone(), namespace, generation, false),
+        };
+        self.rooms.borrow_mut().insert(channel, room.clone());
+        Ok(room)
+    }
+
+    /// Leaves the room at the gateway when nobody on this worker is in it any more.
+    pub fn leave_if_empty(&self, room: &Rc<Room>) {
+        if room.is_empty() && self.rooms.borrow_mut().remove(&*room.channel).is_some() {
+            self.gateway.rooms.leave(&room.channel, self.id);
+        }
+    }
+
+    /// A WebSocket was opened; it has not sent its connect command yet.
+    pub fn opened(&self, session: &Rc<Session>) {
+        session
+            .key()
+            .set(self.sessions.borrow_mut().all.insert(session.clone()));
+        self.gateway.metrics.connections.opened();
+        self.gateway.open_sockets.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The connect command was accepted.
+    pub fn connected(&self, session: &Rc<Session>) {
+        if let Some(user) = self.gateway.clients.add(session.user()) {
+            self.sessions
+                .borrow_mut()
+                .by_user
+                .entry(user)
+                .or_default()
+                .push(session.clone());
+        }
+    }
+
+    /// The session takes no more part in anything; its socket may still have to close.
+    pub fn disconnected(&self, session: &Rc<Session>, was_connected: bool) {
+        if !was_connected {
+            return;
+        }
+        self.gateway.clients.remove(session.user());
+        let by_user = &mut self.sessions.borrow_mut().by_user;
+        if let Some(of_user) = by_user.get_mut(session.user()) {
+            of_user.retain(|other| !Rc::ptr_eq(other, session));
+            if of_user.is_empty() {
+                by_user.remove(session.user());
+            }
+        }
+    }
+
+    /// The session's task ends.
+    pub fn forget(&self, session: &Rc<Session>) {
+        self.sessions.borrow_mut().all.try_remove(session.key().get());
+        self.gateway.open_sockets.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The deliveries that a frame dropped for a slow reader would have been.
+    pub fn dropped_by_slow_reader(&self, frame: &Frame) {
+        if let Some(mark) = frame.delivery() {
+            mark.namespace.dropped("slow_reader", 1);
+        }
+    }
+
+    /// A frame was handed to the kernel for one socket.
+    pub fn delivered(&self, frame: &Frame) {
+        let Some(mark) = frame.delivery() else { return };
+        self.counters.delivered(&mark.namespace, 1);
+        if let Some(accepted_at) = mark.accepted_at {
+            self.counters.timed(&mark.namespace, accepted_at, unix_nanos());
+        }
+    }
+
+    /// Takes over the settings of the last reload.
+    fn refresh(&self) {
+        self.live.replace(self.gateway.live());
+    }
+}

@@ -1,0 +1,118 @@
+//! Orders that concern connections by user or by client: from the server API, and from a drain.
+
+use std::{collections::HashMap, rc::Rc};
+
+use natter_protocol::DisconnectCode;
+use tokio::time::sleep_until;
+
+use super::Worker;
+use crate::{
+    cluster::{Command, Order, Target},
+    drain::Pace,
+    glob,
+    session::{Ending, Session},
+};
+
+impl Worker {
+    pub(super) fn command(self: &Rc<Self>, command: &Command) {
+        match command {
+            Command::Order(order) => self.order(order),
+            Command::CountRooms { pattern, answer } => {
+                // Who asked may have given up.
+                let _ = answer.send(self.count_rooms(pattern.as_deref()));
+            }
+            Command::CloseAll(pace) => {
+                tokio::task::spawn_local(self.clone().close_all(pace.clone()));
+            }
+        }
+    }
+
+    fn order(self: &Rc<Self>, order: &Order) {
+        match order {
+            Order::Disconnect {
+                target,
+                whitelist,
+                code,
+                reason,
+            } => {
+                for session in self.targets(target) {
+                    if !whitelist.contains(&session.id) {
+                        session.end(
+                            self,
+                            &Ending::Chosen {
+                                code: *code,
+                                reason: reason.clone(),
+                            },
+                        );
+                    }
+                }
+            }
+            Order::Subscribe { target, channel } => {
+                for session in self.targets(target) {
+                    // A session that is in the room already stays as it is.
+                    if let Err(error) = session.join(self, channel, None) {
+                        tracing::debug!(connection = %session.id, channel, %error, "not subscribed by order");
+                    }
+                }
+            }
+            Order::Unsubscribe { target, channel } => {
+                for session in self.targets(target) {
+                    match channel {
+                        Some(channel) => session.unsubscribe_by_server(self, channel),
+                        None => session.unsubscribe_all_by_server(self),
+                    }
+                }
+            }
+        }
+    }
+
+    fn targets(&self, target: &Target) -> Vec<Rc<Session>> {
+        let sessions = self.sessions.borrow();
+        let is_meant = |session: &&Rc<Session>| {
+            session.is_connected() && target.client.is_none_or(|client| client == session.id)
+        };
+        match &target.user {
+            Some(user) => sessions
+                .by_user
+                .get(user.as_str())
+                .into_iter()
+                .flatten()
+                .filter(is_meant)
+                .cloned()
+                .collect(),
+            None => sessions
+                .all
+                .iter()
+                .map(|(_, session)| session)
+                .filter(is_meant)
+                .cloned()
+                .collect(),
+        }
+    }
+
+    /// Rooms with members on this worker, and how many.
+    fn count_rooms(&self, pattern: Option<&str>) -> HashMap<String, u64> {
+        let rooms = self.rooms.borrow();
+        rooms
+            .values()
+            .filter(|room| room.member_count() > 0)
+            .filter(|room| pattern.is_none_or(|pattern| glob::matches(pattern, &room.channel)))
+            .map(|room| (room.channel.to_string(), room.member_count() as u64))
+            .collect()
+    }
+
+    /// Closes every connection with 3001, spread over `pace`, so that clients do not come back all at once.
+    async fn close_all(self: Rc<Self>, pace: Pace) {
+        let sessions: Vec<_> = self
+            .sessions
+            .borrow()
+            .all
+            .iter()
+            .map(|(_, session)| session.clone())
+            .collect();
+        for (session, time) in sessions.iter().zip(pace.times(sessions.len())) {
+            sleep_until(time).await;
+            session.end(&self, &Ending::Disconnect(DisconnectCode::Shutdown));
+        }
+    }
+}

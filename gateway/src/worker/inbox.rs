@@ -1,0 +1,90 @@
+//! What other threads have for this worker, in their order.
+
+use std::{future::poll_fn, rc::Rc, sync::Arc};
+
+use tokio::task::yield_now;
+
+use super::Worker;
+use crate::{bus::BusError, channel::Channel, frame::Frame, inbox::Note, room::Room, rooms::Generation};
+
+/// Members that a broadcast reaches before other tasks get their turn again.
+const SLICE: usize = 4_096;
+
+impl Worker {
+    /// Handles notes for as long as the worker lives.
+    pub async fn run_inbox(self: Rc<Self>) {
+        let inbox = self.gateway.inbox(self.id).clone();
+        let mut reached = 0;
+        loop {
+            let notes = poll_fn(|cx| inbox.poll_take(cx)).await;
+            for note in notes {
+                match note {
+                    Note::Publication { channel, frame } => {
+                        self.publication(&channel, &frame, &mut reached).await;
+                        inbox.done(&frame);
+                    }
+                    Note::RoomLive { channel, generation } => self.room_is_live(&channel, generation),
+                    Note::RoomFailed {
+                        channel,
+                        generation,
+                        error,
+                    } => {
+                        self.room_failed(&channel, generation, error);
+                    }
+                    Note::Command(command) => self.command(&command),
+                    Note::Reload => self.refresh(),
+                }
+            }
+        }
+    }
+
+    /// Queues a frame for every member, in slices when there are many.
+    async fn publication(self: &Rc<Self>, channel: &str, frame: &Arc<Frame>, reached: &mut usize) {
+        let room = self.rooms.borrow().get(channel).cloned();
+        let Some(room) = room else { return };
+        if let Some(span) = frame.delivery().and_then(|mark| mark.span.as_ref()) {
+            span.add_members(room.member_count());
+        }
+        // Members may come and go between slices: who was there at the beginning and stays gets the frame once.
+        for place in 0..room.places() {
+            if let Some(session) = room.member(place) {
+                session.push(self, frame);
+            }
+            *reached += 1;
+            if *reached >= SLICE {
+                *reached = 0;
+                yield_now().await;
+            }
+        }
+    }
+
+    fn room_of(&self, channel: &Channel, generation: Generation) -> Option<Rc<Room>> {
+        self.rooms
+            .borrow()
+            .get(&**channel)
+            .filter(|room| room.generation == generation)
+            .cloned()
+    }
+
+    fn room_is_live(self: &Rc<Self>, channel: &Channel, generation: Generation) {
+        // Everybody may have left meanwhile; the gateway was told then.
+        let Some(room) = self.room_of(channel, generation) else {
+            return;
+        };
+        room.live.set(true);
+        for waiting in room.take_waiting() {
+            waiting.session.room_is_live(self, &room, waiting.slot);
+        }
+    }
+
+    fn room_failed(self: &Rc<Self>, channel: &Channel, generation: Generation, error: BusError) {
+        let Some(room) = self.room_of(channel, generation) else {
+            return;
+        };
+        // The gateway has forgotten the room already: the next join starts afresh.
+        self.rooms.borrow_mut().remove(&**channel);
+        for waiting in room.take_waiting() {
+            waiting.session.room_failed(self, channel, waiting.slot, error);
+        }
+    }
+}

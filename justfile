@@ -1,0 +1,49 @@
+# The names of everyday work. The logic is in scripts/, which continuous integration calls as well.
+
+# list the recipes
+default:
+    @just --list
+
+# install what the tests need beside Rust, Go, Node and Python
+setup:
+    ./scripts/setup
+
+# everything: setup, then every stage
+ci:
+    ./scripts/test
+
+# format the sources
+fmt:
+    cargo fmt --all
+
+# write the generated part of the documentation: the table of configuration keys
+docs:
+    cargo run -p natter-gateway -- config-reference docs/configuration.md
+
+# what can be said without running the program: format, lints, documentation, house rules, dependencies
+check:
+    ./scripts/test fmt clippy doc checks deny
+
+# every test of the workspace
+test:
+    ./scripts/test tests
+
+# tests inside the crates: seconds, no server needed
+test-unit *ARGS:
+    cargo test --workspace --exclude natter-tests {{ ARGS }}
+
+# tests on real servers, clients and a browser
+test-scenarios *ARGS:
+    cargo test -p natter-tests {{ ARGS }}
+
+# bounded fuzzing: just fuzz framing 30
+fuzz TARGET SECONDS:
+    gateway/websocket/fuzz/run {{ TARGET }} {{ SECONDS }}
+
+# the gateway with its defaults; open the page it names
+run *ARGS:
+    cargo run --release -p natter-gateway -- {{ ARGS }}
+
+# the load tool: just bench --help
+bench *ARGS:
+    cargo run --release -p natter-bench -- {{ ARGS }}

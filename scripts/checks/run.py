@@ -1,0 +1,47 @@
+#!/usr/bin/env python3
+"""Runs the self-tests of the checks, then every check on the repository. Exit code 1 when anything was found."""
+
+from __future__ import annotations
+
+import sys
+import unittest
+from pathlib import Path
+
+import docs
+import machine
+import provider
+import selftest
+import sources
+from repo import Repo
+
+CHECKS = (
+    docs.paths,
+    docs.links,
+    docs.named_commands,
+    provider.one_rustls_provider,
+    sources.module_files,
+    sources.markers,
+    sources.error_texts,
+    sources.file_length,
+    machine.local_paths,
+    machine.registry_addresses,
+    machine.crate_sources,
+)
+
+
+def main() -> int:
+    suite = unittest.defaultTestLoader.loadTestsFromModule(selftest)
+    sound = unittest.TextTestRunner(verbosity=0).run(suite).wasSuccessful()
+    repo = Repo(Path(__file__).resolve().parents[2])
+    found = 0
+    for check in CHECKS:
+        violations = check(repo)
+        found += len(violations)
+        print(f"{check.__module__}.{check.__name__}: {len(violations) or 'nothing'} found")
+        for violation in violations:
+            print(f"  {violation}")
+    return 0 if sound and not found else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

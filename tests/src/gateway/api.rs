@@ -1,0 +1,69 @@
+//! A gateway's HTTP surfaces: the server API, readiness and metrics.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::{Gateway, Metrics, check};
+
+impl Gateway {
+    /// Calls a method of the server API with the test's key; anything but a JSON success is an error.
+    pub async fn api(&self, method: &str, request: &Value) -> Result<Value> {
+        let (status, body) = self
+            .api_raw(method, Some(&self.api_key), request.to_string())
+            .await?;
+        check(method, status, &body)?;
+        serde_json::from_str(&body).with_context(|| format!("{method} answered no JSON: {body}"))
+    }
+
+    /// Calls a method of the server API with any key (or none) and any body; gives the status and the body.
+    pub async fn api_raw(
+        &self,
+        method: &str,
+        key: Option<&str>,
+        body: impl Into<String>,
+    ) -> Result<(u16, String)> {
+        let url = format!("{}/api/{method}", self.http_url());
+        let mut request = self
+            .http
+            .post(&url)
+            .header("content-type", "application/json")
+            .body(body.into());
+        if let Some(key) = key {
+            request = request.header("x-api-key", key);
+        }
+        answer(request, &url).await
+    }
+
+    /// `/readyz`: the status and the body, which says why not.
+    pub async fn ready(&self) -> Result<(u16, String)> {
+        self.get(&format!("{}/readyz", self.ops_url())).await
+    }
+
+    /// `/metrics`, parsed.
+    pub async fn metrics(&self) -> Result<Metrics> {
+        let url = format!("{}/metrics", self.ops_url());
+        let (status, body) = self.get(&url).await?;
+        check(&url, status, &body)?;
+        Metrics::parse(&body)
+    }
+
+    /// Gets any URL; gives the status and the body.
+    pub async fn get(&self, url: &str) -> Result<(u16, String)> {
+        answer(self.http.get(url), url).await
+    }
+}
+
+async fn answer(request: reqwest::RequestBuilder, url: &str) -> Result<(u16, String)> {
+    let response = request
+        .send()
+        .await
+        .with_context(|| format!("no answer from {url}"))?;
+    let status = response.status().as_u16();
+    Ok((
+        status,
+        response
+            .text()
+            .await
+            .with_context(|| format!("cannot read the answer of {url}"))?,
+    ))
+}

@@ -1,0 +1,100 @@
+//! The configuration of the servers a test asks for.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::{NatsCluster, NatsServer};
+use crate::port::ReservedPort;
+
+/// What to start; every server of a test is made from one of these.
+#[derive(Clone, Default)]
+pub struct NatsBuilder {
+    jetstream: bool,
+    extra: String,
+}
+
+impl NatsBuilder {
+    /// Turns `JetStream` on, with a store in the server's own directory that survives restarts.
+    #[must_use]
+    pub fn jetstream(mut self) -> Self {
+        self.jetstream = true;
+        self
+    }
+
+    /// Adds lines to the configuration file, for example an `authorization` block.
+    #[must_use]
+    pub fn config(mut self, text: &str) -> Self {
+        self.extra.push_str(text);
+        self.extra.push('\n');
+        self
+    }
+
+    /// Starts one server and waits until it accepts clients.
+    pub async fn start(self) -> Result<NatsServer> {
+        let server = NatsServer::spawn("nats", Ports::take()?, |ports, directory| {
+            self.render("nats", ports, directory, None)
+        })?;
+        server.wait_ready().await?;
+        Ok(server)
+    }
+
+    /// Starts `nodes` servers as one cluster and waits until every route is up.
+    pub async fn start_cluster(self, nodes: usize) -> Result<NatsCluster> {
+        NatsCluster::start_with(&self, nodes).await
+    }
+
+    /// The text of the configuration file; `routes` are the cluster ports of all nodes.
+    pub(super) fn render(
+        &self,
+        name: &str,
+        ports: &Ports,
+        directory: &Path,
+        routes: Option<&[u16]>,
+    ) -> String {
+        let mut text = format!(
+            "server_name: \"{name}\"\nlisten: \"{}\"\nhttp: \"{}\"\n",
+            ports.client.address(),
+            ports.monitor.address()
+        );
+        if self.jetstream {
+            let _ = writeln!(
+                text,
+                "jetstream {{ store_dir: \"{}\" }}",
+                directory.join("store").display()
+            );
+        }
+        if let Some(routes) = routes {
+            let urls: Vec<_> = routes
+                .iter()
+                .map(|port| format!("\"nats-route://127.0.0.1:{port}\""))
+                .collect();
+            let listen = ports.cluster.address();
+            let routes = urls.join(", ");
+            let _ = writeln!(
+                text,
+                "cluster {{ name: natter-tests, listen: \"{listen}\", routes: [{routes}] }}"
+            );
+        }
+        text.push_str(&self.extra);
+        text
+    }
+}
+
+/// The ports of one server, held as long as the server's handle lives.
+pub(super) struct Ports {
+    pub(super) client: ReservedPort,
+    pub(super) monitor: ReservedPort,
+    pub(super) cluster: ReservedPort,
+}
+
+impl Ports {
+    pub(super) fn take() -> Result<Self> {
+        Ok(Self {
+            client: ReservedPort::take()?,
+            monitor: ReservedPort::take()?,
+            cluster: ReservedPort::take()?,
+        })
+    }
+}

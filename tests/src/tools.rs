@@ -1,0 +1,159 @@
+//! Where the programs are that tests run; `scripts/setup` installs those that are missing.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::sync::OnceCell;
+
+use crate::process::Process;
+
+/// A debug build of the gateway on a slow, busy machine.
+const BUILD_LIMIT: Duration = Duration::from_mins(20);
+
+/// The NATS server: `NATS_SERVER`, the cache, then `PATH`.
+pub fn nats_server() -> Result<PathBuf> {
+    find("NATS_SERVER", Some("bin/nats-server"), &["nats-server"])
+}
+
+/// Node.js: `NODE`, then `PATH`.
+pub fn node() -> Result<PathBuf> {
+    find("NODE", None, &["node", "nodejs"])
+}
+
+/// A Chromium that can run headless: `CHROMIUM`, then `PATH`.
+pub fn chromium() -> Result<PathBuf> {
+    find(
+        "CHROMIUM",
+        None,
+        &["chromium", "chromium-browser", "google-chrome"],
+    )
+}
+
+/// The Python interpreter of the cached virtual environment, which has `websockets`.
+pub fn python() -> Result<PathBuf> {
+    find("NATTER_PYTHON", Some("venv/bin/python"), &[])
+}
+
+/// The gateway: `NATTER_GATEWAY_BIN`, or built once per test process in the profile of the tests.
+pub async fn gateway() -> Result<PathBuf> {
+    static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
+    if let Some(path) = std::env::var_os("NATTER_GATEWAY_BIN") {
+        return existing("NATTER_GATEWAY_BIN", PathBuf::from(path));
+    }
+    BINARY.get_or_try_init(build_gateway).await.cloned()
+}
+
+fn find(variable: &str, cached: Option<&str>, names: &[&str]) -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os(variable) {
+        return existing(variable, PathBuf::from(path));
+    }
+    let cached = cached.and_then(|file| Some(cache()?.join(file)));
+    let on_path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path: Vec<_> = std::env::split_paths(&on_path).collect();
+    let candidates = names
+        .iter()
+        .flat_map(|name| on_path.iter().map(move |directory| directory.join(name)));
+    let found = cached
+        .iter()
+        .cloned()
+        .chain(candidates)
+        .find(|path| path.is_file());
+    found.with_context(|| {
+        let looked = cached.map(|path| path.display().to_string());
+        let looked: Vec<_> = looked
+            .into_iter()
+            .chain(names.iter().map(|name| format!("{name} on PATH")))
+            .collect();
+        format!(
+            "{} not found: run scripts/setup, which installs it, or set {variable}",
+            looked.join(", ")
+        )
+    })
+}
+
+fn existing(variable: &str, path: PathBuf) -> Result<PathBuf> {
+    if !path.is_file() {
+        bail!("{variable} names {}, which is not a file", path.display());
+    }
+    Ok(path)
+}
+
+/// The directory into which `scripts/setup` installs programs.
+fn cache() -> Option<PathBuf> {
+    let chosen = std::env::var_os("NATTER_CACHE").map(PathBuf::from);
+    chosen.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache/natter")))
+}
+
+/// Cargo serialises builds of several test processes by its own lock.
+async fn build_gateway() -> Result<PathBuf> {
+    let mut command = std::process::Command::new(env!("CARGO"));
+    command.args(["build", "--package", "natter-gateway", "--message-format", "json"]);
+    command
+        .args(["--profile", &profile()])
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    let cargo = Process::spawn("cargo", &mut command)?;
+    let status = cargo.wait_exit(BUILD_LIMIT).await?;
+    if !status.success() {
+        bail!(
+            "natter-gateway does not build ({status}):\n{}",
+            cargo.stderr().tail()
+        );
+    }
+    let built = cargo.stdout().all().iter().find_map(|line| executable(line));
+    built.context("cargo built no executable of natter-gateway")
+}
+
+/// The profile of the running tests, read from `target/<directory>/deps/<test>`.
+fn profile() -> String {
+    let test = std::env::current_exe().unwrap_or_default();
+    let directory = test
+        .ancestors()
+        .nth(2)
+        .and_then(Path::file_name)
+        .unwrap_or_default();
+    match directory.to_string_lossy().as_ref() {
+        "debug" | "" => "dev".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// The program of a `compiler-artifact` message of cargo.
+fn executable(message: &str) -> Option<PathBuf> {
+    let message: serde_json::Value = serde_json::from_str(message).ok()?;
+    let named = message["target"]["name"] == "natter-gateway";
+    message["executable"]
+        .as_str()
+        .filter(|_| named)
+        .map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_program_names_the_script_that_installs_it() {
+        let error = find("NATTER_NO_SUCH", None, &["natter-no-such-program"])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("natter-no-such-program on PATH") && error.contains("scripts/setup"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_executable_is_read_from_cargos_messages() {
+        let message = r#"{"reason":"compiler-artifact","target":{"name":"natter-gateway"},"executable":"/t/natter-gateway"}"#;
+        assert_eq!(executable(message), Some(PathBuf::from("/t/natter-gateway")));
+        assert_eq!(
+            executable(r#"{"target":{"name":"natter-gateway"},"executable":null}"#),
+            None
+        );
+        assert_eq!(
+            executable(r#"{"target":{"name":"other"},"executable":"/t/other"}"#),
+            None
+        );
+    }
+}
