@@ -227,7 +227,7 @@ impl Gateway {
                 }
             }
         }
-        debug!(message = %id, channel = accept.channel, ?result, "publication");
+        debug!(message_id = %id, channel = accept.channel, ?result, "publication");
         result.map(|()| id)
     }
 
@@ -254,7 +254,7 @@ impl BusEvents for Gateway {
         let result = self.rooms.deliver(channel, |channel| {
             let mark = self.mark(channel, &publication)?;
             let frame = publication.encode(channel)?.with_delivery(mark);
-            debug!(message = %publication.id, channel = &**channel, "delivery");
+            debug!(message_id = %publication.id, channel = &**channel, "delivery");
             Some(Note::Publication {
                 channel: channel.clone(),
                 frame: Arc::new(frame),

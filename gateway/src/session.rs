@@ -23,7 +23,7 @@ use std::{
 
 use bytes::BytesMut;
 use natter_protocol::DisconnectCode;
-use natter_websocket::{Decoder, Incoming};
+use natter_websocket::{Decoder, Incoming, ProtocolError};
 use tokio_util::time::delay_queue;
 use tracing::{Level, debug, info};
 use uuid::Uuid;
@@ -61,8 +61,10 @@ enum Phase {
     /// Nothing but a connect command is accepted.
     Fresh,
     Connected,
-    /// The close frame is queued or sent; input is read and dropped until the peer closes too.
+    /// The close frame is queued or sent; of the input only the peer's own close frame is of interest.
     Ending,
+    /// As `Ending`, after the peer's close frame or after input that was no frames: nothing follows that means anything.
+    Deaf,
     /// To be dropped.
     Gone,
 }
@@ -91,6 +93,11 @@ impl Session {
     /// Empty for anonymous clients.
     pub fn user(&self) -> &str {
         self.user.get().map_or("", |user| user)
+    }
+
+    /// Whether nothing is said or heard any more but the close.
+    fn is_over(&self) -> bool {
+        !matches!(self.phase.get(), Phase::Fresh | Phase::Connected)
     }
 
     pub fn is_connected(&self) -> bool {
@@ -161,6 +168,9 @@ impl Session {
     /// Takes bytes off the socket.
     fn receive(self: &Rc<Self>, worker: &Rc<Worker>, bytes: &mut [u8]) {
         worker.counters().received(bytes.len());
+        if self.phase.get() == Phase::Deaf {
+            return;
+        }
         let limits = worker.live().limits;
         let mut rest = bytes;
         loop {
@@ -169,13 +179,24 @@ impl Session {
                 Ok(None) => return,
                 Ok(Some(incoming)) => self.handle(worker, incoming),
                 Err(error) => {
-                    worker.gateway.metrics.protocol.violated(error.label());
-                    return self.end(worker, &Ending::Framing(error));
+                    return self.misframed(worker, error);
                 }
             }
-            if self.phase.get() == Phase::Gone {
+            if matches!(self.phase.get(), Phase::Deaf | Phase::Gone) {
                 return;
             }
+        }
+    }
+
+    fn misframed(self: &Rc<Self>, worker: &Rc<Worker>, error: ProtocolError) {
+        worker.gateway.metrics.protocol.violated(error.label());
+        self.end(worker, &Ending::Framing(error));
+        self.stop_listening();
+    }
+
+    fn stop_listening(&self) {
+        if self.phase.get() == Phase::Ending {
+            self.phase.set(Phase::Deaf);
         }
     }
 
@@ -187,16 +208,14 @@ impl Session {
                     return self.go(worker);
                 }
                 self.end(worker, &Ending::ClosedByPeer(close.map(|close| close.code)));
+                self.stop_listening();
             }
             _ if self.phase.get() == Phase::Ending => {}
             Incoming::Text(text) => self.commands(worker, &text),
             // JSON in binary frames is accepted, as the clients' reference server does.
             Incoming::Binary(bytes) => match std::str::from_utf8(&bytes) {
                 Ok(text) => self.commands(worker, text),
-                Err(_) => self.end(
-                    worker,
-                    &Ending::Framing(natter_websocket::ProtocolError::InvalidUtf8),
-                ),
+                Err(_) => self.misframed(worker, ProtocolError::InvalidUtf8),
             },
             Incoming::Ping(payload) => {
                 let pong = natter_websocket::pong(&payload);
@@ -208,7 +227,7 @@ impl Session {
 
     /// Ends the session: it leaves its rooms now, says why, and is gone when the peer has answered or its time is up.
     pub fn end(self: &Rc<Self>, worker: &Rc<Worker>, ending: &Ending) {
-        if matches!(self.phase.get(), Phase::Ending | Phase::Gone) {
+        if self.is_over() {
             if matches!(ending, Ending::Lost | Ending::WriteFailed) {
                 self.go(worker);
             }
@@ -253,3 +272,6 @@ impl Session {
         self.end(worker, &Ending::Disconnect(DisconnectCode::BadRequest));
     }
 }
+
+#[cfg(test)]
+mod tests;

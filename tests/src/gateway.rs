@@ -20,6 +20,7 @@ use reqwest::Client;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use self::builder::FileLimits;
 pub use self::builder::{Finished, GatewayBuilder};
 pub use self::logs::LogLine;
 pub use self::metrics::Metrics;
@@ -45,6 +46,8 @@ struct Launch {
     binary: PathBuf,
     name: String,
     env: Vec<(String, String)>,
+    args: Vec<String>,
+    files: Option<FileLimits>,
     public: ReservedPort,
     ops: ReservedPort,
     directory: TempDir,
@@ -94,6 +97,11 @@ impl Gateway {
         self.process().signal(Signal::TERM)
     }
 
+    /// Asks the gateway to end without delay, as Ctrl-C does (SIGINT).
+    pub fn interrupt(&self) -> Result<()> {
+        self.process().signal(Signal::INT)
+    }
+
     /// Asks the gateway to read its configuration again (SIGHUP).
     pub fn reload(&self) -> Result<()> {
         self.process().signal(Signal::HUP)
@@ -139,6 +147,25 @@ impl Gateway {
             .with_context(|| format!("{path} has no VmRSS in kB"))
     }
 
+    /// CPU time that the process has used so far, user and system, from the kernel (proc(5), `/proc/pid/stat`).
+    pub fn cpu_time(&self) -> Result<Duration> {
+        /// Fields 14 and 15 count in these a second, whatever the kernel's own tick is.
+        const USER_HZ: u32 = 100;
+        let path = format!("/proc/{}/stat", self.pid());
+        let stat = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        // The name in parentheses may hold anything; the fields behind it begin with the third.
+        let fields = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' '));
+        let ticks: Vec<u32> = fields
+            .into_iter()
+            .flatten()
+            .skip(11)
+            .take(2)
+            .filter_map(|ticks| ticks.parse().ok())
+            .collect();
+        ensure!(ticks.len() == 2, "{path} has no times: {stat}");
+        Ok(Duration::from_secs(1) * ticks.iter().sum() / USER_HZ)
+    }
+
     fn running(&self) -> Running {
         self.running.lock().clone()
     }
@@ -162,7 +189,7 @@ impl Launch {
 
     /// The program with nothing of the developer's own environment that would change what it does.
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = self.program();
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             if text.starts_with("NATTER_") || text.starts_with("OTEL_") || text == "RUST_LOG" {
@@ -176,9 +203,23 @@ impl Launch {
         command
     }
 
+    /// Limits are set by a shell that the program then replaces: the process id stays.
+    fn program(&self) -> Command {
+        let Some(FileLimits { soft, hard }) = self.files else {
+            return Command::new(&self.binary);
+        };
+        let mut command = Command::new("sh");
+        command.arg("-c");
+        command.arg(format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\""));
+        command.arg(&self.binary);
+        command
+    }
+
     /// Starts the program and waits for its line `listening` with the addresses.
     async fn run(&self) -> Result<Running> {
-        let process = Process::spawn(&self.name, self.command().arg("--config").arg(self.config_path()))?;
+        let mut command = self.command();
+        command.arg("--config").arg(self.config_path()).args(&self.args);
+        let process = Process::spawn(&self.name, &mut command)?;
         let listening = process.stderr().wait(0, START_LIMIT, listening).await;
         let (_, (public, ops)) = listening.with_context(|| match process.exited() {
             Ok(Some(status)) => format!("{} ended at its start ({status})", self.name),

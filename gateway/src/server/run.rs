@@ -62,6 +62,9 @@ async fn live(settings: Settings, loader: &Loader, logs: &LogHandle) -> anyhow::
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let mut watcher = loader.watcher(POLL_INTERVAL);
     let server = Server::start(settings).await?;
+    if server.gateway.live().settings.page.enabled {
+        info!("the chat page is at http://{}/", server.public);
+    }
     info!(
         public = %server.public,
         ops = %server.ops,

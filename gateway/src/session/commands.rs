@@ -27,7 +27,7 @@ impl Session {
                     self.refuse(worker, error.label());
                 }
             }
-            if matches!(self.phase.get(), Phase::Ending | Phase::Gone) {
+            if self.is_over() {
                 return;
             }
         }

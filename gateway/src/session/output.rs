@@ -4,7 +4,7 @@ use std::{rc::Rc, sync::Arc};
 
 use natter_protocol::{DisconnectCode, ErrorCode, Push, Reply, ReplyBody, json};
 
-use super::{Ending, Phase, ReplySlot, Session};
+use super::{Ending, ReplySlot, Session};
 use crate::{frame::Frame, outbox::Flushed, worker::Worker};
 
 /// Room for a reply without payloads, in bytes.
@@ -68,7 +68,7 @@ impl Session {
 
     /// Queues a frame to be written at the end of the turn. A reader that is too slow for it is cut.
     pub fn push(self: &Rc<Self>, worker: &Rc<Worker>, frame: &Arc<Frame>) {
-        if matches!(self.phase.get(), Phase::Ending | Phase::Gone) {
+        if self.is_over() {
             return;
         }
         let pushed = self
@@ -108,7 +108,7 @@ impl Session {
             .flush(&self.socket.borrow(), |frame| worker.delivered(frame));
         counters.sent(before - self.outbox.borrow().bytes());
         match flushed {
-            Ok(Flushed::Empty) if self.phase.get() == Phase::Ending => self.socket.borrow().finish_writing(),
+            Ok(Flushed::Empty) if self.is_over() => self.socket.borrow().finish_writing(),
             Ok(Flushed::Empty) => {}
             Ok(Flushed::Blocked) => {
                 self.blocked.set(true);
@@ -120,7 +120,7 @@ impl Session {
 
     /// The peer closed first: nothing more is expected from it, so the answer is the last thing on this socket.
     pub(super) fn close_when_flushed(self: &Rc<Self>, worker: &Rc<Worker>) {
-        if self.phase.get() == Phase::Ending {
+        if self.is_over() {
             self.flush(worker);
             if self.outbox.borrow().is_empty() {
                 self.go(worker);

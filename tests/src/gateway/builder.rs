@@ -15,8 +15,17 @@ use crate::{http, tools};
 pub struct GatewayBuilder {
     config: String,
     env: Vec<(String, String)>,
+    args: Vec<String>,
+    files: Option<FileLimits>,
     api_key: Option<String>,
     name: Option<String>,
+}
+
+/// Limits of open files at the start of the program.
+#[derive(Clone, Copy)]
+pub(super) struct FileLimits {
+    pub(super) soft: u32,
+    pub(super) hard: u32,
 }
 
 /// A program that ran to its end.
@@ -39,6 +48,20 @@ impl GatewayBuilder {
     #[must_use]
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Adds flags after `--config`.
+    #[must_use]
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(|&arg| arg.to_owned()));
+        self
+    }
+
+    /// Starts the program with these limits of open files.
+    #[must_use]
+    pub fn file_limits(mut self, soft: u32, hard: u32) -> Self {
+        self.files = Some(FileLimits { soft, hard });
         self
     }
 
@@ -81,6 +104,8 @@ impl GatewayBuilder {
             binary: tools::gateway().await?,
             name: self.name.clone().unwrap_or_else(|| "gateway".to_owned()),
             env: self.env.clone(),
+            args: self.args.clone(),
+            files: self.files,
             public: ReservedPort::take()?,
             ops: ReservedPort::take()?,
             directory: tempfile::tempdir().context("cannot create the directory of a gateway")?,
