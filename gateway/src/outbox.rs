@@ -47,19 +47,25 @@ impl Outbox {
         Ok(())
     }
 
-    /// Queues the frame that ends the connection, in place of everything that has not begun to be written.
+    /// Queues the frame that ends the connection, whatever waits before it.
     pub fn push_last(&mut self, frame: Arc<Frame>) {
-        self.queue.truncate(usize::from(self.front_written > 0));
-        self.bytes = self
-            .queue
-            .front()
-            .map_or(0, |front| front.bytes().len() - self.front_written);
         self.bytes += frame.bytes().len();
         self.queue.push_back(frame);
     }
 
-    pub fn clear(&mut self) {
-        *self = Self::default();
+    /// Lets go of everything that has not begun to be written; `dropped` sees each of these frames.
+    pub fn drop_unbegun(&mut self, mut dropped: impl FnMut(&Frame)) {
+        for frame in self.queue.drain(usize::from(self.front_written > 0)..) {
+            self.bytes -= frame.bytes().len();
+            dropped(&frame);
+        }
+    }
+
+    /// Lets go of everything, a frame that was written in part included.
+    pub fn clear(&mut self, mut dropped: impl FnMut(&Frame)) {
+        for frame in std::mem::take(self).queue {
+            dropped(&frame);
+        }
     }
 
     pub fn is_empty(&self) -> bool {

@@ -29,7 +29,7 @@ use tracing::{Level, debug, info};
 use uuid::Uuid;
 
 pub use self::{ending::Ending, replies::ReplySlot};
-use self::{heartbeat::Heartbeat, replies::Replies, subscriptions::Subscriptions};
+use self::{heartbeat::Heartbeat, output::CONNECTION_ENDED, replies::Replies, subscriptions::Subscriptions};
 use crate::{frame::Frame, limits::FileGuard, outbox::Outbox, socket::Socket, worker::Worker};
 
 pub struct Session {
@@ -239,7 +239,7 @@ impl Session {
         self.replies.borrow_mut().clear();
         worker.disconnected(self, was_connected);
         match ending.close_frame() {
-            Some((code, reason)) => self.say_goodbye(worker, code, reason),
+            Some((code, reason)) => self.say_goodbye(worker, ending, code, reason),
             None => self.go(worker),
         }
         if matches!(ending, Ending::ClosedByPeer(_)) {
@@ -261,7 +261,9 @@ impl Session {
     /// Drops everything at the next turn of the session's task.
     fn go(&self, worker: &Worker) {
         self.phase.set(Phase::Gone);
-        self.outbox.borrow_mut().clear();
+        self.outbox
+            .borrow_mut()
+            .clear(|frame| worker.dropped(frame, CONNECTION_ENDED));
         worker.cancel_timer(self);
         self.wake();
     }

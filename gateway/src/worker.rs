@@ -165,10 +165,10 @@ impl Worker {
         self.gateway.open_sockets.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The deliveries that a frame dropped for a slow reader would have been.
-    pub fn dropped_by_slow_reader(&self, frame: &Frame) {
+    /// A frame did not reach a socket; only publications are counted.
+    pub fn dropped(&self, frame: &Frame, reason: &'static str) {
         if let Some(mark) = frame.delivery() {
-            mark.namespace.dropped("slow_reader", 1);
+            mark.namespace.dropped(reason, 1);
         }
     }
 

@@ -48,7 +48,7 @@ async fn writes_frames_in_order_and_gives_memory_back() {
 }
 
 #[tokio::test]
-async fn a_full_kernel_blocks_and_the_last_frame_replaces_only_unbegun_ones() {
+async fn a_full_kernel_blocks_and_only_unbegun_frames_can_be_dropped() {
     let (socket, mut peer) = pair().await;
     let mut outbox = Outbox::default();
     let big = 1 << 20;
@@ -57,6 +57,9 @@ async fn a_full_kernel_blocks_and_the_last_frame_replaces_only_unbegun_ones() {
     }
     assert_eq!(outbox.flush(&socket, |_| ()).unwrap(), Flushed::Blocked);
     let begun = outbox.front_written > 0;
+    let (waiting, mut dropped) = (outbox.queue.len(), 0);
+    outbox.drop_unbegun(|_| dropped += 1);
+    assert_eq!(dropped, waiting - usize::from(begun));
     outbox.push_last(frame(99, 5));
     assert_eq!(outbox.queue.len(), 1 + usize::from(begun));
 
@@ -73,5 +76,6 @@ async fn a_full_kernel_blocks_and_the_last_frame_replaces_only_unbegun_ones() {
     drop(socket);
     let all = reader.join().unwrap();
     assert!(all.ends_with(&[99; 5]));
+    assert_eq!((outbox.bytes(), outbox.is_empty()), (0, true));
     assert_eq!((all.len() - 5) % big, 0, "every begun frame is whole");
 }

@@ -105,10 +105,14 @@ impl Session {
             has_user: !self.user().is_empty(),
             is_member: self.is_member(&request.channel),
         };
+        let refused = |error: ErrorCode| {
+            namespace.metrics.refused(error.label());
+            error
+        };
         if !namespace.may_publish(asker) {
-            return Err(ErrorCode::PermissionDenied);
+            return Err(refused(ErrorCode::PermissionDenied));
         }
-        let data = request.data.as_ref().ok_or(ErrorCode::BadRequest)?;
+        let data = request.data.as_ref().ok_or_else(|| refused(ErrorCode::BadRequest))?;
         let accept = Accept {
             channel: &request.channel,
             data: Bytes::from(data.single_line().into_owned()),

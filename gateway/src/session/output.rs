@@ -9,6 +9,10 @@ use crate::{frame::Frame, outbox::Flushed, worker::Worker};
 
 /// Room for a reply without payloads, in bytes.
 const REPLY_CAPACITY: usize = 192;
+/// Why a socket did not get a publication (label of the metric): it did not read fast enough.
+const SLOW_READER: &str = "slow_reader";
+/// As above: the connection ended before the publication was written.
+pub(super) const CONNECTION_ENDED: &str = "connection_ended";
 
 fn reply_frame(id: u32, body: ReplyBody<'_>) -> Arc<Frame> {
     Arc::new(Frame::text(REPLY_CAPACITY, |out| {
@@ -78,16 +82,32 @@ impl Session {
         match pushed {
             Ok(()) => worker.mark_dirty(self),
             Err(_full) => {
-                worker.dropped_by_slow_reader(frame);
+                worker.dropped(frame, SLOW_READER);
                 self.end(worker, &Ending::Disconnect(DisconnectCode::Slow));
             }
         }
     }
 
-    /// Queues the close frame in place of everything that waits.
-    pub(super) fn say_goodbye(self: &Rc<Self>, worker: &Rc<Worker>, code: u16, reason: &str) {
+    /// Queues the close frame behind what waits already, as the peer may still want it, unless it reads too slowly or
+    /// has closed itself.
+    pub(super) fn say_goodbye(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        ending: &Ending,
+        code: u16,
+        reason: &str,
+    ) {
         let close = Frame::from_bytes(natter_websocket::close(code, reason));
-        self.outbox.borrow_mut().push_last(Arc::new(close));
+        let mut outbox = self.outbox.borrow_mut();
+        match ending {
+            Ending::Disconnect(DisconnectCode::Slow) => {
+                outbox.drop_unbegun(|frame| worker.dropped(frame, SLOW_READER));
+            }
+            Ending::ClosedByPeer(_) => outbox.drop_unbegun(|frame| worker.dropped(frame, CONNECTION_ENDED)),
+            _ => {}
+        }
+        outbox.push_last(Arc::new(close));
+        drop(outbox);
         worker.mark_dirty(self);
         self.await_close(worker);
     }
