@@ -8,9 +8,10 @@ use std::{
 
 use crate::{
     channel::Channel,
+    history::Position,
     namespace::Namespace,
     rooms::Generation,
-    session::{ReplySlot, Session},
+    session::{Session, Wish},
 };
 
 /// A room as one worker sees it. It exists from the worker's first join to its last leave.
@@ -19,6 +20,8 @@ pub struct Room {
     pub namespace: Arc<Namespace>,
     pub generation: Generation,
     pub live: Cell<bool>,
+    /// Of a durable room: after the newest publication that its members here got or are being given.
+    position: RefCell<Option<Position>>,
     members: RefCell<Members>,
     /// Who is answered when the bus has answered.
     waiting: RefCell<Vec<Waiting>>,
@@ -30,39 +33,96 @@ pub type MemberIndex = u32;
 /// A join that waits for the bus.
 pub struct Waiting {
     pub session: Rc<Session>,
-    /// Where the reply goes; `None` for a subscription made by the server API, which is told by a push.
-    pub slot: Option<ReplySlot>,
+    pub wish: Wish,
 }
 
 /// Members by index, so that leaving costs the same in a room of two and of 100,000, and a broadcast can stop between
 /// slices and go on: a member that joins meanwhile takes any free place.
 #[derive(Default)]
 struct Members {
-    places: Vec<Option<Rc<Session>>>,
+    places: Vec<Option<Member>>,
     free: Vec<MemberIndex>,
 }
 
+struct Member {
+    session: Rc<Session>,
+    /// The member gets what follows this offset; [`HELD`] while it recovers what came before.
+    since: u64,
+}
+
+/// The member's publications are kept until it has recovered: no stream has a publication with this offset.
+const HELD: u64 = u64::MAX;
+
+/// What to do with a publication for one member.
+pub enum Delivery {
+    Push(Rc<Session>),
+    /// Keep it until the member has recovered.
+    Hold(Rc<Session>),
+}
+
 impl Room {
-    pub fn new(channel: Channel, namespace: Arc<Namespace>, generation: Generation, live: bool) -> Rc<Self> {
+    pub fn new(
+        channel: Channel,
+        namespace: Arc<Namespace>,
+        generation: Generation,
+        live: bool,
+        position: Option<Position>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             channel,
             namespace,
             generation,
             live: Cell::new(live),
+            position: RefCell::new(position),
             members: RefCell::default(),
             waiting: RefCell::default(),
         })
     }
 
+    /// Of a durable room: where its members here are.
+    pub fn position(&self) -> Option<Position> {
+        self.position.borrow().clone()
+    }
+
+    pub fn set_position(&self, position: Option<Position>) {
+        self.position.replace(position);
+    }
+
+    /// A publication of a durable room is given to the members from now on.
+    pub fn advance(&self, offset: u64) {
+        if let Some(position) = &mut *self.position.borrow_mut() {
+            position.offset = offset;
+        }
+    }
+
+    /// Adds a member that gets what follows the room's position. A broadcast may be under way: the position says so.
     pub fn add(&self, session: Rc<Session>) -> MemberIndex {
+        let since = self.position.borrow().as_ref().map_or(0, |position| position.offset);
         let mut members = self.members.borrow_mut();
+        let member = Some(Member { session, since });
         if let Some(index) = members.free.pop() {
-            members.places[index as usize] = Some(session);
+            members.places[index as usize] = member;
             return index;
         }
-        members.places.push(Some(session));
+        members.places.push(member);
         // Sockets are bounded by file descriptors, far below u32.
         MemberIndex::try_from(members.places.len() - 1).unwrap_or(MemberIndex::MAX)
+    }
+
+    /// Keeps the publications of a member until [`Room::release`].
+    pub fn hold(&self, index: MemberIndex) {
+        self.set_since(index, HELD);
+    }
+
+    /// The member has everything up to `since`.
+    pub fn release(&self, index: MemberIndex, since: u64) {
+        self.set_since(index, since);
+    }
+
+    fn set_since(&self, index: MemberIndex, since: u64) {
+        if let Some(Some(member)) = self.members.borrow_mut().places.get_mut(index as usize) {
+            member.since = since;
+        }
     }
 
     pub fn remove(&self, index: MemberIndex) {
@@ -106,9 +166,20 @@ impl Room {
         members.places.len() - members.free.len()
     }
 
-    /// The member at a place, if there is one; places end at [`Room::places`].
-    pub fn member(&self, place: usize) -> Option<Rc<Session>> {
-        self.members.borrow().places.get(place).cloned().flatten()
+    /// What the member at a place has to do with a publication; `offset` is 0 in an ephemeral room. Places end at
+    /// [`Room::places`].
+    pub fn delivery(&self, place: usize, offset: u64) -> Option<Delivery> {
+        let members = self.members.borrow();
+        let member = members.places.get(place)?.as_ref()?;
+        if member.since == HELD {
+            return Some(Delivery::Hold(member.session.clone()));
+        }
+        (offset == 0 || offset > member.since).then(|| Delivery::Push(member.session.clone()))
+    }
+
+    /// Everybody who is in the room.
+    pub fn members(&self) -> Vec<Rc<Session>> {
+        self.members.borrow().places.iter().flatten().map(|member| member.session.clone()).collect()
     }
 
     pub fn places(&self) -> usize {

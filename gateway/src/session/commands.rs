@@ -11,7 +11,9 @@ use tracing::debug;
 
 use super::{Ending, Phase, Session};
 use crate::{
-    gateway::{Accept, Source, error_code},
+    bus::BoxFuture,
+    gateway::{Accept, Accepted, Source, error_code, store_error_code},
+    history::{Receipt, StoreError},
     namespace::Asker,
     worker::Worker,
 };
@@ -46,12 +48,12 @@ impl Session {
             Request::Subscribe(request) => self.subscribe(worker, id, &request),
             Request::Unsubscribe(request) => self.unsubscribe(worker, id, &request),
             Request::Publish(request) => self.publish(worker, id, &request),
+            Request::History(request) => self.history(worker, id, &request),
             Request::Send(_) => self.end(worker, &Ending::Disconnect(DisconnectCode::NotAvailable)),
             Request::Ping => self.refuse(worker, "ping_command"),
             Request::Rpc(_)
             | Request::Presence(_)
             | Request::PresenceStats(_)
-            | Request::History(_)
             | Request::Refresh(_)
             | Request::SubRefresh(_) => self.reply_error(worker, id, label, ErrorCode::NotAvailable),
         }
@@ -89,7 +91,8 @@ impl Session {
             return self.refuse(worker, "missing_channel");
         }
         match self.try_publish(worker, request) {
-            Ok(()) => self.reply(worker, id, ReplyBody::Publish),
+            Ok(Accepted::Sent) => self.reply(worker, id, ReplyBody::Publish),
+            Ok(Accepted::Storing(stored)) => self.reply_when_stored(worker, id, stored),
             Err(error) => self.reply_error(worker, id, "publish", error),
         }
     }
@@ -98,7 +101,7 @@ impl Session {
         self: &Rc<Self>,
         worker: &Rc<Worker>,
         request: &PublishRequest<'_>,
-    ) -> Result<(), ErrorCode> {
+    ) -> Result<Accepted, ErrorCode> {
         let live = worker.live();
         let namespace = live.namespace(&request.channel)?;
         let asker = Asker {
@@ -120,12 +123,31 @@ impl Session {
             tags: None,
             traceparent: None,
             source: Source::Client,
+            key: Some(&*request.idempotency_key).filter(|key| !key.is_empty()),
         };
-        worker
-            .gateway
-            .publish(namespace, accept)
-            .map(|_id| ())
-            .map_err(error_code)
+        worker.gateway.publish(namespace, accept).map_err(error_code)
+    }
+
+    /// Stored publications are answered in the order of their commands, but they are stored side by side.
+    fn reply_when_stored(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        id: u32,
+        stored: BoxFuture<Result<Receipt, StoreError>>,
+    ) {
+        let slot = self.defer_reply(id);
+        let (session, worker) = (self.clone(), worker.clone());
+        tokio::task::spawn_local(async move {
+            let body = match stored.await {
+                Ok(_receipt) => ReplyBody::Publish,
+                Err(error) => {
+                    let code = store_error_code(error);
+                    worker.gateway.metrics.protocol.command_failed("publish", code.code());
+                    ReplyBody::Error(code)
+                }
+            };
+            session.complete(&worker, slot, body);
+        });
     }
 
     /// What others are told about the publisher.

@@ -3,11 +3,14 @@
 use std::rc::Rc;
 
 use natter_protocol::{
-    ErrorCode, Push, ReplyBody, ServerSubscription, SubscribeRequest, SubscribeResult, UnsubscribeCode,
+    DisconnectCode, ErrorCode, Push, ReplyBody, ServerSubscription, SubscribeRequest, SubscribeResult, UnsubscribeCode,
     UnsubscribeRequest,
 };
 
-use super::{Session, replies::ReplySlot};
+use super::{
+    Ending, Session,
+    recover::{Held, Wish},
+};
 use crate::{
     bus::BusError,
     channel::Channel,
@@ -20,17 +23,27 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Subscriptions(Vec<Subscription>);
 
-struct Subscription {
-    room: Rc<Room>,
+pub(super) struct Subscription {
+    pub(super) room: Rc<Room>,
     /// `None` while the room is being joined.
-    place: Option<MemberIndex>,
+    pub(super) place: Option<MemberIndex>,
+    /// The client was told its position: it has to know when that is lost.
+    pub(super) positioned: bool,
+    /// Made by the server API, not by a command.
+    by_server: bool,
+    /// While the client recovers: what came meanwhile.
+    pub(super) held: Option<Rc<Held>>,
 }
 
 impl Subscriptions {
-    fn find(&self, channel: &str) -> Option<&Subscription> {
+    pub(super) fn find(&self, channel: &str) -> Option<&Subscription> {
         self.0
             .iter()
             .find(|subscription| &*subscription.room.channel == channel)
+    }
+
+    pub(super) fn of_room(&mut self, room: &Rc<Room>) -> Option<&mut Subscription> {
+        self.0.iter_mut().find(|subscription| Rc::ptr_eq(&subscription.room, room))
     }
 
     fn add(&mut self, subscription: Subscription) {
@@ -60,11 +73,13 @@ impl Session {
         if request.channel.is_empty() {
             return self.refuse(worker, "missing_channel");
         }
-        if let Err(error) = self.may_subscribe(worker, request) {
-            return self.reply_error(worker, id, "subscribe", error);
-        }
+        let mut wish = match self.may_subscribe(worker, request) {
+            Ok(wish) => wish,
+            Err(error) => return self.reply_error(worker, id, "subscribe", error),
+        };
         let slot = self.defer_reply(id);
-        if let Err(error) = self.join(worker, &request.channel, Some(slot)) {
+        wish.slot = Some(slot);
+        if let Err(error) = self.join(worker, &request.channel, wish) {
             worker
                 .gateway
                 .metrics
@@ -74,7 +89,7 @@ impl Session {
         }
     }
 
-    fn may_subscribe(&self, worker: &Worker, request: &SubscribeRequest<'_>) -> Result<(), ErrorCode> {
+    fn may_subscribe(&self, worker: &Worker, request: &SubscribeRequest<'_>) -> Result<Wish, ErrorCode> {
         let live = worker.live();
         let namespace = live.namespace(&request.channel)?;
         let asker = Asker {
@@ -88,17 +103,11 @@ impl Session {
         if request.tf.is_some() {
             return Err(ErrorCode::NotAvailable);
         }
-        Ok(())
+        Ok(Wish::of(request, namespace, asker))
     }
 
-    /// Joins a room, once its bus subscription is live. `slot` is where a client's command is answered; without it
-    /// the subscription was made by the server API and the client is told by a push.
-    pub fn join(
-        self: &Rc<Self>,
-        worker: &Rc<Worker>,
-        channel: &str,
-        slot: Option<ReplySlot>,
-    ) -> Result<(), ErrorCode> {
+    /// Joins a room, once its bus subscription is live.
+    pub fn join(self: &Rc<Self>, worker: &Rc<Worker>, channel: &str, wish: Wish) -> Result<(), ErrorCode> {
         {
             let subscriptions = self.subscriptions.borrow();
             if subscriptions.find(channel).is_some() {
@@ -110,60 +119,63 @@ impl Session {
         }
         let room = worker.enter(channel)?;
         let is_live = room.live.get();
+        self.subscriptions.borrow_mut().add(Subscription {
+            room: room.clone(),
+            place: None,
+            positioned: wish.is_positioned(),
+            by_server: wish.slot.is_none(),
+            held: None,
+        });
         if is_live {
-            let place = Some(room.add(self.clone()));
-            self.subscriptions.borrow_mut().add(Subscription {
-                room: room.clone(),
-                place,
-            });
-            self.joined(worker, &room, slot);
+            self.room_is_live(worker, &room, wish);
         } else {
             room.wait(Waiting {
                 session: self.clone(),
-                slot,
+                wish,
             });
-            self.subscriptions
-                .borrow_mut()
-                .add(Subscription { room, place: None });
         }
         Ok(())
     }
 
-    /// The bus delivers the room that this session waited for.
-    pub fn room_is_live(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, slot: Option<ReplySlot>) {
+    /// The bus delivers the room: the session becomes a member, and is answered, at once or when it has recovered.
+    pub fn room_is_live(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, wish: Wish) {
         let place = room.add(self.clone());
-        for subscription in &mut self.subscriptions.borrow_mut().0 {
-            if Rc::ptr_eq(&subscription.room, room) {
-                subscription.place = Some(place);
-            }
+        if let Some(subscription) = self.subscriptions.borrow_mut().of_room(room) {
+            subscription.place = Some(place);
         }
-        self.joined(worker, room, slot);
+        worker.gateway.metrics.rooms.subscriptions.inc();
+        self.catch_up(worker, room, place, wish);
     }
 
-    fn joined(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, slot: Option<ReplySlot>) {
-        worker.gateway.metrics.rooms.subscriptions.inc();
-        match slot {
-            Some(slot) => self.complete(worker, slot, ReplyBody::Subscribe(SubscribeResult::default())),
+    pub(super) fn answer_join(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        room: &Rc<Room>,
+        wish: &Wish,
+        result: SubscribeResult<'_>,
+    ) {
+        match wish.slot {
+            Some(slot) => self.complete(worker, slot, ReplyBody::Subscribe(result)),
             None => self.push_message(
                 worker,
                 &Push::Subscribe {
                     channel: &room.channel,
-                    subscription: ServerSubscription::default(),
+                    subscription: ServerSubscription {
+                        recoverable: result.recoverable,
+                        positioned: result.positioned,
+                        epoch: result.epoch,
+                        offset: result.offset,
+                        data: None,
+                    },
                 },
             ),
         }
     }
 
     /// The bus could not subscribe the room that this session waited for.
-    pub fn room_failed(
-        self: &Rc<Self>,
-        worker: &Rc<Worker>,
-        channel: &Channel,
-        slot: Option<ReplySlot>,
-        error: BusError,
-    ) {
+    pub fn room_failed(self: &Rc<Self>, worker: &Rc<Worker>, channel: &Channel, wish: &Wish, error: BusError) {
         self.subscriptions.borrow_mut().take(channel);
-        if let Some(slot) = slot {
+        if let Some(slot) = wish.slot {
             let code = error_code(error);
             worker
                 .gateway
@@ -187,10 +199,9 @@ impl Session {
         self.reply(worker, id, ReplyBody::Unsubscribe);
     }
 
-    /// Takes the session out of a room by order of the server API, and tells the client.
-    pub fn unsubscribe_by_server(self: &Rc<Self>, worker: &Rc<Worker>, channel: &str) {
+    /// Takes the session out of a room without its asking, and tells the client why.
+    pub fn unsubscribe_with(self: &Rc<Self>, worker: &Rc<Worker>, channel: &str, code: UnsubscribeCode) {
         if self.leave(worker, channel) {
-            let code = UnsubscribeCode::Server;
             self.push_message(
                 worker,
                 &Push::Unsubscribe {
@@ -199,6 +210,23 @@ impl Session {
                     reason: code.reason(),
                 },
             );
+        }
+    }
+
+    /// The room goes on after a gap that cannot be filled: a client that counts on its position has to resubscribe, one
+    /// that did not subscribe by itself has to connect again.
+    pub fn position_lost(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>) {
+        let (positioned, by_server) = match self.subscriptions.borrow_mut().of_room(room) {
+            Some(subscription) => (subscription.positioned, subscription.by_server),
+            None => return,
+        };
+        if !positioned {
+            return;
+        }
+        if by_server {
+            self.end(worker, &Ending::Disconnect(DisconnectCode::InsufficientState));
+        } else {
+            self.unsubscribe_with(worker, &room.channel, UnsubscribeCode::InsufficientState);
         }
     }
 
@@ -211,7 +239,7 @@ impl Session {
             .map(|subscription| subscription.room.clone())
             .collect();
         for room in rooms {
-            self.unsubscribe_by_server(worker, &room.channel);
+            self.unsubscribe_with(worker, &room.channel, UnsubscribeCode::Server);
         }
     }
 
@@ -232,17 +260,17 @@ impl Session {
 
     fn depart(self: &Rc<Self>, worker: &Rc<Worker>, subscription: &Subscription) {
         let room = &subscription.room;
-        match subscription.place {
+        let unanswered = match subscription.place {
             Some(place) => {
                 room.remove(place);
                 worker.gateway.metrics.rooms.subscriptions.dec();
+                subscription.held.as_ref().and_then(|held| held.wish.slot)
             }
-            None => {
-                // A join that its client took back is answered as if it had come first.
-                if let Some(slot) = room.stop_waiting(self).and_then(|waiting| waiting.slot) {
-                    self.complete(worker, slot, ReplyBody::Subscribe(SubscribeResult::default()));
-                }
-            }
+            None => room.stop_waiting(self).and_then(|waiting| waiting.wish.slot),
+        };
+        // A join that its client took back is answered as if it had come first.
+        if let Some(slot) = unanswered {
+            self.complete(worker, slot, ReplyBody::Subscribe(SubscribeResult::default()));
         }
         worker.leave_if_empty(room);
     }

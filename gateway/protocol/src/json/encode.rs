@@ -5,7 +5,7 @@ use super::object::Object;
 use crate::{
     codes::ErrorCode,
     push::{ClientInfo, Publication, Push, ServerSubscription},
-    reply::{ConnectResult, Reply, ReplyBody, SubscribeResult},
+    reply::{ConnectResult, HistoryResult, Reply, ReplyBody, SubscribeResult},
 };
 
 /// Appends `reply` to `out`.
@@ -18,6 +18,7 @@ pub fn encode_reply(reply: &Reply<'_>, out: &mut Vec<u8>) {
             ReplyBody::Subscribe(result) => object.object("subscribe", |object| subscribe(object, result)),
             ReplyBody::Unsubscribe => object.object("unsubscribe", |_| {}),
             ReplyBody::Publish => object.object("publish", |_| {}),
+            ReplyBody::History(result) => object.object("history", |object| history(object, result)),
         }
     });
 }
@@ -69,6 +70,12 @@ fn subscribe(object: &mut Object<'_>, result: &SubscribeResult<'_>) {
     object.flag("positioned", result.positioned);
     object.raw("data", result.data);
     object.flag("was_recovering", result.was_recovering);
+}
+
+fn history(object: &mut Object<'_>, result: &HistoryResult<'_>) {
+    object.array_always("publications", result.publications, publication);
+    object.text_always("epoch", result.epoch);
+    object.number_always("offset", result.offset);
 }
 
 fn push_fields(object: &mut Object<'_>, push: &Push<'_>) {
