@@ -59,9 +59,12 @@ impl Call<'_> {
 }
 
 fn read(request: MessageRequest<'_>) -> Result<Message, ErrorCode> {
-    let data = match (request.data, request.b64data) {
+    let encoded = request.b64data.filter(|encoded| !encoded.is_empty());
+    let data = match (request.data, encoded) {
         (Some(data), None) => single_line(data),
         (None, Some(encoded)) => decode(&encoded)?,
+        // Written for an unset field by encoders that leave nothing out.
+        (Some(data), Some(encoded)) if data.get() == "null" => decode(&encoded)?,
         _ => return Err(ErrorCode::BadRequest),
     };
     let tags = (!request.tags.is_empty()).then(|| json!(request.tags).to_string().into());

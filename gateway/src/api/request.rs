@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -18,24 +18,34 @@ pub(super) struct Call<'a> {
 /// The fields of a message stand in both requests: serde cannot flatten raw JSON.
 #[derive(Deserialize)]
 pub(super) struct PublishRequest<'a> {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     channel: String,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     b64data: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     tags: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
 pub(super) struct BroadcastRequest<'a> {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     channels: Vec<String>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     b64data: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     tags: BTreeMap<String, String>,
+}
+
+/// `null` is the same as absent: encoders of many languages write it for what was not set.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(source: D) -> Result<T, D::Error> {
+    Option::deserialize(source).map(Option::unwrap_or_default)
+}
+
+/// Data that is there: here a `null` is a payload like any other.
+fn present<'de, D: Deserializer<'de>>(source: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(source).map(Some)
 }
 
 /// What is published.
@@ -76,7 +86,7 @@ impl<'a> BroadcastRequest<'a> {
 pub(super) struct SubscribeRequest {
     #[serde(flatten)]
     pub(super) target: TargetRequest,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) channel: String,
 }
 
@@ -85,7 +95,7 @@ pub(super) struct UnsubscribeRequest {
     #[serde(flatten)]
     pub(super) target: TargetRequest,
     /// Empty: all rooms.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) channel: String,
 }
 
@@ -93,7 +103,7 @@ pub(super) struct UnsubscribeRequest {
 pub(super) struct DisconnectRequest {
     #[serde(flatten)]
     pub(super) target: TargetRequest,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) whitelist: Vec<Uuid>,
     pub(super) disconnect: Option<DisconnectReason>,
 }
@@ -106,15 +116,15 @@ pub(super) struct DisconnectReason {
 
 #[derive(Deserialize)]
 pub(super) struct ChannelsRequest {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) pattern: String,
 }
 
 #[derive(Deserialize)]
 pub(super) struct TargetRequest {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     user: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     client: String,
 }
 
