@@ -20,6 +20,8 @@ use crate::{
 
 /// Reads of the bus that run at once.
 const MAX_READS: usize = 64;
+/// Reads that end before a piece does, before the recovery is given up.
+const ATTEMPTS: usize = 5;
 
 type Flight = Shared<BoxFuture<Result<Arc<Page>, BusError>>>;
 
@@ -63,24 +65,31 @@ impl Recovery {
     }
 
     /// Reads a piece from the bus, together with everybody who asks for the same.
-    pub fn read(&self, bus: &SharedBus, piece: Piece) -> BoxFuture<Result<Missed, BusError>> {
+    pub fn read(self: &Arc<Self>, bus: &SharedBus, piece: Piece) -> BoxFuture<Result<Missed, BusError>> {
+        let (recovery, bus) = (self.clone(), bus.clone());
+        Box::pin(async move {
+            for _ in 0..ATTEMPTS {
+                let page = recovery.flight(&bus, &piece).await?;
+                let reaches = page.head.offset >= piece.until || !page.complete;
+                if reaches || page.publications.len() > piece.limit {
+                    let wanted = page.publications.iter().filter(|publication| publication.offset <= piece.until);
+                    return Ok(piece.judge(wanted.cloned().collect(), page.complete));
+                }
+                // A read that others began before this piece ended, or a replica that lags.
+            }
+            Err(BusError::Timeout)
+        })
+    }
+
+    fn flight(&self, bus: &SharedBus, piece: &Piece) -> Flight {
         let key = (piece.channel.clone(), piece.since);
         let mut flights = self.flights.lock();
-        let flight = match flights.get(&key) {
-            Some(flight) => flight.clone(),
-            None => {
-                let flight = self.take_off(bus, &piece);
-                flights.insert(key, flight.clone());
-                flight
-            }
-        };
-        drop(flights);
-        Box::pin(async move {
-            let page = flight.await?;
-            let wanted = page.publications.iter().filter(|publication| publication.offset <= piece.until);
-            let publications = wanted.cloned().collect();
-            Ok(piece.judge(publications, page.complete))
-        })
+        if let Some(flight) = flights.get(&key) {
+            return flight.clone();
+        }
+        let flight = self.take_off(bus, piece);
+        flights.insert(key, flight.clone());
+        flight
     }
 
     fn take_off(&self, bus: &SharedBus, piece: &Piece) -> Flight {
@@ -88,11 +97,11 @@ impl Recovery {
         let (channel, since, limit) = (piece.channel.clone(), piece.since, piece.limit);
         // One more than may be brought tells whether there is more.
         let query = Query { since: Some(since), limit: limit + 1, reverse: false };
-        let read = bus.history(&channel, &piece.policy, query);
+        let (bus, policy) = (bus.clone(), piece.policy.clone());
         let (turns, flights, rooms) = (self.turns.clone(), self.flights.clone(), self.rooms.clone());
         let flight = async move {
             let turn = turns.acquire().await;
-            let page = read.await;
+            let page = bus.history(&channel, &policy, query).await;
             drop(turn);
             flights.lock().remove(&(channel.clone(), since));
             let page = page?;

@@ -1,9 +1,10 @@
 //! All durable rooms, and the sweep that gives back the memory of those that nobody uses.
 //!
 //! ```text
-//!            store                    all of it too old            30 days unused, or the longest
-//! any state ───────▶ holding something ─────────────────▶ idle ──── unused of too many ───────────▶ forgotten
-//!                            └──all of it too old, but joined──▶ joined ─last leave─▶ idle
+//!             a store                         all of it too old
+//! any state ───────────▶ holding something ─────┬──────────────▶ idle ──────────▶ forgotten
+//!                                               │ but joined       ▲
+//!                                               └──────────▶ joined ┘ last leave
 //! ```
 //! An idle room costs its position only, about 330 bytes: name, epoch and last offset, by which a client that comes
 //! back learns whether it missed something. It is kept for [`IDLE_TTL`], and [`MAX_IDLE_ROOMS`] bound how many of them
@@ -193,7 +194,7 @@ fn visit_after(remaining: Duration, now: Instant) -> Instant {
 impl Shard {
     fn open(&mut self, channel: &str, purpose: Purpose, now: Instant) -> Arc<Mutex<Log>> {
         let Some(room) = self.rooms.get_mut(channel) else {
-            return self.create(channel.into(), purpose, now);
+            return self.create(&channel.into(), purpose, now);
         };
         room.joined |= purpose.joins();
         let log = room.log.clone();
@@ -207,15 +208,16 @@ impl Shard {
         log
     }
 
-    fn create(&mut self, name: Channel, purpose: Purpose, now: Instant) -> Arc<Mutex<Log>> {
+    fn create(&mut self, name: &Channel, purpose: Purpose, now: Instant) -> Arc<Mutex<Log>> {
         let log = Arc::new(Mutex::new(Log::new()));
         let room = Room {
             log: log.clone(),
             joined: purpose.joins(),
+            // In no list yet.
             state: State::Joined,
         };
         self.rooms.insert(name.clone(), room);
-        self.change(&name, purpose.next(State::Idle(now), now), now);
+        self.change(name, purpose.next(State::Idle(now), now), now);
         log
     }
 

@@ -39,12 +39,12 @@ use std::{sync::Arc, time::Duration};
 use async_nats::Client;
 use tokio::{sync::Semaphore, time::timeout};
 
+use self::requests::Requests;
 pub(super) use self::{
     live::{Arrival, Tracker, Verdict},
     partition::{Partition, StoredRoom},
     streams::{StreamError, Streams},
 };
-use self::requests::Requests;
 use super::Subjects;
 use crate::bus::BusError;
 

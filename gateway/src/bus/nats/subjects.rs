@@ -61,7 +61,11 @@ impl Subjects {
 
     /// Name of the stream of one partition.
     pub fn stream(&self, namespace: &str, partition: u16) -> String {
-        format!("{}_{}_{partition}", stream_token(&self.prefix), stream_token(namespace))
+        format!(
+            "{}_{}_{partition}",
+            stream_token(&self.prefix),
+            stream_token(namespace)
+        )
     }
 
     fn durable(&self, family: &str, namespace: &str, partition: u16, room: &str) -> String {
@@ -140,8 +144,14 @@ mod tests {
     #[test]
     fn durable_rooms_have_a_subject_to_store_and_one_to_hear() {
         let subjects = Subjects::new("natter");
-        assert_eq!(subjects.stored("chat", 3, "chat:a.b"), "natter.msg.chat.3.chat:a%2Eb");
-        assert_eq!(subjects.live("chat", 3, "chat:a.b"), "natter.live.chat.3.chat:a%2Eb");
+        assert_eq!(
+            subjects.stored("chat", 3, "chat:a.b"),
+            "natter.msg.chat.3.chat:a%2Eb"
+        );
+        assert_eq!(
+            subjects.live("chat", 3, "chat:a.b"),
+            "natter.live.chat.3.chat:a%2Eb"
+        );
         assert_eq!(subjects.all_stored("chat", 3), "natter.msg.chat.3.>");
         assert_eq!(subjects.all_live("chat", 3), "natter.live.chat.3.>");
         assert_eq!(subjects.stream("chat", 3), "natter_chat_3");

@@ -5,6 +5,7 @@ use tokio::time::advance;
 use super::*;
 
 const TTL: Duration = Duration::from_secs(10);
+const MOST_OF_IDLE_TTL: Duration = IDLE_TTL.checked_sub(TTL).unwrap();
 
 fn store(logs: &Logs, room: &str) -> Position {
     let options = HistoryOptions {
@@ -51,10 +52,10 @@ async fn an_unused_room_is_forgotten_in_the_end() {
     advance(TTL).await;
     sweep_all(&logs).await;
     assert_eq!(count(&logs), (1, 0, 1));
-    advance(IDLE_TTL - TTL).await;
+    advance(MOST_OF_IDLE_TTL).await;
     sweep_all(&logs).await;
     assert_eq!(position(&logs, "room"), first, "a question prolongs its life");
-    advance(IDLE_TTL - TTL).await;
+    advance(MOST_OF_IDLE_TTL).await;
     sweep_all(&logs).await;
     assert_eq!(count(&logs), (1, 0, 1));
     advance(TTL).await;
@@ -109,6 +110,15 @@ async fn a_room_at_work_is_left_to_the_next_visit() {
     advance(SWEEP_INTERVAL).await;
     sweep_all(&logs).await;
     assert_eq!(count(&logs), (1, 0, 1));
+
+    let at_work = logs.open("room", Purpose::Read);
+    advance(IDLE_TTL).await;
+    sweep_all(&logs).await;
+    assert_eq!(count(&logs), (1, 0, 1));
+    drop(at_work);
+    advance(IDLE_TTL).await;
+    sweep_all(&logs).await;
+    assert_eq!(count(&logs), (0, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ use tokio::time::{advance, sleep};
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
+const MOMENT: Duration = Duration::from_millis(1);
 
 fn timed(ttl: Duration) -> Rooms {
     let mut rooms = Rooms::new(10);
@@ -23,9 +24,9 @@ async fn each_publication_grows_old_by_itself() {
     rooms.fill("room", 2);
     advance(4 * SECOND).await;
     rooms.fill("room", 1);
-    advance(6 * SECOND - Duration::from_millis(1)).await;
+    advance(5_999 * MOMENT).await;
     assert_eq!(rooms.kept("room"), [1, 2, 3]);
-    advance(Duration::from_millis(1)).await;
+    advance(MOMENT).await;
     assert_eq!(rooms.kept("room"), [3]);
     assert!(!rooms.page("room", Some(1), 10, false).complete);
     assert!(rooms.page("room", Some(2), 10, false).complete);
@@ -57,9 +58,9 @@ async fn a_key_is_new_again_after_its_window() {
     rooms.store("room", "1", Some("a")).unwrap();
     advance(5 * SECOND).await;
     rooms.store("room", "2", Some("b")).unwrap();
-    advance(5 * SECOND - Duration::from_millis(1)).await;
+    advance(4_999 * MOMENT).await;
     assert!(rooms.store("room", "1", Some("a")).unwrap().repeated);
-    advance(Duration::from_millis(1)).await;
+    advance(MOMENT).await;
     // A repeat does not prolong the window.
     assert_eq!(
         rooms.store("room", "other", Some("a")).unwrap().position.offset,

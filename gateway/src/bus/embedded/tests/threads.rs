@@ -141,7 +141,7 @@ async fn a_leave_under_the_lock_of_the_gateway_meets_a_store() {
     for _ in 0..2 {
         // A bound for a deadlock only: the work takes milliseconds.
         finished
-            .recv_timeout(Duration::from_secs(60))
+            .recv_timeout(Duration::from_mins(1))
             .expect("the threads wait for each other");
     }
 }

@@ -16,6 +16,9 @@ use crate::bus::BusError;
 /// Subjects that one question may name; the server refuses more.
 pub(super) const MAX_SUBJECTS: usize = 1_024;
 
+/// Bytes of one answer about heads: bounds what the inbox has to hold.
+const HEADS_BYTES: usize = 8 << 20;
+
 /// End of an answer.
 const END: u16 = 204;
 const NOT_FOUND: u16 = 404;
@@ -105,7 +108,11 @@ impl JetStream {
             if left.len() > MAX_SUBJECTS {
                 return Err(BusError::TooLarge);
             }
-            let question = json!({ "multi_last": left, "batch": left.len() });
+            let question = json!({
+                "multi_last": left,
+                "batch": left.len(),
+                "max_bytes": HEADS_BYTES,
+            });
             let batch = self.batch(stream, &question, left.len()).await?;
             let known = heads.len();
             heads.extend(
@@ -114,12 +121,15 @@ impl JetStream {
                     .iter()
                     .filter_map(|stored| Some((stored.subject()?.to_owned(), stored.sequence))),
             );
-            // The server sends no more than so many bytes at once.
+            // What did not fit is asked for again.
+            if batch.more { eprintln!("MORE {}", heads.len()); }
             if !batch.more || heads.len() == known {
                 break;
             }
-            let answered: std::collections::HashSet<_> =
-                heads[known..].iter().map(|(subject, _)| subject.as_str()).collect();
+            let answered: std::collections::HashSet<_> = heads[known..]
+                .iter()
+                .map(|(subject, _)| subject.as_str())
+                .collect();
             left.retain(|subject| !answered.contains(subject));
         }
         Ok(heads)

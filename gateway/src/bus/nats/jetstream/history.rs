@@ -97,7 +97,10 @@ impl JetStream {
 
     async fn unbounded_page(&self, room: &StoredRoom, query: &Query, known: u64) -> Result<Page, BusError> {
         let mut head = self.last(&room.partition.stream, &room.subject).await?;
-        if query.since.is_some_and(|since| Some(since) > head.max(Some(known))) {
+        if query
+            .since
+            .is_some_and(|since| Some(since) > head.max(Some(known)))
+        {
             // From the future, or from a time that this replica has not seen yet.
             head = Some(self.leader_head(room).await?);
         }
@@ -124,7 +127,7 @@ impl JetStream {
                 since: Some(0),
                 limit,
                 ..
-            } => self.from_the_start(room, *limit, head).await?,
+            } => self.since_the_start(room, *limit, head).await?,
             Query {
                 since: None,
                 limit: 0,
@@ -145,7 +148,11 @@ impl JetStream {
                 ..
             } => self.forward(room, *since, *limit, head).await?,
         };
-        let newest = read.publications.iter().map(|publication| publication.offset).max();
+        let newest = read
+            .publications
+            .iter()
+            .map(|publication| publication.offset)
+            .max();
         Ok(Page {
             head: Position {
                 epoch: room.partition.epoch.clone(),
@@ -158,7 +165,7 @@ impl JetStream {
 
     /// From the room's first message on. There is no message at 0 to start from; that nothing was ever evicted is
     /// known only as long as the stream still has its very first message.
-    async fn from_the_start(&self, room: &StoredRoom, limit: usize, head: u64) -> Result<Forward, BusError> {
+    async fn since_the_start(&self, room: &StoredRoom, limit: usize, head: u64) -> Result<Forward, BusError> {
         let mut read = self.forward(room, 0, limit, head).await?;
         let stream = self.stream_info(&room.partition.stream).await?;
         read.complete &= stream.is_some_and(|info| info.state.first_seq <= 1);
@@ -180,7 +187,8 @@ impl JetStream {
         let batch = limit.saturating_add(1).min(BATCH);
         self.scan(room, since, batch, head, |stored| {
             if since == 0 && first {
-                complete = stored.pending.saturating_add(1) < room.partition.size && !is_marker(&stored.message);
+                complete =
+                    stored.pending.saturating_add(1) < room.partition.size && !is_marker(&stored.message);
             }
             first = false;
             if stored.sequence == since {
@@ -216,9 +224,7 @@ impl JetStream {
         let mut seen = from.saturating_sub(1);
         let mut pause = FIRST_PAUSE;
         loop {
-            let Batch { messages, more } = self
-                .read(stream, &room.subject, next, batch, BATCH_BYTES)
-                .await?;
+            let Batch { messages, more } = self.read(stream, &room.subject, next, batch, BATCH_BYTES).await?;
             let progress = !messages.is_empty();
             for stored in messages {
                 seen = stored.sequence;

@@ -79,7 +79,10 @@ mod tests {
             for number in 0..4000 {
                 counts[usize::from(partition_of(&format!("chat:room-{}", number * step), 4))] += 1;
             }
-            assert!(counts.iter().all(|count| (900..1100).contains(count)), "{counts:?}");
+            assert!(
+                counts.iter().all(|count| (900..1100).contains(count)),
+                "{counts:?}"
+            );
         }
         assert_eq!(partition_of("any", 1), 0);
     }

@@ -37,9 +37,7 @@ impl JetStream {
                 StoreError::Full | StoreError::KeyReused => BusError::Refused,
             })?;
         let before = json!({ "filter": room.subject, "seq": marker.sequence });
-        let Purged {} = self
-            .call("STREAM.PURGE", &room.partition.stream, &before)
-            .await?;
+        let Purged {} = self.call("STREAM.PURGE", &room.partition.stream, &before).await?;
         Ok(())
     }
 }

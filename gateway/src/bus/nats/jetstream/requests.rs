@@ -12,9 +12,7 @@ use std::{
     },
 };
 
-use async_nats::{
-    Client, HeaderMap, Message, Subscriber, client::PublishErrorKind, connection::State,
-};
+use async_nats::{Client, HeaderMap, Message, Subscriber, client::PublishErrorKind, connection::State};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
@@ -99,6 +97,12 @@ impl Requests {
 
     pub(super) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Whether nobody waits for an answer.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.lock().is_empty()
     }
 
     /// Queues a question that has one answer.

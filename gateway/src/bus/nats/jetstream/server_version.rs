@@ -11,7 +11,9 @@ const NEWEST: [(u32, u32, u32); 3] = [(2, 12, 15), (2, 14, 9), (2, 15, 2)];
 /// Refuses servers that cannot work; returns a warning for those that may not work well.
 pub(super) fn check(version: &str) -> Result<Option<String>, StreamError> {
     let Some((major, minor, patch)) = parse(version) else {
-        return Ok(Some(format!("version {version:?} of the NATS server is not known")));
+        return Ok(Some(format!(
+            "version {version:?} of the NATS server is not known"
+        )));
     };
     if (major, minor) < OLDEST {
         return Err(StreamError::OldServer(version.to_owned()));

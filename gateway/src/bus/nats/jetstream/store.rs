@@ -125,9 +125,10 @@ pub(super) async fn acknowledged(
 fn refused(error: &ApiError) -> StoreError {
     debug!(%error, "the stream refused a message");
     match error.number {
-        code::STORE_FAILED | code::STORAGE_EXCEEDED | code::MEMORY_EXCEEDED | code::INSUFFICIENT_RESOURCES => {
-            StoreError::Full
-        }
+        code::STORE_FAILED
+        | code::STORAGE_EXCEEDED
+        | code::MEMORY_EXCEEDED
+        | code::INSUFFICIENT_RESOURCES => StoreError::Full,
         code::MESSAGE_TOO_LARGE => BusError::TooLarge.into(),
         _ => BusError::Refused.into(),
     }

@@ -42,11 +42,7 @@ fn rooms() -> impl Strategy<Value = (Vec<u64>, Vec<usize>, usize)> {
     prop::collection::btree_set(1_u64..1_000, 1..40).prop_flat_map(|stored| {
         let stored: Vec<_> = stored.into_iter().collect();
         let count = stored.len();
-        (
-            Just(stored),
-            prop::collection::vec(0..count, 0..80),
-            0..=count,
-        )
+        (Just(stored), prop::collection::vec(0..count, 0..80), 0..=count)
     })
 }
 

@@ -217,7 +217,9 @@ mod tests {
             "metadata": { "owner": "me" },
             "allow_direct": false,
         }));
-        let Change::Update(config) = wanted().change(&found) else { panic!() };
+        let Change::Update(config) = wanted().change(&found) else {
+            panic!()
+        };
         assert_eq!(config["max_msgs_per_subject"], 100);
         assert_eq!(config["allow_direct"], true);
         assert_eq!(config["placement"], json!({ "cluster": "east" }));
