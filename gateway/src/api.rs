@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    body::HttpBody,
     extract::{Path, Request, State},
     response::{IntoResponse, Response},
     routing::post,
@@ -115,11 +116,16 @@ fn answer_body(answer: Answer) -> Value {
 async fn dispatch(gateway: &Gateway, method: &'static str, request: Request) -> Outcome {
     let (parts, body) = request.into_parts();
     let limit = gateway.live().settings.http.body_max_size;
+    let too_large = Outcome::Status(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "the body is too large or incomplete\n",
+    );
+    // Said by Content-Length, before any of it is waited for.
+    if body.size_hint().lower() > limit as u64 {
+        return too_large;
+    }
     let Ok(body) = axum::body::to_bytes(body, limit).await else {
-        return Outcome::Status(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "the body is too large or incomplete\n",
-        );
+        return too_large;
     };
     let call = Call {
         gateway,

@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
+
 use crate::{
     channel::Channel,
     namespace::Namespace,
@@ -32,6 +34,14 @@ pub struct Waiting {
     pub session: Rc<Session>,
     /// Where the reply goes; `None` for a subscription made by the server API, which is told by a push.
     pub slot: Option<ReplySlot>,
+    /// What the session says meanwhile. It would miss its own message if that came back before it is a member.
+    pub held: Vec<HeldMessage>,
+}
+
+/// A message of a session that waits for the room in which it is to be said. At most as many as replies may wait.
+pub struct HeldMessage {
+    pub slot: ReplySlot,
+    pub data: Option<Bytes>,
 }
 
 /// Members by index, so that leaving costs the same in a room of two and of 100,000, and a broadcast can stop between
@@ -86,6 +96,17 @@ impl Room {
 
     pub fn take_waiting(&self) -> Vec<Waiting> {
         std::mem::take(&mut *self.waiting.borrow_mut())
+    }
+
+    /// Keeps what a waiting session says until its wait ends.
+    pub fn hold(&self, session: &Rc<Session>, message: HeldMessage) {
+        let mut waiting = self.waiting.borrow_mut();
+        if let Some(waiting) = waiting
+            .iter_mut()
+            .find(|waiting| Rc::ptr_eq(&waiting.session, session))
+        {
+            waiting.held.push(message);
+        }
     }
 
     /// Ends the wait of `session`; `None` when it was not waiting.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::{BoxFuture, Bus, BusError, BusEvents, BusStatus, Recipient};
 use crate::{channel::Channel, publication::Publication};
@@ -12,14 +13,17 @@ use crate::{channel::Channel, publication::Publication};
 const MAX_MESSAGE_SIZE: usize = 1 << 20;
 
 pub struct Embedded {
+    node: Uuid,
     events: Arc<dyn BusEvents>,
     /// Never changes: it is always up.
     status: watch::Sender<BusStatus>,
 }
 
 impl Embedded {
-    pub fn new(events: Arc<dyn BusEvents>) -> Self {
+    /// `node` is the identity of the gateway that `events` belongs to.
+    pub fn new(node: Uuid, events: Arc<dyn BusEvents>) -> Self {
         Self {
+            node,
             events,
             status: watch::Sender::new(BusStatus::Up),
         }
@@ -46,8 +50,10 @@ impl Bus for Embedded {
 
     fn unsubscribe(&self, _channel: &Channel) {}
 
-    fn send(&self, _to: Recipient, message: Bytes) -> Result<(), BusError> {
-        self.events.control(message);
+    fn send(&self, to: Recipient, message: Bytes) -> Result<(), BusError> {
+        if to == Recipient::All || to == Recipient::Node(self.node) {
+            self.events.control(message);
+        }
         Ok(())
     }
 

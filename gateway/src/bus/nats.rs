@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Client, ConnectError, ConnectOptions, ServerAddr, Subscriber};
+use async_nats::{Client, ConnectError, ConnectOptions, ServerAddr, Subscriber, connection::State};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
@@ -58,9 +58,23 @@ pub struct NatsConfig {
 pub struct Nats {
     shared: Arc<Shared>,
     barrier: Barrier,
-    /// One forwarding task per subscribed room; ending it sends UNSUB.
-    rooms: Arc<Mutex<HashMap<Channel, AbortHandle>>>,
+    rooms: Arc<Mutex<HashMap<Channel, Forwarding>>>,
     runtime: tokio::runtime::Handle,
+}
+
+/// The task that hands on what one subscription brings; dropping it sends UNSUB.
+struct Forwarding {
+    task: AbortHandle,
+    /// A task is not aborted in the middle of a turn: it looks here before it hands on what came meanwhile, which
+    /// the next subscription of the room brings as well.
+    ended: Arc<AtomicBool>,
+}
+
+impl Drop for Forwarding {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Release);
+        self.task.abort();
+    }
 }
 
 /// What the parts of the connection share.
@@ -106,8 +120,8 @@ impl Nats {
             status: watch::Sender::new(BusStatus::Connecting),
             peers: Mutex::default(),
         });
-        let (barrier, answers) = Barrier::start(shared.clone());
-        Supervisor::start(shared.clone(), connection_events, answers);
+        let (barrier, echoes) = Barrier::start(shared.clone(), connection_events.clone());
+        Supervisor::start(shared.clone(), connection_events, barrier.clone(), echoes);
         Ok(Self {
             shared,
             barrier,
@@ -126,7 +140,26 @@ fn reconnect_delay(attempts: usize) -> Duration {
     Duration::from_millis(fastrand::u64(ceiling / 2..=ceiling))
 }
 
+/// Tells one connection to NATS from the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Connection {
+    /// Counts connects, also those to the same server.
+    number: u64,
+    /// Id of the server; for a moment after a connect still that of the former one.
+    server: String,
+}
+
 impl Shared {
+    /// The connection that is there now.
+    fn connection(&self) -> Option<Connection> {
+        let connection = Connection {
+            number: self.client.statistics().connects.load(Ordering::Relaxed),
+            server: self.client.server_info().server_id,
+        };
+        let connected = self.client.connection_state() == State::Connected && !connection.server.is_empty();
+        connected.then_some(connection)
+    }
+
     fn is_up(&self) -> bool {
         self.up.load(Ordering::Acquire)
     }
@@ -160,8 +193,11 @@ impl Shared {
 }
 
 /// Hands every message of one room to the gateway until the task is aborted, which drops the subscription.
-async fn forward(mut subscriber: Subscriber, channel: Channel, shared: Arc<Shared>) {
+async fn forward(mut subscriber: Subscriber, channel: Channel, ended: Arc<AtomicBool>, shared: Arc<Shared>) {
     while let Some(message) = subscriber.next().await {
+        if ended.load(Ordering::Acquire) {
+            return;
+        }
         match message::decode(message) {
             Ok(publication) => {
                 if shared.events.publication(&channel, publication).is_err() {
@@ -199,27 +235,26 @@ impl Bus for Nats {
             if !shared.is_up() {
                 return Err(BusError::Disconnected);
             }
-            let subscribe = shared.client.subscribe(shared.subjects.ephemeral(&channel));
+            let subscribe = async {
+                let subject = shared.subjects.ephemeral(&channel);
+                let subscriber = shared.client.subscribe(subject).await;
+                let subscriber = subscriber.map_err(|_| BusError::Refused)?;
+                // Dropping the subscriber, here or with its task, takes the subscription back.
+                barrier.pass().await.map(|()| subscriber)
+            };
             let subscriber = timeout(shared.config.join_timeout, subscribe)
                 .await
-                .map_err(|_| BusError::Timeout)?
-                .map_err(|_| BusError::Refused)?;
-            // Dropping the subscriber, here or with its task, takes the subscription back.
-            barrier.pass().await?;
-            let task = runtime
-                .spawn(forward(subscriber, channel.clone(), shared))
-                .abort_handle();
-            if let Some(former) = rooms.lock().insert(channel, task) {
-                former.abort();
-            }
+                .map_err(|_| BusError::Timeout)??;
+            let ended = Arc::new(AtomicBool::new(false));
+            let task = runtime.spawn(forward(subscriber, channel.clone(), ended.clone(), shared));
+            let task = task.abort_handle();
+            rooms.lock().insert(channel, Forwarding { task, ended });
             Ok(())
         })
     }
 
     fn unsubscribe(&self, channel: &Channel) {
-        if let Some(task) = self.rooms.lock().remove(channel) {
-            task.abort();
-        }
+        self.rooms.lock().remove(channel);
     }
 
     fn send(&self, to: Recipient, message: Bytes) -> Result<(), BusError> {

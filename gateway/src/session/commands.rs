@@ -13,6 +13,7 @@ use super::{Ending, Phase, Session};
 use crate::{
     gateway::{Accept, Source, error_code},
     namespace::Asker,
+    room::HeldMessage,
     worker::Worker,
 };
 
@@ -88,22 +89,56 @@ impl Session {
         if request.channel.is_empty() {
             return self.refuse(worker, "missing_channel");
         }
-        match self.try_publish(worker, request) {
+        let data = request
+            .data
+            .map(|data| Bytes::from(data.single_line().into_owned()));
+        if let Some(room) = self.joining(&request.channel) {
+            let slot = self.defer_reply(id);
+            return room.hold(self, HeldMessage { slot, data });
+        }
+        let is_member = self.is_member(&request.channel);
+        match self.try_publish(worker, &request.channel, data, is_member) {
             Ok(()) => self.reply(worker, id, ReplyBody::Publish),
             Err(error) => self.reply_error(worker, id, "publish", error),
+        }
+    }
+
+    /// Says what waited for the end of a join: as a member, unless the join failed.
+    pub(super) fn publish_held(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        channel: &str,
+        held: Vec<HeldMessage>,
+        is_member: bool,
+    ) {
+        for HeldMessage { slot, data } in held {
+            let body = match self.try_publish(worker, channel, data, is_member) {
+                Ok(()) => ReplyBody::Publish,
+                Err(error) => {
+                    worker
+                        .gateway
+                        .metrics
+                        .protocol
+                        .command_failed("publish", error.code());
+                    ReplyBody::Error(error)
+                }
+            };
+            self.complete(worker, slot, body);
         }
     }
 
     fn try_publish(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
-        request: &PublishRequest<'_>,
+        channel: &str,
+        data: Option<Bytes>,
+        is_member: bool,
     ) -> Result<(), ErrorCode> {
         let live = worker.live();
-        let namespace = live.namespace(&request.channel)?;
+        let namespace = live.namespace(channel)?;
         let asker = Asker {
             has_user: !self.user().is_empty(),
-            is_member: self.is_member(&request.channel),
+            is_member,
         };
         let refused = |error: ErrorCode| {
             namespace.metrics.refused(error.label());
@@ -112,10 +147,10 @@ impl Session {
         if !namespace.may_publish(asker) {
             return Err(refused(ErrorCode::PermissionDenied));
         }
-        let data = request.data.as_ref().ok_or_else(|| refused(ErrorCode::BadRequest))?;
+        let data = data.ok_or_else(|| refused(ErrorCode::BadRequest))?;
         let accept = Accept {
-            channel: &request.channel,
-            data: Bytes::from(data.single_line().into_owned()),
+            channel,
+            data,
             info: Some(self.info()),
             tags: None,
             traceparent: None,

@@ -56,6 +56,15 @@ impl Session {
             .is_some_and(|subscription| subscription.place.is_some())
     }
 
+    /// The room, if this session waits to become a member.
+    pub(super) fn joining(&self, channel: &str) -> Option<Rc<Room>> {
+        self.subscriptions
+            .borrow()
+            .find(channel)
+            .filter(|subscription| subscription.place.is_none())
+            .map(|subscription| subscription.room.clone())
+    }
+
     pub(super) fn subscribe(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, request: &SubscribeRequest<'_>) {
         if request.channel.is_empty() {
             return self.refuse(worker, "missing_channel");
@@ -121,6 +130,7 @@ impl Session {
             room.wait(Waiting {
                 session: self.clone(),
                 slot,
+                held: Vec::new(),
             });
             self.subscriptions
                 .borrow_mut()
@@ -130,14 +140,15 @@ impl Session {
     }
 
     /// The bus delivers the room that this session waited for.
-    pub fn room_is_live(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, slot: Option<ReplySlot>) {
+    pub fn room_is_live(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, waiting: Waiting) {
         let place = room.add(self.clone());
         for subscription in &mut self.subscriptions.borrow_mut().0 {
             if Rc::ptr_eq(&subscription.room, room) {
                 subscription.place = Some(place);
             }
         }
-        self.joined(worker, room, slot);
+        self.joined(worker, room, waiting.slot);
+        self.publish_held(worker, &room.channel, waiting.held, true);
     }
 
     fn joined(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, slot: Option<ReplySlot>) {
@@ -159,11 +170,11 @@ impl Session {
         self: &Rc<Self>,
         worker: &Rc<Worker>,
         channel: &Channel,
-        slot: Option<ReplySlot>,
+        waiting: Waiting,
         error: BusError,
     ) {
         self.subscriptions.borrow_mut().take(channel);
-        if let Some(slot) = slot {
+        if let Some(slot) = waiting.slot {
             let code = error_code(error);
             worker
                 .gateway
@@ -172,6 +183,7 @@ impl Session {
                 .command_failed("subscribe", code.code());
             self.complete(worker, slot, ReplyBody::Error(code));
         }
+        self.publish_held(worker, channel, waiting.held, false);
     }
 
     pub(super) fn unsubscribe(
@@ -232,17 +244,15 @@ impl Session {
 
     fn depart(self: &Rc<Self>, worker: &Rc<Worker>, subscription: &Subscription) {
         let room = &subscription.room;
-        match subscription.place {
-            Some(place) => {
-                room.remove(place);
-                worker.gateway.metrics.rooms.subscriptions.dec();
+        if let Some(place) = subscription.place {
+            room.remove(place);
+            worker.gateway.metrics.rooms.subscriptions.dec();
+        } else if let Some(waiting) = room.stop_waiting(self) {
+            // A join that its client took back is answered as if it had come first.
+            if let Some(slot) = waiting.slot {
+                self.complete(worker, slot, ReplyBody::Subscribe(SubscribeResult::default()));
             }
-            None => {
-                // A join that its client took back is answered as if it had come first.
-                if let Some(slot) = room.stop_waiting(self).and_then(|waiting| waiting.slot) {
-                    self.complete(worker, slot, ReplyBody::Subscribe(SubscribeResult::default()));
-                }
-            }
+            self.publish_held(worker, &room.channel, waiting.held, true);
         }
         worker.leave_if_empty(room);
     }

@@ -73,7 +73,7 @@ impl Worker {
         };
         room.live.set(true);
         for waiting in room.take_waiting() {
-            waiting.session.room_is_live(self, &room, waiting.slot);
+            waiting.session.clone().room_is_live(self, &room, waiting);
         }
     }
 
@@ -84,7 +84,7 @@ impl Worker {
         // The gateway has forgotten the room already: the next join starts afresh.
         self.rooms.borrow_mut().remove(&**channel);
         for waiting in room.take_waiting() {
-            waiting.session.room_failed(self, channel, waiting.slot, error);
+            waiting.session.clone().room_failed(self, channel, waiting, error);
         }
     }
 }
