@@ -44,6 +44,13 @@ fuzz TARGET SECONDS:
 run *ARGS:
     cargo run --release -p natter-gateway -- {{ ARGS }}
 
-# the load tool: just bench --help
+# the load tool, which starts the gateway beside it: just bench --help
 bench *ARGS:
+    cargo build --release -p natter-gateway -p natter-bench
     cargo run --release -p natter-bench -- {{ ARGS }}
+
+# memory of 10,000 idle connections, each in a room; fails above the bound that CI guards
+bench-density *ARGS: (bench "density --max-bytes-per-connection 6144" ARGS)
+
+# what deliveries cost: one large room, one busy room, many rooms
+bench-fanout *ARGS: (bench "fanout --members 1000 --rate 50" ARGS) (bench "fanout --members 200 --rate 500" ARGS) (bench "fanout --members 10 --rooms 500 --rate 3000 --by http" ARGS)

@@ -2,60 +2,23 @@
 //
 // A message is the payload `{ "name", "text", "id" }`. The id makes it appear exactly once: the author's own entry is
 // shown dimmed until the publication with its id comes back from the room, and a second try carries the same id.
-// Whatever else is published in a room is shown as text or JSON. Nothing received is ever parsed as HTML.
 
+import { $, announce, button, element, paintAvatar, randomHex, store, stored } from './dom.js';
+import { closeDrawer } from './drawer.js';
+import { Log, read } from './log.js';
 import { Client } from './natter.js';
 
 const KEPT_MESSAGES = 500; // a room; older ones are dropped
-const LONGEST_TEXT = 20_000; // characters shown of one message
-const GROUP_WITHIN = 5 * 60_000; // ms between messages of one author that stand under one heading
 const ECHO_WITHIN = 5_000; // ms until a message that was accepted must have come back
-const NEAR_END = 48; // px from the end that still count as reading the newest message
-const HUES = 8; // avatar colours in chat.css
-
-const $ = (id) => document.getElementById(id);
-const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
-const calendar = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
-const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
-const narrow = matchMedia('(max-width: 47.99rem)');
 
 const client = new Client();
+const log = new Log((room, message) => {
+  transmit(room, message);
+  focusComposer();
+});
 /** Rooms by name: `{ name, state, error, log, outbox, unread, draft }`. `outbox` stands below `log` on the page. */
 const rooms = new Map();
 let current; // the room on the page
-let entries = new Map(); // message → its element, for the current room
-let messages = new WeakMap(); // element → its message
-let reading = true; // at the end of the log, so that new messages scroll into view
-let missed = 0; // messages below the fold
-
-/** Storage may be switched off in the browser; the page works without it. */
-const stored = (storage, key) => {
-  try { return globalThis[storage].getItem(key); } catch { return null; }
-};
-const store = (storage, key, value) => {
-  try { globalThis[storage].setItem(key, value); } catch { /* kept for this visit only */ }
-};
-
-function element(tag, className = '', text = '') {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.textContent = text;
-  return made;
-}
-
-function button(label, className, action) {
-  const made = element('button', className, label);
-  made.type = 'button';
-  made.addEventListener('click', action);
-  return made;
-}
-
-const announce = (text) => { $('announcer').textContent = text; };
-
-/** Random hex digits; crypto.randomUUID is missing where the page is served without TLS. */
-function randomHex(bytes) {
-  return Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
 
 // --- name ------------------------------------------------------------------------------------------------------------
 
@@ -64,15 +27,6 @@ let myName = stored('sessionStorage', 'name') ?? stored('localStorage', 'name');
 if (!myName) {
   myName = `guest-${randomHex(2)}`;
   store('sessionStorage', 'name', myName);
-}
-
-function paintAvatar(avatar, name) {
-  const words = name.split(/[\s\-_.]+/u).filter(Boolean);
-  const initials = (words.length > 1 ? [words[0], words.at(-1)] : words).map((word) => [...word][0]).join('');
-  let hash = 0;
-  for (const char of name) hash = (Math.imul(hash, 31) + char.codePointAt(0)) >>> 0;
-  avatar.className = `avatar hue-${hash % HUES}`;
-  avatar.textContent = initials.toUpperCase() || '?';
 }
 
 function showName() {
@@ -158,7 +112,9 @@ function showRooms() {
 
 function roomEntry(room) {
   const item = element('li', room.state);
-  const link = element('a', '', room.name);
+  const link = element('a');
+  link.append(element('span', 'name', room.name));
+  link.title = room.name;
   link.href = linkOf(room.name);
   link.dir = 'auto';
   link.dataset.room = room.name;
@@ -189,8 +145,17 @@ function followAddress() {
   closeDrawer();
   showRoom();
   showRooms();
+  document.querySelector('#rooms a[aria-current]')?.scrollIntoView({ block: 'nearest' });
   showConnection();
   focusComposer();
+}
+
+function showRoom() {
+  log.show(current);
+  $('title').textContent = current.name;
+  $('second-tab').href = linkOf(current.name);
+  $('message').value = current.draft;
+  fitComposer();
 }
 
 $('add-room').addEventListener('submit', (event) => {
@@ -202,35 +167,6 @@ $('add-room').addEventListener('submit', (event) => {
 });
 
 // --- messages --------------------------------------------------------------------------------------------------------
-
-/** What to show of any publication. Who wrote it is what the payload claims: this page has no accounts. */
-function read({ data, info, time }) {
-  const isObject = typeof data === 'object' && data !== null;
-  const isChat = isObject && typeof data.text === 'string';
-  const claimed = isObject && typeof data.name === 'string' ? data.name.trim().slice(0, 40) : '';
-  const plain = isChat || typeof data === 'string';
-  const text = isChat ? data.text : plain ? data : printed(data);
-  return {
-    id: isChat && typeof data.id === 'string' ? data.id : null,
-    author: claimed || info?.user || (info ? 'Unnamed' : 'Server'),
-    text: text.length > LONGEST_TEXT ? `${text.slice(0, LONGEST_TEXT)}…` : text,
-    plain,
-    time: time ?? Date.now(),
-    own: false,
-    state: 'sent',
-    trouble: '',
-  };
-}
-
-/** JSON as text. Indenting a long or deep value would multiply its size. */
-function printed(data) {
-  try {
-    const compact = JSON.stringify(data);
-    return compact.length > 2_000 ? compact : JSON.stringify(data, null, 2);
-  } catch {
-    return 'JSON nested too deeply to be shown';
-  }
-}
 
 function receive(room, message) {
   const sent = message.id !== null && room.outbox.find(({ id }) => id === message.id);
@@ -244,7 +180,7 @@ function receive(room, message) {
   }
   room.log.push(message);
   const dropped = room.log.length > KEPT_MESSAGES ? room.log.shift() : null;
-  if (room === current) showReceived(message, dropped);
+  if (room === current) log.add(message, dropped);
   if (!message.own && (room !== current || document.hidden)) {
     room.unread += 1;
     showRooms();
@@ -255,14 +191,13 @@ function send(text) {
   const id = randomHex(12);
   const message = { id, author: myName, text, plain: true, time: Date.now(), own: true, state: 'pending', trouble: '' };
   current.outbox.push(message);
-  append(message);
-  scrollToEnd();
+  log.addOwn(message);
   transmit(current, message);
 }
 
 async function transmit(room, message) {
   Object.assign(message, { state: 'pending', trouble: '' });
-  refresh(message);
+  log.refresh(message);
   try {
     await client.publish(room.name, { name: message.author, text: message.text, id: message.id });
     if (message.state !== 'pending') return;
@@ -275,155 +210,24 @@ async function transmit(room, message) {
 
 function fail(message, trouble) {
   Object.assign(message, { state: 'failed', trouble });
-  refresh(message);
+  log.refresh(message);
   announce(`Message not sent: ${trouble}`);
 }
 
+/** Why a room was refused, in words for people; the server's own are for developers. */
+const REFUSALS = {
+  102: 'the server has no such namespace',
+  103: 'you are not allowed to',
+  106: 'you are in as many rooms as the server allows',
+  107: 'the server does not take this name',
+};
+
 const describe = (error) => (error.code >= 100 ? `${error.message} (${error.code})` : error.message);
 
-// --- the log ---------------------------------------------------------------------------------------------------------
-
-function entryOf(message) {
-  const item = element('li', 'message');
-  item.dataset.id = message.id ?? '';
-  const day = element('p', 'day');
-  day.append(element('span', '', dayName(message.time)));
-  const avatar = element('span');
-  paintAvatar(avatar, message.author);
-  avatar.setAttribute('aria-hidden', 'true');
-  const author = element('strong', 'author', message.own ? 'You' : message.author);
-  author.dir = 'auto';
-  const time = element('time');
-  const head = element('p', 'head');
-  head.append(author, ' ', time);
-  const text = element(message.plain ? 'p' : 'pre', 'text', message.text);
-  text.dir = message.plain ? 'auto' : 'ltr';
-  if (!message.plain) {
-    text.tabIndex = 0; // wide JSON scrolls sideways, by keyboard too
-    text.setAttribute('aria-label', 'JSON');
-  }
-  const body = element('div', 'body');
-  body.append(head, text);
-  item.append(day, avatar, body);
-  entries.set(message, item);
-  messages.set(item, message);
-  refresh(message);
-  return item;
-}
-
-/** Brings an entry up to date with the state of its message. */
-function refresh(message) {
-  const item = entries.get(message);
-  if (!item) return;
-  item.classList.toggle('own', message.own);
-  item.classList.toggle('pending', message.state === 'pending');
-  item.classList.toggle('failed', message.state === 'failed');
-  item.querySelector('.text').title = exact.format(message.time);
-  const time = item.querySelector('time');
-  time.dateTime = new Date(message.time).toISOString();
-  time.textContent = message.state === 'pending' ? 'sending' : clock.format(message.time);
-  item.querySelector('.trouble')?.remove();
-  if (message.state !== 'failed') return;
-  const room = current;
-  const trouble = element('p', 'trouble', `Not sent: ${message.trouble}. `);
-  trouble.append(button('Try again', 'plain', () => {
-    transmit(room, message);
-    focusComposer();
-  }));
-  item.querySelector('.body').append(trouble);
-  if (reading) scrollToEnd();
-}
-
-/** Whether an entry opens a day, or goes on under the heading of the one before, follows from its neighbour. */
-function relink(item) {
-  if (!item) return;
-  const message = messages.get(item);
-  const before = messages.get(item.previousElementSibling);
-  const sameDay = before !== undefined && dayName(before.time) === dayName(message.time);
-  const sameAuthor = before?.author === message.author && before.own === message.own;
-  item.classList.toggle('new-day', !sameDay);
-  item.classList.toggle('grouped', sameDay && sameAuthor && message.time - before.time < GROUP_WITHIN);
-}
-
-function dayName(time) {
-  const midnight = new Date().setHours(0, 0, 0, 0);
-  if (time >= midnight) return 'Today';
-  return time >= midnight - 86_400_000 ? 'Yesterday' : calendar.format(time);
-}
-
-function append(message) {
-  const item = entryOf(message);
-  $('log').append(item);
-  relink(item);
-  $('empty').hidden = true;
-}
-
-function showReceived(message, dropped) {
-  if (dropped) {
-    entries.get(dropped)?.remove();
-    entries.delete(dropped);
-    relink($('log').firstElementChild);
-  }
-  const item = entries.get(message) ?? entryOf(message);
-  refresh(message);
-  // What is still on its way stays below everything that has arrived.
-  const below = entries.get(current.outbox[0]) ?? null;
-  if (!item.isConnected || (below && item.compareDocumentPosition(below) & Node.DOCUMENT_POSITION_PRECEDING)) {
-    $('log').insertBefore(item, below);
-  }
-  relink(item);
-  for (const waiting of current.outbox) relink(entries.get(waiting));
-  $('empty').hidden = true;
-  if (reading) {
-    scrollToEnd();
-  } else if (!message.own) {
-    missed += 1;
-    showPill();
-  }
-}
-
-/** A fresh live region on every change of room: only what arrives later is read out. */
-function showRoom() {
-  const log = element('ol');
-  log.id = 'log';
-  log.setAttribute('role', 'log');
-  log.setAttribute('aria-live', 'polite');
-  log.setAttribute('aria-label', `Messages in ${current.name}`);
-  entries = new Map();
-  messages = new WeakMap();
-  $('log').replaceWith(log);
-  for (const message of [...current.log, ...current.outbox]) append(message);
-  $('empty').hidden = log.childElementCount > 0;
-  $('title').textContent = current.name;
-  $('second-tab').href = linkOf(current.name);
-  $('message').value = current.draft;
-  fitComposer();
-  scrollToEnd();
-}
-
-function scrollToEnd() {
-  $('scroller').scrollTop = $('scroller').scrollHeight;
-  reading = true;
-  missed = 0;
-  showPill();
-}
-
-function showPill() {
-  $('pill').hidden = missed === 0;
-  $('pill').textContent = `${missed} new ${missed === 1 ? 'message' : 'messages'} ↓`;
-}
-
 $('pill').addEventListener('click', () => {
-  scrollToEnd();
+  log.scrollToEnd();
   focusComposer();
 });
-$('scroller').addEventListener('scroll', () => {
-  const { scrollHeight, scrollTop, clientHeight } = $('scroller');
-  reading = scrollHeight - scrollTop - clientHeight < NEAR_END;
-  if (reading && missed > 0) scrollToEnd();
-}, { passive: true });
-// A phone's keyboard, a growing draft or a turned screen must not hide the newest message.
-new ResizeObserver(() => { if (reading) scrollToEnd(); }).observe($('scroller'));
 document.addEventListener('visibilitychange', () => {
   if (document.hidden || current.unread === 0) return;
   current.unread = 0;
@@ -471,36 +275,6 @@ $('message').addEventListener('keydown', (event) => {
 });
 $('skip').addEventListener('click', () => $('message').focus());
 
-// --- drawer (narrow screens) -----------------------------------------------------------------------------------------
-
-function openDrawer() {
-  document.body.classList.add('drawer-open');
-  $('open-drawer').setAttribute('aria-expanded', 'true');
-  $('main').inert = true;
-  document.querySelector('#rooms a[aria-current]')?.focus();
-}
-
-function closeDrawer() {
-  if (!document.body.classList.contains('drawer-open')) return;
-  document.body.classList.remove('drawer-open');
-  $('open-drawer').setAttribute('aria-expanded', 'false');
-  $('main').inert = false;
-  $('open-drawer').focus();
-}
-
-$('open-drawer').addEventListener('click', openDrawer);
-$('shade').addEventListener('click', closeDrawer);
-$('rooms').addEventListener('click', ({ target }) => {
-  if (target.closest('a[aria-current]')) closeDrawer();
-});
-document.addEventListener('keydown', ({ key }) => { if (key === 'Escape') closeDrawer(); });
-narrow.addEventListener('change', closeDrawer);
-
-// iOS lays its keyboard over the page: only the visual viewport knows the height that is left.
-globalThis.visualViewport?.addEventListener('resize', () => {
-  document.documentElement.style.setProperty('--visible', `${visualViewport.height}px`);
-});
-
 // --- connection ------------------------------------------------------------------------------------------------------
 
 let countdown;
@@ -533,7 +307,9 @@ function noticeNow() {
   if (state === 'connecting') return reason || code > 0 ? { text: `${lost}. Reconnecting…` } : null;
   const room = current;
   if (room.state === 'refused') {
-    return { text: `This room cannot be joined: ${describe(room.error)}.`, action: 'Try again', run: () => join(room) };
+    const { code } = room.error;
+    const why = code in REFUSALS ? `${REFUSALS[code]} (${code})` : describe(room.error);
+    return { text: `This room cannot be joined: ${why}.`, action: 'Try again', run: () => join(room) };
   }
   return room.error ? { text: `Joining takes longer: ${describe(room.error)}. Trying again.` } : null;
 }
@@ -541,6 +317,7 @@ function noticeNow() {
 function showNotice() {
   if (!current) return; // still starting
   const notice = noticeNow();
+  $('main').classList.toggle('refused', current.state === 'refused');
   $('notice').hidden = notice === null;
   if (notice === null) return;
   $('notice-text').textContent = notice.text;

@@ -9,7 +9,10 @@ mod nodes;
 mod orders;
 mod survey;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::time::{MissedTickBehavior, interval};
@@ -41,6 +44,7 @@ pub struct Cluster {
     node: Uuid,
     nodes: Nodes,
     surveys: Surveys,
+    left: AtomicBool,
 }
 
 impl Cluster {
@@ -49,6 +53,7 @@ impl Cluster {
             node,
             nodes: Nodes::default(),
             surveys: Surveys::default(),
+            left: AtomicBool::new(false),
         }
     }
 
@@ -81,7 +86,12 @@ impl Cluster {
 
     fn handle(&self, gateway: &Gateway, envelope: Envelope) {
         match envelope.message {
-            Message::Node(info) => self.nodes.hear(info),
+            Message::Node(info) => {
+                // A newcomer must not have to wait for the next announcement to know the others.
+                if self.nodes.hear(info) && envelope.from != self.node {
+                    self.announce(gateway, Recipient::Node(envelope.from));
+                }
+            }
             Message::Leaving => self.nodes.forget(envelope.from),
             Message::Order(order) => {
                 gateway.tell_workers(&Note::Command(Command::Order(order).into()));
@@ -95,8 +105,18 @@ impl Cluster {
         }
     }
 
-    /// Tells the others that this gateway leaves.
+    fn announce(&self, gateway: &Gateway, to: Recipient) {
+        if self.left.load(Ordering::Acquire) {
+            return;
+        }
+        if let Err(error) = self.send(gateway, to, Message::Node(NodeInfo::of(gateway))) {
+            debug!(%error, "could not announce this gateway");
+        }
+    }
+
+    /// Tells the others that this gateway leaves; nothing announces it after that.
     pub fn leave(&self, gateway: &Gateway) {
+        self.left.store(true, Ordering::Release);
         if let Err(error) = self.send(gateway, Recipient::All, Message::Leaving) {
             debug!(%error, "could not tell the others about leaving");
         }
@@ -115,10 +135,7 @@ pub async fn announce(gateway: std::sync::Arc<Gateway>) {
             changed = status.changed() => if changed.is_err() { return },
         }
         if *status.borrow_and_update() == BusStatus::Up {
-            let info = Message::Node(NodeInfo::of(&gateway));
-            if let Err(error) = gateway.cluster.send(&gateway, Recipient::All, info) {
-                debug!(%error, "could not announce this gateway");
-            }
+            gateway.cluster.announce(&gateway, Recipient::All);
         }
     }
 }

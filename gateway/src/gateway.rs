@@ -30,7 +30,7 @@ use crate::{
     limits::FileLimit,
     metrics::{Metrics, NamespaceMetrics},
     namespace::{Namespace, Namespaces},
-    publication::{MessageId, Publication},
+    publication::Publication,
     recovery::Recovery,
     rooms::{Joined, Rooms, WorkerId},
     telemetry::{LogBudget, PublishSpan, Tracer},

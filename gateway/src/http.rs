@@ -7,15 +7,15 @@ mod origin;
 mod page;
 mod upgrade;
 
-use std::{cell::Cell, convert::Infallible, rc::Rc};
+use std::{cell::Cell, convert::Infallible, fmt::Display, rc::Rc, sync::Arc};
 
-use axum::{Router, body::Body, extract::DefaultBodyLimit};
+use axum::{Router, body::Body};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, time::timeout};
 use tower::ServiceExt;
-use tracing::debug;
+use tracing::{Level, debug, info};
 
 use crate::{api, gateway::Gateway, limits::FileGuard, metrics::HandshakeFailure, worker::Worker};
 
@@ -27,24 +27,21 @@ const MIN_HEAD_BUFFER: usize = 8 * 1024;
 struct Connection {
     worker: Rc<Worker>,
     router: Router,
-    /// Counts the socket; `None` when the limit of open files is nearly reached. Moves to the session.
+    /// Counts the socket. Moves to the session.
     file: Cell<Option<FileGuard>>,
     /// Whether any request was read.
     used: Cell<bool>,
 }
 
 /// Everything on the public port but the WebSocket. Made once for each worker.
-pub fn router(gateway: &std::sync::Arc<Gateway>) -> Router {
-    let settings = &gateway.live().settings;
-    let mut router = Router::new().merge(api::router(gateway.clone()));
-    if settings.page.enabled {
-        router = router.merge(page::router());
-    }
-    router.layer(DefaultBodyLimit::max(settings.http.body_max_size))
+pub fn router(gateway: &Arc<Gateway>) -> Router {
+    Router::new()
+        .merge(api::router(gateway.clone()))
+        .merge(page::router(gateway))
 }
 
 /// Serves one accepted socket until it closes or becomes a WebSocket.
-pub async fn serve(worker: Rc<Worker>, router: Router, stream: TcpStream, file: Option<FileGuard>) {
+pub async fn serve(worker: Rc<Worker>, router: Router, stream: TcpStream, file: FileGuard) {
     let (header_timeout, head_buffer) = {
         let live = worker.live();
         (
@@ -55,7 +52,7 @@ pub async fn serve(worker: Rc<Worker>, router: Router, stream: TcpStream, file: 
     let connection = Rc::new(Connection {
         worker,
         router,
-        file: Cell::new(file),
+        file: Cell::new(Some(file)),
         used: Cell::new(false),
     });
     let service = {
@@ -89,9 +86,8 @@ impl Connection {
     }
 
     fn failed(&self, error: &hyper::Error) {
-        debug!(%error, "connection failed before an upgrade");
         if self.used.get() {
-            return;
+            return debug!(%error, "connection failed before an upgrade");
         }
         let failure = if error.is_timeout() {
             HandshakeFailure::Timeout
@@ -102,11 +98,16 @@ impl Connection {
         } else {
             HandshakeFailure::Closed
         };
-        self.worker
-            .gateway
-            .metrics
-            .connections
-            .handshake_failed(failure.label());
+        self.handshake_failed(failure.label(), error);
+    }
+
+    /// Counts and logs a connection that came to nothing before a valid upgrade.
+    fn handshake_failed(&self, kind: &'static str, cause: &dyn Display) {
+        let gateway = &self.worker.gateway;
+        gateway.metrics.connections.handshake_failed(kind);
+        if gateway.log_budget.cause("handshake", Level::INFO).admit() {
+            info!(kind, %cause, "handshake failed");
+        }
     }
 }
 

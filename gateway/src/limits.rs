@@ -1,7 +1,8 @@
 //! The limit of open files: raised at start, watched while running, never run into.
 //!
 //! A gateway that runs out of descriptors can neither accept nor reconnect to its bus, so new sockets are
-//! refused at 95 % of the limit. Sockets are counted where they are accepted; everything else (bus, log,
+//! refused at 95 % of the limit, and at 98 % closed without a word: whoever opens sockets and says nothing must not
+//! lock out the ops port, whose probes would then have the gateway restarted. Sockets are counted where they are accepted; everything else (bus, log,
 //! runtime) is a base that is measured now and then.
 
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// Share of the limit, in percent, from which new sockets are refused.
 const FULL_PERCENT: u64 = 95;
+/// Share of the limit, in percent, from which new sockets are closed at once.
+const EXHAUSTED_PERCENT: u64 = 98;
 /// How often the base is measured.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
 /// The descriptors of this process.
@@ -82,20 +85,23 @@ impl FileLimit {
 
     /// Whether another socket would be admitted.
     pub fn admits(&self) -> bool {
-        self.has_room_for(self.used())
+        self.is_below(FULL_PERCENT, self.used())
     }
 
-    /// Counts a socket until the guard drops; `None` when the limit is nearly reached.
+    /// Counts a socket until the guard drops; `None` when there is no room even for telling it that there is none.
     pub fn admit(self: &Arc<Self>) -> Option<FileGuard> {
         let sockets = self.sockets.fetch_add(1, Ordering::Relaxed);
-        let guard = FileGuard(Arc::clone(self));
         let used = sockets.saturating_add(self.base.load(Ordering::Relaxed));
-        self.has_room_for(used).then_some(guard)
+        let guard = FileGuard {
+            limit: Arc::clone(self),
+            is_refused: !self.is_below(FULL_PERCENT, used),
+        };
+        self.is_below(EXHAUSTED_PERCENT, used).then_some(guard)
     }
 
     /// In 128 bits, as a limit of `u64::MAX` would overflow.
-    fn has_room_for(&self, used: u64) -> bool {
-        u128::from(used) * 100 < u128::from(self.limit) * u128::from(FULL_PERCENT)
+    fn is_below(&self, percent: u64, used: u64) -> bool {
+        u128::from(used) * 100 < u128::from(self.limit) * u128::from(percent)
     }
 
     /// Measures the descriptors that are no counted sockets. Sockets that come or go meanwhile blur it by as
@@ -129,11 +135,21 @@ impl FileLimit {
 /// One counted socket.
 #[derive(Debug)]
 #[must_use = "the socket is counted as long as the guard lives"]
-pub struct FileGuard(Arc<FileLimit>);
+pub struct FileGuard {
+    limit: Arc<FileLimit>,
+    is_refused: bool,
+}
+
+impl FileGuard {
+    /// Whether the limit was nearly reached when the socket came: it may be told so, and nothing else.
+    pub fn is_refused(&self) -> bool {
+        self.is_refused
+    }
+}
 
 impl Drop for FileGuard {
     fn drop(&mut self) {
-        self.0.sockets.fetch_sub(1, Ordering::Relaxed);
+        self.limit.sockets.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -152,14 +168,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refuses_at_95_percent_and_admits_again() {
+    fn refuses_at_95_percent_closes_at_98_and_admits_again() {
         let limit = FileLimit::new(100);
         let mut guards: Vec<_> = (0..95).map(|_| limit.admit().unwrap()).collect();
-        assert!(!limit.admits());
+        assert!(guards.iter().all(|guard| !guard.is_refused()));
+        guards.extend((0..3).map(|_| limit.admit().unwrap()));
+        assert!(guards[95..].iter().all(FileGuard::is_refused));
         assert!(limit.admit().is_none());
-        assert_eq!(limit.used(), 95, "a refused socket is not counted");
-        guards.pop();
-        assert!(limit.admits());
+        assert_eq!(limit.used(), 98, "a socket that is closed at once is not counted");
+        guards.truncate(94);
+        assert!(!limit.admit().unwrap().is_refused());
         drop(guards);
         assert_eq!(limit.used(), 0);
     }
@@ -170,9 +188,9 @@ mod tests {
         let _sockets: Vec<_> = (0..10).map(|_| limit.admit().unwrap()).collect();
         limit.measured(95);
         assert_eq!(limit.used(), 95, "counted sockets are not counted again");
-        assert!(limit.admit().is_none());
+        assert!(limit.admit().unwrap().is_refused());
         limit.measured(94);
-        assert!(limit.admit().is_some());
+        assert!(!limit.admit().unwrap().is_refused());
     }
 
     #[test]

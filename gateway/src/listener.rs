@@ -7,7 +7,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{net::TcpListener, time::sleep};
 use tracing::{Level, warn};
 
-use crate::{http, metrics::AcceptFailure, worker::Worker};
+use crate::{
+    http,
+    metrics::{AcceptFailure, Refusal},
+    worker::Worker,
+};
 
 /// Connections that the kernel keeps for a worker that is busy.
 const BACKLOG: i32 = 4_096;
@@ -48,10 +52,16 @@ pub async fn accept(worker: Rc<Worker>, listener: TcpListener, router: Router) {
     loop {
         match listener.accept().await {
             Ok((stream, _peer)) => {
+                let Some(file) = gateway.file_limit.admit() else {
+                    gateway.metrics.connections.refused(Refusal::FileLimit);
+                    if gateway.log_budget.cause("file_limit", Level::WARN).admit() {
+                        warn!("the limit of open files is reached; closed a socket unheard");
+                    }
+                    continue;
+                };
                 // Frames are written whole at the end of a turn; waiting for more would only delay them. It fails
                 // only when the peer is gone, which the next read tells.
                 let _ = stream.set_nodelay(true);
-                let file = gateway.file_limit.admit();
                 tokio::task::spawn_local(http::serve(worker.clone(), router.clone(), stream, file));
             }
             Err(error) => {

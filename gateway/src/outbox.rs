@@ -36,10 +36,11 @@ pub enum Flushed {
 }
 
 impl Outbox {
-    /// Queues `frame` unless more than `limit` bytes would wait, the new frame counted.
+    /// Queues `frame` unless more than `limit` bytes would wait, the new frame counted. An empty outbox takes a frame of
+    /// any size: a large message says nothing about its reader.
     pub fn push(&mut self, frame: Arc<Frame>, limit: usize) -> Result<(), Full> {
         let bytes = self.bytes + frame.bytes().len();
-        if bytes > limit {
+        if bytes > limit && !self.is_empty() {
             return Err(Full);
         }
         self.bytes = bytes;

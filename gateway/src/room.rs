@@ -6,12 +6,14 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
+
 use crate::{
     channel::Channel,
     history::Position,
     namespace::Namespace,
     rooms::Generation,
-    session::{Session, Wish},
+    session::{ReplySlot, Session, Wish},
 };
 
 /// A room as one worker sees it. It exists from the worker's first join to its last leave.
@@ -34,6 +36,22 @@ pub type MemberIndex = u32;
 pub struct Waiting {
     pub session: Rc<Session>,
     pub wish: Wish,
+    /// What the session says meanwhile. It would miss its own message if that came back before it is a member.
+    pub held: Vec<HeldMessage>,
+}
+
+/// A message of a session that waits for the room in which it is to be said. At most as many as replies may wait.
+pub struct HeldMessage {
+    pub slot: ReplySlot,
+    pub message: Said,
+}
+
+/// What a client wants to say in a room.
+pub struct Said {
+    /// JSON text without raw newlines.
+    pub data: Option<Bytes>,
+    /// Idempotency key.
+    pub key: Option<String>,
 }
 
 /// Members by index, so that leaving costs the same in a room of two and of 100,000, and a broadcast can stop between
@@ -110,7 +128,7 @@ impl Room {
     }
 
     /// Keeps the publications of a member until [`Room::release`].
-    pub fn hold(&self, index: MemberIndex) {
+    pub fn hold_back(&self, index: MemberIndex) {
         self.set_since(index, HELD);
     }
 
@@ -146,6 +164,17 @@ impl Room {
 
     pub fn take_waiting(&self) -> Vec<Waiting> {
         std::mem::take(&mut *self.waiting.borrow_mut())
+    }
+
+    /// Keeps what a waiting session says until its wait ends.
+    pub fn hold(&self, session: &Rc<Session>, message: HeldMessage) {
+        let mut waiting = self.waiting.borrow_mut();
+        if let Some(waiting) = waiting
+            .iter_mut()
+            .find(|waiting| Rc::ptr_eq(&waiting.session, session))
+        {
+            waiting.held.push(message);
+        }
     }
 
     /// Ends the wait of `session`; `None` when it was not waiting.

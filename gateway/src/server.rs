@@ -146,7 +146,6 @@ impl Server {
             sleep(drain.accept).await;
         }
         self.gateway.drain.advance(Phase::Refusing);
-        self.gateway.cluster.leave(&self.gateway);
         let window = if how == Leave::Drained {
             drain.duration
         } else {
@@ -167,6 +166,8 @@ impl Server {
     }
 
     async fn stop(self) {
+        // Not before: until here it had members that a count of rooms must not miss.
+        self.gateway.cluster.leave(&self.gateway);
         if let Some(bus) = self.gateway.bus() {
             bus.close().await;
         }
@@ -213,7 +214,7 @@ async fn connect(gateway: &Arc<Gateway>) -> anyhow::Result<SharedBus> {
     let settings = gateway.live().settings.clone();
     let Some(nats) = settings.bus.nats else {
         gateway.metrics.bus.up();
-        return Ok(Arc::new(Embedded::new(gateway.clone())));
+        return Ok(Arc::new(Embedded::new(gateway.node, gateway.clone())));
     };
     let config = NatsConfig {
         servers: nats.servers.iter().map(|url| url.address().clone()).collect(),
@@ -225,6 +226,7 @@ async fn connect(gateway: &Arc<Gateway>) -> anyhow::Result<SharedBus> {
         ping_interval: nats.ping_interval,
         request_timeout: nats.request_timeout,
         join_timeout: settings.bus.join_timeout,
+        store_timeout: nats.store_timeout,
     };
     let bus = Nats::connect(config, gateway.clone(), gateway.metrics.bus.clone()).await;
     Ok(Arc::new(bus.context("cannot start the NATS client")?))

@@ -34,7 +34,7 @@ pub use self::{
     ending::Ending,
     recover::Wish, replies::ReplySlot};
 use self::{heartbeat::Heartbeat, output::CONNECTION_ENDED, replies::Replies, subscriptions::Subscriptions};
-use crate::{frame::Frame, limits::FileGuard, outbox::Outbox, socket::Socket, worker::Worker};
+use crate::{drain, frame::Frame, limits::FileGuard, outbox::Outbox, socket::Socket, worker::Worker};
 
 pub struct Session {
     /// The `client` of the protocol; also the correlation id of its log lines.
@@ -121,6 +121,10 @@ impl Session {
         debug!(connection = %self.id, user = self.user(), peer = ?self.socket.borrow().peer(), "opened");
         worker.opened(&self);
         self.start_heartbeat(&worker);
+        if worker.gateway.drain.phase() == drain::Phase::Refusing {
+            // Admitted just before the refusals began: those who close all others do not know of it.
+            self.end(&worker, &Ending::Disconnect(DisconnectCode::Shutdown));
+        }
         let mut early = early;
         self.receive(&worker, &mut early);
         drop(early);

@@ -10,6 +10,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
@@ -31,7 +32,14 @@ pub struct Client {
 impl Client {
     /// Opens the WebSocket; no command is sent yet.
     pub async fn connect(url: &str) -> Result<Self> {
-        let opened = timeout(LIMIT, connect_async(url)).await;
+        Self::open(url).await
+    }
+
+    /// As [`connect`](Self::connect), by a request that may carry headers of its own.
+    pub async fn open(request: impl IntoClientRequest) -> Result<Self> {
+        let request = request.into_client_request().context("not a request")?;
+        let url = request.uri().clone();
+        let opened = timeout(LIMIT, connect_async(request)).await;
         let opened = opened.with_context(|| format!("{url} did not answer within {LIMIT:?}"))?;
         let (socket, _) = opened.with_context(|| format!("cannot open {url}"))?;
         Ok(Self {

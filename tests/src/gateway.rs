@@ -210,7 +210,9 @@ impl Launch {
         };
         let mut command = Command::new("sh");
         command.arg("-c");
-        command.arg(format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\""));
+        command.arg(format!(
+            "ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\""
+        ));
         command.arg(&self.binary);
         command
     }

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod config;
+mod distant;
 mod monitor;
 mod server;
 
@@ -10,5 +11,6 @@ mod tests;
 
 pub use cluster::NatsCluster;
 pub use config::NatsBuilder;
+pub use distant::DistantPair;
 pub use monitor::Subscription;
 pub use server::NatsServer;

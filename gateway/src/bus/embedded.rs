@@ -16,6 +16,7 @@ use std::{future::ready, sync::Arc};
 
 use bytes::Bytes;
 use tokio::{sync::watch, task::AbortHandle};
+use uuid::Uuid;
 
 use self::logs::Logs;
 use super::{BoxFuture, Bus, BusError, BusEvents, BusStatus, Recipient};
@@ -29,6 +30,7 @@ use crate::{
 const MAX_MESSAGE_SIZE: usize = 1 << 20;
 
 pub struct Embedded {
+    node: Uuid,
     events: Arc<dyn BusEvents>,
     /// Never changes: it is always up.
     status: watch::Sender<BusStatus>,
@@ -37,10 +39,12 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Must be called on a runtime, which then sweeps the history.
-    pub fn new(events: Arc<dyn BusEvents>) -> Self {
+    /// `node` is the identity of the gateway that `events` belongs to. Must be called on a runtime, which then sweeps the
+    /// history.
+    pub fn new(node: Uuid, events: Arc<dyn BusEvents>) -> Self {
         let logs = Arc::new(Logs::new());
         Self {
+            node,
             events,
             status: watch::Sender::new(BusStatus::Up),
             sweep: tokio::spawn(logs::sweep(logs.clone())).abort_handle(),
@@ -110,8 +114,10 @@ impl Bus for Embedded {
         self.logs.unsubscribe(channel);
     }
 
-    fn send(&self, _to: Recipient, message: Bytes) -> Result<(), BusError> {
-        self.events.control(message);
+    fn send(&self, to: Recipient, message: Bytes) -> Result<(), BusError> {
+        if to == Recipient::All || to == Recipient::Node(self.node) {
+            self.events.control(message);
+        }
         Ok(())
     }
 

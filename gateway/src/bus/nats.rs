@@ -8,6 +8,8 @@
 //! A room counts as subscribed only after the [`barrier`].
 
 mod barrier;
+mod durable;
+mod jetstream;
 mod message;
 mod subjects;
 mod supervisor;
@@ -21,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Client, ConnectError, ConnectOptions, ServerAddr, Subscriber};
+use async_nats::{Client, ConnectError, ConnectOptions, ServerAddr, Subscriber, connection::State};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
@@ -30,9 +32,14 @@ use tracing::warn;
 use uuid::Uuid;
 
 pub use self::subjects::Subjects;
-use self::{barrier::Barrier, supervisor::Supervisor};
+use self::{barrier::Barrier, durable::Durable, supervisor::Supervisor};
 use super::{BoxFuture, Bus, BusError, BusEvents, BusStatus, Recipient};
-use crate::{channel::Channel, metrics::BusMetrics, publication::Publication};
+use crate::{
+    channel::Channel,
+    history::{HistoryPolicy, Page, Position, Query, Receipt, StoreError},
+    metrics::BusMetrics,
+    publication::Publication,
+};
 
 /// Room left in a message for the headers that travel with a publication, in bytes.
 const HEADER_ALLOWANCE: usize = 8 * 1024;
@@ -53,14 +60,31 @@ pub struct NatsConfig {
     pub request_timeout: Duration,
     /// Bound of the wait until a room is subscribed everywhere.
     pub join_timeout: Duration,
+    /// Bound of the wait until a publication is stored, and of a read of history.
+    pub store_timeout: Duration,
 }
 
 pub struct Nats {
     shared: Arc<Shared>,
     barrier: Barrier,
-    /// One forwarding task per subscribed room; ending it sends UNSUB.
-    rooms: Arc<Mutex<HashMap<Channel, AbortHandle>>>,
+    durable: Arc<Durable>,
+    rooms: Arc<Mutex<HashMap<Channel, Forwarding>>>,
     runtime: tokio::runtime::Handle,
+}
+
+/// The task that hands on what one subscription brings; dropping it sends UNSUB.
+struct Forwarding {
+    task: AbortHandle,
+    /// A task is not aborted in the middle of a turn: it looks here before it hands on what came meanwhile, which
+    /// the next subscription of the room brings as well.
+    ended: Arc<AtomicBool>,
+}
+
+impl Drop for Forwarding {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Release);
+        self.task.abort();
+    }
 }
 
 /// What the parts of the connection share.
@@ -77,6 +101,15 @@ struct Shared {
     peers: Mutex<barrier::Peers>,
 }
 
+/// Why the bus cannot even start to connect.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Bus(#[from] BusError),
+}
+
 impl Nats {
     /// Starts connecting and returns at once; [`Bus::status`] tells when it is up. Must be called on the runtime that
     /// drives the connection.
@@ -84,7 +117,7 @@ impl Nats {
         config: NatsConfig,
         events: Arc<dyn BusEvents>,
         metrics: BusMetrics,
-    ) -> Result<Self, ConnectError> {
+    ) -> Result<Self, StartError> {
         let (changed, connection_events) = watch::channel(0_u64);
         let options = ConnectOptions::new()
             .name(&config.name)
@@ -106,11 +139,13 @@ impl Nats {
             status: watch::Sender::new(BusStatus::Connecting),
             peers: Mutex::default(),
         });
-        let (barrier, answers) = Barrier::start(shared.clone());
-        Supervisor::start(shared.clone(), connection_events, answers);
+        let (barrier, echoes) = Barrier::start(shared.clone(), connection_events.clone());
+        Supervisor::start(shared.clone(), connection_events, barrier.clone(), echoes);
+        let durable = Durable::start(shared.clone()).await?;
         Ok(Self {
             shared,
             barrier,
+            durable,
             rooms: Arc::default(),
             runtime: tokio::runtime::Handle::current(),
         })
@@ -126,7 +161,26 @@ fn reconnect_delay(attempts: usize) -> Duration {
     Duration::from_millis(fastrand::u64(ceiling / 2..=ceiling))
 }
 
+/// Tells one connection to NATS from the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Connection {
+    /// Counts connects, also those to the same server.
+    number: u64,
+    /// Id of the server; for a moment after a connect still that of the former one.
+    server: String,
+}
+
 impl Shared {
+    /// The connection that is there now.
+    fn connection(&self) -> Option<Connection> {
+        let connection = Connection {
+            number: self.client.statistics().connects.load(Ordering::Relaxed),
+            server: self.client.server_info().server_id,
+        };
+        let connected = self.client.connection_state() == State::Connected && !connection.server.is_empty();
+        connected.then_some(connection)
+    }
+
     fn is_up(&self) -> bool {
         self.up.load(Ordering::Acquire)
     }
@@ -160,8 +214,11 @@ impl Shared {
 }
 
 /// Hands every message of one room to the gateway until the task is aborted, which drops the subscription.
-async fn forward(mut subscriber: Subscriber, channel: Channel, shared: Arc<Shared>) {
+async fn forward(mut subscriber: Subscriber, channel: Channel, ended: Arc<AtomicBool>, shared: Arc<Shared>) {
     while let Some(message) = subscriber.next().await {
+        if ended.load(Ordering::Acquire) {
+            return;
+        }
         match message::decode(message) {
             Ok(publication) => {
                 if shared.events.publication(&channel, publication).is_err() {
@@ -173,6 +230,42 @@ async fn forward(mut subscriber: Subscriber, channel: Channel, shared: Arc<Share
                 warn!(%channel, %error, "dropped a message of the bus");
             }
         }
+    }
+}
+
+impl Nats {
+    fn subscribe_ephemeral(&self, channel: Channel) -> BoxFuture<Result<(), BusError>> {
+        let shared = self.shared.clone();
+        let rooms = self.rooms.clone();
+        let barrier = self.barrier.clone();
+        let runtime = self.runtime.clone();
+        Box::pin(async move {
+            if !shared.is_up() {
+                return Err(BusError::Disconnected);
+            }
+            let subscribe = async {
+                let subject = shared.subjects.ephemeral(&channel);
+                let subscriber = shared.client.subscribe(subject).await;
+                let subscriber = subscriber.map_err(|_| BusError::Refused)?;
+                // Dropping the subscriber, here or with its task, takes the subscription back.
+                barrier.pass().await.map(|()| subscriber)
+            };
+            let subscriber = timeout(shared.config.join_timeout, subscribe)
+                .await
+                .map_err(|_| BusError::Timeout)??;
+            let ended = Arc::new(AtomicBool::new(false));
+            let task = runtime.spawn(forward(subscriber, channel.clone(), ended.clone(), shared));
+            let task = task.abort_handle();
+            rooms.lock().insert(channel, Forwarding { task, ended });
+            Ok(())
+        })
+    }
+}
+
+impl Shared {
+    /// Largest message that leaves room for its headers.
+    fn max_message_size(&self) -> usize {
+        self.client.max_payload().saturating_sub(HEADER_ALLOWANCE)
     }
 }
 
@@ -190,36 +283,49 @@ impl Bus for Nats {
             .send(subject, message::headers(publication), publication.data.clone())
     }
 
-    fn subscribe(&self, channel: Channel) -> BoxFuture<Result<(), BusError>> {
-        let shared = self.shared.clone();
-        let rooms = self.rooms.clone();
-        let barrier = self.barrier.clone();
-        let runtime = self.runtime.clone();
-        Box::pin(async move {
-            if !shared.is_up() {
-                return Err(BusError::Disconnected);
+    fn store(
+        &self,
+        channel: &str,
+        policy: &Arc<HistoryPolicy>,
+        publication: &Publication,
+        key: Option<&str>,
+    ) -> BoxFuture<Result<Receipt, StoreError>> {
+        self.durable.store(channel, policy, publication, key)
+    }
+
+    fn history(
+        &self,
+        channel: &str,
+        policy: &Arc<HistoryPolicy>,
+        query: Query,
+    ) -> BoxFuture<Result<Page, BusError>> {
+        self.durable.history(channel, policy, query)
+    }
+
+    fn remove_history(&self, channel: &str, policy: &Arc<HistoryPolicy>) -> BoxFuture<Result<(), BusError>> {
+        self.durable.remove_history(channel, policy)
+    }
+
+    fn subscribe(
+        &self,
+        channel: Channel,
+        policy: Option<Arc<HistoryPolicy>>,
+    ) -> BoxFuture<Result<Option<Position>, BusError>> {
+        match policy {
+            Some(policy) => {
+                let subscribed = self.durable.clone().subscribe(channel, policy);
+                Box::pin(async move { subscribed.await.map(Some) })
             }
-            let subscribe = shared.client.subscribe(shared.subjects.ephemeral(&channel));
-            let subscriber = timeout(shared.config.join_timeout, subscribe)
-                .await
-                .map_err(|_| BusError::Timeout)?
-                .map_err(|_| BusError::Refused)?;
-            // Dropping the subscriber, here or with its task, takes the subscription back.
-            barrier.pass().await?;
-            let task = runtime
-                .spawn(forward(subscriber, channel.clone(), shared))
-                .abort_handle();
-            if let Some(former) = rooms.lock().insert(channel, task) {
-                former.abort();
+            None => {
+                let subscribed = self.subscribe_ephemeral(channel);
+                Box::pin(async move { subscribed.await.map(|()| None) })
             }
-            Ok(())
-        })
+        }
     }
 
     fn unsubscribe(&self, channel: &Channel) {
-        if let Some(task) = self.rooms.lock().remove(channel) {
-            task.abort();
-        }
+        self.rooms.lock().remove(channel);
+        self.durable.unsubscribe(channel);
     }
 
     fn send(&self, to: Recipient, message: Bytes) -> Result<(), BusError> {
@@ -240,7 +346,7 @@ impl Bus for Nats {
     }
 
     fn max_message_size(&self) -> usize {
-        self.shared.client.max_payload().saturating_sub(HEADER_ALLOWANCE)
+        self.shared.max_message_size()
     }
 
     fn server(&self) -> Option<String> {

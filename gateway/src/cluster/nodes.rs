@@ -14,8 +14,10 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    pub(super) fn hear(&self, info: NodeInfo) {
-        self.heard.lock().insert(info.uid, (Instant::now(), info));
+    /// Whether it was not there before.
+    pub(super) fn hear(&self, info: NodeInfo) -> bool {
+        let former = self.heard.lock().insert(info.uid, (Instant::now(), info));
+        former.is_none_or(|(at, _)| at.elapsed() >= NODE_LIFETIME)
     }
 
     pub(super) fn forget(&self, node: Uuid) {
@@ -55,11 +57,14 @@ mod tests {
         nodes.hear(info("b"));
         tokio::time::advance(NODE_LIFETIME / 2).await;
         let a = info("a");
-        nodes.hear(a.clone());
+        assert!(nodes.hear(a.clone()), "a newcomer");
+        assert!(!nodes.hear(a.clone()), "known by now");
         let names: Vec<_> = nodes.present().into_iter().map(|info| info.name).collect();
         assert_eq!(names, ["a", "b"]);
         tokio::time::advance(NODE_LIFETIME / 2).await;
         assert_eq!(nodes.present(), std::slice::from_ref(&a));
+        tokio::time::advance(NODE_LIFETIME / 2).await;
+        assert!(nodes.hear(a.clone()), "back after a silence");
         nodes.forget(a.uid);
         assert!(nodes.present().is_empty());
     }

@@ -29,22 +29,19 @@ struct Refused {
 
 impl Connection {
     pub(super) fn upgrade(&self, mut request: Request<Incoming>) -> Response<Body> {
-        let metrics = &self.worker.gateway.metrics.connections;
         let upgrade = match handshake::check(request.method(), request.version(), request.headers()) {
             Ok(upgrade) => upgrade,
             Err(error) => {
-                metrics.handshake_failed(error.label());
+                self.handshake_failed(error.label(), &error);
                 let mut response = plain(error.status(), format!("{error}\n"));
                 response.headers_mut().extend(error.headers());
                 return response;
             }
         };
         if wants_protobuf(&request, &upgrade) {
-            metrics.handshake_failed("encoding");
-            return plain(
-                StatusCode::BAD_REQUEST,
-                "this gateway speaks JSON; Protobuf is not available\n",
-            );
+            let text = "this gateway speaks JSON; Protobuf is not available";
+            self.handshake_failed("encoding", &text);
+            return plain(StatusCode::BAD_REQUEST, format!("{text}\n"));
         }
         let user = match self.user(request.headers()) {
             Ok(user) => user,
@@ -73,9 +70,10 @@ impl Connection {
         let mut response = plain(refused.status, refused.text);
         if refused.status == StatusCode::SERVICE_UNAVAILABLE {
             let seconds = self.worker.live().settings.drain.retry_after.as_secs().max(1);
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            // Whoever comes back comes to another gateway, and the socket is free.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
@@ -102,9 +100,13 @@ impl Connection {
         if worker.live().settings.bus.critical && !worker.gateway.bus_is_up() {
             return Err(unavailable(Refusal::Bus, "the bus is down\n"));
         }
-        self.file
-            .take()
-            .ok_or_else(|| unavailable(Refusal::FileLimit, "the gateway is full\n"))
+        match self.file.take() {
+            Some(file) if !file.is_refused() => Ok(file),
+            counted => {
+                self.file.set(counted);
+                Err(unavailable(Refusal::FileLimit, "the gateway is full\n"))
+            }
+        }
     }
 
     /// The user that an authenticating proxy vouches for, when one is configured.

@@ -128,7 +128,7 @@ impl ConnectionMetrics {
             )?,
             refused: registrar.labeled(
                 "natter_connections_refused_total",
-                "Well-formed upgrades answered with an HTTP error",
+                "Well-formed upgrades answered with an HTTP error, and sockets closed at once for want of descriptors",
                 &["reason"],
                 Refusal::ALL.map(Refusal::label),
             )?,

@@ -26,6 +26,13 @@ fn the_bound_counts_the_new_frame() {
     assert_eq!(outbox.bytes(), 100);
 }
 
+#[test]
+fn an_empty_outbox_takes_a_frame_of_any_size() {
+    let mut outbox = Outbox::default();
+    assert_eq!(outbox.push(frame(1, 101), 100), Ok(()));
+    assert_eq!(outbox.push(frame(2, 1), 100), Err(Full));
+}
+
 #[tokio::test]
 async fn writes_frames_in_order_and_gives_memory_back() {
     let (socket, mut peer) = pair().await;

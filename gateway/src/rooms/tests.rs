@@ -7,6 +7,7 @@ use super::*;
 use crate::{
     bus::{BoxFuture, Bus, BusStatus, Recipient},
     metrics::Metrics,
+    history::{Epoch, HistoryPolicy, Page, Position, Query, Receipt, StoreError},
     publication::Publication,
 };
 
@@ -25,11 +26,33 @@ impl Bus for Counting {
         Ok(())
     }
 
-    fn subscribe(&self, channel: Channel) -> BoxFuture<Result<(), BusError>> {
+    fn store(
+        &self,
+        _: &str,
+        _: &Arc<HistoryPolicy>,
+        _: &Publication,
+        _: Option<&str>,
+    ) -> BoxFuture<Result<Receipt, StoreError>> {
+        Box::pin(std::future::ready(Err(BusError::Refused.into())))
+    }
+
+    fn history(&self, _: &str, _: &Arc<HistoryPolicy>, _: Query) -> BoxFuture<Result<Page, BusError>> {
+        Box::pin(std::future::ready(Err(BusError::Refused)))
+    }
+
+    fn remove_history(&self, _: &str, _: &Arc<HistoryPolicy>) -> BoxFuture<Result<(), BusError>> {
+        Box::pin(std::future::ready(Err(BusError::Refused)))
+    }
+
+    fn subscribe(
+        &self,
+        channel: Channel,
+        _: Option<Arc<HistoryPolicy>>,
+    ) -> BoxFuture<Result<Option<Position>, BusError>> {
         let result = if &*channel == "refused" {
             Err(BusError::Refused)
         } else {
-            Ok(())
+            Ok(None)
         };
         self.subscribed.lock().push(channel);
         Box::pin(std::future::ready(result))
@@ -91,7 +114,7 @@ impl Fixture {
         self.rooms.join(
             channel,
             worker,
-            || Some(self.bus.subscribe(channel.clone())),
+            || Some(self.bus.subscribe(channel.clone(), None)),
             &Handle::current(),
         )
     }
@@ -118,7 +141,7 @@ async fn the_first_join_subscribes_and_the_last_leave_unsubscribes_after_the_lin
     let fixture = Fixture::start();
     assert!(matches!(fixture.join(&fixture.room, 0), Joined::Pending(_)));
     assert!(matches!(fixture.note(0).await, Note::RoomLive { .. }));
-    assert!(matches!(fixture.join(&fixture.room, 1), Joined::Live(_)));
+    assert!(matches!(fixture.join(&fixture.room, 1), Joined::Live(..)));
     assert_eq!(fixture.subscriptions(), 1);
 
     fixture.rooms.leave(&fixture.room, 0);
@@ -139,7 +162,7 @@ async fn a_page_reload_does_not_flap_and_starts_the_linger_afresh() {
     for _ in 0..5 {
         fixture.rooms.leave(&fixture.room, 0);
         tokio::time::sleep(LINGER / 4 * 3).await;
-        assert!(matches!(fixture.join(&fixture.room, 0), Joined::Live(_)));
+        assert!(matches!(fixture.join(&fixture.room, 0), Joined::Live(..)));
     }
     fixture.rooms.leave(&fixture.room, 0);
     tokio::time::sleep(LINGER / 4 * 3).await;
@@ -191,4 +214,57 @@ async fn a_refused_room_is_forgotten_and_can_be_tried_again() {
         panic!("live at once")
     };
     assert_ne!(first, second);
+}
+
+fn publication(offset: u64) -> Publication {
+    let mut publication = Publication::new(&b"{}"[..]);
+    publication.offset = offset;
+    publication
+}
+
+fn position(offset: u64) -> Position {
+    Position { epoch: Epoch::from("epoch"), offset }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_durable_room_is_given_before_it_is_live_counts_in_its_position() {
+    let fixture = Fixture::start();
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    fixture.rooms.join(
+        &fixture.room,
+        0,
+        || Some(Box::pin(async { Ok(Some(answered.await.unwrap())) })),
+        &Handle::current(),
+    );
+    let encode = |_: &Channel, publication: &Publication| publication.encode("lobby");
+    for offset in [7, 9] {
+        fixture.rooms.deliver("lobby", publication(offset), encode).unwrap();
+    }
+    answer.send(position(7)).unwrap();
+    let mut live = None;
+    while live.is_none() {
+        if let Note::RoomLive { position, .. } = fixture.note(0).await {
+            live = Some(position);
+        }
+    }
+    assert_eq!(live.flatten(), Some(position(9)));
+    let recent = fixture.rooms.recent("lobby", 7, 9).unwrap();
+    assert_eq!(recent.iter().map(|publication| publication.offset).collect::<Vec<_>>(), [9]);
+    assert!(fixture.rooms.recent("lobby", 6, 9).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lingering_durable_room_keeps_its_position_up_to_date() {
+    let fixture = Fixture::start();
+    fixture.rooms.join(
+        &fixture.room,
+        0,
+        || Some(Box::pin(std::future::ready(Ok(Some(position(3)))))),
+        &Handle::current(),
+    );
+    fixture.note(0).await;
+    fixture.rooms.leave(&fixture.room, 0);
+    fixture.rooms.deliver("lobby", publication(5), |_, _| panic!("nobody is there")).unwrap();
+    let Joined::Live(_, now) = fixture.join(&fixture.room, 1) else { panic!("not live") };
+    assert_eq!(now, Some(position(5)));
 }

@@ -8,18 +8,23 @@ use crate::{config::Loader, telemetry::LogHandle};
 impl Server {
     /// Loads the sources again. What is invalid, or would need a restart, leaves the old settings in force.
     pub fn reload(&self, loader: &Loader, logs: Option<&LogHandle>) {
+        // Counted first: who has read the line finds it in the metrics.
         match self.try_reload(loader, logs) {
-            Ok(true) => info!("configuration reloaded"),
-            Ok(false) => info!("configuration is unchanged"),
+            Ok(has_changed) => {
+                self.gateway.metrics.config.applied();
+                if has_changed {
+                    info!("configuration reloaded");
+                } else {
+                    info!("configuration is unchanged");
+                }
+            }
             Err(reasons) => {
                 self.gateway.metrics.config.refused();
                 for reason in reasons {
                     error!(%reason, "configuration not reloaded");
                 }
-                return;
             }
         }
-        self.gateway.metrics.config.applied();
     }
 
     fn try_reload(&self, loader: &Loader, logs: Option<&LogHandle>) -> Result<bool, Vec<String>> {

@@ -9,12 +9,13 @@ use natter_protocol::{
 };
 use tracing::debug;
 
-use super::{Ending, Phase, Session};
+use super::{Ending, Phase, ReplySlot, Session};
 use crate::{
     bus::BoxFuture,
     gateway::{Accept, Accepted, Source, error_code, store_error_code},
     history::{Receipt, StoreError},
     namespace::Asker,
+    room::{HeldMessage, Said},
     worker::Worker,
 };
 
@@ -90,23 +91,65 @@ impl Session {
         if request.channel.is_empty() {
             return self.refuse(worker, "missing_channel");
         }
-        match self.try_publish(worker, request) {
+        let message = Said {
+            data: request.data.map(|data| Bytes::from(data.single_line().into_owned())),
+            key: (!request.idempotency_key.is_empty()).then(|| request.idempotency_key.to_string()),
+        };
+        if let Some(room) = self.joining(&request.channel) {
+            let slot = self.defer_reply(id);
+            return room.hold(self, HeldMessage { slot, message });
+        }
+        let is_member = self.is_member(&request.channel);
+        match self.try_publish(worker, &request.channel, message, is_member) {
             Ok(Accepted::Sent) => self.reply(worker, id, ReplyBody::Publish),
-            Ok(Accepted::Storing(stored)) => self.reply_when_stored(worker, id, stored),
+            Ok(Accepted::Storing(stored)) => {
+                let slot = self.defer_reply(id);
+                self.complete_when_stored(worker, slot, stored);
+            }
             Err(error) => self.reply_error(worker, id, "publish", error),
+        }
+    }
+
+    /// Says what waited for the end of a join: as a member, unless the join failed.
+    pub(super) fn publish_held(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        channel: &str,
+        held: Vec<HeldMessage>,
+        is_member: bool,
+    ) {
+        for HeldMessage { slot, message } in held {
+            let body = match self.try_publish(worker, channel, message, is_member) {
+                Ok(Accepted::Sent) => ReplyBody::Publish,
+                Ok(Accepted::Storing(stored)) => {
+                    self.complete_when_stored(worker, slot, stored);
+                    continue;
+                }
+                Err(error) => {
+                    worker
+                        .gateway
+                        .metrics
+                        .protocol
+                        .command_failed("publish", error.code());
+                    ReplyBody::Error(error)
+                }
+            };
+            self.complete(worker, slot, body);
         }
     }
 
     fn try_publish(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
-        request: &PublishRequest<'_>,
+        channel: &str,
+        message: Said,
+        is_member: bool,
     ) -> Result<Accepted, ErrorCode> {
         let live = worker.live();
-        let namespace = live.namespace(&request.channel)?;
+        let namespace = live.namespace(channel)?;
         let asker = Asker {
             has_user: !self.user().is_empty(),
-            is_member: self.is_member(&request.channel),
+            is_member,
         };
         let refused = |error: ErrorCode| {
             namespace.metrics.refused(error.label());
@@ -115,27 +158,26 @@ impl Session {
         if !namespace.may_publish(asker) {
             return Err(refused(ErrorCode::PermissionDenied));
         }
-        let data = request.data.as_ref().ok_or_else(|| refused(ErrorCode::BadRequest))?;
+        let data = message.data.ok_or_else(|| refused(ErrorCode::BadRequest))?;
         let accept = Accept {
-            channel: &request.channel,
-            data: Bytes::from(data.single_line().into_owned()),
+            channel,
+            data,
             info: Some(self.info()),
             tags: None,
             traceparent: None,
             source: Source::Client,
-            key: Some(&*request.idempotency_key).filter(|key| !key.is_empty()),
+            key: message.key.as_deref(),
         };
         worker.gateway.publish(namespace, accept).map_err(error_code)
     }
 
     /// Stored publications are answered in the order of their commands, but they are stored side by side.
-    fn reply_when_stored(
+    fn complete_when_stored(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
-        id: u32,
+        slot: ReplySlot,
         stored: BoxFuture<Result<Receipt, StoreError>>,
     ) {
-        let slot = self.defer_reply(id);
         let (session, worker) = (self.clone(), worker.clone());
         tokio::task::spawn_local(async move {
             let body = match stored.await {

@@ -5,12 +5,16 @@ use std::{rc::Rc, sync::Arc};
 use natter_protocol::{DisconnectCode, ErrorCode, Push, Reply, ReplyBody, json};
 
 use super::{Ending, ReplySlot, Session};
-use crate::{frame::Frame, outbox::Flushed, worker::Worker};
+use crate::{
+    frame::Frame,
+    outbox::{Flushed, Full},
+    worker::Worker,
+};
 
 /// Room for a reply without payloads, in bytes.
 const REPLY_CAPACITY: usize = 192;
 /// Why a socket did not get a publication (label of the metric): it did not read fast enough.
-const SLOW_READER: &str = "slow_reader";
+pub(super) const SLOW_READER: &str = "slow_reader";
 /// As above: the connection ended before the publication was written.
 pub(super) const CONNECTION_ENDED: &str = "connection_ended";
 
@@ -75,17 +79,22 @@ impl Session {
         if self.is_over() {
             return;
         }
-        let pushed = self
-            .outbox
-            .borrow_mut()
-            .push(frame.clone(), worker.queue_max_size());
-        match pushed {
-            Ok(()) => worker.mark_dirty(self),
-            Err(_full) => {
-                worker.dropped(frame, SLOW_READER);
-                self.end(worker, &Ending::Disconnect(DisconnectCode::Slow));
-            }
+        if self.try_push(worker, frame) == Err(Full) {
+            worker.dropped(frame, SLOW_READER);
+            return self.end(worker, &Ending::Disconnect(DisconnectCode::Slow));
         }
+        worker.mark_dirty(self);
+    }
+
+    /// The burst of one turn alone makes no slow reader: only what the kernel does not take counts.
+    fn try_push(self: &Rc<Self>, worker: &Rc<Worker>, frame: &Arc<Frame>) -> Result<(), Full> {
+        let limit = worker.queue_max_size();
+        let pushed = self.outbox.borrow_mut().push(frame.clone(), limit);
+        if pushed.is_ok() || self.blocked.get() {
+            return pushed;
+        }
+        self.flush(worker);
+        self.outbox.borrow_mut().push(frame.clone(), limit)
     }
 
     /// Queues the close frame behind what waits already, as the peer may still want it, unless it reads too slowly or

@@ -5,9 +5,9 @@
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
-use natter_protocol::{SubscribeRequest, SubscribeResult};
+use natter_protocol::{DisconnectCode, SubscribeRequest, SubscribeResult};
 
-use super::{ReplySlot, Session};
+use super::{Ending, ReplySlot, Session, output::SLOW_READER};
 use crate::{
     config::RecoveryMode,
     frame::Frame,
@@ -154,7 +154,7 @@ impl Session {
 
     /// From now on the member's publications wait.
     fn hold_back(&self, room: &Rc<Room>, place: MemberIndex, wish: Wish, position: Position) -> Rc<Held> {
-        room.hold(place);
+        room.hold_back(place);
         let held = Rc::new(Held { wish, position, frames: RefCell::default() });
         if let Some(subscription) = self.subscriptions.borrow_mut().of_room(room) {
             subscription.held = Some(held.clone());
@@ -173,8 +173,8 @@ impl Session {
         let bytes: usize = frames.iter().map(|(_, frame)| frame.bytes().len()).sum();
         if bytes + frame.bytes().len() > worker.queue_max_size() {
             drop(frames);
-            worker.dropped_by_slow_reader(frame);
-            return self.end(worker, &super::Ending::Disconnect(natter_protocol::DisconnectCode::Slow));
+            worker.dropped(frame, SLOW_READER);
+            return self.end(worker, &Ending::Disconnect(DisconnectCode::Slow));
         }
         frames.push((offset, frame.clone()));
     }

@@ -69,6 +69,15 @@ impl Session {
             .is_some_and(|subscription| subscription.place.is_some())
     }
 
+    /// The room, if this session waits to become a member.
+    pub(super) fn joining(&self, channel: &str) -> Option<Rc<Room>> {
+        self.subscriptions
+            .borrow()
+            .find(channel)
+            .filter(|subscription| subscription.place.is_none())
+            .map(|subscription| subscription.room.clone())
+    }
+
     pub(super) fn subscribe(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, request: &SubscribeRequest<'_>) {
         if request.channel.is_empty() {
             return self.refuse(worker, "missing_channel");
@@ -127,18 +136,25 @@ impl Session {
             held: None,
         });
         if is_live {
-            self.room_is_live(worker, &room, wish);
+            self.enter_live(worker, &room, wish);
         } else {
             room.wait(Waiting {
                 session: self.clone(),
                 wish,
+                held: Vec::new(),
             });
         }
         Ok(())
     }
 
-    /// The bus delivers the room: the session becomes a member, and is answered, at once or when it has recovered.
-    pub fn room_is_live(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, wish: Wish) {
+    /// The bus delivers the room that this session waited for.
+    pub fn room_is_live(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, waiting: Waiting) {
+        self.enter_live(worker, room, waiting.wish);
+        self.publish_held(worker, &room.channel, waiting.held, true);
+    }
+
+    /// Becomes a member, and is answered at once or when it has recovered.
+    fn enter_live(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, wish: Wish) {
         let place = room.add(self.clone());
         if let Some(subscription) = self.subscriptions.borrow_mut().of_room(room) {
             subscription.place = Some(place);
@@ -173,9 +189,15 @@ impl Session {
     }
 
     /// The bus could not subscribe the room that this session waited for.
-    pub fn room_failed(self: &Rc<Self>, worker: &Rc<Worker>, channel: &Channel, wish: &Wish, error: BusError) {
+    pub fn room_failed(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        channel: &Channel,
+        waiting: Waiting,
+        error: BusError,
+    ) {
         self.subscriptions.borrow_mut().take(channel);
-        if let Some(slot) = wish.slot {
+        if let Some(slot) = waiting.wish.slot {
             let code = error_code(error);
             worker
                 .gateway
@@ -184,6 +206,7 @@ impl Session {
                 .command_failed("subscribe", code.code());
             self.complete(worker, slot, ReplyBody::Error(code));
         }
+        self.publish_held(worker, channel, waiting.held, false);
     }
 
     pub(super) fn unsubscribe(
@@ -260,18 +283,19 @@ impl Session {
 
     fn depart(self: &Rc<Self>, worker: &Rc<Worker>, subscription: &Subscription) {
         let room = &subscription.room;
-        let unanswered = match subscription.place {
-            Some(place) => {
-                room.remove(place);
-                worker.gateway.metrics.rooms.subscriptions.dec();
-                subscription.held.as_ref().and_then(|held| held.wish.slot)
-            }
-            None => room.stop_waiting(self).and_then(|waiting| waiting.wish.slot),
+        let (unanswered, said) = if let Some(place) = subscription.place {
+            room.remove(place);
+            worker.gateway.metrics.rooms.subscriptions.dec();
+            (subscription.held.as_ref().and_then(|held| held.wish.slot), Vec::new())
+        } else {
+            let waiting = room.stop_waiting(self);
+            waiting.map_or((None, Vec::new()), |waiting| (waiting.wish.slot, waiting.held))
         };
         // A join that its client took back is answered as if it had come first.
         if let Some(slot) = unanswered {
             self.complete(worker, slot, ReplyBody::Subscribe(SubscribeResult::default()));
         }
+        self.publish_held(worker, &room.channel, said, true);
         worker.leave_if_empty(room);
     }
 }

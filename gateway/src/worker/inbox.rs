@@ -99,7 +99,7 @@ impl Worker {
         room.live.set(true);
         room.set_position(position);
         for waiting in room.take_waiting() {
-            waiting.session.room_is_live(self, &room, waiting.wish);
+            waiting.session.clone().room_is_live(self, &room, waiting);
         }
     }
 
@@ -120,7 +120,7 @@ impl Worker {
         // The gateway has forgotten the room already: the next join starts afresh.
         self.rooms.borrow_mut().remove(&**channel);
         for waiting in room.take_waiting() {
-            waiting.session.room_failed(self, channel, &waiting.wish, error);
+            waiting.session.clone().room_failed(self, channel, waiting, error);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::config::Ports;
+use super::config::{Ports, Routes};
 use super::{NatsBuilder, NatsServer};
 use crate::wait::eventually;
 
@@ -32,6 +32,10 @@ impl NatsCluster {
         let nodes = ports.into_iter().enumerate().map(|(index, ports)| {
             let name = format!("nats-{index}");
             NatsServer::spawn(&name, ports, |ports, directory| {
+                let routes = Routes {
+                    to: &routes,
+                    advertise: true,
+                };
                 builder.render(&name, ports, directory, Some(&routes))
             })
         });
@@ -76,29 +80,34 @@ impl NatsCluster {
 
     /// Waits until every running node has all its routes to every other running node.
     pub async fn wait_formed(&self) -> Result<()> {
-        eventually("every route of the cluster is up", LIMIT, async || {
-            let mut running = Vec::new();
-            for node in &self.nodes {
-                if node.running()? {
-                    running.push(node);
-                }
-            }
-            for node in &running {
-                let routes = routes(node).await?;
-                let complete = routes.len() + 1 == running.len()
-                    && routes.values().all(|&count| count == ROUTES_PER_PEER);
-                ensure!(
-                    complete,
-                    "{} of {} nodes: {} has the routes {routes:?}",
-                    running.len(),
-                    self.nodes.len(),
-                    node.name()
-                );
-            }
-            Ok(())
-        })
-        .await
+        formed(&self.nodes.iter().collect::<Vec<_>>()).await
     }
+}
+
+/// Waits until every running node has all its routes to every other running node.
+pub(super) async fn formed(nodes: &[&NatsServer]) -> Result<()> {
+    eventually("every route of the cluster is up", LIMIT, async || {
+        let mut running = Vec::new();
+        for &node in nodes {
+            if node.running()? {
+                running.push(node);
+            }
+        }
+        for node in &running {
+            let routes = routes(node).await?;
+            let complete =
+                routes.len() + 1 == running.len() && routes.values().all(|&count| count == ROUTES_PER_PEER);
+            ensure!(
+                complete,
+                "{} of {} nodes: {} has the routes {routes:?}",
+                running.len(),
+                nodes.len(),
+                node.name()
+            );
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// The number of routes to each peer, by the peer's name.

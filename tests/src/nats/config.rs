@@ -45,13 +45,13 @@ impl NatsBuilder {
         NatsCluster::start_with(&self, nodes).await
     }
 
-    /// The text of the configuration file; `routes` are the cluster ports of all nodes.
+    /// The text of the configuration file.
     pub(super) fn render(
         &self,
         name: &str,
         ports: &Ports,
         directory: &Path,
-        routes: Option<&[u16]>,
+        cluster: Option<&Routes<'_>>,
     ) -> String {
         let mut text = format!(
             "server_name: \"{name}\"\nlisten: \"{}\"\nhttp: \"{}\"\n",
@@ -65,21 +65,29 @@ impl NatsBuilder {
                 directory.join("store").display()
             );
         }
-        if let Some(routes) = routes {
-            let urls: Vec<_> = routes
+        if let Some(&Routes { to, advertise }) = cluster {
+            let urls: Vec<_> = to
                 .iter()
                 .map(|port| format!("\"nats-route://127.0.0.1:{port}\""))
                 .collect();
-            let listen = ports.cluster.address();
-            let routes = urls.join(", ");
+            let (listen, routes) = (ports.cluster.address(), urls.join(", "));
             let _ = writeln!(
                 text,
-                "cluster {{ name: natter-tests, listen: \"{listen}\", routes: [{routes}] }}"
+                "cluster {{ name: natter-tests, listen: \"{listen}\", no_advertise: {}, routes: [{routes}] }}",
+                !advertise
             );
         }
         text.push_str(&self.extra);
         text
     }
+}
+
+/// How a node finds the others of its cluster.
+pub(super) struct Routes<'a> {
+    /// Ports that it dials.
+    pub(super) to: &'a [u16],
+    /// Whether clients are told of the other nodes.
+    pub(super) advertise: bool,
 }
 
 /// The ports of one server, held as long as the server's handle lives.

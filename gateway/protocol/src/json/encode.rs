@@ -30,6 +30,11 @@ pub fn encode_push(push: &Push<'_>, out: &mut Vec<u8>) {
     });
 }
 
+/// Appends `publication` to `out`, as it stands in replies and pushes.
+pub fn encode_publication(message: &Publication<'_>, out: &mut Vec<u8>) {
+    Object::write(out, |object| publication(object, message));
+}
+
 /// Appends `info` to `out`: what stands in [`Publication::info`].
 pub fn encode_client_info(info: &ClientInfo<'_>, out: &mut Vec<u8>) {
     Object::write(out, |object| {

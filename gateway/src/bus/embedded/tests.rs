@@ -51,7 +51,7 @@ impl Rooms {
     fn new(size: usize) -> Self {
         let sink = Arc::new(Sink::default());
         Self {
-            bus: Embedded::new(sink.clone()),
+            bus: Embedded::new(uuid::Uuid::nil(), sink.clone()),
             sink,
             policy: policy(HistoryOptions {
                 size,

@@ -3,16 +3,21 @@
 //! A SUB has an effect on the server it was sent to at once, but in a cluster the interest still has to travel to the
 //! servers where others publish; a PING/PONG with the own server says nothing about that. Ephemeral rooms are
 //! published by gateways only, so it is enough that every server *with a gateway on it* has heard of the interest.
-//! The barrier therefore asks, for each such server, one gateway connected to it to echo a token: the question
-//! follows the interest on the same route connection, so when its echo is back, that server knows. The own server is
-//! always among them: its echo proves that the SUB was processed at all.
+//! The barrier therefore asks one gateway on each such server to echo a token: the question follows the interest on
+//! the same route connection, so when its echo is back, that server knows. The own server is always among them: its
+//! echo proves that the SUB was processed at all. Gateways on one server form a queue group named after it, so that
+//! one question reaches one of them on each server.
 //!
 //! The cost does not grow with joins or gateways: joins that wait share the next barrier, one is under way at a time,
-//! and each costs one message and one echo per NATS server. A server learns of gateways elsewhere from the header of
-//! their control messages; a server that does not echo is left out until somebody there is heard again.
+//! and each costs one question and one echo per NATS server.
 //!
-//! Not covered: superclusters and leaf nodes, and a gateway that moved to another server less than a control message
-//! ago. Ephemeral rooms promise at most once; durable rooms have the stream's own barrier.
+//! Which servers have to echo is learned from the headers of control messages and echoes; a server that does not
+//! echo is left out until somebody there is heard again. A gateway that comes up in a cluster says hello, asks who is
+//! there and gives the answers some time before it counts as connected ([`meet`]): it then knows the others, and they
+//! know it, before it takes joins or publications.
+//!
+//! Not covered: superclusters and leaf nodes, a server that does not echo in time, and a gateway that comes up behind
+//! a route slower than [`SETTLE`]. Ephemeral rooms promise at most once; durable rooms have the stream's own barrier.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -22,17 +27,23 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{
-    sync::{mpsc, oneshot},
-    time::{Instant, timeout_at},
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, sleep, timeout_at},
 };
 
-use super::{Shared, message};
+use super::{Connection, Shared, message};
 use crate::bus::BusError;
 
 /// A server is forgotten when no gateway on it was heard for so long (they announce themselves every 3 s).
 const PEER_LIFETIME: Duration = Duration::from_secs(10);
 /// What a remote server's echo may take before the barrier goes on without it.
 const REMOTE_TIMEOUT: Duration = Duration::from_millis(500);
+/// What a gateway that comes up in a cluster gives the others to hear of it and to be heard.
+const SETTLE: Duration = Duration::from_millis(100);
+/// The same for one that knows nobody yet: the barrier after it has nobody to wait for.
+const FIRST_SETTLE: Duration = REMOTE_TIMEOUT;
+/// Number of a question that no barrier waits for: its echoes only tell who is there.
+const ROLL_CALL: u64 = 0;
 /// Joins that may wait for a barrier.
 const WAITING: usize = 65_536;
 /// Echoes that may wait to be counted; more than servers times barriers under way.
@@ -69,7 +80,7 @@ impl Peers {
         }
     }
 
-    fn forget(&mut self, server: &str) {
+    pub(super) fn forget(&mut self, server: &str) {
         self.heard.remove(server);
     }
 
@@ -85,11 +96,16 @@ impl Peers {
 }
 
 impl Barrier {
-    /// Starts the task; the sender takes the echoes that come back.
-    pub(super) fn start(shared: Arc<Shared>) -> (Self, mpsc::Sender<Echo>) {
+    /// Starts the task; the sender takes the echoes that come back, `events` turns when the connection changes.
+    pub(super) fn start(shared: Arc<Shared>, events: watch::Receiver<u64>) -> (Self, mpsc::Sender<Echo>) {
         let (waiters, waiting) = mpsc::channel(WAITING);
         let (echoes, returned) = mpsc::channel(ECHOES);
-        tokio::spawn(run(shared, waiting, returned));
+        let task = Task {
+            shared,
+            events,
+            echoes: returned,
+        };
+        tokio::spawn(task.run(waiting));
         (Self { waiters }, echoes)
     }
 
@@ -98,25 +114,6 @@ impl Barrier {
         let (done, result) = oneshot::channel();
         self.waiters.try_send(done).map_err(|_| BusError::Overloaded)?;
         result.await.unwrap_or(Err(BusError::Disconnected))
-    }
-}
-
-async fn run(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Waiter>, mut echoes: mpsc::Receiver<Echo>) {
-    let mut number = 0;
-    let mut waiters = Vec::new();
-    while waiting.recv_many(&mut waiters, WAITING).await > 0 {
-        number += 1;
-        let began = Instant::now();
-        let result = pass(&shared, number, &mut echoes).await;
-        shared.metrics.barrier(result.label(), began.elapsed());
-        let answer = match result {
-            Outcome::Complete | Outcome::Partial => Ok(()),
-            Outcome::Failed(error) => Err(error),
-        };
-        for waiter in waiters.drain(..) {
-            // A join that was given up does not wait any more.
-            let _ = waiter.send(answer);
-        }
     }
 }
 
@@ -139,52 +136,135 @@ impl Outcome {
     }
 }
 
-async fn pass(shared: &Shared, number: u64, echoes: &mut mpsc::Receiver<Echo>) -> Outcome {
-    let own = shared.client.server_info().server_id;
-    let mut missing = shared.peers.lock().remote(&own);
-    for server in missing.iter().chain([&own]) {
-        if let Err(error) = ask(shared, number, server) {
+struct Task {
+    shared: Arc<Shared>,
+    events: watch::Receiver<u64>,
+    echoes: mpsc::Receiver<Echo>,
+}
+
+impl Task {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Waiter>) {
+        let mut number = ROLL_CALL;
+        let mut waiters = Vec::new();
+        while waiting.recv_many(&mut waiters, WAITING).await > 0 {
+            number += 1;
+            let began = Instant::now();
+            let result = self.pass(number).await;
+            self.shared.metrics.barrier(result.label(), began.elapsed());
+            let answer = match result {
+                Outcome::Complete | Outcome::Partial => Ok(()),
+                Outcome::Failed(error) => Err(error),
+            };
+            for waiter in waiters.drain(..) {
+                // A join that was given up does not wait any more.
+                let _ = waiter.send(answer);
+            }
+        }
+    }
+
+    async fn pass(&mut self, number: u64) -> Outcome {
+        let Some(connection) = self.shared.connection() else {
+            return Outcome::Failed(BusError::Disconnected);
+        };
+        let mut round = Round {
+            number,
+            own_missing: true,
+            remote_missing: self.shared.peers.lock().remote(&connection.server),
+        };
+        if let Err(error) = ask(&self.shared, number) {
             return Outcome::Failed(error);
         }
-    }
-    let remote_deadline = Instant::now() + REMOTE_TIMEOUT;
-    let own_deadline = Instant::now() + shared.config.join_timeout;
-    let mut own_missing = true;
-    while own_missing || !missing.is_empty() {
-        let deadline = if own_missing {
-            own_deadline
-        } else {
-            remote_deadline
-        };
-        match timeout_at(deadline, echoes.recv()).await {
-            Ok(Some(echo)) if echo.number == number => {
-                own_missing &= echo.server != own;
-                missing.remove(&echo.server);
-            }
-            Ok(Some(_late)) => {}
-            Ok(None) => return Outcome::Failed(BusError::Disconnected),
-            Err(_) if own_missing => return Outcome::Failed(BusError::Timeout),
-            Err(_) => {
-                let mut peers = shared.peers.lock();
-                for server in &missing {
-                    peers.forget(server);
+        let began = Instant::now();
+        while !round.is_complete() {
+            let deadline = if round.own_missing {
+                began + self.shared.config.join_timeout
+            } else {
+                began + REMOTE_TIMEOUT
+            };
+            tokio::select! {
+                echo = timeout_at(deadline, self.echoes.recv()) => match echo {
+                    Ok(Some(echo)) => round.count(&echo, &connection.server),
+                    Ok(None) => return Outcome::Failed(BusError::Disconnected),
+                    Err(_) if round.own_missing => return Outcome::Failed(BusError::Timeout),
+                    Err(_) => break,
+                },
+                changed = self.events.changed() => {
+                    // The echo of a lost connection does not come back.
+                    if changed.is_err() || self.shared.connection().as_ref() != Some(&connection) {
+                        return Outcome::Failed(BusError::Disconnected);
+                    }
                 }
-                return Outcome::Partial;
             }
         }
+        self.conclude(&round, &connection)
     }
-    Outcome::Complete
+
+    /// What was proven on one connection says nothing about the next one.
+    fn conclude(&self, round: &Round, connection: &Connection) -> Outcome {
+        if self.shared.connection().as_ref() != Some(connection) {
+            return Outcome::Failed(BusError::Disconnected);
+        }
+        if round.is_complete() {
+            return Outcome::Complete;
+        }
+        let mut peers = self.shared.peers.lock();
+        for server in &round.remote_missing {
+            peers.forget(server);
+        }
+        Outcome::Partial
+    }
 }
 
-/// Asks one gateway on `server` to echo `number` back to this gateway.
-pub(super) fn ask(shared: &Shared, number: u64, server: &str) -> Result<(), BusError> {
+/// The echoes that one barrier still waits for.
+struct Round {
+    number: u64,
+    own_missing: bool,
+    remote_missing: HashSet<String>,
+}
+
+impl Round {
+    /// Echoes of earlier barriers come too late to prove anything.
+    fn count(&mut self, echo: &Echo, own: &str) {
+        if echo.number == self.number {
+            self.own_missing &= echo.server != own;
+            self.remote_missing.remove(&echo.server);
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        !self.own_missing && self.remote_missing.is_empty()
+    }
+}
+
+/// Lets the gateways of a cluster hear of this one and be heard by it.
+pub(super) async fn meet(shared: &Shared) -> Result<(), BusError> {
+    let own = shared.client.server_info().server_id;
+    let knows_somebody = !shared.peers.lock().remote(&own).is_empty();
+    hello(shared)?;
+    ask(shared, ROLL_CALL)?;
+    sleep(if knows_somebody { SETTLE } else { FIRST_SETTLE }).await;
+    Ok(())
+}
+
+/// A control message that says nothing but where its sender is.
+fn hello(shared: &Shared) -> Result<(), BusError> {
+    let headers = message::control_headers(&shared.client.server_info().server_id);
+    shared.send_unchecked(shared.subjects.control_all(), headers, Bytes::new())
+}
+
+/// Asks one gateway on each server to echo `number` back to this gateway.
+fn ask(shared: &Shared, number: u64) -> Result<(), BusError> {
     let question = format!("{number} {}", shared.subjects.echoed(shared.config.node));
     let headers = message::control_headers(&shared.client.server_info().server_id);
-    shared.send_unchecked(shared.subjects.echo(server), headers, Bytes::from(question))
+    shared.send_unchecked(shared.subjects.echo(), headers, Bytes::from(question))
 }
 
-/// Answers another gateway's question on behalf of `server`.
+/// Answers another gateway's question on behalf of `server`, unless this gateway has left it: subscriptions move with
+/// a connection, also the one for the group of the former server.
 pub(super) fn answer(shared: &Shared, question: &[u8], server: &str) -> Result<(), BusError> {
+    if shared.client.server_info().server_id != server {
+        return Ok(());
+    }
     let (number, subject) = std::str::from_utf8(question)
         .ok()
         .and_then(|text| text.split_once(' '))
@@ -223,6 +303,25 @@ mod tests {
         assert_eq!(peers.remote("a"), HashSet::from(["c".to_owned()]));
         peers.forget("c");
         assert!(peers.remote("a").is_empty());
+    }
+
+    #[test]
+    fn a_round_ends_with_the_last_echo_of_its_own_number() {
+        let mut round = Round {
+            number: 7,
+            own_missing: true,
+            remote_missing: HashSet::from(["b".to_owned()]),
+        };
+        let echo = |number, server: &str| Echo {
+            number,
+            server: server.to_owned(),
+        };
+        for (number, server) in [(6, "a"), (6, "b"), (7, "c"), (7, "b")] {
+            round.count(&echo(number, server), "a");
+            assert!(!round.is_complete());
+        }
+        round.count(&echo(7, "a"), "a");
+        assert!(round.is_complete());
     }
 
     #[test]

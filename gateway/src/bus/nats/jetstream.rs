@@ -42,7 +42,7 @@ use tokio::{sync::Semaphore, time::timeout};
 use self::requests::Requests;
 pub(super) use self::{
     live::{Arrival, Tracker, Verdict},
-    partition::{Partition, StoredRoom},
+    partition::StoredRoom,
     streams::{StreamError, Streams},
 };
 use super::Subjects;

@@ -6,7 +6,7 @@
 //! | `<prefix>.live.<namespace>.<partition>.<room>` | `RePublish` of the streams | gateways |
 //! | `<prefix>.eph.<partition>.<room>` | gateways | gateways |
 //! | `<prefix>.ctl.all`, `<prefix>.ctl.node.<node>` | gateways | gateways |
-//! | `<prefix>.ctl.echo.<server>`, `<prefix>.ctl.echoed.<node>` | gateways | gateways |
+//! | `<prefix>.ctl.echo`, `<prefix>.ctl.echoed.<node>` | gateways | gateways |
 //!
 //! Gateways never publish to `live`, so that permissions can keep everybody from forging a stored message.
 //!
@@ -82,9 +82,9 @@ impl Subjects {
         format!("{}.ctl.node.{}", self.prefix, node.simple())
     }
 
-    /// Answered by one gateway that is connected to the NATS server with this id.
-    pub fn echo(&self, server: &str) -> String {
-        format!("{}.ctl.echo.{server}", self.prefix)
+    /// Answered by one gateway on each NATS server.
+    pub fn echo(&self) -> String {
+        format!("{}.ctl.echo", self.prefix)
     }
 
     /// Where the echoes for one gateway arrive.

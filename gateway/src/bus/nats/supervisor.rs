@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Event, Message, Subscriber, connection::State};
+use async_nats::{Event, Message, Subscriber};
 use futures_util::StreamExt;
 use tokio::{
     sync::{mpsc, watch},
@@ -20,18 +20,17 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    Shared,
-    barrier::{self, Echo},
+    Connection, Shared,
+    barrier::{self, Barrier, Echo},
     message,
 };
-use crate::{bus::BusStatus, metrics::BusMetrics};
+use crate::{
+    bus::{BusError, BusStatus},
+    metrics::BusMetrics,
+};
 
 /// How often the connection state is looked at without an event.
 const TICK: Duration = Duration::from_millis(250);
-/// Gateways on one NATS server share the work of echoing.
-const ECHO_GROUP: &str = "echo";
-/// Barrier number of the supervisor's own echoes, never used by a barrier.
-const OWN_ECHO: u64 = 0;
 
 /// Turns client events into metrics, log lines and a wake-up of the supervisor.
 pub(super) fn event_callback(
@@ -58,20 +57,29 @@ pub(super) fn event_callback(
 
 pub(super) struct Supervisor {
     shared: Arc<Shared>,
+    barrier: Barrier,
     /// Echoes of barriers, on their way to be counted.
     echoes: mpsc::Sender<Echo>,
-    /// Turns when an own echo came back.
-    own_echo: watch::Sender<u64>,
     /// Answers echo questions for the server that this gateway is connected to now.
-    responder: Option<AbortHandle>,
+    responder: Option<Responder>,
+}
+
+struct Responder {
+    server: String,
+    task: AbortHandle,
 }
 
 impl Supervisor {
-    pub(super) fn start(shared: Arc<Shared>, events: watch::Receiver<u64>, echoes: mpsc::Sender<Echo>) {
+    pub(super) fn start(
+        shared: Arc<Shared>,
+        events: watch::Receiver<u64>,
+        barrier: Barrier,
+        echoes: mpsc::Sender<Echo>,
+    ) {
         let supervisor = Self {
             shared,
+            barrier,
             echoes,
-            own_echo: watch::Sender::new(0),
             responder: None,
         };
         tokio::spawn(supervisor.run(events));
@@ -91,78 +99,87 @@ impl Supervisor {
         }
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut seen_connects = 0;
+        let mut confirmed = None;
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
                 changed = events.changed() => if changed.is_err() { return },
             }
-            seen_connects = self.look(seen_connects).await;
+            self.look(&mut confirmed).await;
         }
     }
 
-    /// Compares what is known with the client's state; returns the number of connects that are dealt with.
-    async fn look(&mut self, seen_connects: u64) -> u64 {
-        let connects = self.shared.client.statistics().connects.load(Ordering::Relaxed);
-        let connected = self.shared.client.connection_state() == State::Connected;
-        if connected && connects == seen_connects && self.shared.is_up() {
-            return seen_connects;
+    /// Compares the connection that was confirmed with the one that is there now.
+    async fn look(&mut self, confirmed: &mut Option<Connection>) {
+        let connection = self.shared.connection();
+        if connection.is_some() && connection == *confirmed {
+            return;
         }
+        *confirmed = None;
         if self.shared.up.swap(false, Ordering::AcqRel) {
             self.shared.status.send_replace(BusStatus::Down);
             self.shared.metrics.down();
             warn!("bus is down: lost the connection to NATS");
         }
-        if !connected {
-            return seen_connects;
-        }
-        match self.confirm().await {
-            Ok(()) => {
+        let Some(connection) = connection else { return };
+        match self.confirm(&connection.server).await {
+            Ok(()) if self.shared.connection().as_ref() == Some(&connection) => {
                 self.shared.up.store(true, Ordering::Release);
                 self.shared.metrics.up();
                 self.shared.status.send_replace(BusStatus::Up);
                 let server = self.shared.client.server_info();
                 info!(server = %server.server_name, version = %server.version, "bus is up: connected to NATS");
-                connects
+                *confirmed = Some(connection);
             }
-            Err(reason) => {
-                debug!(reason, "NATS is connected but does not answer yet");
-                seen_connects
-            }
+            Ok(()) => debug!("NATS was connected anew meanwhile"),
+            Err(error) => debug!(%error, "NATS is connected but not of use yet"),
         }
     }
 
-    /// Proves the connection by an echo. It comes back only after the server has processed every SUB before it.
-    async fn confirm(&mut self) -> Result<(), &'static str> {
-        let server = self.shared.client.server_info().server_id;
-        self.respond_for(server.clone()).await?;
-        let mut returned = self.own_echo.subscribe();
-        barrier::ask(&self.shared, OWN_ECHO, &server).map_err(|_| "echo was not sent")?;
-        match timeout(self.shared.config.request_timeout, returned.changed()).await {
-            Ok(Ok(())) => Ok(()),
-            _ => Err("echo did not come back"),
+    /// Proves the connection by a barrier: its echo comes back only after the server has processed every SUB before
+    /// it, and the other servers know of them too.
+    async fn confirm(&mut self, server: &str) -> Result<(), BusError> {
+        self.respond_for(server).await?;
+        if self.shared.client.server_info().cluster.is_some() {
+            barrier::meet(&self.shared).await?;
         }
+        self.barrier.pass().await
     }
 
-    async fn respond_for(&mut self, server: String) -> Result<(), &'static str> {
+    async fn respond_for(&mut self, server: &str) -> Result<(), BusError> {
+        if self
+            .responder
+            .as_ref()
+            .is_some_and(|responder| responder.server == server)
+        {
+            return Ok(());
+        }
+        // Gateways on one server share the work of echoing: the group is the server.
         let subscribe = self
             .shared
             .client
-            .queue_subscribe(self.shared.subjects.echo(&server), ECHO_GROUP.to_owned());
+            .queue_subscribe(self.shared.subjects.echo(), server.to_owned());
         let mut questions = timeout(self.shared.config.request_timeout, subscribe)
             .await
-            .map_err(|_| "client takes no subscription")?
-            .map_err(|_| "client refused the subscription")?;
+            .map_err(|_| BusError::Timeout)?
+            .map_err(|_| BusError::Refused)?;
         let shared = self.shared.clone();
+        let group = server.to_owned();
         let task = tokio::spawn(async move {
             while let Some(question) = questions.next().await {
-                if barrier::answer(&shared, &question.payload, &server).is_err() {
+                if barrier::answer(&shared, &question.payload, &group).is_err() {
                     shared.metrics.error("echo");
                 }
             }
         });
-        if let Some(former) = self.responder.replace(task.abort_handle()) {
-            former.abort();
+        let responder = Responder {
+            server: server.to_owned(),
+            task: task.abort_handle(),
+        };
+        if let Some(former) = self.responder.replace(responder) {
+            former.task.abort();
+            // Whoever is still there makes itself heard; if it is dead, nobody has to wait for it.
+            self.shared.peers.lock().forget(&former.server);
         }
         Ok(())
     }
@@ -170,7 +187,6 @@ impl Supervisor {
     fn receive(&self, mut subscriber: Subscriber) {
         let shared = self.shared.clone();
         let echoes = self.echoes.clone();
-        let own_echo = self.own_echo.clone();
         let echo_subject = shared.subjects.echoed(shared.config.node);
         tokio::spawn(async move {
             while let Some(message) = subscriber.next().await {
@@ -178,8 +194,8 @@ impl Supervisor {
                     shared.peers.lock().hear(server);
                 }
                 if message.subject.as_str() == echo_subject {
-                    count_echo(&message, &echoes, &own_echo);
-                } else {
+                    count_echo(&message, &echoes);
+                } else if !message.payload.is_empty() {
                     shared.events.control(message.payload);
                 }
             }
@@ -187,11 +203,10 @@ impl Supervisor {
     }
 }
 
-fn count_echo(message: &Message, echoes: &mpsc::Sender<Echo>, own_echo: &watch::Sender<u64>) {
-    match barrier::read(&message.payload) {
-        Some(echo) if echo.number == OWN_ECHO => own_echo.send_modify(|count| *count += 1),
-        // A full queue means that nobody waits for these any more; the barrier times out by itself.
-        Some(echo) => drop(echoes.try_send(echo)),
-        None => debug!("unreadable echo"),
-    }
+fn count_echo(message: &Message, echoes: &mpsc::Sender<Echo>) {
+    let Some(echo) = barrier::read(&message.payload) else {
+        return debug!("unreadable echo");
+    };
+    // A full queue means that nobody waits for these any more; the barrier times out by itself.
+    let _ = echoes.try_send(echo);
 }

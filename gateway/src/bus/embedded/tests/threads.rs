@@ -38,7 +38,7 @@ impl BusEvents for Members {
 #[tokio::test]
 async fn what_was_read_and_what_is_delivered_meet_without_gap_or_overlap() {
     let members = Arc::new(Members::default());
-    let bus = Embedded::new(members.clone());
+    let bus = Embedded::new(uuid::Uuid::nil(), members.clone());
     let policy = policy(HistoryOptions {
         size: WRITERS * WRITES,
         ..HistoryOptions::default()
@@ -119,7 +119,7 @@ impl BusEvents for Table {
 #[tokio::test]
 async fn a_leave_under_the_lock_of_the_gateway_meets_a_store() {
     let table = Arc::new(Table::default());
-    let bus = Arc::new(Embedded::new(table.clone()));
+    let bus = Arc::new(Embedded::new(uuid::Uuid::nil(), table.clone()));
     let policy = policy(HistoryOptions::default());
     let (done, finished) = mpsc::channel();
     for leaves in [true, false] {

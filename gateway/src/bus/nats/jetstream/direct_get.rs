@@ -122,7 +122,6 @@ impl JetStream {
                     .filter_map(|stored| Some((stored.subject()?.to_owned(), stored.sequence))),
             );
             // What did not fit is asked for again.
-            if batch.more { eprintln!("MORE {}", heads.len()); }
             if !batch.more || heads.len() == known {
                 break;
             }

@@ -128,6 +128,7 @@ impl JetStream {
         let default = if server.cluster.is_some() {
             ON_A_CLUSTER
         } else {
+            ensure.single_replica()?;
             ON_A_SINGLE_SERVER
         };
         let (count, first) = ensure.first(default).await?;
@@ -166,6 +167,22 @@ impl Ensure<'_> {
 
     fn name(&self, partition: u16) -> String {
         self.jetstream.subjects.stream(&self.policy.namespace, partition)
+    }
+
+    /// Some versions of a single server take a stream with more replicas than there are servers and keep one copy.
+    fn single_replica(&self) -> Result<(), StreamError> {
+        let wanted = &self.policy.options.stream;
+        if !wanted.managed || wanted.replicas <= 1 {
+            return Ok(());
+        }
+        Err(StreamError::Refused {
+            stream: self.name(0),
+            option: self.option("replicas"),
+            reason: format!(
+                "{} replicas need a cluster, and this is a single server",
+                wanted.replicas
+            ),
+        })
     }
 
     /// The first partition, and how many there are.

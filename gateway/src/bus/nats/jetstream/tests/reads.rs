@@ -212,7 +212,9 @@ async fn a_message_larger_than_a_batch_is_read_alone() {
     let setup = Setup::new(|_| {}).await;
     let room = setup.room();
     let all = setup.fill(&room, 2).await;
-    let batch = setup.jetstream.read(&room.partition.stream, &room.subject, 0, 10, 1);
+    let batch = setup
+        .jetstream
+        .read(&room.partition.stream, &room.subject, 0, 10, 1);
     let batch = batch.await.unwrap();
     assert_eq!((batch.messages[0].sequence, batch.more), (all[0], true));
 }

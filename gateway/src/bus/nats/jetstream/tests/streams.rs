@@ -131,7 +131,7 @@ async fn what_cannot_change_is_an_error_that_names_it() {
     let replicas = policy(|options| options.stream.replicas = 3);
     let error = jetstream.ensure(&replicas).await.unwrap_err().to_string();
     assert!(
-        error.contains("rooms.namespaces[chat].history.stream") && error.contains("replicas"),
+        error.contains("rooms.namespaces[chat].history.stream.replicas") && error.contains("need a cluster"),
         "{error}"
     );
 }

@@ -1,0 +1,205 @@
+//! What an idle connection costs: opens many, each in a room, and waits until nothing happens any more.
+//!
+//! The first connection is there before the first reading: it pays for code that was never run and for everything that
+//! is there once, which is no cost of the ten-thousandth.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::ensure;
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    crowd,
+    kernel::{Cpu, Memory, SocketMemory},
+    report::{self, Table, grouped},
+    run::Run,
+    server,
+};
+
+/// A server that used less CPU than the larger in as long as the smaller is quiet.
+const QUIET_FOR: Duration = Duration::from_secs(1);
+const QUIET_CPU: Duration = Duration::from_millis(20);
+/// When waiting for quiet has no sense any more.
+const QUIET_LIMIT: Duration = Duration::from_secs(30);
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Connections to open
+    #[arg(long, default_value_t = 10_000)]
+    connections: usize,
+    /// Rooms to spread them over [default: one each]
+    #[arg(long)]
+    rooms: Option<usize>,
+    /// Fail when a connection takes more resident memory than this
+    #[arg(long, value_name = "BYTES")]
+    max_bytes_per_connection: Option<u32>,
+    /// Write the result to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    server: server::Args,
+}
+
+/// Sizes in bytes for each connection.
+#[derive(Debug, Serialize)]
+struct Density {
+    connections: usize,
+    rooms: usize,
+    /// What counts: resident memory of the server.
+    resident: f64,
+    /// Without pages of files.
+    anonymous: f64,
+    /// Of the whole server, before and after.
+    resident_before: u64,
+    resident_after: u64,
+    /// Of the kernel, for both ends of a loopback connection and the whole machine.
+    kernel_buffers: f64,
+    kernel_slab: f64,
+    connects_per_second: f64,
+    connect_cpu_milliseconds: f64,
+    connect_user_milliseconds: f64,
+    connect_system_milliseconds: f64,
+}
+
+struct Reading {
+    memory: Memory,
+    sockets: SocketMemory,
+    cpu: Cpu,
+}
+
+impl Reading {
+    fn of(pid: u32) -> anyhow::Result<Self> {
+        Ok(Self {
+            memory: Memory::of(pid)?,
+            sockets: SocketMemory::now()?,
+            cpu: Cpu::of(pid)?,
+        })
+    }
+}
+
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let (connections, json) = (args.connections, args.json);
+    let rooms = args.rooms.unwrap_or(connections);
+    ensure!(
+        connections > 0 && rooms > 0,
+        "there is nothing to measure without connections and rooms"
+    );
+    let run = Run::start(args.server)?;
+    let pid = run.server.pid;
+    // The first connection is numbered behind the others.
+    crowd::open(&run, connections, connections + 1, rooms.max(connections + 1)).await?;
+    quiet(pid).await?;
+
+    let before = Reading::of(pid)?;
+    eprintln!("opening {connections} connections in {rooms} rooms");
+    let begin = Instant::now();
+    crowd::open(&run, 0, connections, rooms).await?;
+    let took = begin.elapsed();
+    let cpu = Cpu::of(pid)? - before.cpu;
+    quiet(pid).await?;
+    let after = Reading::of(pid)?;
+    ensure!(
+        run.tally.ended.get() == 0,
+        "a connection was lost: {}",
+        run.trouble()
+    );
+
+    let density = Density::new(connections, rooms, &before, &after, cpu, took);
+    density.table().print();
+    report::write(json.as_deref(), &density)?;
+    if let Some(bound) = args.max_bytes_per_connection {
+        let worst = density.resident.max(density.anonymous);
+        ensure!(
+            worst <= f64::from(bound),
+            "a connection takes {worst:.0} bytes of resident memory, more than {bound}"
+        );
+    }
+    Ok(())
+}
+
+/// Waits until the server does nothing.
+async fn quiet(pid: u32) -> anyhow::Result<()> {
+    let limit = Instant::now() + QUIET_LIMIT;
+    let mut before = Cpu::of(pid)?;
+    while Instant::now() < limit {
+        sleep(QUIET_FOR).await;
+        let now = Cpu::of(pid)?;
+        if (now - before).used() < QUIET_CPU {
+            return Ok(());
+        }
+        before = now;
+    }
+    eprintln!("warning: the server is still busy after {QUIET_LIMIT:?} without load");
+    Ok(())
+}
+
+impl Density {
+    #[expect(clippy::cast_precision_loss, reason = "bytes of one machine")]
+    fn new(
+        connections: usize,
+        rooms: usize,
+        before: &Reading,
+        after: &Reading,
+        cpu: Cpu,
+        took: Duration,
+    ) -> Self {
+        let count = connections as f64;
+        let growth = |before: u64, after: u64| (after as f64 - before as f64) / count;
+        let milliseconds = |time: Duration| time.as_secs_f64() * 1_000.0 / count;
+        Self {
+            connections,
+            rooms,
+            resident: growth(before.memory.resident, after.memory.resident),
+            anonymous: growth(before.memory.anonymous, after.memory.anonymous),
+            resident_before: before.memory.resident,
+            resident_after: after.memory.resident,
+            kernel_buffers: growth(before.sockets.buffers, after.sockets.buffers),
+            kernel_slab: growth(before.sockets.slab, after.sockets.slab),
+            connects_per_second: count / took.as_secs_f64(),
+            connect_cpu_milliseconds: milliseconds(cpu.used()),
+            connect_user_milliseconds: milliseconds(cpu.user),
+            connect_system_milliseconds: milliseconds(cpu.system),
+        }
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::default();
+        table.row(
+            "idle connections",
+            format!("{} in {} rooms", self.connections, self.rooms),
+        );
+        table.row(
+            "resident memory each",
+            format!(
+                "{} bytes ({} of it anonymous); the server grew from {} to {} KiB",
+                grouped(self.resident),
+                grouped(self.anonymous),
+                self.resident_before / 1024,
+                self.resident_after / 1024
+            ),
+        );
+        table.row(
+            "kernel memory each",
+            format!(
+                "{} bytes of socket buffers, {} of slab (both ends, whole machine)",
+                grouped(self.kernel_buffers),
+                grouped(self.kernel_slab)
+            ),
+        );
+        table.row(
+            "connects and joins",
+            format!("{}/s", grouped(self.connects_per_second)),
+        );
+        table.row(
+            "CPU of one",
+            format!(
+                "{:.3} ms (user {:.3}, system {:.3})",
+                self.connect_cpu_milliseconds,
+                self.connect_user_milliseconds,
+                self.connect_system_milliseconds
+            ),
+        );
+        table
+    }
+}

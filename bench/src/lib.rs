@@ -1,0 +1,33 @@
+//! Load on one server, and what it costs that server.
+//!
+//! All of the load comes from one thread ([`cli`] starts its runtime), so that it can use one core at most and a
+//! machine of two leaves the other to the server. Costs are read from the kernel's accounts of the server's process
+//! alone ([`kernel`]): what the client costs itself never hides in them, and a client that is the limit says so
+//! ([`load`]).
+//!
+//! A connection is a task that reads into a scratch shared by all ([`link`]) and looks only for a stamp in what comes
+//! ([`stamp`]): nothing is parsed, and nothing kept but the tail of an incomplete frame ([`frames`]). A stamp holds the
+//! time at which its message was due by the schedule, not the time at which it was sent, so a stall of the client or
+//! of the server counts for every message that it held up.
+//!
+//! What differs between servers is behind [`protocol::Protocol`]. [`density`], [`fanout`] and [`saturate`] are the
+//! subcommands; they stand on a [`crowd`] of [`client`]s and a [`publisher`], which
+//! share a [`run::Run`].
+
+pub mod cli;
+pub mod client;
+pub mod crowd;
+pub mod density;
+pub mod fanout;
+pub mod frames;
+pub mod kernel;
+pub mod link;
+pub mod load;
+pub mod protocol;
+pub mod publisher;
+pub mod report;
+pub mod run;
+pub mod saturate;
+pub mod server;
+pub mod stamp;
+pub mod tally;

@@ -1,0 +1,294 @@
+//! A load with a shape, and what it costs the server at one rate.
+//!
+//! The client counts as the limit when it used up its core, or would have if the server had not taken part of it:
+//! figures of such a run say more about the client than about the server.
+
+use std::{process, rc::Rc, time::Duration};
+
+use anyhow::ensure;
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    crowd,
+    kernel::{Cpu, machine_busy},
+    publisher::{By, Publisher},
+    report::{Table, grouped},
+    run::Run,
+    server,
+    stamp::MIN_SIZE,
+    tally::Quantiles,
+};
+
+/// Share of its core from which the client counts as the limit.
+pub const CLIENT_LIMIT: f64 = 0.95;
+/// The same with the time that it was able to run and had no core, which a machine of few cores always has some of.
+const CLIENT_LIMIT_WITH_WAITING: f64 = 0.99;
+/// A message that does not come for so long is lost.
+const LOST_AFTER: Duration = Duration::from_secs(5);
+/// Time for what comes twice to come the second time.
+const REPEATED_WITHIN: Duration = Duration::from_millis(200);
+/// What everything else may use of a machine that counts as quiet.
+const QUIET_CORES: f64 = 0.15;
+const POLL: Duration = Duration::from_millis(2);
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Members of each room
+    #[arg(long, default_value_t = 1_000)]
+    members: usize,
+    #[arg(long, default_value_t = 1)]
+    rooms: usize,
+    /// Bytes of a message
+    #[arg(long, default_value_t = 200)]
+    size: usize,
+    /// How messages are published
+    #[arg(long, value_enum, default_value_t = By::Socket)]
+    by: By,
+    /// Connections that publish
+    #[arg(long, default_value_t = 4)]
+    publishers: usize,
+    /// Time before measuring
+    #[arg(long, value_name = "SECONDS", default_value_t = 2)]
+    warmup: u32,
+}
+
+pub struct Load {
+    run: Rc<Run>,
+    publisher: Publisher,
+    members: u64,
+    warmup: Duration,
+}
+
+/// What one rate costs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Measured {
+    /// Messages a second that the schedule wanted, over all rooms.
+    pub rate: f64,
+    pub seconds: f64,
+    pub deliveries: u64,
+    pub deliveries_per_second: f64,
+    pub server_cpu_seconds: f64,
+    pub server_user_seconds: f64,
+    pub server_system_seconds: f64,
+    /// Cores that the server used on average.
+    pub server_cores: f64,
+    pub cpu_seconds_per_million: f64,
+    pub deliveries_per_cpu_second: f64,
+    /// From when a message was due to its arrival at a member, in milliseconds.
+    pub latency: Quantiles,
+    /// From when it was due until the client sent it: the part of the latency that is the client's own.
+    pub send_delay: Quantiles,
+    /// From the end of the schedule to the last delivery.
+    pub drain_seconds: f64,
+    pub client_share: f64,
+    pub client_waiting_share: f64,
+    pub client_is_limit: bool,
+    /// Cores that everything else on the machine used: figures count when it was quiet.
+    pub others_cores: f64,
+    pub lost: u64,
+    pub repeated: u64,
+    pub refused: u64,
+    pub ended: u64,
+    pub trouble: Option<String>,
+}
+
+struct Reading {
+    at: Instant,
+    server: Cpu,
+    client: Cpu,
+    machine: Duration,
+    deliveries: u64,
+}
+
+impl Load {
+    pub async fn open(args: Args, server: server::Args) -> anyhow::Result<Self> {
+        let connections = args.members * args.rooms;
+        ensure!(
+            connections > 0 && args.publishers > 0,
+            "a load needs members and publishers"
+        );
+        ensure!(args.size >= MIN_SIZE, "a message has at least {MIN_SIZE} bytes");
+        let run = Run::start(server)?;
+        eprintln!("opening {connections} connections in {} rooms", args.rooms);
+        crowd::open(&run, 0, connections, args.rooms).await?;
+        let opening = Publisher::open(&run, args.by, connections, args.publishers, args.rooms, args.size);
+        Ok(Self {
+            publisher: opening.await?,
+            run,
+            members: args.members as u64,
+            warmup: Duration::from_secs(args.warmup.into()),
+        })
+    }
+
+    /// Publishes at `rate` for the warm-up and for `duration`, and measures the latter up to the last delivery.
+    pub async fn measure(&mut self, rate: f64, duration: Duration) -> anyhow::Result<Measured> {
+        eprintln!("publishing {rate:.0} messages/s for {duration:?}");
+        let start = self.run.tally.now();
+        self.publisher.publish(rate, start, self.warmup).await?;
+        let start = start + u64::try_from(self.warmup.as_nanos())?;
+        self.run.tally.measure_from(start);
+        let before = self.read()?;
+        self.publisher.publish(rate, start, duration).await?;
+        let scheduled = Instant::now();
+        let last = self.wait_for_all().await;
+        let after = self.read()?;
+        sleep(REPEATED_WITHIN).await;
+        Ok(self.judge(rate, &before, &after, last.saturating_duration_since(scheduled)))
+    }
+
+    fn read(&self) -> anyhow::Result<Reading> {
+        Ok(Reading {
+            at: Instant::now(),
+            server: Cpu::of(self.run.server.pid)?,
+            client: Cpu::of(process::id())?,
+            machine: machine_busy()?,
+            deliveries: self.run.tally.deliveries.get(),
+        })
+    }
+
+    fn expected(&self) -> u64 {
+        let published = self.publisher.published().iter().copied().map(u64::from);
+        published.sum::<u64>() * self.members
+    }
+
+    /// Waits until every message has come, or none comes any more; returns when the last one came.
+    async fn wait_for_all(&self) -> Instant {
+        let (expected, tally) = (self.expected(), &self.run.tally);
+        let mut seen = tally.deliveries.get();
+        let mut last = Instant::now();
+        while tally.in_order() < expected && last.elapsed() < LOST_AFTER {
+            sleep(POLL).await;
+            if tally.deliveries.get() > seen {
+                seen = tally.deliveries.get();
+                last = Instant::now();
+            }
+        }
+        last
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts of one run")]
+    fn judge(&self, rate: f64, before: &Reading, after: &Reading, drain: Duration) -> Measured {
+        let tally = &self.run.tally;
+        let seconds = (after.at - before.at).as_secs_f64();
+        let (server, client) = (after.server - before.server, after.client - before.client);
+        let deliveries = after.deliveries - before.deliveries;
+        let cpu = server.used().as_secs_f64();
+        let busy = after.machine.saturating_sub(before.machine);
+        let others = busy.saturating_sub(server.used() + client.used());
+        let client_share = client.used().as_secs_f64() / seconds;
+        let client_waiting_share = client.waiting.as_secs_f64() / seconds;
+        Measured {
+            rate,
+            seconds,
+            deliveries,
+            deliveries_per_second: deliveries as f64 / seconds,
+            server_cpu_seconds: cpu,
+            server_user_seconds: server.user.as_secs_f64(),
+            server_system_seconds: server.system.as_secs_f64(),
+            server_cores: cpu / seconds,
+            cpu_seconds_per_million: cpu * 1e6 / deliveries as f64,
+            deliveries_per_cpu_second: deliveries as f64 / cpu,
+            latency: tally.latencies(),
+            send_delay: self.publisher.delays(),
+            drain_seconds: drain.as_secs_f64(),
+            client_share,
+            client_waiting_share,
+            client_is_limit: client_share >= CLIENT_LIMIT
+                || client_share + client_waiting_share >= CLIENT_LIMIT_WITH_WAITING,
+            others_cores: others.as_secs_f64() / seconds,
+            lost: self.expected().saturating_sub(tally.in_order()),
+            repeated: tally.repeated.get(),
+            refused: tally.refused.get(),
+            ended: tally.ended.get(),
+            trouble: tally.trouble.borrow().clone(),
+        }
+    }
+}
+
+impl Measured {
+    /// Every message came once and in order at every member.
+    pub fn is_correct(&self) -> bool {
+        self.lost + self.repeated + self.refused + self.ended == 0
+    }
+
+    pub fn faults(&self) -> String {
+        let Self {
+            lost,
+            repeated,
+            refused,
+            ended,
+            trouble,
+            ..
+        } = self;
+        let trouble = trouble.as_deref().unwrap_or("no reason was given");
+        format!(
+            "{lost} deliveries lost, {repeated} repeated or out of order, {refused} commands refused, {ended} \
+             connections ended; first: {trouble}"
+        )
+    }
+
+    /// Says on stderr what makes the figures doubtful.
+    pub fn warn(&self) {
+        if self.client_is_limit {
+            eprintln!("warning: the client was the limit, not the server");
+        }
+        if self.others_cores > QUIET_CORES {
+            eprintln!("warning: the machine was not quiet: repeat this");
+        }
+    }
+
+    pub fn table(&self) -> Table {
+        let mut table = Table::default();
+        let Quantiles {
+            p50, p90, p99, max, ..
+        } = self.latency;
+        table.row(
+            "deliveries",
+            format!(
+                "{}/s for {:.1} s",
+                grouped(self.deliveries_per_second),
+                self.seconds
+            ),
+        );
+        table.row(
+            "server CPU",
+            format!(
+                "{:.2} s per million (user {:.0} %), {} deliveries per CPU-second, {:.2} cores",
+                self.cpu_seconds_per_million,
+                100.0 * self.server_user_seconds / self.server_cpu_seconds,
+                grouped(self.deliveries_per_cpu_second),
+                self.server_cores
+            ),
+        );
+        table.row(
+            "latency",
+            format!("p50 {p50:.1} ms, p90 {p90:.1} ms, p99 {p99:.1} ms, max {max:.1} ms"),
+        );
+        table.row(
+            "sent too late by",
+            format!(
+                "p50 {:.1} ms, p99 {:.1} ms",
+                self.send_delay.p50, self.send_delay.p99
+            ),
+        );
+        table.row(
+            "client",
+            format!(
+                "{:.0} % of its core, {:.0} % waiting for one; others used {:.2} cores",
+                100.0 * self.client_share,
+                100.0 * self.client_waiting_share,
+                self.others_cores
+            ),
+        );
+        table.row(
+            "check",
+            if self.is_correct() {
+                "every message once and in order".to_owned()
+            } else {
+                self.faults()
+            },
+        );
+        table
+    }
+}

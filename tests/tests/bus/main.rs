@@ -1,0 +1,7 @@
+//! The bus as a library: one suite for both implementations, and what only NATS can do.
+
+mod both;
+mod cluster;
+mod nats;
+mod outage;
+mod support;

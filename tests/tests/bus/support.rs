@@ -1,0 +1,166 @@
+//! A bus with somebody who writes down what it delivers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use natter_gateway::bus::{
+    Bus, BusError, BusEvents, BusStatus, Embedded, Nats, NatsConfig, Overloaded, Recipient, SharedBus,
+};
+use natter_gateway::channel::Channel;
+use natter_gateway::metrics::Metrics;
+use natter_gateway::publication::Publication;
+use natter_tests::gateway;
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+/// Bound of every wait; much longer than anything takes.
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
+
+/// What a gateway would be to its bus.
+pub(crate) struct Node {
+    pub(crate) id: Uuid,
+    pub(crate) bus: SharedBus,
+    publications: Mutex<mpsc::UnboundedReceiver<(String, Publication)>>,
+    controls: Mutex<mpsc::UnboundedReceiver<Bytes>>,
+    metrics: Metrics,
+}
+
+struct Recorder {
+    publications: mpsc::UnboundedSender<(String, Publication)>,
+    controls: mpsc::UnboundedSender<Bytes>,
+}
+
+impl BusEvents for Recorder {
+    fn publication(&self, channel: &str, publication: Publication) -> Result<(), Overloaded> {
+        // A node that was dropped takes nothing any more.
+        let _ = self.publications.send((channel.to_owned(), publication));
+        Ok(())
+    }
+
+    fn control(&self, message: Bytes) {
+        let _ = self.controls.send(message);
+    }
+}
+
+/// The connection to NATS as tests want it: short times.
+pub(crate) fn config(url: &str, prefix: &str) -> Result<NatsConfig> {
+    Ok(NatsConfig {
+        servers: vec![url.parse().with_context(|| format!("{url} is no address"))?],
+        name: "natter-tests".to_owned(),
+        prefix: prefix.to_owned(),
+        node: Uuid::new_v4(),
+        ping_interval: Duration::from_secs(5),
+        request_timeout: Duration::from_secs(2),
+        join_timeout: Duration::from_secs(3),
+    })
+}
+
+impl Node {
+    pub(crate) fn embedded() -> Result<Self> {
+        let id = Uuid::new_v4();
+        let (recorder, node) = parts(id)?;
+        Ok(node(Arc::new(Embedded::new(id, recorder))))
+    }
+
+    /// A node that is connected.
+    pub(crate) async fn nats(config: NatsConfig) -> Result<Self> {
+        let node = Self::connecting(config).await?;
+        node.wait(BusStatus::Up).await?;
+        Ok(node)
+    }
+
+    /// A node that has only begun to connect.
+    pub(crate) async fn connecting(config: NatsConfig) -> Result<Self> {
+        let (recorder, node) = parts(config.node)?;
+        let metrics = Metrics::new()?;
+        let bus = Nats::connect(config, recorder, metrics.bus.clone()).await?;
+        let mut node = node(Arc::new(bus));
+        node.metrics = metrics;
+        Ok(node)
+    }
+
+    pub(crate) async fn subscribe(&self, room: &str) -> Result<(), BusError> {
+        self.bus.subscribe(Channel::from(room)).await
+    }
+
+    pub(crate) fn unsubscribe(&self, room: &str) {
+        self.bus.unsubscribe(&Channel::from(room));
+    }
+
+    pub(crate) fn publish(&self, room: &str, text: &str) -> Result<(), BusError> {
+        self.bus
+            .publish(room, &Publication::new(text.as_bytes().to_vec()))
+    }
+
+    pub(crate) async fn next(&self) -> Result<(String, Publication)> {
+        let mut publications = self.publications.lock().await;
+        let next = timeout(LIMIT, publications.recv()).await;
+        next.context("no publication came")?.context("the bus is gone")
+    }
+
+    /// The room and text of the next publication.
+    pub(crate) async fn next_text(&self) -> Result<(String, String)> {
+        let (room, publication) = self.next().await?;
+        Ok((room, String::from_utf8(publication.data.to_vec())?))
+    }
+
+    pub(crate) async fn expect(&self, room: &str, text: &str) -> Result<()> {
+        let next = self.next_text().await?;
+        ensure!(
+            next == (room.to_owned(), text.to_owned()),
+            "{text:?} in {room:?} was due, {next:?} came"
+        );
+        Ok(())
+    }
+
+    pub(crate) fn send(&self, to: Recipient, text: &str) -> Result<(), BusError> {
+        self.bus.send(to, Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    pub(crate) async fn expect_control(&self, text: &str) -> Result<()> {
+        let mut controls = self.controls.lock().await;
+        let next = timeout(LIMIT, controls.recv()).await;
+        let next = next
+            .context("no control message came")?
+            .context("the bus is gone")?;
+        ensure!(next == text, "{text:?} was due, {next:?} came");
+        Ok(())
+    }
+
+    pub(crate) async fn wait(&self, status: BusStatus) -> Result<()> {
+        let mut changes = self.bus.status();
+        let waited = timeout(LIMIT, changes.wait_for(|now| *now == status)).await;
+        waited.with_context(|| format!("the bus did not become {status:?}"))??;
+        Ok(())
+    }
+
+    /// The sum of a metric's samples with these labels; 0 when there is none.
+    pub(crate) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Result<f64> {
+        let metrics = gateway::Metrics::parse(&self.metrics.encode()?)?;
+        Ok(metrics.value(name, labels).unwrap_or(0.0))
+    }
+}
+
+/// A recorder, and what makes a node of it once there is a bus.
+fn parts(id: Uuid) -> Result<(Arc<Recorder>, impl FnOnce(Arc<dyn Bus>) -> Node)> {
+    let (publications, received) = mpsc::unbounded_channel();
+    let (controls, controlled) = mpsc::unbounded_channel();
+    let metrics = Metrics::new()?;
+    let node = move |bus| Node {
+        id,
+        bus,
+        publications: Mutex::new(received),
+        controls: Mutex::new(controlled),
+        metrics,
+    };
+    Ok((
+        Arc::new(Recorder {
+            publications,
+            controls,
+        }),
+        node,
+    ))
+}

@@ -1,0 +1,8 @@
+//! Several gateways over real NATS: what clients see, and what happens when NATS goes away.
+
+mod api;
+mod cluster;
+mod conversation;
+mod joins;
+mod outage;
+mod support;

@@ -1,0 +1,99 @@
+//! What the modules of this suite share.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use natter_tests::client::Client;
+use natter_tests::gateway::{API_KEY, Gateway, GatewayBuilder};
+use natter_tests::wait::eventually;
+use serde_json::{Value, json};
+
+/// The bound of a single wait.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// First token of every subject.
+pub(crate) const PREFIX: &str = "scenario";
+
+/// A gateway on the NATS server with this URL, with short times; `more` is YAML for the end of the section `bus`.
+pub(crate) fn builder(name: &str, nats: &str, more: &str) -> GatewayBuilder {
+    let config = format!(
+        "node_name: {name}
+client: {{ user_id_header: x-user, anonymous: allow }}
+api: {{ keys: [{API_KEY}] }}
+drain: {{ accept: 0s, duration: 0s }}
+bus:
+  prefix: {PREFIX}
+  linger: 200ms
+  nats: {{ servers: ['{nats}'], ping_interval: 300ms }}
+{more}"
+    );
+    Gateway::builder().name(name).config(&config)
+}
+
+/// A gateway that is connected to its bus.
+pub(crate) async fn gateway(name: &str, nats: String) -> Result<Gateway> {
+    let gateway = builder(name, &nats, "").start().await?;
+    wait_bus(&gateway, "up").await?;
+    Ok(gateway)
+}
+
+/// Waits until the body of `/readyz` says so; gives the status that goes with it.
+pub(crate) async fn wait_bus(gateway: &Gateway, state: &str) -> Result<u16> {
+    eventually(&format!("the bus is {state}"), LIMIT, async || {
+        let (status, body) = gateway.ready().await?;
+        let report: Value = serde_json::from_str(&body)?;
+        ensure!(report["bus"] == state, "{body}");
+        Ok(status)
+    })
+    .await
+}
+
+pub(crate) async fn connect(gateway: &Gateway) -> Result<Client> {
+    Ok(Client::connected(&gateway.ws_url(), json!({})).await?.0)
+}
+
+/// Asks for something that must succeed.
+pub(crate) async fn done(client: &mut Client, command: Value) -> Result<Value> {
+    let reply = client.request(command.clone()).await?;
+    ensure!(reply.get("error").is_none(), "{command} was answered by {reply}");
+    Ok(reply)
+}
+
+pub(crate) async fn subscribe(client: &mut Client, room: &str) -> Result<()> {
+    done(client, json!({ "subscribe": { "channel": room } }))
+        .await
+        .map(drop)
+}
+
+pub(crate) async fn publish(client: &mut Client, room: &str, data: Value) -> Result<()> {
+    done(client, json!({ "publish": { "channel": room, "data": data } }))
+        .await
+        .map(drop)
+}
+
+/// A connected member of a room.
+pub(crate) async fn member(gateway: &Gateway, room: &str) -> Result<Client> {
+    let mut client = connect(gateway).await?;
+    subscribe(&mut client, room).await?;
+    Ok(client)
+}
+
+/// The next publication must be this one.
+pub(crate) async fn expect(client: &mut Client, room: &str, data: &Value) -> Result<()> {
+    let push = client.push().await?;
+    ensure!(
+        push["channel"] == room && push["pub"]["data"] == *data,
+        "{data} in {room} was due, {push} came"
+    );
+    Ok(())
+}
+
+/// An error of the protocol that a client may try again after.
+pub(crate) fn is_temporary(reply: &Value) -> bool {
+    reply["error"]["code"] == 100 && reply["error"]["temporary"] == true
+}
+
+pub(crate) async fn metric(gateway: &Gateway, name: &str, labels: &[(&str, &str)]) -> Result<f64> {
+    let value = gateway.metrics().await?.value(name, labels);
+    value.with_context(|| format!("there is no {name} {labels:?}"))
+}

@@ -1,0 +1,15 @@
+//! Running a gateway: configuration, reload, limits, signals, and what it says about itself.
+
+#![expect(
+    clippy::float_cmp,
+    reason = "metrics that count are whole numbers, exact as f64"
+)]
+
+mod configuration;
+mod drain;
+mod files;
+mod logs;
+mod ops;
+mod reload;
+mod support;
+mod traces;

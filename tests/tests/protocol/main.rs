@@ -1,0 +1,19 @@
+//! The client protocol, the framing under it and the server API, against the real gateway on its embedded bus.
+//!
+//! Every test of bad input asks four questions: does the client get the code of the protocol, did the right counter move
+//! by as much as it should, does the log say it once at the right level, and did a bystander in a busy room notice
+//! nothing ([`scene::Scene`]).
+
+mod channels;
+mod commands;
+mod connections_api;
+mod framing;
+mod http_abuse;
+mod independent;
+mod payloads;
+mod publish_api;
+mod raw_member;
+mod refused;
+mod scene;
+mod slow;
+mod timers;
