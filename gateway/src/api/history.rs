@@ -54,7 +54,11 @@ impl Call<'_> {
     }
 
     fn durable(&self, channel: &str) -> Result<(&SharedBus, Arc<HistoryPolicy>), Refusal> {
-        let policy = self.namespace(channel)?.history.clone().ok_or(Refusal::NoHistory)?;
+        let policy = self
+            .namespace(channel)?
+            .history
+            .clone()
+            .ok_or(Refusal::NoHistory)?;
         let bus = self.gateway.bus().ok_or(BusError::Disconnected)?;
         Ok((bus, policy))
     }
@@ -75,7 +79,9 @@ fn result(page: &Page) -> Vec<u8> {
 /// Appends an array of the publications, their payloads as they came.
 pub(super) fn put_publications(publications: &[Arc<Publication>], out: &mut Vec<u8>) {
     out.push(b'[');
-    let readable = publications.iter().filter_map(|publication| publication.as_protocol());
+    let readable = publications
+        .iter()
+        .filter_map(|publication| publication.as_protocol());
     for (index, publication) in readable.enumerate() {
         if index > 0 {
             out.push(b',');

@@ -47,10 +47,16 @@ impl Message {
             (None, None) => return Err(Refusal::bad("`data` is missing")),
         };
         if request.key.as_ref().is_some_and(|key| key.len() > MAX_KEY) {
-            return Err(Refusal::bad(format!("the idempotency key is longer than {MAX_KEY} bytes")));
+            return Err(Refusal::bad(format!(
+                "the idempotency key is longer than {MAX_KEY} bytes"
+            )));
         }
         let tags = (!request.tags.is_empty()).then(|| json!(request.tags).to_string().into());
-        Ok(Self { data, tags, key: request.key })
+        Ok(Self {
+            data,
+            tags,
+            key: request.key,
+        })
     }
 }
 
@@ -79,8 +85,7 @@ pub(super) enum Handed {
 impl Call<'_> {
     /// Hands the message to the bus, in call order, without waiting.
     pub(super) fn hand_over(&self, channel: &str, message: &Message) -> Result<Handed, Refusal> {
-        let live = self.gateway.live();
-        let namespace = live.namespace(channel)?;
+        let namespace = self.namespace(channel)?;
         let accept = Accept {
             channel,
             data: message.data.clone(),

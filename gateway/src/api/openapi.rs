@@ -1,4 +1,4 @@
-//! The description of the API, as OpenAPI 3.1.
+//! The description of the API, as `OpenAPI` 3.1.
 //!
 //! It is a file (`openapi.json`) and not derived from the code: bodies here are read without being copied or parsed, which
 //! no derived schema describes, and most of its worth is in its sentences. Tests compare it with what the router does.

@@ -5,11 +5,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 use natter_protocol::ErrorCode;
 
-use crate::{
-    bus::BusError,
-    gateway::store_error_code,
-    history::StoreError,
-};
+use crate::{bus::BusError, gateway::store_error_code, history::StoreError};
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
@@ -82,7 +78,9 @@ fn status_of(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::Internal => StatusCode::SERVICE_UNAVAILABLE,
         ErrorCode::Unauthorized | ErrorCode::TokenExpired | ErrorCode::Expired => StatusCode::UNAUTHORIZED,
-        ErrorCode::UnknownChannel | ErrorCode::MethodNotFound | ErrorCode::NotAvailable => StatusCode::NOT_FOUND,
+        ErrorCode::UnknownChannel | ErrorCode::MethodNotFound | ErrorCode::NotAvailable => {
+            StatusCode::NOT_FOUND
+        }
         ErrorCode::PermissionDenied => StatusCode::FORBIDDEN,
         ErrorCode::AlreadySubscribed | ErrorCode::ConcurrentPagination => StatusCode::CONFLICT,
         ErrorCode::LimitExceeded => StatusCode::PAYLOAD_TOO_LARGE,
@@ -114,7 +112,11 @@ mod tests {
             (ErrorCode::UnknownChannel.into(), 102, 404, None),
             (ErrorCode::Unauthorized.into(), 101, 401, None),
         ] {
-            let found = (refusal.code().code(), refusal.status().as_u16(), refusal.retry_after());
+            let found = (
+                refusal.code().code(),
+                refusal.status().as_u16(),
+                refusal.retry_after(),
+            );
             assert_eq!(found, (code, status, retry_after), "{refusal:?}");
         }
     }

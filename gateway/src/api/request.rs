@@ -84,7 +84,9 @@ pub(super) struct BroadcastRequest<'a> {
 }
 
 /// `null` is the same as absent: encoders of many languages write it for what was not set.
-pub(super) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(source: D) -> Result<T, D::Error> {
+pub(super) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    source: D,
+) -> Result<T, D::Error> {
     Option::deserialize(source).map(Option::unwrap_or_default)
 }
 

@@ -55,7 +55,9 @@ impl Api {
             Handle::current(),
         );
         gateway.attach(Arc::new(Embedded::new(gateway.node, gateway.clone())));
-        Self { router: super::router(gateway) }
+        Self {
+            router: super::router(gateway),
+        }
     }
 
     async fn ask(&self, request: http::request::Builder, body: impl Into<Body>) -> Answer {
@@ -95,7 +97,9 @@ impl Api {
     /// Publishes the numbers into `kept:room`.
     async fn fill(&self, numbers: std::ops::RangeInclusive<u32>) {
         for number in numbers {
-            let answer = self.post(MESSAGES, None, &json!({ "data": number }).to_string()).await;
+            let answer = self
+                .post(MESSAGES, None, &json!({ "data": number }).to_string())
+                .await;
             assert_eq!(answer.status, 201, "{}", answer.body);
         }
     }
@@ -113,5 +117,8 @@ impl Answer {
 }
 
 fn with_key(method: &str, uri: &str) -> http::request::Builder {
-    Request::builder().method(method).uri(uri).header("x-api-key", KEY)
+    Request::builder()
+        .method(method)
+        .uri(uri)
+        .header("x-api-key", KEY)
 }

@@ -54,7 +54,11 @@ mod tests {
     #[test]
     fn a_cursor_comes_back_as_it_went() {
         for order in [Order::Asc, Order::Desc] {
-            let cursor = Cursor { order, offset: u64::MAX, epoch: "a.b~é".to_owned() };
+            let cursor = Cursor {
+                order,
+                offset: u64::MAX,
+                epoch: "a.b~é".to_owned(),
+            };
             assert_eq!(Cursor::decode(&cursor.encode()), Some(cursor));
         }
     }
@@ -62,12 +66,29 @@ mod tests {
     #[test]
     fn anything_else_is_none() {
         let encoded = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
-        for text in ["", "%", "asc.1.e", &encoded(""), &encoded("asc"), &encoded("asc.1"), &encoded("asc.1.")] {
+        for text in [
+            "",
+            "%",
+            "asc.1.e",
+            &encoded(""),
+            &encoded("asc"),
+            &encoded("asc.1"),
+            &encoded("asc.1."),
+        ] {
             assert_eq!(Cursor::decode(text), None, "{text:?}");
         }
-        for text in ["up.1.e", "asc.-1.e", "asc.0.e", "asc.18446744073709551616.e", "asc..e"] {
+        for text in [
+            "up.1.e",
+            "asc.-1.e",
+            "asc.0.e",
+            "asc.18446744073709551616.e",
+            "asc..e",
+        ] {
             assert_eq!(Cursor::decode(&encoded(text)), None, "{text:?}");
         }
-        assert_eq!(Cursor::decode(&BASE64_URL_SAFE_NO_PAD.encode(b"asc.1.\xff")), None);
+        assert_eq!(
+            Cursor::decode(&BASE64_URL_SAFE_NO_PAD.encode(b"asc.1.\xff")),
+            None
+        );
     }
 }

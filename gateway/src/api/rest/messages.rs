@@ -76,7 +76,11 @@ pub(super) async fn publish(
     Ok(match call.hand_over(room, &message)?.receipt().await? {
         None => json_response(StatusCode::ACCEPTED, b"{}".to_vec()),
         Some(receipt) => {
-            let status = if receipt.repeated { StatusCode::OK } else { StatusCode::CREATED };
+            let status = if receipt.repeated {
+                StatusCode::OK
+            } else {
+                StatusCode::CREATED
+            };
             json_response(status, position_text(&receipt.position))
         }
     })
@@ -118,18 +122,28 @@ impl Listing {
     fn read(query: ListQuery) -> Result<Self, Refusal> {
         let limit = query.limit.unwrap_or(DEFAULT_PAGE);
         if !(1..=MAX_PAGE).contains(&limit) {
-            return Err(Refusal::bad(format!("limit: {limit} is not within 1 to {MAX_PAGE}")));
+            return Err(Refusal::bad(format!(
+                "limit: {limit} is not within 1 to {MAX_PAGE}"
+            )));
         }
         let Some(cursor) = query.cursor else {
             let order = query.order.unwrap_or_default();
-            return Ok(Self { limit, order, from: None });
+            return Ok(Self {
+                limit,
+                order,
+                from: None,
+            });
         };
         let from = Cursor::decode(&cursor)
             .ok_or_else(|| Refusal::bad("cursor: not one that a listing answered as `next`"))?;
         if query.order.is_some_and(|order| order != from.order) {
             return Err(Refusal::bad("order: not the one that the cursor was made in"));
         }
-        Ok(Self { limit, order: from.order, from: Some(from) })
+        Ok(Self {
+            limit,
+            order: from.order,
+            from: Some(from),
+        })
     }
 
     /// The page, unless it is not what follows the cursor. Newest first, history may end anywhere; oldest first, what
@@ -149,7 +163,12 @@ impl Listing {
         let last = page.publications.last().filter(|_| more);
         let next = last.map(|last| {
             let epoch = page.head.epoch.as_str().to_owned();
-            Cursor { order: self.order, offset: last.offset, epoch }.encode()
+            Cursor {
+                order: self.order,
+                offset: last.offset,
+                epoch,
+            }
+            .encode()
         });
         let mut body = b"{\"messages\":".to_vec();
         put_publications(&page.publications, &mut body);

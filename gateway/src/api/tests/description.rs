@@ -1,4 +1,4 @@
-//! The OpenAPI description against what the router does.
+//! The `OpenAPI` description against what the router does.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,12 @@ fn description() -> Value {
 }
 
 fn paths(description: &Value) -> BTreeSet<String> {
-    description["paths"].as_object().unwrap().keys().cloned().collect()
+    description["paths"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .cloned()
+        .collect()
 }
 
 /// Every object anywhere below.
@@ -45,7 +50,11 @@ async fn a_path_takes_the_verbs_that_are_described() {
             let request = Request::builder().method(verb.to_uppercase().as_str()).uri(&uri);
             let status = api.ask(request, "{}").await.status;
             let operation = &description["paths"][&path][verb];
-            assert_eq!(status, if operation.is_null() { 405 } else { 401 }, "{verb} {path}");
+            assert_eq!(
+                status,
+                if operation.is_null() { 405 } else { 401 },
+                "{verb} {path}"
+            );
         }
     }
 }
@@ -56,7 +65,9 @@ fn every_reference_leads_somewhere() {
     let mut count = 0;
     each_object(&description, &mut |object| {
         if let Some(Value::String(reference)) = object.get("$ref") {
-            let target = reference.strip_prefix('#').and_then(|pointer| description.pointer(pointer));
+            let target = reference
+                .strip_prefix('#')
+                .and_then(|pointer| description.pointer(pointer));
             assert!(target.is_some(), "{reference}");
             count += 1;
         }
@@ -82,16 +93,26 @@ fn operations_are_named_once_and_as_the_metrics_name_them() {
     for path in description["paths"].as_object().unwrap().values() {
         for operation in VERBS.iter().filter_map(|verb| path.get(*verb)) {
             assert!(names.insert(operation["operationId"].as_str().unwrap().to_owned()));
-            assert!(operation["responses"].as_object().is_some_and(|all| all.len() > 1), "{operation}");
+            assert!(
+                operation["responses"]
+                    .as_object()
+                    .is_some_and(|all| all.len() > 1),
+                "{operation}"
+            );
         }
     }
     let resources = ["publish_message", "list_messages", "remove_messages"];
-    assert_eq!(names, METHODS.into_iter().chain(resources).map(str::to_owned).collect());
+    assert_eq!(
+        names,
+        METHODS.into_iter().chain(resources).map(str::to_owned).collect()
+    );
 }
 
 #[tokio::test]
 async fn the_description_is_served_without_a_key() {
-    let answer = Api::new().ask(Request::builder().uri("/openapi.json"), Body::empty()).await;
+    let answer = Api::new()
+        .ask(Request::builder().uri("/openapi.json"), Body::empty())
+        .await;
     assert_eq!((answer.status, answer.json()), (StatusCode::OK, description()));
     assert_eq!(answer.headers["content-type"], "application/json");
 }

@@ -8,7 +8,10 @@ fn page(answer: &Answer) -> (Vec<u64>, Option<String>) {
     let body = answer.json();
     let messages = body["messages"].as_array().unwrap();
     (
-        messages.iter().map(|message| message["data"].as_u64().unwrap()).collect(),
+        messages
+            .iter()
+            .map(|message| message["data"].as_u64().unwrap())
+            .collect(),
         body["next"].as_str().map(str::to_owned),
     )
 }
@@ -19,10 +22,16 @@ async fn history_answers_what_is_asked() {
     api.fill(1..=4).await;
     let history = async |fields: Value| {
         let mut request = json!({ "channel": "kept:room" });
-        request.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        request
+            .as_object_mut()
+            .unwrap()
+            .extend(fields.as_object().unwrap().clone());
         api.call("history", request).await
     };
-    let epoch = history(json!({})).await["result"]["epoch"].as_str().unwrap().to_owned();
+    let epoch = history(json!({})).await["result"]["epoch"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let since = |offset: u32| json!({ "offset": offset, "epoch": epoch });
     for (fields, numbers) in [
         (json!({}), vec![]),
@@ -35,11 +44,21 @@ async fn history_answers_what_is_asked() {
         (json!({ "limit": 9, "since": since(4) }), vec![]),
         (json!({ "limit": 9, "since": since(99) }), vec![]),
         (json!({ "limit": 9, "since": { "offset": 3 } }), vec![4]),
-        (json!({ "limit": 9, "since": since(3), "reverse": true }), vec![2, 1]),
+        (
+            json!({ "limit": 9, "since": since(3), "reverse": true }),
+            vec![2, 1],
+        ),
     ] {
-        let publications: Vec<_> = numbers.iter().map(|n| json!({ "data": n, "offset": n })).collect();
+        let publications: Vec<_> = numbers
+            .iter()
+            .map(|n| json!({ "data": n, "offset": n }))
+            .collect();
         let result = json!({ "publications": publications, "epoch": epoch, "offset": 4 });
-        assert_eq!(history(fields.clone()).await, json!({ "result": result }), "{fields}");
+        assert_eq!(
+            history(fields.clone()).await,
+            json!({ "result": result }),
+            "{fields}"
+        );
     }
     for (fields, code) in [
         (json!({ "since": { "offset": 1, "epoch": "other" } }), 112),
@@ -60,10 +79,16 @@ async fn a_payload_comes_back_as_it_went() {
     assert_eq!(api.post(MESSAGES, None, &body).await.status, 201);
     let text = format!(r#"[{{"data":{data},"offset":1,"tags":{{"a":"\""}}}}]"#);
     let rest = api.get(MESSAGES).await.body;
-    assert!(rest.starts_with(&format!(r#"{{"messages":{text},"next":null,"position":{{"#)), "{rest}");
+    assert!(
+        rest.starts_with(&format!(r#"{{"messages":{text},"next":null,"position":{{"#)),
+        "{rest}"
+    );
     let request = json!({ "channel": "kept:room", "limit": 1 }).to_string();
     let history = api.ask(with_key("POST", "/api/history"), request).await.body;
-    assert!(history.starts_with(&format!(r#"{{"result":{{"publications":{text},"epoch":""#)), "{history}");
+    assert!(
+        history.starts_with(&format!(r#"{{"result":{{"publications":{text},"epoch":""#)),
+        "{history}"
+    );
 }
 
 #[tokio::test]
@@ -72,7 +97,10 @@ async fn a_listing_goes_on_by_its_cursor_in_both_orders() {
     let (empty, next) = page(&api.get(MESSAGES).await);
     assert_eq!((empty, next), (vec![], None));
     api.fill(1..=5).await;
-    for (order, pages) in [("asc", [vec![1, 2], vec![3, 4], vec![5]]), ("desc", [vec![5, 4], vec![3, 2], vec![1]])] {
+    for (order, pages) in [
+        ("asc", [vec![1, 2], vec![3, 4], vec![5]]),
+        ("desc", [vec![5, 4], vec![3, 2], vec![1]]),
+    ] {
         let mut uri = format!("{MESSAGES}?limit=2&order={order}");
         for numbers in &pages {
             let (found, next) = page(&api.get(&uri).await);
@@ -82,7 +110,11 @@ async fn a_listing_goes_on_by_its_cursor_in_both_orders() {
         }
     }
     let exact = api.get(&format!("{MESSAGES}?limit=5&api_key=ignored")).await;
-    assert_eq!(page(&exact), (vec![1, 2, 3, 4, 5], None), "no cursor to an empty page");
+    assert_eq!(
+        page(&exact),
+        (vec![1, 2, 3, 4, 5], None),
+        "no cursor to an empty page"
+    );
     assert_eq!(exact.json()["position"]["offset"], 5);
 }
 
@@ -90,7 +122,11 @@ async fn a_listing_goes_on_by_its_cursor_in_both_orders() {
 async fn a_cursor_that_leads_nowhere_is_refused() {
     let api = Api::new();
     api.fill(1..=5).await;
-    let cursor = async |order: &str| page(&api.get(&format!("{MESSAGES}?limit=1&order={order}")).await).1.unwrap();
+    let cursor = async |order: &str| {
+        page(&api.get(&format!("{MESSAGES}?limit=1&order={order}")).await)
+            .1
+            .unwrap()
+    };
     let (asc, desc) = (cursor("asc").await, cursor("desc").await);
     let elsewhere = format!("/v1/rooms/kept:other/messages?cursor={asc}");
     let answer = api.get(&elsewhere).await;
@@ -100,7 +136,12 @@ async fn a_cursor_that_leads_nowhere_is_refused() {
 
     api.fill(6..=7).await;
     let answer = api.get(&format!("{MESSAGES}?cursor={asc}")).await;
-    assert_eq!(answer.error(), (410, Some(112)), "2 was forgotten before it was read: {}", answer.body);
+    assert_eq!(
+        answer.error(),
+        (410, Some(112)),
+        "2 was forgotten before it was read: {}",
+        answer.body
+    );
     let answer = api.get(&format!("{MESSAGES}?cursor={desc}")).await;
     assert_eq!(page(&answer), (vec![4, 3], None), "history may end anywhere");
 }
@@ -115,7 +156,10 @@ async fn parameters_of_a_listing_are_checked() {
         ("limit=", "Failed to deserialize query string: limit: "),
         ("order=up", "Failed to deserialize query string: order: "),
         ("odrer=asc", "Failed to deserialize query string: odrer: "),
-        ("limit=1&limit=2", "Failed to deserialize query string: duplicate field"),
+        (
+            "limit=1&limit=2",
+            "Failed to deserialize query string: duplicate field",
+        ),
         ("cursor=", "cursor: "),
         ("cursor=abc", "cursor: "),
     ] {
@@ -127,7 +171,10 @@ async fn parameters_of_a_listing_are_checked() {
     }
     let ephemeral = api.get("/v1/rooms/passing:room/messages").await;
     assert_eq!(ephemeral.error(), (404, Some(108)));
-    assert_eq!(api.get("/v1/rooms/nowhere:room/messages").await.error(), (404, Some(102)));
+    assert_eq!(
+        api.get("/v1/rooms/nowhere:room/messages").await.error(),
+        (404, Some(102))
+    );
 }
 
 #[tokio::test]
@@ -146,8 +193,15 @@ async fn removal_keeps_the_position() {
         let left = json!({ "messages": [], "next": null, "position": { "offset": number, "epoch": epoch } });
         assert_eq!(api.get(MESSAGES).await.json(), left);
     }
-    let ephemeral = api.ask(with_key("DELETE", "/v1/rooms/passing:room/messages"), Body::empty()).await;
+    let ephemeral = api
+        .ask(
+            with_key("DELETE", "/v1/rooms/passing:room/messages"),
+            Body::empty(),
+        )
+        .await;
     assert_eq!(ephemeral.error(), (404, Some(108)));
-    let answer = api.call("history_remove", json!({ "channel": "passing:room" })).await;
+    let answer = api
+        .call("history_remove", json!({ "channel": "passing:room" }))
+        .await;
     assert_eq!(answer["error"]["code"], 108);
 }

@@ -1,0 +1,3 @@
+//! Durable rooms on real gateways and real NATS servers.
+
+mod http;
