@@ -54,3 +54,7 @@ bench-density *ARGS: (bench "density --max-bytes-per-connection 6144" ARGS)
 
 # what deliveries cost: one large room, one busy room, many rooms
 bench-fanout *ARGS: (bench "fanout --members 1000 --rate 50" ARGS) (bench "fanout --members 200 --rate 500" ARGS) (bench "fanout --members 10 --rooms 500 --rate 3000 --by http" ARGS)
+
+# what is lost right after a join, with and without the join barrier: the table of docs/guarantees.md
+join-window:
+    cargo run --release -p natter-tests --example join_window

@@ -1,8 +1,9 @@
 //! The bus: what carries publications between gateways. Every publication goes through it, also one for members of
-//! the same gateway, so that there is one order for everybody and each message arrives once.
+//! the same gateway, so that each message arrives once, and in one order for all members of a gateway. What one
+//! gateway published keeps its order everywhere; messages of two gateways may reach a third and a fourth in two orders.
 //!
 //! [`Embedded`] does it inside one process and is the default; [`Nats`] does it over NATS subjects. One test suite
-//! runs against both (`tests/tests/bus.rs`).
+//! runs against both (`tests/tests/bus/both.rs`).
 
 mod embedded;
 mod nats;
@@ -84,7 +85,8 @@ pub trait Bus: Send + Sync {
 
 /// What the bus tells its gateway. Called from any thread, must not block.
 pub trait BusEvents: Send + Sync {
-    /// A publication arrived. An error says that this gateway could not take it: the embedded bus then refuses it.
+    /// A publication arrived; the embedded bus brings those of rooms that were not subscribed as well, to be ignored.
+    /// An error says that this gateway could not take it: the embedded bus then refuses it.
     fn publication(&self, channel: &str, publication: Publication) -> Result<(), Overloaded>;
     fn control(&self, message: Bytes);
     /// Deliveries of a durable room have a gap that cannot be filled; it goes on from `position`.

@@ -1,8 +1,8 @@
 //! Gateways among themselves: who is there, orders that reach every gateway, questions that every gateway answers.
 //!
 //! All of it travels as small JSON messages over the bus, versioned, because every roll mixes two releases. Nothing is
-//! stored: a gateway announces itself every [`ANNOUNCE_EVERY`] and is forgotten when it was silent for
-//! [`NODE_LIFETIME`].
+//! stored: a gateway announces itself every `ANNOUNCE_EVERY` and is forgotten when it was silent for
+//! `NODE_LIFETIME`.
 
 mod message;
 mod nodes;

@@ -2,7 +2,7 @@
 //!
 //! It has one task, which waits for the socket; everything else (a publication for a room it is in, an answer of the
 //! bus, a timer, an API call) is a plain call on the same thread. Nothing here waits: a command that needs the bus
-//! leaves a place for its reply ([`replies`]) and goes on. An idle session owns its socket, this struct and one entry
+//! leaves a place for its reply (`replies`) and goes on. An idle session owns its socket, this struct and one entry
 //! in its room and in the worker's timers.
 
 mod commands;

@@ -2,7 +2,7 @@
 //!
 //! Four kinds of tasks take turns: accepting ([`crate::listener`]), one task for each connection, the inbox (what
 //! other threads have for this one) and the flush. A turn handles all that is ready and only queues what it produces;
-//! then the [`flush`] gives each socket that has something to send one vectored write. So a quiet gateway writes at
+//! then the `flush` gives each socket that has something to send one vectored write. So a quiet gateway writes at
 //! once, and a busy one writes many frames with each call, which is where nearly all of its time goes.
 //!
 //! A broadcast costs one note to each worker with members in the room, whatever their number; the worker does the rest

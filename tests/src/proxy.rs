@@ -142,6 +142,9 @@ async fn connection(client: TcpStream, target: SocketAddr, mut link: Link) {
     let (mut up, mut down) = (link.clone(), link.clone());
     let carried = async {
         let server = TcpStream::connect(target).await?;
+        // Without it, a small delay would become the kernel's 40 ms of waiting for more to send.
+        client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
         let ((client_read, client_write), (server_read, server_write)) =
             (client.into_split(), server.into_split());
         tokio::try_join!(

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use crate::support::{LIMIT, Node, config};
 
 /// What an answer that does not wait for anything takes at most on a busy machine.
-const AT_ONCE: Duration = Duration::from_millis(500);
+const AT_ONCE: Duration = Duration::from_millis(1500);
 
 /// Everything is refused, and nobody waits for it.
 async fn refuses_at_once(node: &Node) -> Result<()> {
@@ -31,7 +31,7 @@ async fn a_killed_server_is_noticed_and_its_return_too() -> Result<()> {
     for room in ["room", "left meanwhile"] {
         node.subscribe(room).await?;
     }
-    for outage in 1..=3_u8 {
+    for outage in 1..=3 {
         server.kill()?;
         node.wait(BusStatus::Down).await?;
         refuses_at_once(&node).await?;
@@ -43,8 +43,8 @@ async fn a_killed_server_is_noticed_and_its_return_too() -> Result<()> {
         node.publish("room", "after")?;
         node.expect("room", "after").await?;
         node.subscribe("new").await?;
-        let reconnects = node.metric("natter_bus_reconnects_total", &[])?;
-        ensure!(reconnects == f64::from(outage), "{reconnects} of {outage}");
+        let reconnects = node.counted("natter_bus_reconnects_total", &[])?;
+        ensure!(reconnects == outage, "{reconnects} of {outage}");
     }
     Ok(())
 }
@@ -62,8 +62,8 @@ async fn a_server_that_comes_late_is_found() -> Result<()> {
     node.publish("room", "here")?;
     node.expect("room", "here").await?;
     assert_eq!(
-        node.metric("natter_bus_reconnects_total", &[])?,
-        0.0,
+        node.counted("natter_bus_reconnects_total", &[])?,
+        0,
         "the first connection"
     );
     Ok(())
@@ -105,7 +105,7 @@ async fn a_join_into_a_black_hole_ends_at_its_time_limit() -> Result<()> {
     let server = NatsServer::start().await?;
     let link = Proxy::to_port(server.port()).await?;
     let mut short = config(&format!("nats://{}", link.address()), "hole")?;
-    short.join_timeout = Duration::from_millis(300);
+    short.join_timeout = Duration::from_secs(2);
     let node = Node::nats(short).await?;
     link.pause();
     let began = Instant::now();
@@ -119,7 +119,7 @@ async fn a_join_into_a_black_hole_ends_at_its_time_limit() -> Result<()> {
         (first, second) == (Err(BusError::Timeout), Err(BusError::Timeout)),
         "{first:?} {second:?}"
     );
-    ensure!(took < Duration::from_millis(300) + AT_ONCE, "{took:?}");
+    ensure!(took < Duration::from_secs(2) + AT_ONCE, "{took:?}");
     link.resume();
     node.subscribe("a").await?;
     node.publish("a", "works")?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use natter_gateway::bus::{
-    Bus, BusError, BusEvents, BusStatus, Embedded, Nats, NatsConfig, Overloaded, Recipient, SharedBus,
+    BusError, BusEvents, BusStatus, Embedded, Nats, NatsConfig, Overloaded, Recipient, SharedBus,
 };
 use natter_gateway::channel::Channel;
 use natter_gateway::metrics::Metrics;
@@ -23,9 +23,13 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 pub(crate) struct Node {
     pub(crate) id: Uuid,
     pub(crate) bus: SharedBus,
+    received: Received,
+    metrics: Metrics,
+}
+
+struct Received {
     publications: Mutex<mpsc::UnboundedReceiver<(String, Publication)>>,
     controls: Mutex<mpsc::UnboundedReceiver<Bytes>>,
-    metrics: Metrics,
 }
 
 struct Recorder {
@@ -61,8 +65,13 @@ pub(crate) fn config(url: &str, prefix: &str) -> Result<NatsConfig> {
 impl Node {
     pub(crate) fn embedded() -> Result<Self> {
         let id = Uuid::new_v4();
-        let (recorder, node) = parts(id)?;
-        Ok(node(Arc::new(Embedded::new(id, recorder))))
+        let (recorder, received) = recorder();
+        Ok(Self {
+            id,
+            bus: Arc::new(Embedded::new(id, recorder)),
+            received,
+            metrics: Metrics::new()?,
+        })
     }
 
     /// A node that is connected.
@@ -74,12 +83,16 @@ impl Node {
 
     /// A node that has only begun to connect.
     pub(crate) async fn connecting(config: NatsConfig) -> Result<Self> {
-        let (recorder, node) = parts(config.node)?;
+        let (recorder, received) = recorder();
         let metrics = Metrics::new()?;
+        let id = config.node;
         let bus = Nats::connect(config, recorder, metrics.bus.clone()).await?;
-        let mut node = node(Arc::new(bus));
-        node.metrics = metrics;
-        Ok(node)
+        Ok(Self {
+            id,
+            bus: Arc::new(bus),
+            received,
+            metrics,
+        })
     }
 
     pub(crate) async fn subscribe(&self, room: &str) -> Result<(), BusError> {
@@ -96,7 +109,7 @@ impl Node {
     }
 
     pub(crate) async fn next(&self) -> Result<(String, Publication)> {
-        let mut publications = self.publications.lock().await;
+        let mut publications = self.received.publications.lock().await;
         let next = timeout(LIMIT, publications.recv()).await;
         next.context("no publication came")?.context("the bus is gone")
     }
@@ -121,7 +134,7 @@ impl Node {
     }
 
     pub(crate) async fn expect_control(&self, text: &str) -> Result<()> {
-        let mut controls = self.controls.lock().await;
+        let mut controls = self.received.controls.lock().await;
         let next = timeout(LIMIT, controls.recv()).await;
         let next = next
             .context("no control message came")?
@@ -137,30 +150,25 @@ impl Node {
         Ok(())
     }
 
-    /// The sum of a metric's samples with these labels; 0 when there is none.
-    pub(crate) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Result<f64> {
+    /// The sum of a counter's samples with these labels; 0 when there is none.
+    pub(crate) fn counted(&self, name: &str, labels: &[(&str, &str)]) -> Result<u64> {
         let metrics = gateway::Metrics::parse(&self.metrics.encode()?)?;
-        Ok(metrics.value(name, labels).unwrap_or(0.0))
+        let value = metrics.value(name, labels).unwrap_or(0.0);
+        format!("{value:.0}").parse().context("no count")
     }
 }
 
-/// A recorder, and what makes a node of it once there is a bus.
-fn parts(id: Uuid) -> Result<(Arc<Recorder>, impl FnOnce(Arc<dyn Bus>) -> Node)> {
+/// The two ends of what a bus delivers.
+fn recorder() -> (Arc<Recorder>, Received) {
     let (publications, received) = mpsc::unbounded_channel();
     let (controls, controlled) = mpsc::unbounded_channel();
-    let metrics = Metrics::new()?;
-    let node = move |bus| Node {
-        id,
-        bus,
+    let recorder = Recorder {
+        publications,
+        controls,
+    };
+    let received = Received {
         publications: Mutex::new(received),
         controls: Mutex::new(controlled),
-        metrics,
     };
-    Ok((
-        Arc::new(Recorder {
-            publications,
-            controls,
-        }),
-        node,
-    ))
+    (Arc::new(recorder), received)
 }

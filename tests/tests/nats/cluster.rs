@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use natter_tests::gateway::Gateway;
 use natter_tests::nats::NatsCluster;
 use natter_tests::node;
 use natter_tests::wait::eventually;
@@ -16,13 +17,13 @@ use crate::support::{LIMIT, PREFIX, gateway, wait_bus};
 #[tokio::test]
 async fn gateways_of_a_killed_node_move_and_joins_go_on() -> Result<()> {
     let nats = NatsCluster::start(3).await?;
-    let (stays, moves) = (nats.node(0)?.url(), nats.node(2)?.url());
+    let (first, third) = (nats.node(0)?.url(), nats.node(2)?.url());
     let (a, b, c) = tokio::try_join!(
-        gateway("a", stays),
-        gateway("b", moves.clone()),
-        gateway("c", moves)
+        gateway("a", first),
+        gateway("b", third.clone()),
+        gateway("c", third)
     )?;
-    let urls = [&a, &b, &c].map(|gateway| gateway.ws_url()).join(",");
+    let urls = [&a, &b, &c].map(Gateway::ws_url).join(",");
     let script = node::start("sdk/survive.mjs", &[], &[("NATTER_URLS", &urls)])?;
     script
         .expect_json(|line| line["event"] == "progress", LIMIT)
