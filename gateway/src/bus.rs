@@ -47,7 +47,12 @@ pub trait Bus: Send + Sync {
     ) -> BoxFuture<Result<Receipt, StoreError>>;
 
     /// Reads a durable room. Bounded in time.
-    fn history(&self, channel: &str, policy: &Arc<HistoryPolicy>, query: Query) -> BoxFuture<Result<Page, BusError>>;
+    fn history(
+        &self,
+        channel: &str,
+        policy: &Arc<HistoryPolicy>,
+        query: Query,
+    ) -> BoxFuture<Result<Page, BusError>>;
 
     /// Forgets a durable room's publications; epoch and offsets go on.
     fn remove_history(&self, channel: &str, policy: &Arc<HistoryPolicy>) -> BoxFuture<Result<(), BusError>>;

@@ -219,7 +219,10 @@ impl Gateway {
 
     /// Lets `worker` into the room; the first one subscribes it on the bus.
     pub fn join(&self, channel: &Channel, namespace: &Namespace, worker: WorkerId) -> Joined {
-        let subscribe = || self.bus().map(|bus| bus.subscribe(channel.clone(), namespace.history.clone()));
+        let subscribe = || {
+            self.bus()
+                .map(|bus| bus.subscribe(channel.clone(), namespace.history.clone()))
+        };
         self.rooms.join(channel, worker, subscribe, &self.runtime)
     }
 
@@ -233,7 +236,11 @@ impl Gateway {
             .tracer
             .publish(namespace.metrics.name(), accept.channel, id, accept.traceparent);
         publication.traceparent = span.as_ref().map(PublishSpan::traceparent);
-        let outcome = Outcome { metrics: namespace.metrics.clone(), source: accept.source, span };
+        let outcome = Outcome {
+            metrics: namespace.metrics.clone(),
+            source: accept.source,
+            span,
+        };
         debug!(message_id = %id, channel = accept.channel, "publication");
         let Some(bus) = self.bus() else {
             outcome.record(Err(BusError::Disconnected.label()));
@@ -291,8 +298,12 @@ impl BusEvents for Gateway {
 
     fn lost(&self, channel: &str, position: Position) {
         self.metrics.recovery.lost();
-        warn!(channel, offset = position.offset, "deliveries of a durable room have a gap that cannot be filled");
-        self.rooms.lose(channel, position);
+        warn!(
+            channel,
+            offset = position.offset,
+            "deliveries of a durable room have a gap that cannot be filled"
+        );
+        self.rooms.lose(channel, &position);
     }
 }
 

@@ -39,7 +39,10 @@ impl Namespaces {
                 options: options.clone(),
                 metrics: metrics.namespace(name),
                 history: options.history.clone().map(|options| {
-                    Arc::new(HistoryPolicy { namespace: name.into(), options })
+                    Arc::new(HistoryPolicy {
+                        namespace: name.into(),
+                        options,
+                    })
                 }),
             })
         };
@@ -71,7 +74,9 @@ impl Namespace {
     }
 
     pub fn may_read_history(&self, asker: Asker) -> bool {
-        self.history.as_ref().is_some_and(|policy| allows(policy.options.read, asker))
+        self.history
+            .as_ref()
+            .is_some_and(|policy| allows(policy.options.read, asker))
     }
 
     pub fn may_publish(&self, asker: Asker) -> bool {

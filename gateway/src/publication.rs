@@ -43,9 +43,19 @@ impl Publication {
     pub fn as_protocol(&self) -> Option<natter_protocol::Publication<'_>> {
         Some(natter_protocol::Publication {
             data: std::str::from_utf8(&self.data).ok()?,
-            info: self.info.as_ref().map(|info| std::str::from_utf8(info)).transpose().ok()?,
+            info: self
+                .info
+                .as_ref()
+                .map(|info| std::str::from_utf8(info))
+                .transpose()
+                .ok()?,
             offset: self.offset,
-            tags: self.tags.as_ref().map(|tags| std::str::from_utf8(tags)).transpose().ok()?,
+            tags: self
+                .tags
+                .as_ref()
+                .map(|tags| std::str::from_utf8(tags))
+                .transpose()
+                .ok()?,
             time: 0,
         })
     }

@@ -54,7 +54,12 @@ pub struct Piece {
 
 impl Recovery {
     pub fn new(rooms: Arc<Rooms>, metrics: RecoveryMetrics) -> Self {
-        Self { rooms, flights: Arc::default(), turns: Arc::new(Semaphore::new(MAX_READS)), metrics }
+        Self {
+            rooms,
+            flights: Arc::default(),
+            turns: Arc::new(Semaphore::new(MAX_READS)),
+            metrics,
+        }
     }
 
     /// What is at hand needs no waiting.
@@ -72,7 +77,10 @@ impl Recovery {
                 let page = recovery.flight(&bus, &piece).await?;
                 let reaches = page.head.offset >= piece.until || !page.complete;
                 if reaches || page.publications.len() > piece.limit {
-                    let wanted = page.publications.iter().filter(|publication| publication.offset <= piece.until);
+                    let wanted = page
+                        .publications
+                        .iter()
+                        .filter(|publication| publication.offset <= piece.until);
                     return Ok(piece.judge(wanted.cloned().collect(), page.complete));
                 }
                 // A read that others began before this piece ended, or a replica that lags.
@@ -96,7 +104,11 @@ impl Recovery {
         self.metrics.from_bus();
         let (channel, since, limit) = (piece.channel.clone(), piece.since, piece.limit);
         // One more than may be brought tells whether there is more.
-        let query = Query { since: Some(since), limit: limit + 1, reverse: false };
+        let query = Query {
+            since: Some(since),
+            limit: limit + 1,
+            reverse: false,
+        };
         let (bus, policy) = (bus.clone(), piece.policy.clone());
         let (turns, flights, rooms) = (self.turns.clone(), self.flights.clone(), self.rooms.clone());
         let flight = async move {

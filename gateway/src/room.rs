@@ -115,7 +115,11 @@ impl Room {
 
     /// Adds a member that gets what follows the room's position. A broadcast may be under way: the position says so.
     pub fn add(&self, session: Rc<Session>) -> MemberIndex {
-        let since = self.position.borrow().as_ref().map_or(0, |position| position.offset);
+        let since = self
+            .position
+            .borrow()
+            .as_ref()
+            .map_or(0, |position| position.offset);
         let mut members = self.members.borrow_mut();
         let member = Some(Member { session, since });
         if let Some(index) = members.free.pop() {
@@ -208,7 +212,13 @@ impl Room {
 
     /// Everybody who is in the room.
     pub fn members(&self) -> Vec<Rc<Session>> {
-        self.members.borrow().places.iter().flatten().map(|member| member.session.clone()).collect()
+        self.members
+            .borrow()
+            .places
+            .iter()
+            .flatten()
+            .map(|member| member.session.clone())
+            .collect()
     }
 
     pub fn places(&self) -> usize {

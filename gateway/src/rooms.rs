@@ -161,7 +161,10 @@ impl Rooms {
                 Some(subscribed) => subscribed.await,
                 None => Err(BusError::Disconnected),
             };
-            rooms.metrics.joined(result.as_ref().map(|_| ()).map_err(|error| *error), began.elapsed());
+            rooms.metrics.joined(
+                result.as_ref().map(|_| ()).map_err(|error| *error),
+                began.elapsed(),
+            );
             rooms.answer(&channel, generation, result);
         });
         Joined::Pending(generation)
@@ -261,7 +264,11 @@ impl Rooms {
             return Err(Overloaded);
         }
         let offset = publication.offset;
-        let frame = if workers == 0 { None } else { encode(&name, &publication) };
+        let frame = if workers == 0 {
+            None
+        } else {
+            encode(&name, &publication)
+        };
         if offset > 0 {
             room.advance(publication);
         }
@@ -278,28 +285,43 @@ impl Rooms {
     }
 
     /// Deliveries of a durable room go on from `position` with a gap before it.
-    pub fn lose(&self, channel: &str, position: Position) {
+    pub fn lose(&self, channel: &str, position: &Position) {
         let mut shard = self.shard(channel).lock();
         let Some(name) = shard.rooms.get_key_value(channel).map(|(name, _)| name.clone()) else {
             return;
         };
-        let Some(room) = shard.rooms.get_mut(channel) else { return };
+        let Some(room) = shard.rooms.get_mut(channel) else {
+            return;
+        };
         room.begin(Some(position.clone()));
         for inbox in self.inboxes_of(room.workers) {
-            inbox.push(Note::PositionLost { channel: name.clone(), position: position.clone() });
+            inbox.push(Note::PositionLost {
+                channel: name.clone(),
+                position: position.clone(),
+            });
         }
     }
 
     /// What a live durable room published after `since` up to `until`; `None` when it has to be read from the bus.
     pub fn recent(&self, channel: &str, since: u64, until: u64) -> Option<Vec<Arc<Publication>>> {
         let shard = self.shard(channel).lock();
-        shard.rooms.get(channel)?.durable.as_ref()?.recent.between(since, until)
+        shard
+            .rooms
+            .get(channel)?
+            .durable
+            .as_ref()?
+            .recent
+            .between(since, until)
     }
 
     /// Keeps what was read from the bus, everything after `since` up to `until`, for the next who asks.
     pub fn remember(&self, channel: &str, since: u64, read: &[Arc<Publication>], until: u64) {
         let mut shard = self.shard(channel).lock();
-        if let Some(durable) = shard.rooms.get_mut(channel).and_then(|room| room.durable.as_mut()) {
+        if let Some(durable) = shard
+            .rooms
+            .get_mut(channel)
+            .and_then(|room| room.durable.as_mut())
+        {
             durable.recent.prepend(since, read, until);
         }
     }

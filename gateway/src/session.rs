@@ -30,9 +30,7 @@ use tokio_util::time::delay_queue;
 use tracing::{Level, debug, info};
 use uuid::Uuid;
 
-pub use self::{
-    ending::Ending,
-    recover::Wish, replies::ReplySlot};
+pub use self::{ending::Ending, recover::Wish, replies::ReplySlot};
 use self::{heartbeat::Heartbeat, output::CONNECTION_ENDED, replies::Replies, subscriptions::Subscriptions};
 use crate::{drain, frame::Frame, limits::FileGuard, outbox::Outbox, socket::Socket, worker::Worker};
 

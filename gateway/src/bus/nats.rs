@@ -311,16 +311,12 @@ impl Bus for Nats {
         channel: Channel,
         policy: Option<Arc<HistoryPolicy>>,
     ) -> BoxFuture<Result<Option<Position>, BusError>> {
-        match policy {
-            Some(policy) => {
-                let subscribed = self.durable.clone().subscribe(channel, policy);
-                Box::pin(async move { subscribed.await.map(Some) })
-            }
-            None => {
-                let subscribed = self.subscribe_ephemeral(channel);
-                Box::pin(async move { subscribed.await.map(|()| None) })
-            }
+        if let Some(policy) = policy {
+            let subscribed = self.durable.clone().subscribe(channel, policy);
+            return Box::pin(async move { subscribed.await.map(Some) });
         }
+        let subscribed = self.subscribe_ephemeral(channel);
+        Box::pin(async move { subscribed.await.map(|()| None) })
     }
 
     fn unsubscribe(&self, channel: &Channel) {

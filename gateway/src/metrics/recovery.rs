@@ -51,7 +51,8 @@ impl RecoveryMetrics {
 
     /// A client was told whether it has everything.
     pub fn answered(&self, recovered: bool) {
-        self.recoveries.inc(if recovered { RECOVERED } else { NOT_RECOVERED });
+        self.recoveries
+            .inc(if recovered { RECOVERED } else { NOT_RECOVERED });
     }
 
     /// A gap cannot be filled.

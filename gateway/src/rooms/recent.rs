@@ -20,7 +20,11 @@ pub(super) struct Recent {
 impl Recent {
     /// Nothing yet, for a room whose head is at `offset`.
     pub(super) fn starting_at(offset: u64) -> Self {
-        Self { after: offset, publications: VecDeque::new(), bytes: 0 }
+        Self {
+            after: offset,
+            publications: VecDeque::new(),
+            bytes: 0,
+        }
     }
 
     /// Adds the publication that follows the newest one.
@@ -35,7 +39,8 @@ impl Recent {
         if since < self.after {
             return None;
         }
-        let wanted = |publication: &&Arc<Publication>| publication.offset > since && publication.offset <= until;
+        let wanted =
+            |publication: &&Arc<Publication>| publication.offset > since && publication.offset <= until;
         Some(self.publications.iter().filter(wanted).cloned().collect())
     }
 
@@ -45,7 +50,11 @@ impl Recent {
         if since >= self.after || read_until < self.after {
             return;
         }
-        for publication in read.iter().rev().filter(|publication| publication.offset <= self.after) {
+        for publication in read
+            .iter()
+            .rev()
+            .filter(|publication| publication.offset <= self.after)
+        {
             self.bytes += publication.data.len();
             self.publications.push_front(publication.clone());
         }
@@ -55,7 +64,9 @@ impl Recent {
 
     fn shrink(&mut self) {
         while self.publications.len() > MAX_PUBLICATIONS || self.bytes > MAX_BYTES {
-            let Some(oldest) = self.publications.pop_front() else { return };
+            let Some(oldest) = self.publications.pop_front() else {
+                return;
+            };
             self.bytes -= oldest.data.len();
             self.after = oldest.offset;
         }
@@ -73,7 +84,10 @@ mod tests {
     }
 
     fn offsets(publications: &[Arc<Publication>]) -> Vec<u64> {
-        publications.iter().map(|publication| publication.offset).collect()
+        publications
+            .iter()
+            .map(|publication| publication.offset)
+            .collect()
     }
 
     #[test]
@@ -96,7 +110,10 @@ mod tests {
         recent.prepend(3, &read, 12);
         assert_eq!(offsets(&recent.between(3, 12).unwrap()), [5, 9, 12]);
         recent.prepend(1, &[publication(2)], 2);
-        assert!(recent.between(1, 12).is_none(), "a read that does not reach it leaves a hole");
+        assert!(
+            recent.between(1, 12).is_none(),
+            "a read that does not reach it leaves a hole"
+        );
     }
 
     #[test]

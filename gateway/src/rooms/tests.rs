@@ -6,8 +6,8 @@ use tokio::{runtime::Handle, sync::watch};
 use super::*;
 use crate::{
     bus::{BoxFuture, Bus, BusStatus, Recipient},
-    metrics::Metrics,
     history::{Epoch, HistoryPolicy, Page, Position, Query, Receipt, StoreError},
+    metrics::Metrics,
     publication::Publication,
 };
 
@@ -223,7 +223,10 @@ fn publication(offset: u64) -> Publication {
 }
 
 fn position(offset: u64) -> Position {
-    Position { epoch: Epoch::from("epoch"), offset }
+    Position {
+        epoch: Epoch::from("epoch"),
+        offset,
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -238,7 +241,10 @@ async fn what_a_durable_room_is_given_before_it_is_live_counts_in_its_position()
     );
     let encode = |_: &Channel, publication: &Publication| publication.encode("lobby");
     for offset in [7, 9] {
-        fixture.rooms.deliver("lobby", publication(offset), encode).unwrap();
+        fixture
+            .rooms
+            .deliver("lobby", publication(offset), encode)
+            .unwrap();
     }
     answer.send(position(7)).unwrap();
     let mut live = None;
@@ -249,7 +255,13 @@ async fn what_a_durable_room_is_given_before_it_is_live_counts_in_its_position()
     }
     assert_eq!(live.flatten(), Some(position(9)));
     let recent = fixture.rooms.recent("lobby", 7, 9).unwrap();
-    assert_eq!(recent.iter().map(|publication| publication.offset).collect::<Vec<_>>(), [9]);
+    assert_eq!(
+        recent
+            .iter()
+            .map(|publication| publication.offset)
+            .collect::<Vec<_>>(),
+        [9]
+    );
     assert!(fixture.rooms.recent("lobby", 6, 9).is_none());
 }
 
@@ -264,7 +276,12 @@ async fn a_lingering_durable_room_keeps_its_position_up_to_date() {
     );
     fixture.note(0).await;
     fixture.rooms.leave(&fixture.room, 0);
-    fixture.rooms.deliver("lobby", publication(5), |_, _| panic!("nobody is there")).unwrap();
-    let Joined::Live(_, now) = fixture.join(&fixture.room, 1) else { panic!("not live") };
+    fixture
+        .rooms
+        .deliver("lobby", publication(5), |_, _| panic!("nobody is there"))
+        .unwrap();
+    let Joined::Live(_, now) = fixture.join(&fixture.room, 1) else {
+        panic!("not live")
+    };
     assert_eq!(now, Some(position(5)));
 }

@@ -92,7 +92,9 @@ impl Session {
             return self.refuse(worker, "missing_channel");
         }
         let message = Said {
-            data: request.data.map(|data| Bytes::from(data.single_line().into_owned())),
+            data: request
+                .data
+                .map(|data| Bytes::from(data.single_line().into_owned())),
             key: (!request.idempotency_key.is_empty()).then(|| request.idempotency_key.to_string()),
         };
         if let Some(room) = self.joining(&request.channel) {
@@ -184,7 +186,11 @@ impl Session {
                 Ok(_receipt) => ReplyBody::Publish,
                 Err(error) => {
                     let code = store_error_code(error);
-                    worker.gateway.metrics.protocol.command_failed("publish", code.code());
+                    worker
+                        .gateway
+                        .metrics
+                        .protocol
+                        .command_failed("publish", code.code());
                     ReplyBody::Error(code)
                 }
             };

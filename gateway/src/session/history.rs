@@ -34,7 +34,10 @@ impl Session {
         let live = worker.live();
         let namespace = live.namespace(&request.channel)?;
         let policy = namespace.history.as_ref().ok_or(ErrorCode::NotAvailable)?;
-        let asker = Asker { has_user: !self.user().is_empty(), is_member: self.is_member(&request.channel) };
+        let asker = Asker {
+            has_user: !self.user().is_empty(),
+            is_member: self.is_member(&request.channel),
+        };
         if !namespace.may_read_history(asker) {
             return Err(ErrorCode::PermissionDenied);
         }
@@ -44,19 +47,37 @@ impl Session {
             limit: history::page_limit(request.limit, live.settings.client.history_limit),
             reverse: request.reverse,
         };
-        let epoch = request.since.as_ref().map(|since| since.epoch.to_string()).unwrap_or_default();
-        Ok(Reading { page: bus.history(&request.channel, policy, query), epoch })
+        let epoch = request
+            .since
+            .as_ref()
+            .map(|since| since.epoch.to_string())
+            .unwrap_or_default();
+        Ok(Reading {
+            page: bus.history(&request.channel, policy, query),
+            epoch,
+        })
     }
 
     fn reply_when_read(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, reading: Reading) {
         let slot = self.defer_reply(id);
         let (session, worker) = (self.clone(), worker.clone());
         tokio::task::spawn_local(async move {
-            let page = reading.page.await.map_err(error_code).and_then(|page| page.in_epoch(&reading.epoch).ok_or(ErrorCode::UnrecoverablePosition));
+            let page = reading.page.await.map_err(error_code).and_then(|page| {
+                page.in_epoch(&reading.epoch)
+                    .ok_or(ErrorCode::UnrecoverablePosition)
+            });
             match &page {
-                Ok(page) => session.complete(&worker, slot, ReplyBody::History(result(page, &publications(page)))),
+                Ok(page) => session.complete(
+                    &worker,
+                    slot,
+                    ReplyBody::History(result(page, &publications(page))),
+                ),
                 Err(error) => {
-                    worker.gateway.metrics.protocol.command_failed("history", error.code());
+                    worker
+                        .gateway
+                        .metrics
+                        .protocol
+                        .command_failed("history", error.code());
                     session.complete(&worker, slot, ReplyBody::Error(*error));
                 }
             }
@@ -65,9 +86,17 @@ impl Session {
 }
 
 fn publications(page: &Page) -> Vec<natter_protocol::Publication<'_>> {
-    page.publications.iter().map(Arc::as_ref).filter_map(crate::publication::Publication::as_protocol).collect()
+    page.publications
+        .iter()
+        .map(Arc::as_ref)
+        .filter_map(crate::publication::Publication::as_protocol)
+        .collect()
 }
 
 fn result<'a>(page: &'a Page, publications: &'a [natter_protocol::Publication<'a>]) -> HistoryResult<'a> {
-    HistoryResult { publications, epoch: page.head.epoch.as_str(), offset: page.head.offset }
+    HistoryResult {
+        publications,
+        epoch: page.head.epoch.as_str(),
+        offset: page.head.offset,
+    }
 }

@@ -48,7 +48,10 @@ pub(super) struct Held {
 
 /// How a join goes on.
 enum Plan {
-    Answer { recovered: bool, publications: Vec<Arc<Publication>> },
+    Answer {
+        recovered: bool,
+        publications: Vec<Arc<Publication>>,
+    },
     Read(Piece),
     /// The newest publication only.
     ReadNewest,
@@ -57,15 +60,29 @@ enum Plan {
 impl Wish {
     /// What of a client's request its namespace grants.
     pub(super) fn of(request: &SubscribeRequest<'_>, namespace: &Namespace, asker: Asker) -> Self {
-        let Some(policy) = &namespace.history else { return Self::default() };
+        let Some(policy) = &namespace.history else {
+            return Self::default();
+        };
         let options = &policy.options;
         // Who recovers reads history.
-        let may_read = namespace.may_read_history(Asker { is_member: true, ..asker });
+        let may_read = namespace.may_read_history(Asker {
+            is_member: true,
+            ..asker
+        });
         let recoverable = options.force_recovery || (request.recoverable && may_read);
         let positioned = recoverable || options.force_positioning || (request.positioned && may_read);
-        let recover = (request.recover && recoverable)
-            .then(|| Rc::new(Former { epoch: request.epoch.to_string(), offset: request.offset }));
-        Self { slot: None, positioned, recoverable, recover }
+        let recover = (request.recover && recoverable).then(|| {
+            Rc::new(Former {
+                epoch: request.epoch.to_string(),
+                offset: request.offset,
+            })
+        });
+        Self {
+            slot: None,
+            positioned,
+            recoverable,
+            recover,
+        }
     }
 
     pub(super) fn is_positioned(&self) -> bool {
@@ -75,15 +92,24 @@ impl Wish {
 
 impl Session {
     /// Answers a join, at once or when what the client missed was read.
-    pub(super) fn catch_up(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, place: MemberIndex, wish: Wish) {
+    pub(super) fn catch_up(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        room: &Rc<Room>,
+        place: MemberIndex,
+        wish: Wish,
+    ) {
         let Some(position) = room.position().filter(|_| wish.positioned) else {
             return self.answer_join(worker, room, &wish, SubscribeResult::default());
         };
         let Some(former) = wish.recover.clone() else {
             return self.answer_at(worker, room, &wish, &position, false, &[]);
         };
-        match self.plan(worker, room, &former, &position) {
-            Plan::Answer { recovered, publications } => {
+        match plan(worker, room, &former, &position) {
+            Plan::Answer {
+                recovered,
+                publications,
+            } => {
                 worker.gateway.metrics.recovery.answered(recovered);
                 self.answer_at(worker, room, &wish, &position, recovered, &publications);
             }
@@ -101,34 +127,6 @@ impl Session {
         }
     }
 
-    fn plan(&self, worker: &Worker, room: &Room, former: &Former, position: &Position) -> Plan {
-        let nothing = |recovered| Plan::Answer { recovered, publications: Vec::new() };
-        let Some(policy) = room.namespace.history.clone() else { return nothing(false) };
-        let same_epoch = former.epoch.is_empty() || former.epoch == position.epoch.as_str();
-        if policy.options.recovery_mode == RecoveryMode::Cache {
-            let up_to_date = former.epoch == position.epoch.as_str() && former.offset == position.offset;
-            return if up_to_date { nothing(true) } else { Plan::ReadNewest };
-        }
-        if !same_epoch || former.offset > position.offset {
-            return nothing(false);
-        }
-        if former.offset == position.offset {
-            return nothing(true);
-        }
-        let piece = Piece {
-            channel: room.channel.clone(),
-            policy,
-            since: former.offset,
-            until: position.offset,
-            limit: worker.live().settings.client.recovery_limit,
-        };
-        match worker.gateway.recovery.at_hand(&piece) {
-            Some(Missed::All(publications)) => Plan::Answer { recovered: true, publications },
-            Some(Missed::TooMuch) => nothing(false),
-            None => Plan::Read(piece),
-        }
-    }
-
     fn read_newest(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
@@ -137,15 +135,27 @@ impl Session {
         wish: Wish,
         position: Position,
     ) {
-        let (Some(bus), Some(policy)) = (worker.gateway.bus(), &room.namespace.history) else { return };
+        let (Some(bus), Some(policy)) = (worker.gateway.bus(), &room.namespace.history) else {
+            return;
+        };
         // Two: one may be newer than the position, and comes by itself.
-        let read = bus.history(&room.channel, policy, Query { since: None, limit: 2, reverse: true });
+        let read = bus.history(
+            &room.channel,
+            policy,
+            Query {
+                since: None,
+                limit: 2,
+                reverse: true,
+            },
+        );
         let held = self.hold_back(room, place, wish, position);
         let (session, worker, room) = (self.clone(), worker.clone(), room.clone());
         tokio::task::spawn_local(async move {
             let newest = read.await.ok().and_then(|page| {
                 let until = held.position.offset;
-                page.publications.into_iter().find(|publication| publication.offset <= until)
+                page.publications
+                    .into_iter()
+                    .find(|publication| publication.offset <= until)
             });
             let missed = newest.map_or(Missed::TooMuch, |publication| Missed::All(vec![publication]));
             session.recovered(&worker, &room, &held, missed);
@@ -155,7 +165,11 @@ impl Session {
     /// From now on the member's publications wait.
     fn hold_back(&self, room: &Rc<Room>, place: MemberIndex, wish: Wish, position: Position) -> Rc<Held> {
         room.hold_back(place);
-        let held = Rc::new(Held { wish, position, frames: RefCell::default() });
+        let held = Rc::new(Held {
+            wish,
+            position,
+            frames: RefCell::default(),
+        });
         if let Some(subscription) = self.subscriptions.borrow_mut().of_room(room) {
             subscription.held = Some(held.clone());
         }
@@ -164,7 +178,11 @@ impl Session {
 
     /// Keeps a publication for a member that recovers. What waits counts as what it does not read.
     pub fn hold(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, offset: u64, frame: &Arc<Frame>) {
-        let held = self.subscriptions.borrow_mut().of_room(room).and_then(|subscription| subscription.held.clone());
+        let held = self
+            .subscriptions
+            .borrow_mut()
+            .of_room(room)
+            .and_then(|subscription| subscription.held.clone());
         let Some(held) = held else { return };
         let mut frames = held.frames.borrow_mut();
         if offset <= held.position.offset {
@@ -186,7 +204,10 @@ impl Session {
             // The client may have left the room meanwhile, and even be back in it.
             let current = subscriptions.of_room(room);
             let Some(subscription) = current.filter(|subscription| {
-                subscription.held.as_ref().is_some_and(|present| Rc::ptr_eq(present, held))
+                subscription
+                    .held
+                    .as_ref()
+                    .is_some_and(|present| Rc::ptr_eq(present, held))
             }) else {
                 return;
             };
@@ -201,7 +222,10 @@ impl Session {
         self.answer_at(worker, room, &held.wish, &held.position, recovered, &publications);
         let frames = held.frames.take();
         if let Some(place) = place {
-            room.release(place, frames.last().map_or(held.position.offset, |(offset, _)| *offset));
+            room.release(
+                place,
+                frames.last().map_or(held.position.offset, |(offset, _)| *offset),
+            );
         }
         for (_, frame) in &frames {
             self.push(worker, frame);
@@ -223,7 +247,10 @@ impl Session {
             Some(former) if recovered => former.offset,
             _ => position.offset,
         };
-        let publications: Vec<_> = publications.iter().filter_map(|publication| publication.as_protocol()).collect();
+        let publications: Vec<_> = publications
+            .iter()
+            .filter_map(|publication| publication.as_protocol())
+            .collect();
         let result = SubscribeResult {
             recoverable: wish.recoverable,
             positioned: wish.positioned,
@@ -235,5 +262,46 @@ impl Session {
             ..SubscribeResult::default()
         };
         self.answer_join(worker, room, wish, result);
+    }
+}
+
+/// How a client that was at `former` catches up with `position`.
+fn plan(worker: &Worker, room: &Room, former: &Former, position: &Position) -> Plan {
+    let nothing = |recovered| Plan::Answer {
+        recovered,
+        publications: Vec::new(),
+    };
+    let Some(policy) = room.namespace.history.clone() else {
+        return nothing(false);
+    };
+    let same_epoch = former.epoch.is_empty() || former.epoch == position.epoch.as_str();
+    if policy.options.recovery_mode == RecoveryMode::Cache {
+        let up_to_date = former.epoch == position.epoch.as_str() && former.offset == position.offset;
+        return if up_to_date {
+            nothing(true)
+        } else {
+            Plan::ReadNewest
+        };
+    }
+    if !same_epoch || former.offset > position.offset {
+        return nothing(false);
+    }
+    if former.offset == position.offset {
+        return nothing(true);
+    }
+    let piece = Piece {
+        channel: room.channel.clone(),
+        policy,
+        since: former.offset,
+        until: position.offset,
+        limit: worker.live().settings.client.recovery_limit,
+    };
+    match worker.gateway.recovery.at_hand(&piece) {
+        Some(Missed::All(publications)) => Plan::Answer {
+            recovered: true,
+            publications,
+        },
+        Some(Missed::TooMuch) => nothing(false),
+        None => Plan::Read(piece),
     }
 }

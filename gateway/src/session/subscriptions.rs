@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use natter_protocol::{
-    DisconnectCode, ErrorCode, Push, ReplyBody, ServerSubscription, SubscribeRequest, SubscribeResult, UnsubscribeCode,
-    UnsubscribeRequest,
+    DisconnectCode, ErrorCode, Push, ReplyBody, ServerSubscription, SubscribeRequest, SubscribeResult,
+    UnsubscribeCode, UnsubscribeRequest,
 };
 
 use super::{
@@ -43,7 +43,9 @@ impl Subscriptions {
     }
 
     pub(super) fn of_room(&mut self, room: &Rc<Room>) -> Option<&mut Subscription> {
-        self.0.iter_mut().find(|subscription| Rc::ptr_eq(&subscription.room, room))
+        self.0
+            .iter_mut()
+            .find(|subscription| Rc::ptr_eq(&subscription.room, room))
     }
 
     fn add(&mut self, subscription: Subscription) {
@@ -286,7 +288,10 @@ impl Session {
         let (unanswered, said) = if let Some(place) = subscription.place {
             room.remove(place);
             worker.gateway.metrics.rooms.subscriptions.dec();
-            (subscription.held.as_ref().and_then(|held| held.wish.slot), Vec::new())
+            (
+                subscription.held.as_ref().and_then(|held| held.wish.slot),
+                Vec::new(),
+            )
         } else {
             let waiting = room.stop_waiting(self);
             waiting.map_or((None, Vec::new()), |waiting| (waiting.wish.slot, waiting.held))

@@ -27,11 +27,19 @@ impl Worker {
             let notes = poll_fn(|cx| inbox.poll_take(cx)).await;
             for note in notes {
                 match note {
-                    Note::Publication { channel, offset, frame } => {
+                    Note::Publication {
+                        channel,
+                        offset,
+                        frame,
+                    } => {
                         self.publication(&channel, offset, &frame, &mut reached).await;
                         inbox.done(&frame);
                     }
-                    Note::RoomLive { channel, generation, position } => {
+                    Note::RoomLive {
+                        channel,
+                        generation,
+                        position,
+                    } => {
                         self.room_is_live(&channel, generation, position);
                     }
                     Note::PositionLost { channel, position } => self.position_lost(&channel, position),
@@ -86,12 +94,7 @@ impl Worker {
             .cloned()
     }
 
-    fn room_is_live(
-        self: &Rc<Self>,
-        channel: &Channel,
-        generation: Generation,
-        position: Option<Position>,
-    ) {
+    fn room_is_live(self: &Rc<Self>, channel: &Channel, generation: Generation, position: Option<Position>) {
         // Everybody may have left meanwhile; the gateway was told then.
         let Some(room) = self.room_of(channel, generation) else {
             return;

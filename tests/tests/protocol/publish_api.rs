@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 use crate::scene::{Scene, connected, member};
 
 const KEY: Option<&str> = Some("natter-tests");
-const METHODS: [&str; 7] = [
+const METHODS: [&str; 9] = [
     "publish",
     "broadcast",
+    "history",
+    "history_remove",
     "subscribe",
     "unsubscribe",
     "disconnect",

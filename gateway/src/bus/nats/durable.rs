@@ -77,7 +77,10 @@ impl Durable {
 
     /// The room's stream, when its namespace was used before.
     fn known(&self, channel: &str, policy: &HistoryPolicy) -> Option<StoredRoom> {
-        self.streams.lock().get(&policy.namespace).map(|known| known.streams.room(channel))
+        self.streams
+            .lock()
+            .get(&policy.namespace)
+            .map(|known| known.streams.room(channel))
     }
 
     /// The room's stream, made or checked when this is the first use of its namespace.
@@ -91,7 +94,13 @@ impl Durable {
         }
         let streams = self.ensure(policy).await?;
         let room = streams.room(channel);
-        self.streams.lock().insert(policy.namespace.clone(), Known { policy: policy.clone(), streams });
+        self.streams.lock().insert(
+            policy.namespace.clone(),
+            Known {
+                policy: policy.clone(),
+                streams,
+            },
+        );
         Ok(room)
     }
 
@@ -150,7 +159,10 @@ impl Durable {
         let durable = self.clone();
         Box::pin(async move {
             let result = stored.await;
-            if matches!(result, Err(StoreError::Bus(BusError::Disconnected | BusError::Refused))) {
+            if matches!(
+                result,
+                Err(StoreError::Bus(BusError::Disconnected | BusError::Refused))
+            ) {
                 durable.suspicion.notify_one();
             }
             result
@@ -213,12 +225,17 @@ impl Durable {
             let head = self.jetstream.head(&room).await?;
             Ok((room, subscriber, head))
         };
-        let joined = timeout(self.shared.config.join_timeout, join).await.unwrap_or(Err(BusError::Timeout));
+        let joined = timeout(self.shared.config.join_timeout, join)
+            .await
+            .unwrap_or(Err(BusError::Timeout));
         if matches!(joined, Err(BusError::Disconnected | BusError::Refused)) {
             self.suspicion.notify_one();
         }
         let (room, subscriber, head) = joined?;
-        let position = Position { epoch: room.partition.epoch.clone(), offset: head };
+        let position = Position {
+            epoch: room.partition.epoch.clone(),
+            offset: head,
+        };
         let live = LiveRoom::start(&self, channel.clone(), policy, room, subscriber, head);
         self.joined.add(&live);
         if let Some(former) = self.rooms.lock().insert(channel, live) {

@@ -52,7 +52,10 @@ impl Joined {
     /// The room's head is looked at soon.
     pub(super) fn add(&self, room: &Arc<LiveRoom>) {
         // The receiver is gone only when the gateway stops.
-        let _ = self.0.send(Due { at: Instant::now() + SOON, room: Arc::downgrade(room) });
+        let _ = self.0.send(Due {
+            at: Instant::now() + SOON,
+            room: Arc::downgrade(room),
+        });
     }
 }
 
@@ -121,7 +124,10 @@ async fn turn(durable: &Durable) {
     let mut by_stream: BTreeMap<String, BTreeMap<String, Arc<LiveRoom>>> = BTreeMap::new();
     for room in durable.rooms.lock().values() {
         let stored = room.stored();
-        by_stream.entry(stored.partition.stream.clone()).or_default().insert(stored.subject, room.clone());
+        by_stream
+            .entry(stored.partition.stream.clone())
+            .or_default()
+            .insert(stored.subject, room.clone());
     }
     for (stream, rooms) in by_stream {
         let subjects: Vec<_> = rooms.keys().map(String::as_str).collect();
@@ -136,7 +142,10 @@ async fn turn(durable: &Durable) {
 
 fn wake_behind(rooms: &BTreeMap<String, Arc<LiveRoom>>, heads: &[(String, u64)]) {
     for (subject, head) in heads {
-        if let Some(room) = rooms.get(subject).filter(|room| *head > room.position.load(Ordering::Acquire)) {
+        if let Some(room) = rooms
+            .get(subject)
+            .filter(|room| *head > room.position.load(Ordering::Acquire))
+        {
             room.check();
         }
     }
@@ -159,15 +168,26 @@ async fn streams(durable: Arc<Durable>) {
 async fn look_at_streams(durable: &Arc<Durable>) {
     let known: Vec<_> = durable.streams.lock().values().cloned().collect();
     for former in known {
-        let Ok(streams) = durable.check_streams(&former.policy).await else { continue };
+        let Ok(streams) = durable.check_streams(&former.policy).await else {
+            continue;
+        };
         if streams.partitions() == former.streams.partitions() {
             continue;
         }
         warn!(namespace = %former.policy.namespace, "streams were made again: rooms start afresh");
-        let now = super::Known { policy: former.policy.clone(), streams: streams.clone() };
-        durable.streams.lock().insert(former.policy.namespace.clone(), now);
+        let now = super::Known {
+            policy: former.policy.clone(),
+            streams: streams.clone(),
+        };
+        durable
+            .streams
+            .lock()
+            .insert(former.policy.namespace.clone(), now);
         let rooms: Vec<_> = durable.rooms.lock().values().cloned().collect();
-        for room in rooms.iter().filter(|room| room.policy.namespace == former.policy.namespace) {
+        for room in rooms
+            .iter()
+            .filter(|room| room.policy.namespace == former.policy.namespace)
+        {
             let stored = streams.room(&room.channel);
             if stored.partition.epoch != room.epoch() {
                 room.move_to(stored);

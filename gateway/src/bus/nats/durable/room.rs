@@ -77,8 +77,12 @@ impl LiveRoom {
             check: Notify::new(),
             task: OnceLock::new(),
         });
-        let deliveries =
-            Deliveries { durable: durable.clone(), room: room.clone(), tracker: Tracker::new(head), epoch };
+        let deliveries = Deliveries {
+            durable: durable.clone(),
+            room: room.clone(),
+            tracker: Tracker::new(head),
+            epoch,
+        };
         let task = durable.runtime.spawn(deliveries.run(subscriber));
         // Set once, here.
         let _ = room.task.set(task.abort_handle());
@@ -120,7 +124,9 @@ impl Deliveries {
                 },
                 () = self.room.check.notified() => self.compare().await,
             }
-            self.room.position.store(self.tracker.position(), Ordering::Release);
+            self.room
+                .position
+                .store(self.tracker.position(), Ordering::Release);
         }
     }
 
@@ -161,9 +167,13 @@ impl Deliveries {
             return self.begin_again().await;
         }
         match self.durable.jetstream.head(&self.room.stored()).await {
-            Ok(head) if head > self.tracker.position() => self.fill(self.tracker.position(), head, true).await,
+            Ok(head) if head > self.tracker.position() => {
+                self.fill(self.tracker.position(), head, true).await;
+            }
             Ok(_) => {}
-            Err(error) => debug!(channel = %self.room.channel, %error, "could not look at the head of a room"),
+            Err(error) => {
+                debug!(channel = %self.room.channel, %error, "could not look at the head of a room");
+            }
         }
     }
 
@@ -199,7 +209,10 @@ impl Deliveries {
         let room = self.room.stored();
         match self.durable.jetstream.read_range(&room, after, until).await? {
             Some(publications) => Ok((publications, true)),
-            None => Ok((self.durable.jetstream.read_remaining(&room, after, until).await?, false)),
+            None => Ok((
+                self.durable.jetstream.read_remaining(&room, after, until).await?,
+                false,
+            )),
         }
     }
 
@@ -207,7 +220,10 @@ impl Deliveries {
     async fn deliver(&mut self, publication: Publication) {
         let began = Instant::now();
         let events = &self.durable.shared.events;
-        while events.publication(&self.room.channel, publication.clone()).is_err() {
+        while events
+            .publication(&self.room.channel, publication.clone())
+            .is_err()
+        {
             if began.elapsed() > OVERLOADED_LIMIT {
                 self.durable.shared.metrics.error("worker_overloaded");
                 return self.lose(publication.offset);
@@ -220,7 +236,10 @@ impl Deliveries {
     /// Goes on after `offset`; clients are told that something before it is missing.
     fn lose(&mut self, offset: u64) {
         self.tracker.advance(offset);
-        let position = Position { epoch: self.epoch.clone(), offset };
+        let position = Position {
+            epoch: self.epoch.clone(),
+            offset,
+        };
         self.durable.shared.events.lost(&self.room.channel, position);
     }
 
@@ -231,7 +250,9 @@ impl Deliveries {
         let head = loop {
             match self.durable.jetstream.head(&stored).await {
                 Ok(head) => break head,
-                Err(error) => debug!(channel = %self.room.channel, %error, "the new stream does not answer yet"),
+                Err(error) => {
+                    debug!(channel = %self.room.channel, %error, "the new stream does not answer yet");
+                }
             }
             sleep(pause).await;
             pause = (pause * 2).min(RETRY_LIMIT);
