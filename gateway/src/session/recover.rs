@@ -43,6 +43,8 @@ pub(super) struct Held {
     pub(super) wish: Wish,
     /// Where the session joined; what is held follows it.
     position: Position,
+    /// What the client has, or is brought by the answer, if it recovers: beyond the position when the client is ahead.
+    until: u64,
     frames: RefCell<Vec<(u64, Arc<Frame>)>>,
 }
 

@@ -127,6 +127,8 @@ async fn a_retry_after_nats_was_away_stores_once() -> Result<()> {
             Ok(())
         })
         .await?;
+        // What is under way would still arrive.
+        scene.link.cut();
         scene.nats.kill()
     });
     away?;
@@ -134,6 +136,7 @@ async fn a_retry_after_nats_was_away_stores_once() -> Result<()> {
     let unknown = unknown?;
     ensure!(unknown == (503, None), "{unknown:?}");
     scene.link.delay(Duration::ZERO);
+    scene.link.resume();
 
     let (during, meanwhile, before, back) = tokio::join!(
         scene.until_stored("during"),
