@@ -72,7 +72,7 @@ impl Worker {
             return;
         };
         room.live.set(true);
-        for waiting in room.take_waiting() {
+        while let Some(waiting) = room.next_waiting() {
             waiting.session.clone().room_is_live(self, &room, waiting);
         }
     }
@@ -83,7 +83,7 @@ impl Worker {
         };
         // The gateway has forgotten the room already: the next join starts afresh.
         self.rooms.borrow_mut().remove(&**channel);
-        for waiting in room.take_waiting() {
+        while let Some(waiting) = room.next_waiting() {
             waiting.session.clone().room_failed(self, channel, waiting, error);
         }
     }
