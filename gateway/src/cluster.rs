@@ -16,7 +16,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::{debug, warn};
+use tracing::{Level, debug, warn};
 use uuid::Uuid;
 
 pub use self::{
@@ -79,7 +79,9 @@ impl Cluster {
             Ok(envelope) => self.handle(gateway, envelope),
             Err(error) => {
                 gateway.metrics.bus.error("undecodable");
-                warn!(%error, "dropped a control message");
+                if gateway.log_budget.cause("control", Level::WARN).admit() {
+                    warn!(%error, "dropped a control message");
+                }
             }
         }
     }

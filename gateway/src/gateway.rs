@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 pub use crate::metrics::Source;
 use crate::{
-    bus::{BoxFuture, BusError, BusEvents, BusStatus, Overloaded, SharedBus},
+    bus::{BoxFuture, BusError, BusEvents, Overloaded, SharedBus},
     channel::Channel,
     cluster::Cluster,
     config::Settings,
@@ -172,7 +172,7 @@ impl Gateway {
         })
     }
 
-    /// Connects the gateway to its bus, once, before a port is bound.
+    /// Connects the gateway to its bus, once, before a worker runs.
     pub fn attach(&self, bus: SharedBus) {
         // Only the assembly calls this, once.
         let _ = self.bus.set(bus);
@@ -180,11 +180,6 @@ impl Gateway {
 
     pub fn bus(&self) -> Option<&SharedBus> {
         self.bus.get()
-    }
-
-    pub fn bus_status(&self) -> BusStatus {
-        self.bus()
-            .map_or(BusStatus::Connecting, |bus| *bus.status().borrow())
     }
 
     pub fn bus_is_up(&self) -> bool {
@@ -279,17 +274,11 @@ impl Gateway {
 
 impl BusEvents for Gateway {
     fn publication(&self, channel: &str, publication: Publication) -> Result<(), Overloaded> {
-        let result = self.rooms.deliver(channel, publication, |channel, publication| {
+        self.rooms.deliver(channel, publication, |channel, publication| {
             let mark = self.mark(channel, publication)?;
             debug!(message_id = %publication.id, channel = &**channel, "delivery");
             Some(publication.encode(channel)?.with_delivery(mark))
-        });
-        if result.is_err()
-            && let Some(namespace) = self.live.load().namespaces.of(channel)
-        {
-            namespace.metrics.refused("worker_overloaded");
-        }
-        result
+        })
     }
 
     fn control(&self, message: Bytes) {

@@ -7,7 +7,7 @@ mod origin;
 mod page;
 mod upgrade;
 
-use std::{cell::Cell, convert::Infallible, fmt::Display, rc::Rc, sync::Arc};
+use std::{cell::Cell, convert::Infallible, fmt::Display, rc::Rc, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -17,11 +17,15 @@ use tokio::{net::TcpStream, time::timeout};
 use tower::ServiceExt;
 use tracing::{Level, debug, info};
 
-use crate::{api, gateway::Gateway, limits::FileGuard, metrics::HandshakeFailure, worker::Worker};
+use crate::{
+    api, drain::Phase, gateway::Gateway, limits::FileGuard, metrics::HandshakeFailure, worker::Worker,
+};
 
 const WEBSOCKET_PATH: &str = "/connection/websocket";
 /// Smallest buffer that hyper works with, in bytes.
 const MIN_HEAD_BUFFER: usize = 8 * 1024;
+/// How long a peer may take nothing of an answer that waits for it. hyper would wait for ever.
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection before its upgrade.
 struct Connection {
@@ -49,6 +53,7 @@ pub async fn serve(worker: Rc<Worker>, router: Router, stream: TcpStream, file: 
             live.settings.http.header_max_size.max(MIN_HEAD_BUFFER),
         )
     };
+    limit_unread(&stream, Some(UNREAD_TIMEOUT));
     let connection = Rc::new(Connection {
         worker,
         router,
@@ -79,10 +84,16 @@ impl Connection {
         }
         let limit = self.worker.live().settings.http.request_timeout;
         let answer = self.router.clone().oneshot(request.map(Body::new));
-        match timeout(limit, answer).await {
-            Ok(answer) => answer,
-            Err(_) => Ok(plain(StatusCode::REQUEST_TIMEOUT, "the request took too long\n")),
+        let mut response = match timeout(limit, answer).await {
+            Ok(Ok(response)) => response,
+            Err(_) => plain(StatusCode::REQUEST_TIMEOUT, "the request took too long\n"),
+        };
+        if self.worker.gateway.drain.phase() != Phase::Running {
+            // The next request of a backend goes elsewhere instead of being cut off by the exit.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
         }
+        Ok(response)
     }
 
     fn failed(&self, error: &hyper::Error) {
@@ -109,6 +120,15 @@ impl Connection {
             info!(kind, %cause, "handshake failed");
         }
     }
+}
+
+/// Lets the kernel reset a connection whose peer takes nothing for so long; `None` takes the limit back.
+fn limit_unread(stream: &TcpStream, limit: Option<Duration>) {
+    // Without it, on other systems than Linux, only the peer's end frees the socket. It fails only when that came already.
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(limit);
+    #[cfg(not(target_os = "linux"))]
+    let _ = (stream, limit);
 }
 
 /// A short text for people.

@@ -2,8 +2,8 @@
 //!
 //! A gateway that runs out of descriptors can neither accept nor reconnect to its bus, so new sockets are
 //! refused at 95 % of the limit, and at 98 % closed without a word: whoever opens sockets and says nothing must not
-//! lock out the ops port, whose probes would then have the gateway restarted. Sockets are counted where they are accepted; everything else (bus, log,
-//! runtime) is a base that is measured now and then.
+//! lock out the ops port, whose probes would then have the gateway restarted. Sockets are counted where they are
+//! accepted; everything else (bus, log, runtime) is a base that is measured now and then.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -81,11 +81,6 @@ impl FileLimit {
         self.sockets
             .load(Ordering::Relaxed)
             .saturating_add(self.base.load(Ordering::Relaxed))
-    }
-
-    /// Whether another socket would be admitted.
-    pub fn admits(&self) -> bool {
-        self.is_below(FULL_PERCENT, self.used())
     }
 
     /// Counts a socket until the guard drops; `None` when there is no room even for telling it that there is none.

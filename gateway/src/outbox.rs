@@ -1,5 +1,9 @@
 //! What waits to be written to one socket: pointers to finished frames, bounded in bytes.
 //!
+//! Publications are shared with other sockets; every other frame is kept for this one alone and costs some 300 bytes of
+//! memory however short it is. Those are bounded in number as well, or a client that sends commands or pings and reads
+//! no answers would hold ten times the bytes that are counted.
+//!
 //! An emptied outbox gives its memory back, so an idle connection keeps none.
 
 use std::{
@@ -13,6 +17,8 @@ use crate::{frame::Frame, socket::Socket};
 /// Frames handed to the kernel in one call; more gains nothing (measured: 32 frames already cost 12–25 times less
 /// each than one).
 const FRAMES_PER_WRITE: usize = 64;
+/// Frames of this socket alone that may wait.
+const MAX_OWN_FRAMES: u32 = 4_096;
 
 #[derive(Default)]
 pub struct Outbox {
@@ -21,6 +27,8 @@ pub struct Outbox {
     bytes: usize,
     /// Bytes of the front frame that the kernel has taken already.
     front_written: usize,
+    /// Frames that no other socket shares.
+    own: u32,
 }
 
 /// The frame would not fit: the reader is too slow.
@@ -36,21 +44,21 @@ pub enum Flushed {
 }
 
 impl Outbox {
-    /// Queues `frame` unless more than `limit` bytes would wait, the new frame counted. An empty outbox takes a frame of
+    /// Queues `frame` unless more than `limit` bytes would wait, the new frame counted, or too many small answers. An empty outbox takes a frame of
     /// any size: a large message says nothing about its reader.
     pub fn push(&mut self, frame: Arc<Frame>, limit: usize) -> Result<(), Full> {
         let bytes = self.bytes + frame.bytes().len();
-        if bytes > limit && !self.is_empty() {
+        if (bytes > limit || self.own >= MAX_OWN_FRAMES) && !self.is_empty() {
             return Err(Full);
         }
-        self.bytes = bytes;
-        self.queue.push_back(frame);
+        self.push_last(frame);
         Ok(())
     }
 
     /// Queues the frame that ends the connection, whatever waits before it.
     pub fn push_last(&mut self, frame: Arc<Frame>) {
         self.bytes += frame.bytes().len();
+        self.own += is_own(&frame);
         self.queue.push_back(frame);
     }
 
@@ -58,6 +66,7 @@ impl Outbox {
     pub fn drop_unbegun(&mut self, mut dropped: impl FnMut(&Frame)) {
         for frame in self.queue.drain(usize::from(self.front_written > 0)..) {
             self.bytes -= frame.bytes().len();
+            self.own -= is_own(&frame);
             dropped(&frame);
         }
     }
@@ -117,10 +126,16 @@ impl Outbox {
                 break;
             }
             self.front_written -= length;
+            self.own -= is_own(front);
             written(front);
             self.queue.pop_front();
         }
     }
+}
+
+/// 1 for a frame that was made for one socket, 0 for a publication.
+fn is_own(frame: &Frame) -> u32 {
+    u32::from(frame.delivery().is_none())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::VecDeque,
     rc::Rc,
     sync::Arc,
 };
@@ -26,7 +27,7 @@ pub struct Room {
     position: RefCell<Option<Position>>,
     members: RefCell<Members>,
     /// Who is answered when the bus has answered.
-    waiting: RefCell<Vec<Waiting>>,
+    waiting: RefCell<VecDeque<Waiting>>,
 }
 
 /// Place of a member in its room.
@@ -163,11 +164,18 @@ impl Room {
     }
 
     pub fn wait(&self, waiting: Waiting) {
-        self.waiting.borrow_mut().push(waiting);
+        self.waiting.borrow_mut().push_back(waiting);
     }
 
-    pub fn take_waiting(&self) -> Vec<Waiting> {
-        std::mem::take(&mut *self.waiting.borrow_mut())
+    /// The join that has waited longest, to be answered. One at a time: an answer can end its session, and the room must
+    /// then still know of those behind it, or it would be given up as empty.
+    pub fn next_waiting(&self) -> Option<Waiting> {
+        let mut waiting = self.waiting.borrow_mut();
+        let next = waiting.pop_front();
+        if waiting.is_empty() {
+            *waiting = VecDeque::new();
+        }
+        next
     }
 
     /// Keeps what a waiting session says until its wait ends.
@@ -187,7 +195,16 @@ impl Room {
         let index = waiting
             .iter()
             .position(|waiting| Rc::ptr_eq(&waiting.session, session))?;
-        Some(waiting.remove(index))
+        waiting.remove(index)
+    }
+
+    /// The members, and who waits to become one.
+    pub fn sessions(&self) -> Vec<Rc<Session>> {
+        let members = self.members.borrow();
+        let waiting = self.waiting.borrow();
+        let waiting = waiting.iter().map(|waiting| &waiting.session);
+        let members = members.places.iter().flatten().map(|member| &member.session);
+        members.chain(waiting).cloned().collect()
     }
 
     pub fn is_empty(&self) -> bool {

@@ -3,6 +3,7 @@
 //! One multi-threaded control runtime drives the bus and the ops port; every worker is a thread with a runtime of its
 //! own. Nothing listens before the settings are known to be good, and nothing is dropped silently at the end.
 
+mod ports;
 mod reload;
 mod run;
 mod worker_thread;
@@ -16,7 +17,6 @@ use std::{
 
 use anyhow::Context;
 use tokio::{
-    net::TcpListener,
     runtime::Handle,
     sync::watch,
     time::{Instant, sleep, timeout},
@@ -25,7 +25,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 pub use self::run::run;
-use self::worker_thread::WorkerThread;
+use self::{ports::Ports, worker_thread::WorkerThread};
 use crate::{
     bus::{Embedded, Nats, NatsConfig, SharedBus},
     cluster::{self, Command},
@@ -33,7 +33,6 @@ use crate::{
     drain::{Pace, Phase},
     gateway::Gateway,
     inbox::{Inbox, Note},
-    listener,
     metrics::Metrics,
     ops::{self, Heartbeats, OpsState, Readiness},
     rooms::{Linger, Rooms},
@@ -69,68 +68,31 @@ const PROMPT_WINDOW: Duration = Duration::from_millis(500);
 impl Server {
     /// Binds, connects and starts everything. Must be called on the control runtime.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
-        let listeners = listener::bind(settings.listen, settings.workers)
-            .with_context(|| format!("cannot listen on {}", settings.listen))?;
-        let public = listeners
-            .first()
-            .context("no worker is configured")?
-            .local_addr()?;
-        let ops_listener = TcpListener::bind(settings.ops_listen)
-            .await
-            .with_context(|| format!("cannot listen on {}", settings.ops_listen))?;
-        let ops_address = ops_listener.local_addr()?;
-
-        let metrics = Metrics::new()?;
-        let node = Uuid::new_v4();
-        let (tracer, trace_guard) = start_tracer(&settings, node, &metrics)?;
-        let inboxes: Vec<_> = std::iter::repeat_with(Arc::<Inbox>::default)
-            .take(settings.workers)
-            .collect();
-        let (rooms, linger) = Rooms::new(inboxes.clone(), metrics.rooms.clone());
-        let gateway = Gateway::new(
-            node,
-            settings,
-            metrics.clone(),
-            rooms,
-            inboxes,
-            tracer,
-            Handle::current(),
-        );
+        let ports = Ports::bind(&settings).await?;
+        let (gateway, linger, traces) = assemble(settings)?;
         let bus = connect(&gateway).await?;
         gateway.attach(bus.clone());
 
-        let readiness = Arc::new(Readiness::new(bus.status(), gateway.live().settings.bus.critical));
-        let heartbeats = Heartbeats::new(listeners.len());
+        let critical = gateway.live().settings.bus.critical;
+        let readiness = Arc::new(Readiness::new(bus.status(), critical));
+        let heartbeats = Heartbeats::new(ports.listeners.len());
         let (stop, _) = watch::channel(false);
-        let workers = listeners
-            .into_iter()
-            .enumerate()
-            .map(|(id, listener)| {
-                WorkerThread::start(
-                    id,
-                    gateway.clone(),
-                    listener,
-                    heartbeats.clone(),
-                    stop.subscribe(),
-                )
-            })
-            .collect::<io::Result<Vec<_>>>()
-            .context("cannot start a worker thread")?;
+        let workers = start_workers(&gateway, ports.listeners, &heartbeats, &stop)?;
         let state = OpsState {
             readiness: readiness.clone(),
             heartbeats,
-            metrics,
+            metrics: gateway.metrics.clone(),
             files: gateway.file_limit.clone(),
         };
         spawn_background(&gateway, linger, bus);
-        tokio::spawn(ops::serve(ops_listener, state, stopped(stop.subscribe())));
+        tokio::spawn(ops::serve(ports.ops, state, stopped(stop.subscribe())));
         Ok(Self {
             gateway,
-            public,
-            ops: ops_address,
+            public: ports.public_address,
+            ops: ports.ops_address,
             readiness,
             workers,
-            traces: trace_guard,
+            traces,
             stop,
         })
     }
@@ -185,6 +147,43 @@ impl Server {
     fn open_sockets(&self) -> u64 {
         self.gateway.open_sockets.load(Ordering::Relaxed)
     }
+}
+
+/// What the threads share, not connected to anything yet.
+fn assemble(settings: Settings) -> anyhow::Result<(Arc<Gateway>, Linger, Option<TraceGuard>)> {
+    let metrics = Metrics::new()?;
+    let node = Uuid::new_v4();
+    let (tracer, guard) = start_tracer(&settings, node, &metrics)?;
+    let inboxes: Vec<_> = std::iter::repeat_with(Arc::<Inbox>::default)
+        .take(settings.workers)
+        .collect();
+    let (rooms, linger) = Rooms::new(inboxes.clone(), metrics.rooms.clone());
+    let runtime = Handle::current();
+    let gateway = Gateway::new(node, settings, metrics, rooms, inboxes, tracer, runtime);
+    Ok((gateway, linger, guard))
+}
+
+fn start_workers(
+    gateway: &Arc<Gateway>,
+    listeners: Vec<std::net::TcpListener>,
+    heartbeats: &Heartbeats,
+    stop: &watch::Sender<bool>,
+) -> anyhow::Result<Vec<WorkerThread>> {
+    let start = |(id, listener)| {
+        WorkerThread::start(
+            id,
+            gateway.clone(),
+            listener,
+            heartbeats.clone(),
+            stop.subscribe(),
+        )
+    };
+    listeners
+        .into_iter()
+        .enumerate()
+        .map(start)
+        .collect::<io::Result<_>>()
+        .context("cannot start a worker thread")
 }
 
 fn start_tracer(

@@ -26,13 +26,21 @@ use std::{
 use bytes::BytesMut;
 use natter_protocol::DisconnectCode;
 use natter_websocket::{Decoder, Incoming, ProtocolError};
+use tokio::task::yield_now;
 use tokio_util::time::delay_queue;
 use tracing::{Level, debug, info};
 use uuid::Uuid;
 
 pub use self::{ending::Ending, recover::Wish, replies::ReplySlot};
 use self::{heartbeat::Heartbeat, output::CONNECTION_ENDED, replies::Replies, subscriptions::Subscriptions};
-use crate::{drain, frame::Frame, limits::FileGuard, outbox::Outbox, socket::Socket, worker::Worker};
+use crate::{
+    drain,
+    frame::Frame,
+    limits::FileGuard,
+    outbox::Outbox,
+    socket::Socket,
+    worker::{SCRATCH_SIZE, Worker},
+};
 
 pub struct Session {
     /// The `client` of the protocol; also the correlation id of its log lines.
@@ -129,7 +137,13 @@ impl Session {
         while let Some(length) = poll_fn(|cx| self.poll_input(cx, &worker)).await {
             match length {
                 Ok(0) | Err(_) => self.end(&worker, &Ending::Lost),
-                Ok(length) => self.receive(&worker, &mut worker.scratch()[..length]),
+                Ok(length) => {
+                    self.receive(&worker, &mut worker.scratch()[..length]);
+                    if length == SCRATCH_SIZE {
+                        // There is more, from a client that never pauses: everybody else's turn comes first.
+                        yield_now().await;
+                    }
+                }
             }
         }
         worker.forget(&self);

@@ -11,6 +11,7 @@
 mod commands;
 mod flush;
 mod inbox;
+mod reload;
 mod timers;
 
 use std::{
@@ -36,7 +37,7 @@ use crate::{
 };
 
 /// Read buffer shared by all connections of a worker.
-const SCRATCH_SIZE: usize = 64 * 1024;
+pub const SCRATCH_SIZE: usize = 64 * 1024;
 
 pub struct Worker {
     pub id: WorkerId,
@@ -181,10 +182,5 @@ impl Worker {
         if let Some(accepted_at) = mark.accepted_at {
             self.counters.timed(&mark.namespace, accepted_at, unix_nanos());
         }
-    }
-
-    /// Takes over the settings of the last reload.
-    fn refresh(&self) {
-        self.live.replace(self.gateway.live());
     }
 }

@@ -28,7 +28,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use tokio::{sync::watch, task::AbortHandle, time::timeout};
-use tracing::warn;
+use tracing::{Level, warn};
 use uuid::Uuid;
 
 pub use self::subjects::Subjects;
@@ -39,12 +39,15 @@ use crate::{
     history::{HistoryPolicy, Page, Position, Query, Receipt, StoreError},
     metrics::BusMetrics,
     publication::Publication,
+    telemetry::LogBudget,
 };
 
 /// Room left in a message for the headers that travel with a publication, in bytes.
 const HEADER_ALLOWANCE: usize = 8 * 1024;
 /// Time that queued messages get to leave when the gateway stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Log lines a second for each thing that others on NATS can do wrong.
+const LOG_LINES: u32 = 10;
 
 /// How to reach NATS.
 #[derive(Clone, Debug)]
@@ -94,6 +97,7 @@ struct Shared {
     subjects: Subjects,
     events: Arc<dyn BusEvents>,
     metrics: BusMetrics,
+    log_budget: Arc<LogBudget>,
     /// Read on every publish, so an atomic beside the watch channel.
     up: AtomicBool,
     status: watch::Sender<BusStatus>,
@@ -119,6 +123,8 @@ impl Nats {
         metrics: BusMetrics,
     ) -> Result<Self, StartError> {
         let (changed, connection_events) = watch::channel(0_u64);
+        let log_budget = Arc::new(LogBudget::new(LOG_LINES));
+        tokio::spawn(log_budget.clone().run());
         let options = ConnectOptions::new()
             .name(&config.name)
             .retry_on_initial_connect()
@@ -126,7 +132,11 @@ impl Nats {
             .connection_timeout(config.request_timeout)
             .request_timeout(Some(config.request_timeout))
             .reconnect_delay_callback(reconnect_delay)
-            .event_callback(supervisor::event_callback(changed, metrics.clone()));
+            .event_callback(supervisor::event_callback(
+                changed,
+                metrics.clone(),
+                log_budget.cause("nats_refusal", Level::WARN),
+            ));
         let client = options.connect(config.servers.as_slice()).await?;
 
         let shared = Arc::new(Shared {
@@ -135,6 +145,7 @@ impl Nats {
             config,
             events,
             metrics,
+            log_budget,
             up: AtomicBool::new(false),
             status: watch::Sender::new(BusStatus::Connecting),
             peers: Mutex::default(),
@@ -227,7 +238,9 @@ async fn forward(mut subscriber: Subscriber, channel: Channel, ended: Arc<Atomic
             }
             Err(error) => {
                 shared.metrics.error("undecodable");
-                warn!(%channel, %error, "dropped a message of the bus");
+                if shared.log_budget.cause("undecodable", Level::WARN).admit() {
+                    warn!(%channel, %error, "dropped a message of the bus");
+                }
             }
         }
     }

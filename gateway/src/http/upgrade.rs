@@ -11,7 +11,7 @@ use natter_websocket::handshake::{self, Upgrade};
 use tokio::net::TcpStream;
 use tracing::{debug, warn};
 
-use super::{Connection, origin, plain};
+use super::{Connection, limit_unread, origin, plain};
 use crate::{
     drain::Phase, limits::FileGuard, metrics::Refusal, session::Session, socket::Socket, worker::Worker,
 };
@@ -115,13 +115,17 @@ impl Connection {
         let Some(name) = &live.settings.client.user_id_header else {
             return Ok(None);
         };
-        let Some(value) = headers.get(name) else {
-            return Ok(None);
-        };
         let refused = || Refused {
             reason: Refusal::Unauthorized,
             status: StatusCode::BAD_REQUEST,
             text: "the user header is not readable\n",
+        };
+        // Of two, one may be the client's own, which the proxy failed to remove.
+        let mut values = headers.get_all(name).iter();
+        let value = match (values.next(), values.next()) {
+            (None, _) => return Ok(None),
+            (Some(value), None) => value,
+            (Some(_), Some(_)) => return Err(refused()),
         };
         let user = value.to_str().map_err(|_| refused())?.trim();
         Ok((!user.is_empty()).then(|| user.into()))
@@ -172,6 +176,8 @@ async fn start(
         Ok(Err(_)) => return warn!("upgraded connection is no TCP stream"),
         Err(error) => return debug!(%error, "connection ended while it was upgraded"),
     };
+    // From here on a peer that reads nothing is told why it is cut.
+    limit_unread(&stream, None);
     // On a task of its own, so that nothing of this one stays with the session.
     let session = Session::new(Socket::plain(stream), user, file);
     tokio::task::spawn_local(session.run(worker, early));

@@ -6,6 +6,7 @@ use prometheus::{IntCounter, IntGauge};
 use rustix::io::Errno;
 
 use super::family::{LabeledCounter, Registrar};
+use crate::session::Ending;
 
 /// Open connections, and how connections came to nothing.
 #[derive(Clone, Debug)]
@@ -26,8 +27,6 @@ pub enum Refusal {
     Draining,
     /// 95 % of the limit of open files are used.
     FileLimit,
-    /// The configured number of connections is reached.
-    ConnectionLimit,
     /// The `Origin` header is not allowed.
     Origin,
     /// The bus is critical and down.
@@ -37,10 +36,9 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 5] = [
         Self::Draining,
         Self::FileLimit,
-        Self::ConnectionLimit,
         Self::Origin,
         Self::Bus,
         Self::Unauthorized,
@@ -50,7 +48,6 @@ impl Refusal {
         match self {
             Self::Draining => "draining",
             Self::FileLimit => "file_limit",
-            Self::ConnectionLimit => "connection_limit",
             Self::Origin => "origin",
             Self::Bus => "bus",
             Self::Unauthorized => "unauthorized",
@@ -142,7 +139,7 @@ impl ConnectionMetrics {
                 "natter_disconnects_total",
                 "Connections ended since start, by the reason of the ending",
                 &["reason"],
-                [],
+                Ending::labels(),
             )?,
             accept_errors: registrar.labeled(
                 "natter_accept_errors_total",

@@ -98,6 +98,10 @@ fn known_labels_exist_before_their_first_event() {
         ),
         Some(0.0)
     );
+    for reason in ["slow", "message_too_big", "lost"] {
+        let series = format!(r#"natter_disconnects_total{{reason="{reason}"}}"#);
+        assert_eq!(value(&metrics, &series), Some(0.0), "{reason}");
+    }
     metrics.connections.refused(Refusal::FileLimit);
     assert_eq!(
         value(
@@ -118,11 +122,11 @@ fn a_connection_opens_and_closes_by_reason() {
     let metrics = Metrics::new().unwrap();
     metrics.connections.opened();
     metrics.connections.opened();
-    metrics.connections.closed("slow_consumer");
+    metrics.connections.closed("slow");
     assert_eq!(value(&metrics, "natter_connections"), Some(1.0));
     assert_eq!(value(&metrics, "natter_connections_total"), Some(2.0));
     assert_eq!(
-        value(&metrics, r#"natter_disconnects_total{reason="slow_consumer"}"#),
+        value(&metrics, r#"natter_disconnects_total{reason="slow"}"#),
         Some(1.0)
     );
 }

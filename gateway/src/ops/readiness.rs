@@ -11,7 +11,7 @@ use crate::bus::BusStatus;
 #[derive(Debug)]
 pub struct Readiness {
     bus: watch::Receiver<BusStatus>,
-    critical: AtomicBool,
+    critical: bool,
     draining: AtomicBool,
 }
 
@@ -38,18 +38,13 @@ pub struct ReadinessReport {
 }
 
 impl Readiness {
-    /// `critical`: whether the gateway is unready while the bus is down.
+    /// `critical`: whether the gateway is unready while the bus is down; a reload cannot change it.
     pub fn new(bus: watch::Receiver<BusStatus>, critical: bool) -> Self {
         Self {
             bus,
-            critical: AtomicBool::new(critical),
+            critical,
             draining: AtomicBool::new(false),
         }
-    }
-
-    /// After a reload of the configuration.
-    pub fn set_critical(&self, critical: bool) {
-        self.critical.store(critical, Ordering::Relaxed);
     }
 
     /// Not ready from now on, for good.
@@ -61,19 +56,13 @@ impl Readiness {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Whether new connections are to be refused because of the bus.
-    pub fn bus_refuses(&self) -> bool {
-        self.critical.load(Ordering::Relaxed) && *self.bus.borrow() != BusStatus::Up
-    }
-
     pub fn report(&self) -> ReadinessReport {
         let bus = *self.bus.borrow();
         let draining = self.is_draining();
-        let critical = self.critical.load(Ordering::Relaxed);
         let reasons: Vec<_> = [
             draining.then_some(NotReady::Draining),
             (bus == BusStatus::Connecting).then_some(NotReady::BusConnecting),
-            (bus == BusStatus::Down && critical).then_some(NotReady::BusDown),
+            (bus == BusStatus::Down && self.critical).then_some(NotReady::BusDown),
         ]
         .into_iter()
         .flatten()

@@ -34,6 +34,20 @@ fn an_empty_outbox_takes_a_frame_of_any_size() {
 }
 
 #[tokio::test]
+async fn small_answers_are_bounded_in_number() {
+    let (socket, _peer) = pair().await;
+    let mut outbox = Outbox::default();
+    for _ in 0..MAX_OWN_FRAMES {
+        outbox.push(frame(1, 2), usize::MAX).unwrap();
+    }
+    assert_eq!(outbox.push(frame(1, 2), usize::MAX), Err(Full));
+    outbox.drop_unbegun(|_| ());
+    outbox.push(frame(1, 2), usize::MAX).unwrap();
+    assert_eq!(outbox.flush(&socket, |_| ()).unwrap(), Flushed::Empty);
+    assert_eq!(outbox.own, 0);
+}
+
+#[tokio::test]
 async fn writes_frames_in_order_and_gives_memory_back() {
     let (socket, mut peer) = pair().await;
     let mut outbox = Outbox::default();

@@ -24,6 +24,11 @@ pub enum Ending {
 const NORMAL_CLOSURE: u16 = 1000;
 
 impl Ending {
+    const CHOSEN: &str = "chosen_by_api";
+    const CLOSED_BY_PEER: &str = "closed_by_peer";
+    const LOST: &str = "lost";
+    const WRITE_FAILED: &str = "write_failed";
+
     /// Code and reason of the close frame; `None` when the peer cannot get one any more.
     pub fn close_frame(&self) -> Option<(u16, &str)> {
         match self {
@@ -39,12 +44,22 @@ impl Ending {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Disconnect(code) => code.label(),
-            Self::Chosen { .. } => "chosen_by_api",
+            Self::Chosen { .. } => Self::CHOSEN,
             Self::Framing(error) => error.label(),
-            Self::ClosedByPeer(_) => "closed_by_peer",
-            Self::Lost => "lost",
-            Self::WriteFailed => "write_failed",
+            Self::ClosedByPeer(_) => Self::CLOSED_BY_PEER,
+            Self::Lost => Self::LOST,
+            Self::WriteFailed => Self::WRITE_FAILED,
         }
+    }
+
+    /// Every label, for series that exist before their first event.
+    pub fn labels() -> impl Iterator<Item = &'static str> {
+        let unnumbered = [Self::CHOSEN, Self::CLOSED_BY_PEER, Self::LOST, Self::WRITE_FAILED];
+        DisconnectCode::ALL
+            .iter()
+            .map(|code| code.label())
+            .chain(ProtocolError::LABELS)
+            .chain(unnumbered)
     }
 
     /// Whether the peer did something that an operator may want to look at.
@@ -60,6 +75,30 @@ impl Ending {
                     | DisconnectCode::NotAvailable
             ),
             Self::Chosen { .. } | Self::ClosedByPeer(_) | Self::Lost | Self::WriteFailed => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_ending_is_among_the_labels_once() {
+        let labels: Vec<_> = Ending::labels().collect();
+        for ending in [
+            Ending::Disconnect(DisconnectCode::Slow),
+            Ending::Chosen {
+                code: 4000,
+                reason: String::new(),
+            },
+            Ending::Framing(ProtocolError::InvalidUtf8),
+            Ending::ClosedByPeer(None),
+            Ending::Lost,
+            Ending::WriteFailed,
+        ] {
+            let count = labels.iter().filter(|label| **label == ending.label()).count();
+            assert_eq!(count, 1, "{ending:?}");
         }
     }
 }

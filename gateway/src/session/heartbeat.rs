@@ -61,6 +61,10 @@ impl Session {
     /// The connect command was answered: the first ping comes after a half to one interval, so that the pings of
     /// clients that came together spread.
     pub(super) fn start_pings(self: &Rc<Self>, worker: &Rc<Worker>) {
+        if self.is_over() {
+            // The reply did not fit behind what the client does not read: the timer is the close's by now.
+            return;
+        }
         let interval = worker.live().settings.client.ping_interval;
         self.heartbeat.set(Heartbeat::Quiet);
         worker.schedule(self, interval.mul_f64(0.5 + 0.5 * fastrand::f64()));

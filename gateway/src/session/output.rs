@@ -64,10 +64,7 @@ impl Session {
     ) {
         let was_full = self.replies.borrow().is_full();
         let frame = reply_frame(slot.id, body);
-        let answers = self
-            .replies
-            .borrow_mut()
-            .complete(slot, Answer { frame, held });
+        let answers = self.replies.borrow_mut().complete(slot, Answer { frame, held });
         for answer in answers {
             self.write(worker, &answer);
         }

@@ -5,12 +5,14 @@
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
-use natter_protocol::{DisconnectCode, SubscribeRequest, SubscribeResult};
+use natter_protocol::{DisconnectCode, ErrorCode, ReplyBody, SubscribeRequest, SubscribeResult};
 
 use super::{Ending, ReplySlot, Session, output::SLOW_READER};
 use crate::{
+    bus::BusError,
     config::RecoveryMode,
     frame::Frame,
+    gateway::error_code,
     history::{Position, Query},
     namespace::{Asker, Namespace},
     publication::Publication,
@@ -43,6 +45,8 @@ pub(super) struct Held {
     pub(super) wish: Wish,
     /// Where the session joined; what is held follows it.
     position: Position,
+    /// What the client has when it has recovered: beyond the position if it came ahead of it.
+    until: u64,
     /// What the client has, or is brought by the answer, if it recovers: beyond the position when the client is ahead.
     until: u64,
     frames: RefCell<Vec<(u64, Arc<Frame>)>>,
@@ -117,12 +121,12 @@ impl Session {
             }
             Plan::Read(piece) => {
                 let Some(bus) = worker.gateway.bus() else { return };
+                let until = piece.until;
                 let missed = worker.gateway.recovery.read(bus, piece);
-                let held = self.hold_back(room, place, wish, position);
+                let held = self.hold_back(room, place, wish, position, until);
                 let (session, worker, room) = (self.clone(), worker.clone(), room.clone());
                 tokio::task::spawn_local(async move {
-                    let missed = missed.await.unwrap_or(Missed::TooMuch);
-                    session.recovered(&worker, &room, &held, missed);
+                    session.recovered(&worker, &room, &held, missed.await);
                 });
             }
             Plan::ReadNewest => self.read_newest(worker, room, place, wish, position),
@@ -150,26 +154,35 @@ impl Session {
                 reverse: true,
             },
         );
-        let held = self.hold_back(room, place, wish, position);
+        let until = position.offset;
+        let held = self.hold_back(room, place, wish, position, until);
         let (session, worker, room) = (self.clone(), worker.clone(), room.clone());
         tokio::task::spawn_local(async move {
-            let newest = read.await.ok().and_then(|page| {
-                let until = held.position.offset;
-                page.publications
+            let missed = read.await.map(|page| {
+                let newest = page
+                    .publications
                     .into_iter()
-                    .find(|publication| publication.offset <= until)
+                    .find(|publication| publication.offset <= until);
+                newest.map_or(Missed::TooMuch, |publication| Missed::All(vec![publication]))
             });
-            let missed = newest.map_or(Missed::TooMuch, |publication| Missed::All(vec![publication]));
             session.recovered(&worker, &room, &held, missed);
         });
     }
 
     /// From now on the member's publications wait.
-    fn hold_back(&self, room: &Rc<Room>, place: MemberIndex, wish: Wish, position: Position) -> Rc<Held> {
+    fn hold_back(
+        &self,
+        room: &Rc<Room>,
+        place: MemberIndex,
+        wish: Wish,
+        position: Position,
+        until: u64,
+    ) -> Rc<Held> {
         room.hold_back(place);
         let held = Rc::new(Held {
             wish,
             position,
+            until,
             frames: RefCell::default(),
         });
         if let Some(subscription) = self.subscriptions.borrow_mut().of_room(room) {
@@ -199,38 +212,59 @@ impl Session {
         frames.push((offset, frame.clone()));
     }
 
-    /// What was missed is known: the answer goes out, and then what was held.
-    fn recovered(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, held: &Rc<Held>, missed: Missed) {
-        let place = {
-            let mut subscriptions = self.subscriptions.borrow_mut();
-            // The client may have left the room meanwhile, and even be back in it.
-            let current = subscriptions.of_room(room);
-            let Some(subscription) = current.filter(|subscription| {
-                subscription
-                    .held
-                    .as_ref()
-                    .is_some_and(|present| Rc::ptr_eq(present, held))
-            }) else {
-                return;
-            };
-            subscription.held = None;
-            subscription.place
+    /// What was missed is known: the answer goes out, and then what was held. If it could not be read now, the client
+    /// is told to try again: nothing is lost.
+    fn recovered(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        room: &Rc<Room>,
+        held: &Rc<Held>,
+        missed: Result<Missed, BusError>,
+    ) {
+        let Some(place) = self.stop_holding(room, held) else {
+            return;
         };
         let (recovered, publications) = match missed {
-            Missed::All(publications) => (true, publications),
-            Missed::TooMuch => (false, Vec::new()),
+            Ok(Missed::All(publications)) => (true, publications),
+            Ok(Missed::TooMuch) => (false, Vec::new()),
+            Err(error) => return self.take_back(worker, room, &held.wish, error_code(error)),
         };
         worker.gateway.metrics.recovery.answered(recovered);
         self.answer_at(worker, room, &held.wish, &held.position, recovered, &publications);
+        let since = if recovered {
+            held.until
+        } else {
+            held.position.offset
+        };
         let frames = held.frames.take();
         if let Some(place) = place {
-            room.release(
-                place,
-                frames.last().map_or(held.position.offset, |(offset, _)| *offset),
-            );
+            let newest = frames.last().map_or(since, |(offset, _)| since.max(*offset));
+            room.release(place, newest);
         }
-        for (_, frame) in &frames {
+        for (_, frame) in frames.iter().filter(|(offset, _)| *offset > since) {
             self.push(worker, frame);
+        }
+    }
+
+    /// The member's place; `None` when the client has left the room meanwhile, and perhaps is even back in it.
+    fn stop_holding(&self, room: &Rc<Room>, held: &Rc<Held>) -> Option<Option<MemberIndex>> {
+        let mut subscriptions = self.subscriptions.borrow_mut();
+        let subscription = subscriptions.of_room(room)?;
+        let is_present = |present: &Rc<Held>| Rc::ptr_eq(present, held);
+        subscription.held.take_if(|present| is_present(present))?;
+        Some(subscription.place)
+    }
+
+    /// Ends a join that cannot be completed.
+    fn take_back(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, wish: &Wish, code: ErrorCode) {
+        worker
+            .gateway
+            .metrics
+            .protocol
+            .command_failed("subscribe", code.code());
+        self.leave(worker, &room.channel);
+        if let Some(slot) = wish.slot {
+            self.complete(worker, slot, ReplyBody::Error(code));
         }
     }
 
@@ -285,7 +319,7 @@ fn plan(worker: &Worker, room: &Room, former: &Former, position: &Position) -> P
             Plan::ReadNewest
         };
     }
-    if !same_epoch || former.offset > position.offset {
+    if !same_epoch {
         return nothing(false);
     }
     if former.offset == position.offset {
@@ -295,9 +329,14 @@ fn plan(worker: &Worker, room: &Room, former: &Former, position: &Position) -> P
         channel: room.channel.clone(),
         policy,
         since: former.offset,
-        until: position.offset,
+        until: position.offset.max(former.offset),
         limit: worker.live().settings.client.recovery_limit,
     };
+    if former.offset > position.offset {
+        // Another gateway was faster, and this one will hear what the client has already; or there is no such offset.
+        // The stream knows.
+        return Plan::Read(piece);
+    }
     match worker.gateway.recovery.at_hand(&piece) {
         Some(Missed::All(publications)) => Plan::Answer {
             recovered: true,

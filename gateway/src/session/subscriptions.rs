@@ -269,7 +269,7 @@ impl Session {
     }
 
     /// Whether the session was in the room or on its way into it.
-    fn leave(self: &Rc<Self>, worker: &Rc<Worker>, channel: &str) -> bool {
+    pub(super) fn leave(self: &Rc<Self>, worker: &Rc<Worker>, channel: &str) -> bool {
         let taken = self.subscriptions.borrow_mut().take(channel);
         taken.is_some_and(|subscription| {
             self.depart(worker, &subscription);

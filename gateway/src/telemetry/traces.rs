@@ -121,11 +121,6 @@ impl Tracer {
         ))
     }
 
-    #[inline]
-    pub fn is_enabled(&self) -> bool {
-        self.enabled.is_some()
-    }
-
     /// The span of accepting a publication; `parent` is the W3C `traceparent` that came with it, ignored when
     /// malformed. `None` when it is not traced.
     #[inline]

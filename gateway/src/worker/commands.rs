@@ -110,7 +110,9 @@ impl Worker {
             .iter()
             .map(|(_, session)| session.clone())
             .collect();
-        for (session, time) in sessions.iter().zip(pace.times(sessions.len())) {
+        let times = pace.times(sessions.len());
+        // Each is let go once it is told: a socket lives as long as its session.
+        for (session, time) in sessions.into_iter().zip(times) {
             sleep_until(time).await;
             session.end(&self, &Ending::Disconnect(DisconnectCode::Shutdown));
         }

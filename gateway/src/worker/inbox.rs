@@ -101,7 +101,7 @@ impl Worker {
         };
         room.live.set(true);
         room.set_position(position);
-        for waiting in room.take_waiting() {
+        while let Some(waiting) = room.next_waiting() {
             waiting.session.clone().room_is_live(self, &room, waiting);
         }
     }
@@ -122,7 +122,7 @@ impl Worker {
         };
         // The gateway has forgotten the room already: the next join starts afresh.
         self.rooms.borrow_mut().remove(&**channel);
-        for waiting in room.take_waiting() {
+        while let Some(waiting) = room.next_waiting() {
             waiting.session.clone().room_failed(self, channel, waiting, error);
         }
     }

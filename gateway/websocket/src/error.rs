@@ -64,7 +64,25 @@ impl ProtocolError {
         }
     }
 
-    /// A name for metrics, out of a closed set.
+    /// Every [`label`](Self::label).
+    pub const LABELS: [&str; 14] = [
+        "unmasked",
+        "reserved_bits",
+        "unknown_opcode",
+        "fragmented_control",
+        "control_too_long",
+        "unexpected_continuation",
+        "interleaved_message",
+        "non_minimal_length",
+        "length_high_bit",
+        "invalid_close_payload",
+        "invalid_close_code",
+        "invalid_utf8",
+        "message_too_big",
+        "too_many_fragments",
+    ];
+
+    /// A name for metrics, one of [`LABELS`](Self::LABELS).
     pub fn label(&self) -> &'static str {
         match self {
             Self::Unmasked => "unmasked",
@@ -82,5 +100,31 @@ impl ProtocolError {
             Self::MessageTooBig { .. } => "message_too_big",
             Self::TooManyFragments { .. } => "too_many_fragments",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ProtocolError::{self, *};
+
+    #[test]
+    fn every_label_is_listed() {
+        let errors = [
+            Unmasked,
+            ReservedBits,
+            UnknownOpcode(3),
+            FragmentedControl,
+            ControlTooLong,
+            UnexpectedContinuation,
+            InterleavedMessage,
+            NonMinimalLength,
+            LengthHighBit,
+            InvalidClosePayload,
+            InvalidCloseCode(1005),
+            InvalidUtf8,
+            MessageTooBig { limit: 1 },
+            TooManyFragments { limit: 1 },
+        ];
+        assert_eq!(errors.map(|error| error.label()), ProtocolError::LABELS);
     }
 }

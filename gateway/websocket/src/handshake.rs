@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use http::header::{
-    ALLOW, CONNECTION, HOST, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    ALLOW, CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use sha1::{Digest as _, Sha1};
@@ -42,6 +43,9 @@ pub enum HandshakeError {
     /// Section 4.2.1 item 2 and RFC 9112 section 3.2.
     #[error("request needs exactly one Host header")]
     Host,
+    /// The bytes behind the head would be read as frames, or as a body by a proxy in between.
+    #[error("a websocket is opened without a body")]
+    Body,
     /// No `websocket` token in `Upgrade`.
     #[error("Upgrade header does not name websocket")]
     Upgrade,
@@ -66,7 +70,7 @@ impl HandshakeError {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::HttpVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
-            Self::Host | Self::Upgrade | Self::Connection | Self::Key | Self::Protocol => {
+            Self::Host | Self::Body | Self::Upgrade | Self::Connection | Self::Key | Self::Protocol => {
                 StatusCode::BAD_REQUEST
             }
         }
@@ -95,6 +99,7 @@ impl HandshakeError {
             Self::Method => "method",
             Self::HttpVersion => "http_version",
             Self::Host => "host",
+            Self::Body => "body",
             Self::Upgrade => "upgrade",
             Self::Connection => "connection",
             Self::WebSocketVersion => "websocket_version",
@@ -110,6 +115,7 @@ pub fn check(method: &Method, version: Version, headers: &HeaderMap) -> Result<U
     require(method == Method::GET, HandshakeError::Method)?;
     require(version == Version::HTTP_11, HandshakeError::HttpVersion)?;
     require(only(headers, &HOST).is_some(), HandshakeError::Host)?;
+    require(!has_body(headers), HandshakeError::Body)?;
     require(has_token(headers, &UPGRADE, "websocket"), HandshakeError::Upgrade)?;
     require(
         has_token(headers, &CONNECTION, "upgrade"),
@@ -140,6 +146,11 @@ fn is_key(key: &str) -> bool {
     // 16 bytes take 24 characters; the buffer is what the decoder may ask for that many.
     let mut bytes = [0; 18];
     key.len() == 24 && KEY.decode_slice(key, &mut bytes) == Ok(16)
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    headers.contains_key(TRANSFER_ENCODING) || lengths.any(|length| length != "0")
 }
 
 /// The value of a header that must be there exactly once.

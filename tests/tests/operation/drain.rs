@@ -116,6 +116,25 @@ async fn sigterm_tells_refuses_and_closes_at_a_pace() -> Result<()> {
 }
 
 #[tokio::test]
+async fn backends_are_sent_elsewhere_before_the_exit_can_cut_a_call() -> Result<()> {
+    let gateway = Gateway::builder()
+        .config(&config("accept: 20s, duration: 1s, deadline: 1m"))
+        .start()
+        .await?;
+    let mut backend = RawSocket::connect(gateway.public()).await?;
+    let request = b"GET /there-is-no-such-page HTTP/1.1\r\nHost: gateway\r\n\r\n";
+    backend.write(request).await?;
+    let kept = backend.read_head().await?.to_ascii_lowercase();
+    assert!(!kept.contains("connection: close"), "{kept}");
+    gateway.terminate()?;
+    draining(&gateway).await?;
+    backend.write(request).await?;
+    let last = backend.read_head().await?.to_ascii_lowercase();
+    assert!(last.contains("\r\nconnection: close\r\n"), "{last}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn clients_that_do_not_answer_do_not_hold_the_exit() -> Result<()> {
     let gateway = Gateway::builder()
         .config(&format!(

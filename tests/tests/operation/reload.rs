@@ -91,6 +91,31 @@ rooms:
 }
 
 #[tokio::test]
+async fn members_of_a_removed_namespace_are_told() -> Result<()> {
+    let namespaces = |names: &str| format!("rooms: {{ namespaces: [{names}] }}");
+    let news = "{ name: news, subscribe: anyone }";
+    let chat = "{ name: chat, subscribe: anyone }";
+    let gateway = Gateway::builder()
+        .config(&namespaces(&format!("{news}, {chat}")))
+        .start()
+        .await?;
+    let mut client = member(&gateway, "news:today").await?;
+    assert_eq!(joins(&mut client, "chat:lobby").await?, 0);
+
+    reload(&gateway, &namespaces(chat), "configuration reloaded").await?;
+    let told = client.push().await?;
+    let unsubscribe = json!({ "code": 2000, "reason": "server unsubscribe" });
+    assert_eq!(
+        told,
+        json!({ "channel": "news:today", "unsubscribe": unsubscribe })
+    );
+    assert_eq!(joins(&mut client, "news:today").await?, 102);
+    assert_eq!(joins(&mut client, "chat:lobby").await?, 105, "still a member");
+    assert_eq!(metric(&gateway, "natter_subscriptions", &[]).await?, 1.0);
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_invalid_file_leaves_the_old_settings_running() -> Result<()> {
     let old = format!("api: {{ keys: [{API_KEY}] }}");
     let gateway = Gateway::builder().config(&old).start().await?;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use natter_tests::raw::RawSocket;
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::scene::Scene;
 
@@ -159,6 +159,8 @@ async fn a_handshake_against_the_rfc_is_told_what_is_wrong() -> Result<()> {
         ),
         (good.replace("HTTP/1.1", "HTTP/1.0"), 505, "http_version"),
         (without("Host"), 400, "host"),
+        (with(&good, "Content-Length: 5"), 400, "body"),
+        (with(&good, "Transfer-Encoding: chunked"), 400, "body"),
         (without("Upgrade"), 400, "upgrade"),
         (good.replace("Upgrade: websocket", "Upgrade: h2c"), 400, "upgrade"),
         (without("Connection"), 400, "connection"),
@@ -287,5 +289,39 @@ async fn the_json_subprotocol_is_chosen_and_others_are_passed_over() -> Result<(
         head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"),
         "{head}"
     );
+    scene.untroubled().await
+}
+
+#[tokio::test]
+async fn two_users_in_one_request_are_none() -> Result<()> {
+    let scene = Scene::open("client: {user_id_header: x-user, anonymous: allow}").await?;
+    let watch = scene.watch().await?;
+    let request = with(&with(&handshake(&scene), "X-User: alice"), "X-User: mallory");
+    let head = answer(&scene, request.as_bytes()).await?;
+    ensure!(head.starts_with("HTTP/1.1 400 "), "{head}");
+    let refused = [("reason", "unauthorized")];
+    watch
+        .counted("natter_connections_refused_total", &refused, 1)
+        .await?;
+    scene.untroubled().await
+}
+
+#[tokio::test]
+async fn answers_that_nobody_reads_are_not_kept_for_ever() -> Result<()> {
+    let scene = Scene::open("").await?;
+    let mut socket = RawSocket::connect(scene.gateway.public()).await?;
+    let requests = "GET /natter.js HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1_000);
+    // The kernel takes what fits, then nothing, and in the end it says that nobody is there any more.
+    let reset = async {
+        loop {
+            match socket.write(requests.as_bytes()).await {
+                Err(error) if format!("{error:#}").contains("cannot write") => return,
+                _ => {}
+            }
+        }
+    };
+    timeout(Duration::from_secs(40), reset)
+        .await
+        .context("the gateway keeps the socket")?;
     scene.untroubled().await
 }

@@ -27,6 +27,7 @@ use super::{
 use crate::{
     bus::{BusError, BusStatus},
     metrics::BusMetrics,
+    telemetry::CauseBudget,
 };
 
 /// How often the connection state is looked at without an event.
@@ -36,13 +37,16 @@ const TICK: Duration = Duration::from_millis(250);
 pub(super) fn event_callback(
     changed: watch::Sender<u64>,
     metrics: BusMetrics,
+    refusals: CauseBudget,
 ) -> impl Fn(Event) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> + Send + Sync {
     move |event| {
         match &event {
             Event::SlowConsumer(_) => metrics.error("slow_consumer"),
             Event::ServerError(error) => {
                 metrics.error("server");
-                warn!(%error, "NATS refused something");
+                if refusals.admit() {
+                    warn!(%error, "NATS refused something");
+                }
             }
             Event::ClientError(error) => {
                 metrics.error("connection");

@@ -67,6 +67,13 @@ fn host_must_be_there_once() {
 }
 
 #[test]
+fn no_body_comes_with_it() {
+    assert!(with(CONTENT_LENGTH, "0").is_ok());
+    assert_eq!(with(CONTENT_LENGTH, "5"), Err(HandshakeError::Body));
+    assert_eq!(with(TRANSFER_ENCODING, "chunked"), Err(HandshakeError::Body));
+}
+
+#[test]
 fn upgrade_and_connection_are_lists_of_tokens() {
     assert_eq!(without(UPGRADE), Err(HandshakeError::Upgrade));
     assert_eq!(with(UPGRADE, "h2c"), Err(HandshakeError::Upgrade));
