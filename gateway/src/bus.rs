@@ -94,6 +94,8 @@ pub trait BusEvents: Send + Sync {
     /// An error says that this gateway could not take it: the embedded bus then refuses it.
     fn publication(&self, channel: &str, publication: Publication) -> Result<(), Overloaded>;
     fn control(&self, message: Bytes);
+    /// What a durable room has published so far was removed from its history.
+    fn removed(&self, channel: &str);
     /// Deliveries of a durable room have a gap that cannot be filled; it goes on from `position`.
     fn lost(&self, channel: &str, position: Position);
 }

@@ -285,6 +285,10 @@ impl BusEvents for Gateway {
         self.cluster.receive(self, &message);
     }
 
+    fn removed(&self, channel: &str) {
+        self.rooms.forget(channel);
+    }
+
     fn lost(&self, channel: &str, position: Position) {
         self.metrics.recovery.lost();
         warn!(

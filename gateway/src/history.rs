@@ -74,6 +74,9 @@ impl Page {
     }
 }
 
+/// Longest idempotency key in bytes: far more than any identifier has, for nobody should have to cut one.
+pub const MAX_KEY: usize = 10 * 1024;
+
 /// How many publications a page may have; a negative number asks for as many as there may be.
 pub fn page_limit(asked: i32, most: usize) -> usize {
     usize::try_from(asked).map_or(most, |asked| asked.min(most))

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use crate::{
     bus::{BoxFuture, BusError, SharedBus},
     channel::Channel,
-    history::{HistoryPolicy, Page, Query},
+    history::{Epoch, HistoryPolicy, Page, Query},
     metrics::RecoveryMetrics,
     publication::Publication,
     rooms::Rooms,
@@ -46,6 +46,8 @@ pub enum Missed {
 pub struct Piece {
     pub channel: Channel,
     pub policy: Arc<HistoryPolicy>,
+    /// In which its offsets count.
+    pub epoch: Epoch,
     pub since: u64,
     pub until: u64,
     /// Publications that one recovery may bring.
@@ -64,7 +66,9 @@ impl Recovery {
 
     /// What is at hand needs no waiting.
     pub fn at_hand(&self, piece: &Piece) -> Option<Missed> {
-        let publications = self.rooms.recent(&piece.channel, piece.since, piece.until)?;
+        let publications = self
+            .rooms
+            .recent(&piece.channel, &piece.epoch, piece.since, piece.until)?;
         self.metrics.from_memory();
         Some(piece.judge(publications, true))
     }
@@ -75,6 +79,9 @@ impl Recovery {
         Box::pin(async move {
             for _ in 0..ATTEMPTS {
                 let page = recovery.flight(&bus, &piece).await?;
+                if page.head.epoch != piece.epoch {
+                    return Ok(Missed::TooMuch);
+                }
                 let reaches = page.head.offset >= piece.until || !page.complete;
                 if reaches || page.publications.len() > piece.limit {
                     let wanted = page
@@ -118,7 +125,7 @@ impl Recovery {
             flights.lock().remove(&(channel.clone(), since));
             let page = page?;
             if page.complete && page.publications.len() <= limit {
-                rooms.remember(&channel, since, &page.publications, page.head.offset);
+                rooms.remember(&channel, since, &page.publications, &page.head);
             }
             Ok(Arc::new(page))
         };

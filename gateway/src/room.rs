@@ -107,10 +107,30 @@ impl Room {
         self.position.replace(position);
     }
 
-    /// A publication of a durable room is given to the members from now on.
+    /// The room goes on from `position`, perhaps in another epoch, where former offsets say nothing. False when it is
+    /// beyond that already.
+    pub fn restart(&self, position: Position) -> bool {
+        let former = self.position.replace(Some(position.clone()));
+        if let Some(former) = former
+            && former.epoch == position.epoch
+            && former.offset > position.offset
+        {
+            self.position.replace(Some(former));
+            return false;
+        }
+        for member in self.members.borrow_mut().places.iter_mut().flatten() {
+            if member.since != HELD {
+                member.since = position.offset;
+            }
+        }
+        true
+    }
+
+    /// A publication of a durable room is given to the members from now on. It may be one of before the worker left the
+    /// room and came back: the position never goes back.
     pub fn advance(&self, offset: u64) {
         if let Some(position) = &mut *self.position.borrow_mut() {
-            position.offset = offset;
+            position.offset = position.offset.max(offset);
         }
     }
 

@@ -34,7 +34,7 @@ use crate::{
     bus::{BoxFuture, BusError, Overloaded, SharedBus},
     channel::Channel,
     frame::Frame,
-    history::Position,
+    history::{Epoch, Position},
     inbox::{Inbox, Note},
     metrics::RoomMetrics,
     publication::Publication,
@@ -180,7 +180,10 @@ impl Rooms {
         let note = match result {
             Ok(position) => {
                 room.state = State::Live;
-                room.begin(position);
+                // Deliveries may have gone beyond it already, over a gap (`Rooms::lose`).
+                if room.durable.is_none() {
+                    room.begin(position);
+                }
                 if workers == 0 {
                     self.linger(channel, room);
                 }
@@ -264,6 +267,10 @@ impl Rooms {
             return Err(Overloaded);
         }
         let offset = publication.offset;
+        if offset > 0 && room.has(offset) {
+            // A subscription that has just been ended hands on its last.
+            return Ok(());
+        }
         let frame = if workers == 0 {
             None
         } else {
@@ -303,26 +310,40 @@ impl Rooms {
     }
 
     /// What a live durable room published after `since` up to `until`; `None` when it has to be read from the bus.
-    pub fn recent(&self, channel: &str, since: u64, until: u64) -> Option<Vec<Arc<Publication>>> {
+    pub fn recent(
+        &self,
+        channel: &str,
+        epoch: &Epoch,
+        since: u64,
+        until: u64,
+    ) -> Option<Vec<Arc<Publication>>> {
         let shard = self.shard(channel).lock();
-        shard
-            .rooms
-            .get(channel)?
-            .durable
-            .as_ref()?
-            .recent
-            .between(since, until)
+        let durable = shard.rooms.get(channel)?.durable.as_ref()?;
+        let counts = durable.position.epoch == *epoch;
+        counts.then(|| durable.recent.between(since, until))?
     }
 
-    /// Keeps what was read from the bus, everything after `since` up to `until`, for the next who asks.
-    pub fn remember(&self, channel: &str, since: u64, read: &[Arc<Publication>], until: u64) {
+    /// Keeps what was read from the bus, everything after `since` up to `head`, for the next who asks.
+    pub fn remember(&self, channel: &str, since: u64, read: &[Arc<Publication>], head: &Position) {
+        let mut shard = self.shard(channel).lock();
+        let durable = shard
+            .rooms
+            .get_mut(channel)
+            .and_then(|room| room.durable.as_mut());
+        if let Some(durable) = durable.filter(|durable| durable.position.epoch == head.epoch) {
+            durable.recent.prepend(since, read, head.offset);
+        }
+    }
+
+    /// What the room has published so far was removed: nobody gets it any more.
+    pub fn forget(&self, channel: &str) {
         let mut shard = self.shard(channel).lock();
         if let Some(durable) = shard
             .rooms
             .get_mut(channel)
             .and_then(|room| room.durable.as_mut())
         {
-            durable.recent.prepend(since, read, until);
+            durable.recent = Recent::starting_at(durable.position.offset);
         }
     }
 
@@ -356,6 +377,12 @@ impl Rooms {
 impl Room {
     fn position(&self) -> Option<Position> {
         self.durable.as_ref().map(|durable| durable.position.clone())
+    }
+
+    fn has(&self, offset: u64) -> bool {
+        self.durable
+            .as_ref()
+            .is_some_and(|durable| offset <= durable.position.offset)
     }
 
     /// The bus delivers what follows `position`; some of it may have come already.

@@ -74,6 +74,8 @@ impl BusEvents for Arrivals {
 
     fn control(&self, _message: Bytes) {}
 
+    fn removed(&self, _: &str) {}
+
     fn lost(&self, _channel: &str, _position: Position) {}
 }
 

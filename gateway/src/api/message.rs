@@ -12,11 +12,8 @@ use super::{refusal::Refusal, request::Call};
 use crate::{
     bus::BusError,
     gateway::{Accept, Accepted, Source},
-    history::{Receipt, StoreError},
+    history::{MAX_KEY, Receipt, StoreError},
 };
-
-/// Longest idempotency key in bytes: far more than any identifier has, for nobody should have to cut one.
-const MAX_KEY: usize = 10 * 1024;
 
 /// What is published, as it stands in requests.
 pub(super) struct MessageRequest<'a> {

@@ -98,6 +98,7 @@ impl Bus for Embedded {
 
     fn remove_history(&self, channel: &str, _policy: &Arc<HistoryPolicy>) -> BoxFuture<Result<(), BusError>> {
         self.logs.clear(channel);
+        self.events.removed(channel);
         Box::pin(ready(Ok(())))
     }
 

@@ -254,7 +254,10 @@ async fn what_a_durable_room_is_given_before_it_is_live_counts_in_its_position()
         }
     }
     assert_eq!(live.flatten(), Some(position(9)));
-    let recent = fixture.rooms.recent("lobby", 7, 9).unwrap();
+    let recent = fixture
+        .rooms
+        .recent("lobby", &Epoch::from("epoch"), 7, 9)
+        .unwrap();
     assert_eq!(
         recent
             .iter()
@@ -262,7 +265,12 @@ async fn what_a_durable_room_is_given_before_it_is_live_counts_in_its_position()
             .collect::<Vec<_>>(),
         [9]
     );
-    assert!(fixture.rooms.recent("lobby", 6, 9).is_none());
+    assert!(
+        fixture
+            .rooms
+            .recent("lobby", &Epoch::from("epoch"), 6, 9)
+            .is_none()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -284,4 +292,93 @@ async fn a_lingering_durable_room_keeps_its_position_up_to_date() {
         panic!("not live")
     };
     assert_eq!(now, Some(position(5)));
+}
+
+impl Fixture {
+    /// A durable room that is live at `offset`.
+    async fn live_at(offset: u64) -> Self {
+        let fixture = Self::start();
+        let subscribed = move || -> Option<BoxFuture<_>> {
+            Some(Box::pin(std::future::ready(Ok(Some(position(offset))))))
+        };
+        fixture
+            .rooms
+            .join(&fixture.room, 0, subscribed, &Handle::current());
+        fixture.note(0).await;
+        fixture
+    }
+
+    fn publish(&self, offset: u64) {
+        let encode = |_: &Channel, publication: &Publication| publication.encode("lobby");
+        self.rooms.deliver("lobby", publication(offset), encode).unwrap();
+    }
+
+    fn recent(&self, epoch: &str, since: u64, until: u64) -> Option<Vec<u64>> {
+        let recent = self.rooms.recent("lobby", &Epoch::from(epoch), since, until)?;
+        Some(recent.iter().map(|publication| publication.offset).collect())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_handed_out_is_not_handed_out_again() {
+    let fixture = Fixture::live_at(3).await;
+    for offset in [5, 5, 4, 6] {
+        fixture.publish(offset);
+    }
+    assert_eq!(fixture.recent("epoch", 3, 9), Some(vec![5, 6]));
+    for expected in [5, 6] {
+        let Note::Publication { offset, .. } = fixture.note(0).await else {
+            panic!("no publication")
+        };
+        assert_eq!(offset, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_at_hand_counts_in_one_epoch() {
+    let fixture = Fixture::live_at(3).await;
+    fixture.publish(5);
+    assert_eq!(fixture.recent("another", 3, 5), None);
+    let head = Position {
+        epoch: Epoch::from("another"),
+        offset: 5,
+    };
+    fixture
+        .rooms
+        .remember("lobby", 1, &[Arc::new(publication(2))], &head);
+    assert_eq!(fixture.recent("epoch", 1, 5), None);
+    fixture
+        .rooms
+        .remember("lobby", 1, &[Arc::new(publication(2))], &position(5));
+    assert_eq!(fixture.recent("epoch", 1, 5), Some(vec![2, 5]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_removed_is_not_at_hand() {
+    let fixture = Fixture::live_at(3).await;
+    fixture.publish(5);
+    fixture.rooms.forget("lobby");
+    assert_eq!(fixture.recent("epoch", 3, 5), None);
+    fixture.publish(7);
+    assert_eq!(fixture.recent("epoch", 5, 7), Some(vec![7]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_found_before_the_room_is_live_stands() {
+    let fixture = Fixture::start();
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    fixture.rooms.join(
+        &fixture.room,
+        0,
+        || Some(Box::pin(async { Ok(Some(answered.await.unwrap())) })),
+        &Handle::current(),
+    );
+    fixture.rooms.lose("lobby", &position(9));
+    answer.send(position(7)).unwrap();
+    let live = loop {
+        if let Note::RoomLive { position, .. } = fixture.note(0).await {
+            break position;
+        }
+    };
+    assert_eq!(live, Some(position(9)));
 }

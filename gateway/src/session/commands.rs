@@ -13,7 +13,7 @@ use super::{Ending, Phase, ReplySlot, Session};
 use crate::{
     bus::BoxFuture,
     gateway::{Accept, Accepted, Source, error_code, store_error_code},
-    history::{Receipt, StoreError},
+    history::{MAX_KEY, Receipt, StoreError},
     namespace::Asker,
     room::{HeldMessage, Said},
     worker::Worker,
@@ -161,6 +161,9 @@ impl Session {
             return Err(refused(ErrorCode::PermissionDenied));
         }
         let data = message.data.ok_or_else(|| refused(ErrorCode::BadRequest))?;
+        if message.key.as_ref().is_some_and(|key| key.len() > MAX_KEY) {
+            return Err(refused(ErrorCode::BadRequest));
+        }
         let accept = Accept {
             channel,
             data,

@@ -17,6 +17,8 @@ const REPLY_CAPACITY: usize = 192;
 pub(super) const SLOW_READER: &str = "slow_reader";
 /// As above: the connection ended before the publication was written.
 pub(super) const CONNECTION_ENDED: &str = "connection_ended";
+/// As above: the member left the room, or its connection ended, before its join was answered.
+pub(super) const LEFT: &str = "left";
 
 fn reply_frame(id: u32, body: ReplyBody<'_>) -> Arc<Frame> {
     Arc::new(Frame::text(REPLY_CAPACITY, |out| {

@@ -3,17 +3,23 @@
 //! The position at which a session joins divides the room: what came before is read, once for all who ask
 //! ([`crate::recovery`]); what comes after is held until the answer with the former has gone out.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
 
-use natter_protocol::{DisconnectCode, ErrorCode, ReplyBody, SubscribeRequest, SubscribeResult};
+use natter_protocol::{
+    DisconnectCode, ErrorCode, Push, ReplyBody, ServerSubscription, SubscribeRequest, SubscribeResult,
+};
 
 use super::{Ending, ReplySlot, Session, output::SLOW_READER};
 use crate::{
-    bus::BusError,
+    bus::{BoxFuture, BusError, SharedBus},
     config::RecoveryMode,
     frame::Frame,
     gateway::error_code,
-    history::{Position, Query},
+    history::{HistoryPolicy, Position, Query},
     namespace::{Asker, Namespace},
     publication::Publication,
     recovery::{Missed, Piece},
@@ -31,6 +37,8 @@ pub struct Wish {
     recoverable: bool,
     /// Where the client was before.
     recover: Option<Rc<Former>>,
+    /// It is enough to bring the newest publication (recovery mode `cache`).
+    newest_only: bool,
 }
 
 #[derive(Debug)]
@@ -40,16 +48,16 @@ struct Former {
     offset: u64,
 }
 
-/// Publications that wait until their reader has recovered.
+/// Publications that wait until the answer to their reader's join has gone out: because it recovers, or because earlier
+/// commands are not answered yet.
 pub(super) struct Held {
-    pub(super) wish: Wish,
-    /// Where the session joined; what is held follows it.
-    position: Position,
-    /// What the client has when it has recovered: beyond the position if it came ahead of it.
-    until: u64,
-    /// What the client has, or is brought by the answer, if it recovers: beyond the position when the client is ahead.
-    until: u64,
+    room: Rc<Room>,
+    /// Where the join is to be answered, as long as it is not.
+    unanswered: Cell<Option<ReplySlot>>,
+    /// What the client has with the answer; what is held follows it. 0 in an ephemeral room.
+    since: Cell<u64>,
     frames: RefCell<Vec<(u64, Arc<Frame>)>>,
+    bytes: Cell<usize>,
 }
 
 /// How a join goes on.
@@ -58,9 +66,7 @@ enum Plan {
         recovered: bool,
         publications: Vec<Arc<Publication>>,
     },
-    Read(Piece),
-    /// The newest publication only.
-    ReadNewest,
+    Read(BoxFuture<Result<Missed, BusError>>),
 }
 
 impl Wish {
@@ -88,6 +94,19 @@ impl Wish {
             positioned,
             recoverable,
             recover,
+            newest_only: options.recovery_mode == RecoveryMode::Cache,
+        }
+    }
+
+    /// What a namespace gives to whom the server API subscribes.
+    pub fn of_order(namespace: &Namespace) -> Self {
+        let Some(policy) = &namespace.history else {
+            return Self::default();
+        };
+        Self {
+            positioned: policy.options.force_recovery || policy.options.force_positioning,
+            recoverable: policy.options.force_recovery,
+            ..Self::default()
         }
     }
 
@@ -97,7 +116,7 @@ impl Wish {
 }
 
 impl Session {
-    /// Answers a join, at once or when what the client missed was read.
+    /// Answers a join, at once or when what the client missed was read. No publication goes out before.
     pub(super) fn catch_up(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
@@ -105,165 +124,135 @@ impl Session {
         place: MemberIndex,
         wish: Wish,
     ) {
-        let Some(position) = room.position().filter(|_| wish.positioned) else {
+        let position = room.position();
+        let since = position.as_ref().map_or(0, |position| position.offset);
+        let is_next = self.replies.borrow().is_next(wish.slot);
+        if !is_next {
+            self.hold_back(room, place, wish.slot, since);
+        }
+        let Some(position) = position.filter(|_| wish.positioned) else {
             return self.answer_join(worker, room, &wish, SubscribeResult::default());
         };
         let Some(former) = wish.recover.clone() else {
             return self.answer_at(worker, room, &wish, &position, false, &[]);
         };
-        match plan(worker, room, &former, &position) {
+        let missed = match plan(worker, room, &former, &position) {
             Plan::Answer {
                 recovered,
                 publications,
             } => {
                 worker.gateway.metrics.recovery.answered(recovered);
-                self.answer_at(worker, room, &wish, &position, recovered, &publications);
+                return self.answer_at(worker, room, &wish, &position, recovered, &publications);
             }
-            Plan::Read(piece) => {
-                let Some(bus) = worker.gateway.bus() else { return };
-                let until = piece.until;
-                let missed = worker.gateway.recovery.read(bus, piece);
-                let held = self.hold_back(room, place, wish, position, until);
-                let (session, worker, room) = (self.clone(), worker.clone(), room.clone());
-                tokio::task::spawn_local(async move {
-                    session.recovered(&worker, &room, &held, missed.await);
-                });
-            }
-            Plan::ReadNewest => self.read_newest(worker, room, place, wish, position),
-        }
-    }
-
-    fn read_newest(
-        self: &Rc<Self>,
-        worker: &Rc<Worker>,
-        room: &Rc<Room>,
-        place: MemberIndex,
-        wish: Wish,
-        position: Position,
-    ) {
-        let (Some(bus), Some(policy)) = (worker.gateway.bus(), &room.namespace.history) else {
-            return;
+            Plan::Read(missed) => missed,
         };
-        // Two: one may be newer than the position, and comes by itself.
-        let read = bus.history(
-            &room.channel,
-            policy,
-            Query {
-                since: None,
-                limit: 2,
-                reverse: true,
-            },
-        );
-        let until = position.offset;
-        let held = self.hold_back(room, place, wish, position, until);
-        let (session, worker, room) = (self.clone(), worker.clone(), room.clone());
+        if is_next {
+            self.hold_back(room, place, wish.slot, since);
+        }
+        let Some(held) = self.held(room) else { return };
+        let (session, worker) = (self.clone(), worker.clone());
         tokio::task::spawn_local(async move {
-            let missed = read.await.map(|page| {
-                let newest = page
-                    .publications
-                    .into_iter()
-                    .find(|publication| publication.offset <= until);
-                newest.map_or(Missed::TooMuch, |publication| Missed::All(vec![publication]))
-            });
-            session.recovered(&worker, &room, &held, missed);
+            let missed = missed.await;
+            session.recovered(&worker, &held, &wish, &position, missed);
         });
     }
 
     /// From now on the member's publications wait.
-    fn hold_back(
-        &self,
-        room: &Rc<Room>,
-        place: MemberIndex,
-        wish: Wish,
-        position: Position,
-        until: u64,
-    ) -> Rc<Held> {
+    fn hold_back(&self, room: &Rc<Room>, place: MemberIndex, slot: Option<ReplySlot>, since: u64) {
         room.hold_back(place);
-        let held = Rc::new(Held {
-            wish,
-            position,
-            until,
-            frames: RefCell::default(),
-        });
         if let Some(subscription) = self.subscriptions.borrow_mut().of_room(room) {
-            subscription.held = Some(held.clone());
+            subscription.held = Some(Rc::new(Held {
+                room: room.clone(),
+                unanswered: Cell::new(slot),
+                since: Cell::new(since),
+                frames: RefCell::default(),
+                bytes: Cell::new(0),
+            }));
         }
-        held
     }
 
-    /// Keeps a publication for a member that recovers. What waits counts as what it does not read.
+    fn held(&self, room: &Rc<Room>) -> Option<Rc<Held>> {
+        self.subscriptions.borrow_mut().of_room(room)?.held.clone()
+    }
+
+    /// Keeps a publication for a member that waits for its answer. What is kept counts as what it does not read.
     pub fn hold(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, offset: u64, frame: &Arc<Frame>) {
-        let held = self
-            .subscriptions
-            .borrow_mut()
-            .of_room(room)
-            .and_then(|subscription| subscription.held.clone());
-        let Some(held) = held else { return };
-        let mut frames = held.frames.borrow_mut();
-        if offset <= held.position.offset {
+        let Some(held) = self.held(room) else { return };
+        if offset != 0 && offset <= held.since.get() {
             return;
         }
-        let bytes: usize = frames.iter().map(|(_, frame)| frame.bytes().len()).sum();
-        if bytes + frame.bytes().len() > worker.queue_max_size() {
-            drop(frames);
+        let bytes = held.bytes.get() + frame.bytes().len();
+        if bytes > worker.queue_max_size() {
             worker.dropped(frame, SLOW_READER);
             return self.end(worker, &Ending::Disconnect(DisconnectCode::Slow));
         }
-        frames.push((offset, frame.clone()));
+        held.bytes.set(bytes);
+        held.frames.borrow_mut().push((offset, frame.clone()));
     }
 
-    /// What was missed is known: the answer goes out, and then what was held. If it could not be read now, the client
-    /// is told to try again: nothing is lost.
-    fn recovered(
-        self: &Rc<Self>,
-        worker: &Rc<Worker>,
-        room: &Rc<Room>,
-        held: &Rc<Held>,
-        missed: Result<Missed, BusError>,
-    ) {
-        let Some(place) = self.stop_holding(room, held) else {
-            return;
+    /// The answer to the join has gone out: what was held follows.
+    pub(super) fn release(self: &Rc<Self>, worker: &Rc<Worker>, held: &Rc<Held>) {
+        // The client may have left the room meanwhile, and even be back in it.
+        let place = {
+            let mut subscriptions = self.subscriptions.borrow_mut();
+            let subscription = subscriptions.of_room(&held.room);
+            let is_this = |present: &mut Rc<Held>| Rc::ptr_eq(present, held);
+            subscription.and_then(|subscription| {
+                subscription.held.take_if(is_this)?;
+                subscription.place
+            })
         };
-        let (recovered, publications) = match missed {
-            Ok(Missed::All(publications)) => (true, publications),
-            Ok(Missed::TooMuch) => (false, Vec::new()),
-            Err(error) => return self.take_back(worker, room, &held.wish, error_code(error)),
-        };
-        worker.gateway.metrics.recovery.answered(recovered);
-        self.answer_at(worker, room, &held.wish, &held.position, recovered, &publications);
-        let since = if recovered {
-            held.until
-        } else {
-            held.position.offset
-        };
-        let frames = held.frames.take();
-        if let Some(place) = place {
-            let newest = frames.last().map_or(since, |(offset, _)| since.max(*offset));
-            room.release(place, newest);
-        }
-        for (_, frame) in frames.iter().filter(|(offset, _)| *offset > since) {
+        let Some(place) = place else { return };
+        let (frames, since) = (held.frames.take(), held.since.get());
+        let newest = frames.last().map_or(since, |(offset, _)| since.max(*offset));
+        held.room.release(place, newest);
+        for (_, frame) in frames
+            .iter()
+            .filter(|(offset, _)| *offset == 0 || *offset > since)
+        {
             self.push(worker, frame);
         }
     }
 
-    /// The member's place; `None` when the client has left the room meanwhile, and perhaps is even back in it.
-    fn stop_holding(&self, room: &Rc<Room>, held: &Rc<Held>) -> Option<Option<MemberIndex>> {
-        let mut subscriptions = self.subscriptions.borrow_mut();
-        let subscription = subscriptions.of_room(room)?;
-        let is_present = |present: &Rc<Held>| Rc::ptr_eq(present, held);
-        subscription.held.take_if(|present| is_present(present))?;
-        Some(subscription.place)
+    /// What was missed is known. If it could not be read now, the client is told to try again: nothing is lost.
+    fn recovered(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        held: &Rc<Held>,
+        wish: &Wish,
+        position: &Position,
+        missed: Result<Missed, BusError>,
+    ) {
+        // The client may have left the room meanwhile, and even be back in it.
+        if !self
+            .held(&held.room)
+            .is_some_and(|present| Rc::ptr_eq(&present, held))
+        {
+            return;
+        }
+        let (recovered, publications) = match missed {
+            Ok(Missed::All(publications)) => (true, publications),
+            Ok(Missed::TooMuch) => (false, Vec::new()),
+            Err(error) => return self.take_back(worker, held, error_code(error)),
+        };
+        worker.gateway.metrics.recovery.answered(recovered);
+        if let Some(former) = wish.recover.as_ref().filter(|_| recovered && !wish.newest_only) {
+            // The client may be ahead of the room.
+            held.since.set(former.offset.max(position.offset));
+        }
+        self.answer_at(worker, &held.room, wish, position, recovered, &publications);
     }
 
     /// Ends a join that cannot be completed.
-    fn take_back(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, wish: &Wish, code: ErrorCode) {
+    fn take_back(self: &Rc<Self>, worker: &Rc<Worker>, held: &Held, code: ErrorCode) {
         worker
             .gateway
             .metrics
             .protocol
             .command_failed("subscribe", code.code());
-        self.leave(worker, &room.channel);
-        if let Some(slot) = wish.slot {
+        let slot = held.unanswered.take();
+        self.leave(worker, &held.room.channel);
+        if let Some(slot) = slot {
             self.complete(worker, slot, ReplyBody::Error(code));
         }
     }
@@ -280,7 +269,7 @@ impl Session {
     ) {
         let former = wish.recover.as_ref();
         let offset = match former {
-            Some(former) if recovered => former.offset,
+            Some(former) if recovered && !wish.newest_only => former.offset,
             _ => position.offset,
         };
         let publications: Vec<_> = publications
@@ -299,6 +288,55 @@ impl Session {
         };
         self.answer_join(worker, room, wish, result);
     }
+
+    pub(super) fn answer_join(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        room: &Rc<Room>,
+        wish: &Wish,
+        result: SubscribeResult<'_>,
+    ) {
+        let held = self.held(room);
+        if let Some(held) = &held {
+            held.unanswered.set(None);
+        }
+        match wish.slot {
+            Some(slot) => self.complete_and_release(worker, slot, ReplyBody::Subscribe(result), held),
+            None => self.push_message(
+                worker,
+                &Push::Subscribe {
+                    channel: &room.channel,
+                    subscription: ServerSubscription {
+                        recoverable: result.recoverable,
+                        positioned: result.positioned,
+                        epoch: result.epoch,
+                        offset: result.offset,
+                        data: None,
+                    },
+                },
+                held,
+            ),
+        }
+    }
+}
+
+impl Held {
+    /// Where the join is to be answered, if it is not yet.
+    pub(super) fn unanswered(&self) -> Option<ReplySlot> {
+        self.unanswered.get()
+    }
+
+    /// Offsets count anew: everything that comes from now on is given.
+    pub(super) fn forget_position(&self) {
+        self.since.set(0);
+    }
+
+    /// Gives up what is held.
+    pub(super) fn drop_all(&self, mut dropped: impl FnMut(&Frame)) {
+        for (_, frame) in self.frames.take() {
+            dropped(&frame);
+        }
+    }
 }
 
 /// How a client that was at `former` catches up with `position`.
@@ -307,19 +345,19 @@ fn plan(worker: &Worker, room: &Room, former: &Former, position: &Position) -> P
         recovered,
         publications: Vec::new(),
     };
-    let Some(policy) = room.namespace.history.clone() else {
+    let (Some(policy), Some(bus)) = (room.namespace.history.clone(), worker.gateway.bus()) else {
         return nothing(false);
     };
-    let same_epoch = former.epoch.is_empty() || former.epoch == position.epoch.as_str();
     if policy.options.recovery_mode == RecoveryMode::Cache {
-        let up_to_date = former.epoch == position.epoch.as_str() && former.offset == position.offset;
+        let up_to_date =
+            former.offset > 0 && former.offset == position.offset && former.epoch == position.epoch.as_str();
         return if up_to_date {
             nothing(true)
         } else {
-            Plan::ReadNewest
+            Plan::Read(newest(bus, &room.channel, &policy, position.clone()))
         };
     }
-    if !same_epoch {
+    if !former.epoch.is_empty() && former.epoch != position.epoch.as_str() {
         return nothing(false);
     }
     if former.offset == position.offset {
@@ -328,6 +366,7 @@ fn plan(worker: &Worker, room: &Room, former: &Former, position: &Position) -> P
     let piece = Piece {
         channel: room.channel.clone(),
         policy,
+        epoch: position.epoch.clone(),
         since: former.offset,
         until: position.offset.max(former.offset),
         limit: worker.live().settings.client.recovery_limit,
@@ -335,7 +374,7 @@ fn plan(worker: &Worker, room: &Room, former: &Former, position: &Position) -> P
     if former.offset > position.offset {
         // Another gateway was faster, and this one will hear what the client has already; or there is no such offset.
         // The stream knows.
-        return Plan::Read(piece);
+        return Plan::Read(worker.gateway.recovery.read(bus, piece));
     }
     match worker.gateway.recovery.at_hand(&piece) {
         Some(Missed::All(publications)) => Plan::Answer {
@@ -343,6 +382,30 @@ fn plan(worker: &Worker, room: &Room, former: &Former, position: &Position) -> P
             publications,
         },
         Some(Missed::TooMuch) => nothing(false),
-        None => Plan::Read(piece),
+        None => Plan::Read(worker.gateway.recovery.read(bus, piece)),
     }
+}
+
+/// The newest publication up to `position`. What is newer comes by itself, and makes the older one needless.
+fn newest(
+    bus: &SharedBus,
+    channel: &str,
+    policy: &Arc<HistoryPolicy>,
+    position: Position,
+) -> BoxFuture<Result<Missed, BusError>> {
+    let query = Query {
+        since: None,
+        limit: 1,
+        reverse: true,
+    };
+    let read = bus.history(channel, policy, query);
+    Box::pin(async move {
+        let page = read.await?;
+        if page.publications.is_empty() || page.head.epoch != position.epoch {
+            return Ok(Missed::TooMuch);
+        }
+        let mut publications = page.publications;
+        publications.retain(|publication| publication.offset <= position.offset);
+        Ok(Missed::All(publications))
+    })
 }

@@ -3,12 +3,13 @@
 use std::rc::Rc;
 
 use natter_protocol::{
-    DisconnectCode, ErrorCode, Push, ReplyBody, ServerSubscription, SubscribeRequest, SubscribeResult,
-    UnsubscribeCode, UnsubscribeRequest,
+    DisconnectCode, ErrorCode, Push, ReplyBody, SubscribeRequest, SubscribeResult, UnsubscribeCode,
+    UnsubscribeRequest,
 };
 
 use super::{
     Ending, Session,
+    output::LEFT,
     recover::{Held, Wish},
 };
 use crate::{
@@ -165,31 +166,6 @@ impl Session {
         self.catch_up(worker, room, place, wish);
     }
 
-    pub(super) fn answer_join(
-        self: &Rc<Self>,
-        worker: &Rc<Worker>,
-        room: &Rc<Room>,
-        wish: &Wish,
-        result: SubscribeResult<'_>,
-    ) {
-        match wish.slot {
-            Some(slot) => self.complete(worker, slot, ReplyBody::Subscribe(result)),
-            None => self.push_message(
-                worker,
-                &Push::Subscribe {
-                    channel: &room.channel,
-                    subscription: ServerSubscription {
-                        recoverable: result.recoverable,
-                        positioned: result.positioned,
-                        epoch: result.epoch,
-                        offset: result.offset,
-                        data: None,
-                    },
-                },
-            ),
-        }
-    }
-
     /// The bus could not subscribe the room that this session waited for.
     pub fn room_failed(
         self: &Rc<Self>,
@@ -234,6 +210,7 @@ impl Session {
                     code: code.code(),
                     reason: code.reason(),
                 },
+                None,
             );
         }
     }
@@ -241,11 +218,18 @@ impl Session {
     /// The room goes on after a gap that cannot be filled: a client that counts on its position has to resubscribe, one
     /// that did not subscribe by itself has to connect again.
     pub fn position_lost(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>) {
-        let (positioned, by_server) = match self.subscriptions.borrow_mut().of_room(room) {
-            Some(subscription) => (subscription.positioned, subscription.by_server),
+        let (positioned, by_server, held) = match self.subscriptions.borrow_mut().of_room(room) {
+            Some(subscription) => (
+                subscription.positioned,
+                subscription.by_server,
+                subscription.held.clone(),
+            ),
             None => return,
         };
         if !positioned {
+            if let Some(held) = held {
+                held.forget_position();
+            }
             return;
         }
         if by_server {
@@ -288,10 +272,11 @@ impl Session {
         let (unanswered, said) = if let Some(place) = subscription.place {
             room.remove(place);
             worker.gateway.metrics.rooms.subscriptions.dec();
-            (
-                subscription.held.as_ref().and_then(|held| held.wish.slot),
-                Vec::new(),
-            )
+            if let Some(held) = &subscription.held {
+                held.drop_all(|frame| worker.dropped(frame, LEFT));
+            }
+            let held = subscription.held.as_ref();
+            (held.and_then(|held| held.unanswered()), Vec::new())
         } else {
             let waiting = room.stop_waiting(self);
             waiting.map_or((None, Vec::new()), |waiting| (waiting.wish.slot, waiting.held))

@@ -48,9 +48,14 @@ impl Worker {
                 }
             }
             Order::Subscribe { target, channel } => {
+                let wish = self
+                    .live()
+                    .namespace(channel)
+                    .map(|namespace| Wish::of_order(namespace));
                 for session in self.targets(target) {
+                    let wish = wish.as_ref().map_err(|error| *error);
                     // A session that is in the room already stays as it is.
-                    if let Err(error) = session.join(self, channel, Wish::default()) {
+                    if let Err(error) = wish.and_then(|wish| session.join(self, channel, wish.clone())) {
                         tracing::debug!(connection = %session.id, channel, %error, "not subscribed by order");
                     }
                 }

@@ -110,7 +110,9 @@ impl Worker {
     fn position_lost(self: &Rc<Self>, channel: &str, position: Position) {
         let room = self.rooms.borrow().get(channel).cloned();
         let Some(room) = room else { return };
-        room.set_position(Some(position));
+        if !room.restart(position) {
+            return;
+        }
         for session in room.members() {
             session.position_lost(self, &room);
         }

@@ -122,7 +122,9 @@ impl Chaos {
 
     fn drop_some(&mut self, readers: usize) {
         let chosen = self.random.choose_multiple(self.readers.iter(), readers);
-        chosen.into_iter().for_each(|reader| reader.drop_connection());
+        for reader in chosen {
+            reader.drop_connection();
+        }
     }
 
     /// As long as some messages take.

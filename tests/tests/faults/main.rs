@@ -7,6 +7,7 @@
 //! | `NATTER_FAULTS_SEED` | random | printed; the same seed makes the same choices |
 //! | `NATTER_FAULTS_OUTAGE_SECONDS` | 20 | how long NATS is away in the test of the retry |
 
+mod ahead;
 mod chaos;
 mod door;
 mod ledger;

@@ -21,7 +21,7 @@ const ANSWER: Duration = Duration::from_secs(12);
 /// Between two tries of a connection or a join.
 const BACKOFF: Duration = Duration::from_millis(100);
 /// Bound of the silence on a connection: pings come every 25 s.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// What one reader has of one room.
 #[derive(Clone, Default)]

@@ -132,9 +132,8 @@ async fn until_stored(
             Err(error) => ledger.problem(format!("{}: {error:#}", letter.id)),
         }
         *site = (*site + 1) % scene.sites.len();
-        if letter.key.is_none() {
-            return None;
-        }
+        // Without a key a second try might be a second message.
+        letter.key?;
         ledger.retries.fetch_add(1, Ordering::Relaxed);
         if began.elapsed() > LIMIT {
             ledger.problem(format!("{} was not acknowledged within {LIMIT:?}", letter.id));

@@ -1,15 +1,16 @@
 //! The idempotency keys of one room, each for the window after its publication was stored.
 //!
-//! A key costs about 170 bytes with the 36 characters of a UUID. Of the body a 64-bit hash is kept, under a secret of
-//! this set, so that nobody can make two bodies that look the same.
+//! A key costs about 100 bytes however long it is: of the key a digest is kept, in which nobody finds a second key to a
+//! given one; of the body a 64-bit hash, under a secret of this set, so that nobody can make two bodies that look the
+//! same.
 
 use std::{
     collections::{HashMap, VecDeque},
     hash::BuildHasher,
-    sync::Arc,
     time::Duration,
 };
 
+use sha1::{Digest as _, Sha1};
 use tokio::time::Instant;
 
 use crate::{bus::BusError, history::StoreError};
@@ -18,11 +19,14 @@ use crate::{bus::BusError, history::StoreError};
 /// key that was forgotten early would let a repeat through.
 const MAX_KEYS: usize = 1 << 20;
 
+/// The beginning of a key's SHA-1.
+type Digest = [u8; 16];
+
 #[derive(Default)]
 pub(super) struct Keys {
-    seen: HashMap<Arc<str>, Seen>,
+    seen: HashMap<Digest, Seen>,
     /// The same keys, oldest first.
-    order: VecDeque<(Instant, Arc<str>)>,
+    order: VecDeque<(Instant, Digest)>,
     /// For how long a key is remembered, as the last keyed store said.
     window: Duration,
 }
@@ -30,6 +34,12 @@ pub(super) struct Keys {
 struct Seen {
     offset: u64,
     body: u64,
+}
+
+fn digest(key: &str) -> Digest {
+    let mut digest = Digest::default();
+    digest.copy_from_slice(&Sha1::digest(key)[..16]);
+    digest
 }
 
 impl Keys {
@@ -43,7 +53,7 @@ impl Keys {
     ) -> Result<Option<u64>, StoreError> {
         self.window = window;
         self.expire(now);
-        match self.seen.get(key) {
+        match self.seen.get(&digest(key)) {
             Some(seen) if seen.body == self.hash(body) => Ok(Some(seen.offset)),
             Some(_) => Err(StoreError::KeyReused),
             None if self.seen.len() >= MAX_KEYS => Err(BusError::Overloaded.into()),
@@ -53,9 +63,9 @@ impl Keys {
 
     /// Remembers a key that [`Keys::find`] did not find.
     pub(super) fn insert(&mut self, key: &str, body: &[u8], offset: u64, now: Instant) {
-        let key: Arc<str> = key.into();
+        let key = digest(key);
         let body = self.hash(body);
-        self.order.push_back((now, key.clone()));
+        self.order.push_back((now, key));
         self.seen.insert(key, Seen { offset, body });
     }
 

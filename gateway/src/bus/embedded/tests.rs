@@ -35,6 +35,8 @@ impl BusEvents for Sink {
 
     fn control(&self, _message: Bytes) {}
 
+    fn removed(&self, _: &str) {}
+
     fn lost(&self, _channel: &str, _position: Position) {
         panic!("the embedded bus loses nothing");
     }

@@ -238,8 +238,16 @@ impl Durable {
         };
         let live = LiveRoom::start(&self, channel.clone(), policy, room, subscriber, head);
         self.joined.add(&live);
+        // The streams may have been made again since the room's was looked up.
+        let moved = live.clone();
         if let Some(former) = self.rooms.lock().insert(channel, live) {
             former.stop();
+        }
+        if let Some(now) = self
+            .known(&moved.channel, &moved.policy)
+            .filter(|now| now.partition.epoch != moved.epoch())
+        {
+            moved.move_to(now);
         }
         Ok(position)
     }

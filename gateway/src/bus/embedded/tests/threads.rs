@@ -32,6 +32,8 @@ impl BusEvents for Members {
 
     fn control(&self, _message: Bytes) {}
 
+    fn removed(&self, _: &str) {}
+
     fn lost(&self, _channel: &str, _position: Position) {}
 }
 
@@ -112,6 +114,8 @@ impl BusEvents for Table {
     }
 
     fn control(&self, _message: Bytes) {}
+
+    fn removed(&self, _: &str) {}
 
     fn lost(&self, _channel: &str, _position: Position) {}
 }

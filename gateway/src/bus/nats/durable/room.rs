@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_nats::{Message, Subscriber};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
@@ -114,15 +114,22 @@ impl LiveRoom {
     }
 }
 
+/// The room is in another stream now: what came of the former one means nothing any more.
+#[derive(PartialEq, Eq)]
+struct Moved;
+
 impl Deliveries {
     async fn run(mut self, mut subscriber: Subscriber) {
         loop {
-            tokio::select! {
+            let result = tokio::select! {
                 message = subscriber.next() => match message {
                     Some(message) => self.arrived(message).await,
                     None => return,
                 },
-                () = self.room.check.notified() => self.compare().await,
+                () = self.room.check.notified() => self.compare(&mut subscriber).await,
+            };
+            if result == Err(Moved) {
+                self.begin_again(&mut subscriber).await;
             }
             self.room
                 .position
@@ -130,24 +137,35 @@ impl Deliveries {
         }
     }
 
-    async fn arrived(&mut self, message: Message) {
+    fn check_stream(&self) -> Result<(), Moved> {
+        if self.room.epoch() == self.epoch {
+            Ok(())
+        } else {
+            Err(Moved)
+        }
+    }
+
+    async fn arrived(&mut self, message: Message) -> Result<(), Moved> {
         let Some(arrival) = Arrival::read(&message) else {
             self.durable.shared.metrics.error("no_stream_message");
-            return;
+            return Ok(());
         };
-        if self.room.epoch() != self.epoch {
-            self.begin_again().await;
-        }
+        self.check_stream()?;
         loop {
             match self.tracker.observe(arrival) {
-                Verdict::Old => return,
+                Verdict::Old => {
+                    // Read from the stream before it came; or the stream was made again, and counts from 1.
+                    self.durable.suspicion.notify_one();
+                    return Ok(());
+                }
                 Verdict::Next => break,
-                Verdict::Gap { after, until } => self.fill(after, until, true).await,
-                Verdict::Check { after, until } => self.fill(after, until, false).await,
+                Verdict::Gap { after, until } => self.fill(after, until, true).await?,
+                Verdict::Check { after, until } => self.fill(after, until, false).await?,
             }
         }
         if arrival.marker {
-            return;
+            self.durable.shared.events.removed(&self.room.channel);
+            return Ok(());
         }
         match message::decode(message) {
             Ok(mut publication) => {
@@ -159,43 +177,53 @@ impl Deliveries {
                 warn!(channel = %self.room.channel, %error, "dropped a message of the bus");
             }
         }
+        Ok(())
     }
 
     /// Looks whether the newest message was missed: nothing after it would tell.
-    async fn compare(&mut self) {
-        if self.room.epoch() != self.epoch {
-            return self.begin_again().await;
-        }
-        match self.durable.jetstream.head(&self.room.stored()).await {
-            Ok(head) if head > self.tracker.position() => {
-                self.fill(self.tracker.position(), head, true).await;
-            }
-            Ok(_) => {}
+    async fn compare(&mut self, subscriber: &mut Subscriber) -> Result<(), Moved> {
+        self.check_stream()?;
+        let head = match self.durable.jetstream.head(&self.room.stored()).await {
+            Ok(head) => head,
             Err(error) => {
                 debug!(channel = %self.room.channel, %error, "could not look at the head of a room");
+                return Ok(());
             }
+        };
+        // What was sent before the answer waits here: only what does not is missing.
+        if head < self.tracker.position() {
+            self.durable.suspicion.notify_one();
         }
+        while self.tracker.position() < head
+            && let Some(Some(message)) = subscriber.next().now_or_never()
+        {
+            self.arrived(message).await?;
+        }
+        if self.tracker.position() < head {
+            self.fill(self.tracker.position(), head, true).await?;
+        }
+        Ok(())
     }
 
     /// Delivers what the stream has with `after` < sequence ≤ `until`, however long the stream takes to answer.
     /// `strict`: what is missing there is lost, and clients are told.
-    async fn fill(&mut self, after: u64, until: u64, strict: bool) {
+    async fn fill(&mut self, after: u64, until: u64, strict: bool) -> Result<(), Moved> {
         self.durable.shared.metrics.error("gap");
         let mut pause = RETRY;
-        let (publications, complete) = loop {
-            match self.read(after, until).await {
+        let read = loop {
+            match self.read(after, until, strict).await {
                 Ok(read) => break read,
                 Err(error) => debug!(channel = %self.room.channel, %error, "could not fill a gap yet"),
             }
-            if self.room.epoch() != self.epoch {
-                return self.begin_again().await;
-            }
+            self.check_stream()?;
             sleep(pause).await;
             pause = (pause * 2).min(RETRY_LIMIT);
         };
-        if strict && !complete {
-            return self.lose(until);
-        }
+        self.check_stream()?;
+        let Some(publications) = read else {
+            self.lose(until);
+            return Ok(());
+        };
         for publication in publications {
             if publication.offset > self.tracker.position() {
                 self.tracker.advance(publication.offset);
@@ -203,16 +231,21 @@ impl Deliveries {
             }
         }
         self.tracker.advance(until);
+        Ok(())
     }
 
-    async fn read(&self, after: u64, until: u64) -> Result<(Vec<Arc<Publication>>, bool), BusError> {
-        let room = self.room.stored();
-        match self.durable.jetstream.read_range(&room, after, until).await? {
-            Some(publications) => Ok((publications, true)),
-            None => Ok((
-                self.durable.jetstream.read_remaining(&room, after, until).await?,
-                false,
-            )),
+    /// `None` when some of it is gone and that matters.
+    async fn read(
+        &self,
+        after: u64,
+        until: u64,
+        strict: bool,
+    ) -> Result<Option<Vec<Arc<Publication>>>, BusError> {
+        let (jetstream, room) = (&self.durable.jetstream, self.room.stored());
+        if strict {
+            jetstream.read_range(&room, after, until).await
+        } else {
+            jetstream.read_remaining(&room, after, until).await.map(Some)
         }
     }
 
@@ -244,7 +277,9 @@ impl Deliveries {
     }
 
     /// The room's stream was made again: nothing of the former one counts.
-    async fn begin_again(&mut self) {
+    async fn begin_again(&mut self, subscriber: &mut Subscriber) {
+        // Whatever waits is older than the head that is asked for now.
+        while subscriber.next().now_or_never().flatten().is_some() {}
         let stored = self.room.stored();
         let mut pause = RETRY;
         let head = loop {
