@@ -44,8 +44,8 @@ pub enum Flushed {
 }
 
 impl Outbox {
-    /// Queues `frame` unless more than `limit` bytes would wait, the new frame counted, or too many small answers. An empty outbox takes a frame of
-    /// any size: a large message says nothing about its reader.
+    /// Queues `frame` unless more than `limit` bytes would wait, the new frame counted, or too many small answers. An empty
+    /// outbox takes a frame of any size: a large message says nothing about its reader.
     pub fn push(&mut self, frame: Arc<Frame>, limit: usize) -> Result<(), Full> {
         let bytes = self.bytes + frame.bytes().len();
         if (bytes > limit || self.own >= MAX_OWN_FRAMES) && !self.is_empty() {
