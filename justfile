@@ -37,7 +37,7 @@ test-scenarios *ARGS:
     cargo test -p natter-tests {{ ARGS }}
 
 # durable rooms while servers, gateways and connections die, for so many seconds: just faults 600
-faults SECONDS="300":
+faults SECONDS:
     NATTER_FAULTS_SECONDS={{ SECONDS }} NATTER_FAULTS_OUTAGE_SECONDS=90 cargo test -p natter-tests --test faults -- --nocapture
 
 # bounded fuzzing: just fuzz framing 30

@@ -2,8 +2,8 @@
 //!
 //! Errors of a call of the server API arrive with HTTP 200 and an `error` object, as Centrifugo's clients expect; only
 //! what is wrong with the request as such has a status of its own: 400 no JSON, 401 no key, 404 no method, 405 no POST.
-//! REST says everything by its status ([`rest`]). Both read messages by [`message`], name errors by [`refusal`] and are
-//! described by [`openapi`].
+//! REST says everything by its status (`rest`). Both read messages by `message`, name errors by `refusal` and are
+//! described by `openapi`.
 
 mod auth;
 mod connections;

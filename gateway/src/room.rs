@@ -109,7 +109,7 @@ impl Room {
 
     /// The room goes on from `position`, perhaps in another epoch, where former offsets say nothing. False when it is
     /// beyond that already.
-    pub fn restart(&self, position: Position) -> bool {
+    pub fn restart(&self, position: &Position) -> bool {
         let former = self.position.replace(Some(position.clone()));
         if let Some(former) = former
             && former.epoch == position.epoch

@@ -119,11 +119,15 @@ impl Fixture {
         )
     }
 
+    async fn notes(&self, worker: WorkerId) -> VecDeque<Note> {
+        std::future::poll_fn(|cx| self.inboxes[worker].poll_take(cx)).await
+    }
+
+    /// The one note that waits.
     async fn note(&self, worker: WorkerId) -> Note {
-        std::future::poll_fn(|cx| self.inboxes[worker].poll_take(cx))
-            .await
-            .pop_front()
-            .unwrap()
+        let mut notes = self.notes(worker).await;
+        assert_eq!(notes.len(), 1);
+        notes.remove(0).unwrap()
     }
 
     fn is_silent(&self, worker: WorkerId) -> bool {
@@ -247,13 +251,7 @@ async fn what_a_durable_room_is_given_before_it_is_live_counts_in_its_position()
             .unwrap();
     }
     answer.send(position(7)).unwrap();
-    let mut live = None;
-    while live.is_none() {
-        if let Note::RoomLive { position, .. } = fixture.note(0).await {
-            live = Some(position);
-        }
-    }
-    assert_eq!(live.flatten(), Some(position(9)));
+    assert_eq!(fixture.live().await, Some(position(9)));
     let recent = fixture
         .rooms
         .recent("lobby", &Epoch::from("epoch"), 7, 9)
@@ -308,6 +306,17 @@ impl Fixture {
         fixture
     }
 
+    /// The position at which the room is live, whatever worker 0 is told before.
+    async fn live(&self) -> Option<Position> {
+        loop {
+            for note in self.notes(0).await {
+                if let Note::RoomLive { position, .. } = note {
+                    return position;
+                }
+            }
+        }
+    }
+
     fn publish(&self, offset: u64) {
         let encode = |_: &Channel, publication: &Publication| publication.encode("lobby");
         self.rooms.deliver("lobby", publication(offset), encode).unwrap();
@@ -326,12 +335,12 @@ async fn what_was_handed_out_is_not_handed_out_again() {
         fixture.publish(offset);
     }
     assert_eq!(fixture.recent("epoch", 3, 9), Some(vec![5, 6]));
-    for expected in [5, 6] {
-        let Note::Publication { offset, .. } = fixture.note(0).await else {
-            panic!("no publication")
-        };
-        assert_eq!(offset, expected);
-    }
+    let notes = fixture.notes(0).await;
+    let offsets = notes.iter().map(|note| match note {
+        Note::Publication { offset, .. } => *offset,
+        _ => 0,
+    });
+    assert_eq!(offsets.collect::<Vec<_>>(), [5, 6]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -375,10 +384,5 @@ async fn a_gap_found_before_the_room_is_live_stands() {
     );
     fixture.rooms.lose("lobby", &position(9));
     answer.send(position(7)).unwrap();
-    let live = loop {
-        if let Note::RoomLive { position, .. } = fixture.note(0).await {
-            break position;
-        }
-    };
-    assert_eq!(live, Some(position(9)));
+    assert_eq!(fixture.live().await, Some(position(9)));
 }

@@ -42,7 +42,7 @@ impl Worker {
                     } => {
                         self.room_is_live(&channel, generation, position);
                     }
-                    Note::PositionLost { channel, position } => self.position_lost(&channel, position),
+                    Note::PositionLost { channel, position } => self.position_lost(&channel, &position),
                     Note::RoomFailed {
                         channel,
                         generation,
@@ -107,7 +107,7 @@ impl Worker {
     }
 
     /// Whoever counts on its position has to recover, as far as that is possible.
-    fn position_lost(self: &Rc<Self>, channel: &str, position: Position) {
+    fn position_lost(self: &Rc<Self>, channel: &str, position: &Position) {
         let room = self.rooms.borrow().get(channel).cloned();
         let Some(room) = room else { return };
         if !room.restart(position) {
