@@ -36,6 +36,10 @@ test-unit *ARGS:
 test-scenarios *ARGS:
     cargo test -p natter-tests {{ ARGS }}
 
+# durable rooms while servers, gateways and connections die, for so many seconds: just faults 600
+faults SECONDS:
+    NATTER_FAULTS_SECONDS={{ SECONDS }} NATTER_FAULTS_OUTAGE_SECONDS=90 cargo test -p natter-tests --test faults -- --nocapture
+
 # bounded fuzzing: just fuzz framing 30
 fuzz TARGET SECONDS:
     gateway/websocket/fuzz/run {{ TARGET }} {{ SECONDS }}

@@ -1,40 +1,49 @@
-//! The server API: Centrifugo's JSON shapes and error codes on `POST /api/<method>`.
+//! The API for backends: Centrifugo's JSON shapes and error codes on `POST /api/<method>`, and REST on `/v1`.
 //!
-//! Errors of a call arrive with HTTP 200 and an `error` object, as its clients expect; only what is wrong with the
-//! request as such has a status of its own: 400 no JSON, 401 no key, 404 no method, 405 no POST.
+//! Errors of a call of the server API arrive with HTTP 200 and an `error` object, as Centrifugo's clients expect; only
+//! what is wrong with the request as such has a status of its own: 400 no JSON, 401 no key, 404 no method, 405 no POST.
+//! REST says everything by its status (`rest`). Both read messages by `message`, name errors by `refusal` and are
+//! described by `openapi`.
 
 mod auth;
 mod connections;
+mod history;
+mod message;
+mod openapi;
 mod overview;
 mod publish;
+mod refusal;
 mod request;
+mod rest;
 
-use std::sync::Arc;
+#[cfg(test)]
+mod tests;
+
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     Router,
-    body::HttpBody,
     extract::{Path, Request, State},
     response::{IntoResponse, Response},
     routing::post,
 };
-use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::{StatusCode, header};
 use natter_protocol::ErrorCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use tracing::{Level, info};
 
-use self::request::Call;
-use crate::{
-    bus::BusError,
-    gateway::{Gateway, error_code},
+use self::{
+    refusal::Refusal,
+    request::{Call, parse},
 };
+use crate::gateway::Gateway;
 
 /// Methods by name, which is also their metric label.
-const METHODS: [&str; 7] = [
+const METHODS: [&str; 9] = [
     "publish",
     "broadcast",
+    "history",
+    "history_remove",
     "subscribe",
     "unsubscribe",
     "disconnect",
@@ -42,15 +51,17 @@ const METHODS: [&str; 7] = [
     "channels",
 ];
 
-/// What a call answers: a result, or an error of the protocol.
-type Answer = Result<Value, ErrorCode>;
+/// What a call answers: a result as JSON text, or why there is none.
+type Answer = Result<Vec<u8>, Refusal>;
 
-/// Label of requests that name no method that there is.
+/// Label of requests that name nothing that there is.
 const UNKNOWN_METHOD: &str = "unknown";
 
 pub fn router(gateway: Arc<Gateway>) -> Router {
     Router::new()
         .route("/api/{method}", post(call))
+        .merge(rest::router())
+        .merge(openapi::router())
         .with_state(gateway)
 }
 
@@ -58,13 +69,10 @@ async fn call(State(gateway): State<Arc<Gateway>>, Path(method): Path<String>, r
     let began = Instant::now();
     let known = METHODS.into_iter().find(|known| *known == method);
     let response = match known {
-        _ if !auth::is_authorized(&gateway.live().settings.api.keys, &request) => {
-            if gateway.log_budget.cause("api_key", Level::INFO).admit() {
-                info!(%method, "refused an API call without a valid key");
-            }
-            Outcome::Status(StatusCode::UNAUTHORIZED, "a valid API key is missing\n")
+        _ if !auth::admits(&gateway, &method, &request) => {
+            Outcome::Status(StatusCode::UNAUTHORIZED, "a valid API key is missing\n".into())
         }
-        None => Outcome::Status(StatusCode::NOT_FOUND, "there is no such method\n"),
+        None => Outcome::Status(StatusCode::NOT_FOUND, "there is no such method\n".into()),
         Some(method) => dispatch(&gateway, method, request).await,
     };
     let label = known.unwrap_or(UNKNOWN_METHOD);
@@ -78,7 +86,7 @@ async fn call(State(gateway): State<Arc<Gateway>>, Path(method): Path<String>, r
 /// How a request ends.
 enum Outcome {
     Answered(Answer),
-    Status(StatusCode, &'static str),
+    Status(StatusCode, Cow<'static, str>),
 }
 
 impl Outcome {
@@ -86,7 +94,7 @@ impl Outcome {
     fn code(&self) -> u32 {
         match self {
             Self::Answered(Ok(_)) => 0,
-            Self::Answered(Err(error)) => error.code(),
+            Self::Answered(Err(refusal)) => refusal.code().code(),
             Self::Status(status, _) => u32::from(status.as_u16()),
         }
     }
@@ -95,73 +103,62 @@ impl Outcome {
 impl IntoResponse for Outcome {
     fn into_response(self) -> Response {
         match self {
-            Self::Answered(answer) => json_response(&answer_body(answer)),
+            Self::Answered(answer) => json_response(StatusCode::OK, answer_body(answer)),
             Self::Status(status, text) => (status, text).into_response(),
         }
     }
 }
 
-fn json_response(body: &Value) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+fn json_response(status: StatusCode, body: Vec<u8>) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 /// One answer as it stands in a body, also inside `broadcast`.
-fn answer_body(answer: Answer) -> Value {
+fn answer_body(answer: Answer) -> Vec<u8> {
     match answer {
-        Ok(result) => json!({ "result": result }),
-        Err(error) => json!({ "error": { "code": error.code(), "message": error.message() } }),
+        Ok(result) => [b"{\"result\":", result.as_slice(), b"}"].concat(),
+        // The text that clients know, whatever the reason is.
+        Err(refusal) => error_body(refusal.code(), refusal.code().message()),
     }
+}
+
+fn error_body(code: ErrorCode, message: &str) -> Vec<u8> {
+    json_text(&json!({ "error": { "code": code.code(), "message": message } }))
+}
+
+fn json_text(value: &Value) -> Vec<u8> {
+    value.to_string().into_bytes()
 }
 
 async fn dispatch(gateway: &Gateway, method: &'static str, request: Request) -> Outcome {
     let (parts, body) = request.into_parts();
-    let limit = gateway.live().settings.http.body_max_size;
-    let too_large = Outcome::Status(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "the body is too large or incomplete\n",
-    );
-    // Said by Content-Length, before any of it is waited for.
-    if body.size_hint().lower() > limit as u64 {
-        return too_large;
-    }
-    let Ok(body) = axum::body::to_bytes(body, limit).await else {
-        return too_large;
+    let Some(body) = request::read_body(gateway, body).await else {
+        return Outcome::Status(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the body is too large or incomplete\n".into(),
+        );
     };
-    let call = Call {
-        gateway,
-        traceparent: traceparent(&parts.headers),
-    };
-    let answer = match method {
-        "publish" => parsed(&body, |request| call.publish(request)),
-        "broadcast" => parsed(&body, |request| call.broadcast(request)),
-        "subscribe" => parsed(&body, |request| call.subscribe(request)),
-        "unsubscribe" => parsed(&body, |request| call.unsubscribe(request)),
-        "disconnect" => parsed(&body, |request| call.disconnect(&request)),
-        "info" => Some(call.info()),
-        _channels => match serde_json::from_slice(&body) {
-            Ok(request) => Some(call.channels(request).await),
-            Err(_) => None,
-        },
-    };
-    match answer {
-        Some(answer) => Outcome::Answered(answer),
-        None => Outcome::Status(
+    let call = Call::new(gateway, &parts.headers);
+    match answer(&call, method, &body).await {
+        Ok(answer) => Outcome::Answered(answer),
+        Err(error) => Outcome::Status(
             StatusCode::BAD_REQUEST,
-            "the body is not the JSON that this method takes\n",
+            format!("the body is not the JSON that this method takes: {error}\n").into(),
         ),
     }
 }
 
-/// `None` when the body is not what the method takes.
-fn parsed<'a, T: serde::Deserialize<'a>>(body: &'a Bytes, act: impl FnOnce(T) -> Answer) -> Option<Answer> {
-    serde_json::from_slice(body).ok().map(act)
-}
-
-fn traceparent(headers: &HeaderMap) -> Option<&str> {
-    headers.get("traceparent")?.to_str().ok()
-}
-
-/// What a backend is told when the bus does not take something.
-fn refused(error: BusError) -> ErrorCode {
-    error_code(error)
+/// An error when the body is not what the method takes.
+async fn answer(call: &Call<'_>, method: &str, body: &[u8]) -> serde_json::Result<Answer> {
+    Ok(match method {
+        "publish" => call.publish(parse(body)?).await,
+        "broadcast" => call.broadcast(parse(body)?).await,
+        "history" => call.history(parse(body)?).await,
+        "history_remove" => call.history_remove(parse(body)?).await,
+        "subscribe" => call.subscribe(parse(body)?),
+        "unsubscribe" => call.unsubscribe(parse(body)?),
+        "disconnect" => call.disconnect(&parse(body)?),
+        "info" => call.info(),
+        _channels => call.channels(parse(body)?).await,
+    })
 }

@@ -18,7 +18,11 @@ pub use self::{
     embedded::Embedded,
     nats::{Nats, NatsConfig, Subjects},
 };
-use crate::{channel::Channel, publication::Publication};
+use crate::{
+    channel::Channel,
+    history::{HistoryPolicy, Page, Position, Query, Receipt, StoreError},
+    publication::Publication,
+};
 
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -31,9 +35,36 @@ pub trait Bus: Send + Sync {
     /// away or its queue is full.
     fn publish(&self, channel: &str, publication: &Publication) -> Result<(), BusError>;
 
+    /// Hands `publication` over to be stored in a durable room, in call order, without waiting; the answer comes when
+    /// it is stored, or known not to be, or after a bounded time. With a `key`, a repeat within the policy's window
+    /// answers the first receipt and stores nothing.
+    fn store(
+        &self,
+        channel: &str,
+        policy: &Arc<HistoryPolicy>,
+        publication: &Publication,
+        key: Option<&str>,
+    ) -> BoxFuture<Result<Receipt, StoreError>>;
+
+    /// Reads a durable room. Bounded in time.
+    fn history(
+        &self,
+        channel: &str,
+        policy: &Arc<HistoryPolicy>,
+        query: Query,
+    ) -> BoxFuture<Result<Page, BusError>>;
+
+    /// Forgets a durable room's publications; epoch and offsets go on.
+    fn remove_history(&self, channel: &str, policy: &Arc<HistoryPolicy>) -> BoxFuture<Result<(), BusError>>;
+
     /// Starts deliveries of `channel` to [`BusEvents`]; resolves when everything published from then on, by any
-    /// gateway, will arrive. Bounded in time.
-    fn subscribe(&self, channel: Channel) -> BoxFuture<Result<(), BusError>>;
+    /// gateway, will arrive. With a policy the room is durable and the answer is its position: exactly what follows
+    /// it is delivered, in order, without gaps. Bounded in time.
+    fn subscribe(
+        &self,
+        channel: Channel,
+        policy: Option<Arc<HistoryPolicy>>,
+    ) -> BoxFuture<Result<Option<Position>, BusError>>;
 
     /// Ends deliveries of `channel`. A later `subscribe` of the same room starts afresh.
     fn unsubscribe(&self, channel: &Channel);
@@ -63,6 +94,10 @@ pub trait BusEvents: Send + Sync {
     /// An error says that this gateway could not take it: the embedded bus then refuses it.
     fn publication(&self, channel: &str, publication: Publication) -> Result<(), Overloaded>;
     fn control(&self, message: Bytes);
+    /// What a durable room has published so far was removed from its history.
+    fn removed(&self, channel: &str);
+    /// Deliveries of a durable room have a gap that cannot be filled; it goes on from `position`.
+    fn lost(&self, channel: &str, position: Position);
 }
 
 /// The queue towards a worker is full.

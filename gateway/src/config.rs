@@ -39,9 +39,10 @@ pub use nats_url::NatsUrl;
 pub use reference::{rewrite_reference, table};
 pub use secret::Secret;
 pub use settings::{
-    Anonymous, ApiSettings, BusSettings, ClientSettings, DrainSettings, HttpSettings, LogFormat, LogSettings,
-    MetricsSettings, Namespace, NatsSettings, PageSettings, RoomOptions, RoomSettings, Settings,
-    TracingSettings, Who,
+    Anonymous, ApiSettings, BusSettings, ClientSettings, Discard, DrainSettings, HistoryOptions,
+    HistoryReaders, HttpSettings, LogFormat, LogSettings, MetricsSettings, Namespace, NatsSettings,
+    PageSettings, RecoveryMode, RoomOptions, RoomSettings, Settings, Storage, StreamOptions, TracingSettings,
+    Who,
 };
 pub use units::{show_duration, show_size};
 pub use watch::{POLL_INTERVAL, Watcher};

@@ -14,22 +14,24 @@ use natter_protocol::ErrorCode;
 use natter_websocket::Limits;
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, time::Instant};
-use tracing::debug;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 pub use crate::metrics::Source;
 use crate::{
-    bus::{BusError, BusEvents, Overloaded, SharedBus},
+    bus::{BoxFuture, BusError, BusEvents, Overloaded, SharedBus},
     channel::Channel,
     cluster::Cluster,
     config::Settings,
     drain::Drain,
     frame::DeliveryMark,
+    history::{Position, Receipt, StoreError},
     inbox::{Inbox, Note},
     limits::FileLimit,
-    metrics::Metrics,
+    metrics::{Metrics, NamespaceMetrics},
     namespace::{Namespace, Namespaces},
-    publication::{MessageId, Publication},
+    publication::Publication,
+    recovery::Recovery,
     rooms::{Joined, Rooms, WorkerId},
     telemetry::{LogBudget, PublishSpan, Tracer},
 };
@@ -44,6 +46,7 @@ pub struct Gateway {
     live: ArcSwap<Live>,
     pub metrics: Metrics,
     pub rooms: Arc<Rooms>,
+    pub recovery: Arc<Recovery>,
     inboxes: Vec<Arc<Inbox>>,
     bus: OnceLock<SharedBus>,
     pub cluster: Cluster,
@@ -78,6 +81,16 @@ pub struct Accept<'a> {
     /// W3C trace context that came with the request.
     pub traceparent: Option<&'a str>,
     pub source: Source,
+    /// Idempotency key of a publication in a durable room.
+    pub key: Option<&'a str>,
+}
+
+/// What became of a message that was accepted.
+pub enum Accepted {
+    /// The bus took it; at most once from here on.
+    Sent,
+    /// The answer says whether it is stored.
+    Storing(BoxFuture<Result<Receipt, StoreError>>),
 }
 
 /// Connected clients by user; a user may be connected many times.
@@ -108,6 +121,15 @@ impl Live {
     }
 }
 
+/// What a client is told when a publication is not stored.
+pub fn store_error_code(error: StoreError) -> ErrorCode {
+    match error {
+        StoreError::Bus(error) => error_code(error),
+        StoreError::KeyReused => ErrorCode::BadRequest,
+        StoreError::Full => ErrorCode::LimitExceeded,
+    }
+}
+
 /// What a client is told when the bus does not take something: all of it may be tried again, but too large messages.
 pub fn error_code(error: BusError) -> ErrorCode {
     match error {
@@ -132,6 +154,7 @@ impl Gateway {
             node,
             started: Instant::now(),
             live: ArcSwap::from_pointee(live),
+            recovery: Arc::new(Recovery::new(rooms.clone(), metrics.recovery.clone())),
             metrics,
             rooms,
             inboxes,
@@ -190,17 +213,16 @@ impl Gateway {
     }
 
     /// Lets `worker` into the room; the first one subscribes it on the bus.
-    pub fn join(&self, channel: &Channel, worker: WorkerId) -> Joined {
-        self.rooms.join(
-            channel,
-            worker,
-            || self.bus().map(|bus| bus.subscribe(channel.clone())),
-            &self.runtime,
-        )
+    pub fn join(&self, channel: &Channel, namespace: &Namespace, worker: WorkerId) -> Joined {
+        let subscribe = || {
+            self.bus()
+                .map(|bus| bus.subscribe(channel.clone(), namespace.history.clone()))
+        };
+        self.rooms.join(channel, worker, subscribe, &self.runtime)
     }
 
-    /// Accepts a message and hands it to the bus. `Ok` says that the bus took it.
-    pub fn publish(&self, namespace: &Namespace, accept: Accept<'_>) -> Result<MessageId, BusError> {
+    /// Accepts a message and hands it to the bus, in call order.
+    pub fn publish(&self, namespace: &Namespace, accept: Accept<'_>) -> Result<Accepted, BusError> {
         let mut publication = Publication::new(accept.data);
         publication.info = accept.info;
         publication.tags = accept.tags;
@@ -209,21 +231,27 @@ impl Gateway {
             .tracer
             .publish(namespace.metrics.name(), accept.channel, id, accept.traceparent);
         publication.traceparent = span.as_ref().map(PublishSpan::traceparent);
-        let result = match self.bus() {
-            Some(bus) => bus.publish(accept.channel, &publication),
-            None => Err(BusError::Disconnected),
+        let outcome = Outcome {
+            metrics: namespace.metrics.clone(),
+            source: accept.source,
+            span,
         };
-        match result {
-            Ok(()) => namespace.metrics.published(accept.source),
-            Err(error) => {
-                namespace.metrics.refused(error.label());
-                if let Some(span) = span {
-                    span.fail(error.label());
-                }
-            }
-        }
-        debug!(message_id = %id, channel = accept.channel, ?result, "publication");
-        result.map(|()| id)
+        debug!(message_id = %id, channel = accept.channel, "publication");
+        let Some(bus) = self.bus() else {
+            outcome.record(Err(BusError::Disconnected.label()));
+            return Err(BusError::Disconnected);
+        };
+        let Some(policy) = &namespace.history else {
+            let result = bus.publish(accept.channel, &publication);
+            outcome.record(result.map_err(BusError::label));
+            return result.map(|()| Accepted::Sent);
+        };
+        let stored = bus.store(accept.channel, policy, &publication, accept.key);
+        Ok(Accepted::Storing(Box::pin(async move {
+            let result = stored.await;
+            outcome.record(result.as_ref().map(|_| ()).map_err(|error| error.label()));
+            result
+        })))
     }
 
     fn mark(&self, channel: &str, publication: &Publication) -> Option<DeliveryMark> {
@@ -246,19 +274,50 @@ impl Gateway {
 
 impl BusEvents for Gateway {
     fn publication(&self, channel: &str, publication: Publication) -> Result<(), Overloaded> {
-        self.rooms.deliver(channel, |channel| {
-            let mark = self.mark(channel, &publication)?;
-            let frame = publication.encode(channel)?.with_delivery(mark);
+        self.rooms.deliver(channel, publication, |channel, publication| {
+            let mark = self.mark(channel, publication)?;
             debug!(message_id = %publication.id, channel = &**channel, "delivery");
-            Some(Note::Publication {
-                channel: channel.clone(),
-                frame: Arc::new(frame),
-            })
+            Some(publication.encode(channel)?.with_delivery(mark))
         })
     }
 
     fn control(&self, message: Bytes) {
         self.cluster.receive(self, &message);
+    }
+
+    fn removed(&self, channel: &str) {
+        self.rooms.forget(channel);
+    }
+
+    fn lost(&self, channel: &str, position: Position) {
+        self.metrics.recovery.lost();
+        warn!(
+            channel,
+            offset = position.offset,
+            "deliveries of a durable room have a gap that cannot be filled"
+        );
+        self.rooms.lose(channel, &position);
+    }
+}
+
+/// The counters and the span that an accepted message ends in.
+struct Outcome {
+    metrics: Arc<NamespaceMetrics>,
+    source: Source,
+    span: Option<PublishSpan>,
+}
+
+impl Outcome {
+    fn record(self, result: Result<(), &'static str>) {
+        match result {
+            Ok(()) => self.metrics.published(self.source),
+            Err(reason) => {
+                self.metrics.refused(reason);
+                if let Some(span) = self.span {
+                    span.fail(reason);
+                }
+            }
+        }
     }
 }
 

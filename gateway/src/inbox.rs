@@ -16,7 +16,9 @@ use std::{
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
-use crate::{bus::BusError, channel::Channel, cluster::Command, frame::Frame, rooms::Generation};
+use crate::{
+    bus::BusError, channel::Channel, cluster::Command, frame::Frame, history::Position, rooms::Generation,
+};
 
 /// Publications that may wait for one worker.
 const MAX_PUBLICATIONS: usize = 65_536;
@@ -27,11 +29,19 @@ const MAX_BYTES: usize = 64 << 20;
 pub enum Note {
     Publication {
         channel: Channel,
+        /// Of a durable room; 0 in an ephemeral one.
+        offset: u64,
         frame: Arc<Frame>,
     },
     RoomLive {
         channel: Channel,
         generation: Generation,
+        position: Option<Position>,
+    },
+    /// A durable room goes on from `position`, after a gap that cannot be filled.
+    PositionLost {
+        channel: Channel,
+        position: Position,
     },
     RoomFailed {
         channel: Channel,

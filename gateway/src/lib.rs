@@ -19,6 +19,7 @@
 //! | [`rooms`] | the rooms of the gateway: first join, last leave |
 //! | [`namespace`] | the policy of a room |
 //! | [`publication`], [`frame`] | a message, and its one encoding |
+//! | [`history`], [`recovery`] | what durable rooms keep, and reading what a client missed |
 //! | [`inbox`] | from other threads to a worker |
 //! | [`bus`] | between gateways: embedded or NATS |
 //! | [`cluster`] | gateways among themselves: announcements, orders, surveys |
@@ -36,6 +37,7 @@ pub mod drain;
 pub mod frame;
 pub mod gateway;
 mod glob;
+pub mod history;
 pub mod http;
 pub mod inbox;
 pub mod limits;
@@ -45,6 +47,7 @@ pub mod namespace;
 pub mod ops;
 pub mod outbox;
 pub mod publication;
+pub mod recovery;
 pub mod room;
 pub mod rooms;
 pub mod server;

@@ -12,6 +12,7 @@ mod family;
 mod messages;
 mod process;
 mod protocol;
+mod recovery;
 mod rooms;
 mod worker;
 
@@ -27,6 +28,7 @@ pub use family::{Family, LabeledCounter};
 pub use messages::{NamespaceMetrics, Source};
 pub use process::{ConfigMetrics, FileMetrics, TraceMetrics};
 pub use protocol::ProtocolMetrics;
+pub use recovery::RecoveryMetrics;
 pub use rooms::RoomMetrics;
 pub use worker::WorkerCounters;
 
@@ -43,6 +45,7 @@ pub struct Metrics {
     pub connections: ConnectionMetrics,
     pub protocol: ProtocolMetrics,
     pub rooms: RoomMetrics,
+    pub recovery: RecoveryMetrics,
     pub bus: BusMetrics,
     pub api: ApiMetrics,
     pub config: ConfigMetrics,
@@ -59,6 +62,7 @@ impl Metrics {
         let connections = ConnectionMetrics::register(&mut registrar)?;
         let protocol = ProtocolMetrics::register(&mut registrar)?;
         let rooms = RoomMetrics::register(&mut registrar)?;
+        let recovery = RecoveryMetrics::register(&mut registrar)?;
         let messages = MessageFamilies::register(&mut registrar)?;
         let bus = BusMetrics::register(&mut registrar)?;
         let api = ApiMetrics::register(&mut registrar)?;
@@ -75,6 +79,7 @@ impl Metrics {
             connections,
             protocol,
             rooms,
+            recovery,
             bus,
             api,
             config,

@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     config::{RoomOptions, RoomSettings, Who},
+    history::HistoryPolicy,
     metrics::{Metrics, NamespaceMetrics},
 };
 
@@ -14,6 +15,8 @@ const DEFAULT_NAMESPACE: &str = "default";
 pub struct Namespace {
     pub options: RoomOptions,
     pub metrics: Arc<NamespaceMetrics>,
+    /// Its rooms are durable.
+    pub history: Option<Arc<HistoryPolicy>>,
 }
 
 /// All namespaces of one configuration.
@@ -35,6 +38,12 @@ impl Namespaces {
             Arc::new(Namespace {
                 options: options.clone(),
                 metrics: metrics.namespace(name),
+                history: options.history.clone().map(|options| {
+                    Arc::new(HistoryPolicy {
+                        namespace: name.into(),
+                        options,
+                    })
+                }),
             })
         };
         Self {
@@ -62,6 +71,12 @@ impl Namespaces {
 impl Namespace {
     pub fn may_subscribe(&self, asker: Asker) -> bool {
         allows(self.options.subscribe, asker)
+    }
+
+    pub fn may_read_history(&self, asker: Asker) -> bool {
+        self.history
+            .as_ref()
+            .is_some_and(|policy| allows(policy.options.read, asker))
     }
 
     pub fn may_publish(&self, asker: Asker) -> bool {

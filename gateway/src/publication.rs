@@ -14,6 +14,8 @@ use crate::frame::Frame;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publication {
     pub id: MessageId,
+    /// Its place in a durable room; 0 in an ephemeral one.
+    pub offset: u64,
     /// Unix time in nanoseconds at which a gateway accepted it, by that gateway's clock.
     pub accepted_at: u64,
     pub data: Bytes,
@@ -28,6 +30,7 @@ impl Publication {
     pub fn new(data: impl Into<Bytes>) -> Self {
         Self {
             id: MessageId::random(),
+            offset: 0,
             accepted_at: unix_nanos(),
             data: data.into(),
             info: None,
@@ -36,10 +39,9 @@ impl Publication {
         }
     }
 
-    /// The push that every member of `channel` gets, as one finished frame; `None` when the texts are not UTF-8,
-    /// which no door lets in.
-    pub fn encode(&self, channel: &str) -> Option<Frame> {
-        let publication = natter_protocol::Publication {
+    /// As the protocol has it, in replies and pushes; `None` when the texts are not UTF-8, which no door lets in.
+    pub fn as_protocol(&self) -> Option<natter_protocol::Publication<'_>> {
+        Some(natter_protocol::Publication {
             data: std::str::from_utf8(&self.data).ok()?,
             info: self
                 .info
@@ -47,7 +49,7 @@ impl Publication {
                 .map(|info| std::str::from_utf8(info))
                 .transpose()
                 .ok()?,
-            offset: 0,
+            offset: self.offset,
             tags: self
                 .tags
                 .as_ref()
@@ -55,7 +57,12 @@ impl Publication {
                 .transpose()
                 .ok()?,
             time: 0,
-        };
+        })
+    }
+
+    /// The push that every member of `channel` gets, as one finished frame.
+    pub fn encode(&self, channel: &str) -> Option<Frame> {
+        let publication = self.as_protocol()?;
         let capacity = self.data.len() + channel.len() + self.info.as_ref().map_or(0, Bytes::len) + 64;
         Some(Frame::text(capacity, |out| {
             json::encode_push(

@@ -11,9 +11,10 @@ use bytes::Bytes;
 
 use crate::{
     channel::Channel,
+    history::Position,
     namespace::Namespace,
     rooms::Generation,
-    session::{ReplySlot, Session},
+    session::{ReplySlot, Session, Wish},
 };
 
 /// A room as one worker sees it. It exists from the worker's first join to its last leave.
@@ -22,6 +23,8 @@ pub struct Room {
     pub namespace: Arc<Namespace>,
     pub generation: Generation,
     pub live: Cell<bool>,
+    /// Of a durable room: after the newest publication that its members here got or are being given.
+    position: RefCell<Option<Position>>,
     members: RefCell<Members>,
     /// Who is answered when the bus has answered.
     waiting: RefCell<VecDeque<Waiting>>,
@@ -33,8 +36,7 @@ pub type MemberIndex = u32;
 /// A join that waits for the bus.
 pub struct Waiting {
     pub session: Rc<Session>,
-    /// Where the reply goes; `None` for a subscription made by the server API, which is told by a push.
-    pub slot: Option<ReplySlot>,
+    pub wish: Wish,
     /// What the session says meanwhile. It would miss its own message if that came back before it is a member.
     pub held: Vec<HeldMessage>,
 }
@@ -42,38 +44,128 @@ pub struct Waiting {
 /// A message of a session that waits for the room in which it is to be said. At most as many as replies may wait.
 pub struct HeldMessage {
     pub slot: ReplySlot,
+    pub message: Said,
+}
+
+/// What a client wants to say in a room.
+pub struct Said {
+    /// JSON text without raw newlines.
     pub data: Option<Bytes>,
+    /// Idempotency key.
+    pub key: Option<String>,
 }
 
 /// Members by index, so that leaving costs the same in a room of two and of 100,000, and a broadcast can stop between
 /// slices and go on: a member that joins meanwhile takes any free place.
 #[derive(Default)]
 struct Members {
-    places: Vec<Option<Rc<Session>>>,
+    places: Vec<Option<Member>>,
     free: Vec<MemberIndex>,
 }
 
+struct Member {
+    session: Rc<Session>,
+    /// The member gets what follows this offset; [`HELD`] while it recovers what came before.
+    since: u64,
+}
+
+/// The member's publications are kept until it has recovered: no stream has a publication with this offset.
+const HELD: u64 = u64::MAX;
+
+/// What to do with a publication for one member.
+pub enum Delivery {
+    Push(Rc<Session>),
+    /// Keep it until the member has recovered.
+    Hold(Rc<Session>),
+}
+
 impl Room {
-    pub fn new(channel: Channel, namespace: Arc<Namespace>, generation: Generation, live: bool) -> Rc<Self> {
+    pub fn new(
+        channel: Channel,
+        namespace: Arc<Namespace>,
+        generation: Generation,
+        live: bool,
+        position: Option<Position>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             channel,
             namespace,
             generation,
             live: Cell::new(live),
+            position: RefCell::new(position),
             members: RefCell::default(),
             waiting: RefCell::default(),
         })
     }
 
+    /// Of a durable room: where its members here are.
+    pub fn position(&self) -> Option<Position> {
+        self.position.borrow().clone()
+    }
+
+    pub fn set_position(&self, position: Option<Position>) {
+        self.position.replace(position);
+    }
+
+    /// The room goes on from `position`, perhaps in another epoch, where former offsets say nothing. False when it is
+    /// beyond that already.
+    pub fn restart(&self, position: &Position) -> bool {
+        let former = self.position.replace(Some(position.clone()));
+        if let Some(former) = former
+            && former.epoch == position.epoch
+            && former.offset > position.offset
+        {
+            self.position.replace(Some(former));
+            return false;
+        }
+        for member in self.members.borrow_mut().places.iter_mut().flatten() {
+            if member.since != HELD {
+                member.since = position.offset;
+            }
+        }
+        true
+    }
+
+    /// A publication of a durable room is given to the members from now on. It may be one of before the worker left the
+    /// room and came back: the position never goes back.
+    pub fn advance(&self, offset: u64) {
+        if let Some(position) = &mut *self.position.borrow_mut() {
+            position.offset = position.offset.max(offset);
+        }
+    }
+
+    /// Adds a member that gets what follows the room's position. A broadcast may be under way: the position says so.
     pub fn add(&self, session: Rc<Session>) -> MemberIndex {
+        let since = self
+            .position
+            .borrow()
+            .as_ref()
+            .map_or(0, |position| position.offset);
         let mut members = self.members.borrow_mut();
+        let member = Some(Member { session, since });
         if let Some(index) = members.free.pop() {
-            members.places[index as usize] = Some(session);
+            members.places[index as usize] = member;
             return index;
         }
-        members.places.push(Some(session));
+        members.places.push(member);
         // Sockets are bounded by file descriptors, far below u32.
         MemberIndex::try_from(members.places.len() - 1).unwrap_or(MemberIndex::MAX)
+    }
+
+    /// Keeps the publications of a member until [`Room::release`].
+    pub fn hold_back(&self, index: MemberIndex) {
+        self.set_since(index, HELD);
+    }
+
+    /// The member has everything up to `since`.
+    pub fn release(&self, index: MemberIndex, since: u64) {
+        self.set_since(index, since);
+    }
+
+    fn set_since(&self, index: MemberIndex, since: u64) {
+        if let Some(Some(member)) = self.members.borrow_mut().places.get_mut(index as usize) {
+            member.since = since;
+        }
     }
 
     pub fn remove(&self, index: MemberIndex) {
@@ -131,7 +223,8 @@ impl Room {
         let members = self.members.borrow();
         let waiting = self.waiting.borrow();
         let waiting = waiting.iter().map(|waiting| &waiting.session);
-        members.places.iter().flatten().chain(waiting).cloned().collect()
+        let members = members.places.iter().flatten().map(|member| &member.session);
+        members.chain(waiting).cloned().collect()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -143,9 +236,26 @@ impl Room {
         members.places.len() - members.free.len()
     }
 
-    /// The member at a place, if there is one; places end at [`Room::places`].
-    pub fn member(&self, place: usize) -> Option<Rc<Session>> {
-        self.members.borrow().places.get(place).cloned().flatten()
+    /// What the member at a place has to do with a publication; `offset` is 0 in an ephemeral room. Places end at
+    /// [`Room::places`].
+    pub fn delivery(&self, place: usize, offset: u64) -> Option<Delivery> {
+        let members = self.members.borrow();
+        let member = members.places.get(place)?.as_ref()?;
+        if member.since == HELD {
+            return Some(Delivery::Hold(member.session.clone()));
+        }
+        (offset == 0 || offset > member.since).then(|| Delivery::Push(member.session.clone()))
+    }
+
+    /// Everybody who is in the room.
+    pub fn members(&self) -> Vec<Rc<Session>> {
+        self.members
+            .borrow()
+            .places
+            .iter()
+            .flatten()
+            .map(|member| member.session.clone())
+            .collect()
     }
 
     pub fn places(&self) -> usize {

@@ -10,6 +10,11 @@
 //! Every transition happens under the lock of the room's shard, and so do the calls that end a subscription: a later
 //! join starts a new one only after the former was taken back. A generation tells the answers for an earlier life of
 //! a room from those for the present one.
+//!
+//! A durable room also has a position here, which is always that of the newest publication handed to the workers: who
+//! joins learns it under the same lock, so what it is told and what it is then given meet without gap or overlap.
+
+mod recent;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -24,11 +29,15 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use self::recent::Recent;
 use crate::{
     bus::{BoxFuture, BusError, Overloaded, SharedBus},
     channel::Channel,
+    frame::Frame,
+    history::{Epoch, Position},
     inbox::{Inbox, Note},
     metrics::RoomMetrics,
+    publication::Publication,
 };
 
 const SHARDS: usize = 64;
@@ -61,6 +70,15 @@ struct Room {
     workers: u64,
     /// When the last member left, while nobody is here.
     emptied_at: Option<Instant>,
+    /// Of a durable room, once it is live.
+    durable: Option<Durable>,
+    /// What a durable room was given before the bus had answered its subscription.
+    early: Vec<Arc<Publication>>,
+}
+
+struct Durable {
+    position: Position,
+    recent: Recent,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,10 +94,10 @@ struct Emptied {
     at: Instant,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Joined {
-    /// Publications arrive already.
-    Live(Generation),
+    /// Publications arrive already; those of a durable room that follow the position.
+    Live(Generation, Option<Position>),
     /// A [`Note::RoomLive`] or [`Note::RoomFailed`] of this generation will follow.
     Pending(Generation),
 }
@@ -109,7 +127,7 @@ impl Rooms {
         self: &Arc<Self>,
         channel: &Channel,
         worker: WorkerId,
-        subscribe: impl FnOnce() -> Option<BoxFuture<Result<(), BusError>>>,
+        subscribe: impl FnOnce() -> Option<BoxFuture<Result<Option<Position>, BusError>>>,
         runtime: &tokio::runtime::Handle,
     ) -> Joined {
         let mut shard = self.shard(channel).lock();
@@ -117,7 +135,7 @@ impl Rooms {
             room.workers |= 1 << worker;
             room.emptied_at = None;
             return match room.state {
-                State::Live => Joined::Live(room.generation),
+                State::Live => Joined::Live(room.generation, room.position()),
                 State::Joining => Joined::Pending(room.generation),
             };
         }
@@ -128,6 +146,8 @@ impl Rooms {
             state: State::Joining,
             workers: 1 << worker,
             emptied_at: None,
+            durable: None,
+            early: Vec::new(),
         };
         shard.rooms.insert(channel.clone(), room);
         self.metrics.live.inc();
@@ -141,28 +161,36 @@ impl Rooms {
                 Some(subscribed) => subscribed.await,
                 None => Err(BusError::Disconnected),
             };
-            rooms.metrics.joined(result, began.elapsed());
+            rooms.metrics.joined(
+                result.as_ref().map(|_| ()).map_err(|error| *error),
+                began.elapsed(),
+            );
             rooms.answer(&channel, generation, result);
         });
         Joined::Pending(generation)
     }
 
     /// Tells the waiting workers how the subscription went.
-    fn answer(&self, channel: &Channel, generation: Generation, result: Result<(), BusError>) {
+    fn answer(&self, channel: &Channel, generation: Generation, result: Result<Option<Position>, BusError>) {
         let mut shard = self.shard(channel).lock();
         let Some(room) = shard.rooms.get_mut(&**channel) else {
             return;
         };
         let workers = room.workers;
         let note = match result {
-            Ok(()) => {
+            Ok(position) => {
                 room.state = State::Live;
+                // Deliveries may have gone beyond it already, over a gap (`Rooms::lose`).
+                if room.durable.is_none() {
+                    room.begin(position);
+                }
                 if workers == 0 {
                     self.linger(channel, room);
                 }
                 Note::RoomLive {
                     channel: channel.clone(),
                     generation,
+                    position: room.position(),
                 }
             }
             Err(error) => {
@@ -218,30 +246,105 @@ impl Rooms {
         }
     }
 
-    /// Hands what `note` makes to every worker with members in `channel`, all of them or none: `Overloaded` when one
-    /// cannot take it. Publications for a room that nobody is in end here.
+    /// Hands a publication to every worker with members in `channel`, all of them or none: `Overloaded` when one
+    /// cannot take it. `encode` is called when somebody is there. A durable room's position follows, also while nobody
+    /// is.
     pub fn deliver(
         &self,
         channel: &str,
-        note: impl FnOnce(&Channel) -> Option<Note>,
+        publication: Publication,
+        encode: impl FnOnce(&Channel, &Publication) -> Option<Frame>,
     ) -> Result<(), Overloaded> {
-        let shard = self.shard(channel).lock();
-        let Some((name, room)) = shard.rooms.get_key_value(channel) else {
+        let mut shard = self.shard(channel).lock();
+        let Some(name) = shard.rooms.get_key_value(channel).map(|(name, _)| name.clone()) else {
+            return Ok(());
+        };
+        let Some(room) = shard.rooms.get_mut(channel) else {
             return Ok(());
         };
         let workers = room.workers;
-        if workers == 0 {
-            return Ok(());
-        }
         if self.inboxes_of(workers).any(|inbox| !inbox.has_space()) {
             return Err(Overloaded);
         }
-        if let Some(note) = note(name) {
+        let offset = publication.offset;
+        if offset > 0 && room.has(offset) {
+            // A subscription that has just been ended hands on its last.
+            return Ok(());
+        }
+        let frame = if workers == 0 {
+            None
+        } else {
+            encode(&name, &publication)
+        };
+        if offset > 0 {
+            room.advance(publication);
+        }
+        if let Some(frame) = frame.map(Arc::new) {
             for inbox in self.inboxes_of(workers) {
-                inbox.push(note.clone());
+                inbox.push(Note::Publication {
+                    channel: name.clone(),
+                    offset,
+                    frame: frame.clone(),
+                });
             }
         }
         Ok(())
+    }
+
+    /// Deliveries of a durable room go on from `position` with a gap before it.
+    pub fn lose(&self, channel: &str, position: &Position) {
+        let mut shard = self.shard(channel).lock();
+        let Some(name) = shard.rooms.get_key_value(channel).map(|(name, _)| name.clone()) else {
+            return;
+        };
+        let Some(room) = shard.rooms.get_mut(channel) else {
+            return;
+        };
+        room.begin(Some(position.clone()));
+        for inbox in self.inboxes_of(room.workers) {
+            inbox.push(Note::PositionLost {
+                channel: name.clone(),
+                position: position.clone(),
+            });
+        }
+    }
+
+    /// What a live durable room published after `since` up to `until`; `None` when it has to be read from the bus.
+    pub fn recent(
+        &self,
+        channel: &str,
+        epoch: &Epoch,
+        since: u64,
+        until: u64,
+    ) -> Option<Vec<Arc<Publication>>> {
+        let shard = self.shard(channel).lock();
+        let durable = shard.rooms.get(channel)?.durable.as_ref()?;
+        let counts = durable.position.epoch == *epoch && durable.position.offset >= until;
+        counts.then(|| durable.recent.between(since, until))?
+    }
+
+    /// Keeps what was read from the bus, everything after `since` up to `head`, for the next who asks.
+    pub fn remember(&self, channel: &str, since: u64, read: &[Arc<Publication>], head: &Position) {
+        let mut shard = self.shard(channel).lock();
+        let durable = shard
+            .rooms
+            .get_mut(channel)
+            .and_then(|room| room.durable.as_mut());
+        if let Some(durable) = durable.filter(|durable| durable.position.epoch == head.epoch) {
+            durable.recent.prepend(since, read, head.offset);
+        }
+    }
+
+    /// What the room has published so far was removed: nobody gets it any more.
+    pub fn forget(&self, channel: &str) {
+        let mut shard = self.shard(channel).lock();
+        if let Some(durable) = shard
+            .rooms
+            .get_mut(channel)
+            .and_then(|room| room.durable.as_mut())
+        {
+            durable.recent = Recent::starting_at(durable.position.offset);
+        }
     }
 
     fn inboxes_of(&self, workers: u64) -> impl Iterator<Item = &Arc<Inbox>> {
@@ -268,6 +371,42 @@ impl Rooms {
                 .count()
         };
         self.shards.iter().map(occupied).sum()
+    }
+}
+
+impl Room {
+    fn position(&self) -> Option<Position> {
+        self.durable.as_ref().map(|durable| durable.position.clone())
+    }
+
+    fn has(&self, offset: u64) -> bool {
+        self.durable
+            .as_ref()
+            .is_some_and(|durable| offset <= durable.position.offset)
+    }
+
+    /// The bus delivers what follows `position`; some of it may have come already.
+    fn begin(&mut self, position: Option<Position>) {
+        let Some(mut position) = position else { return };
+        let mut recent = Recent::starting_at(position.offset);
+        for publication in std::mem::take(&mut self.early) {
+            if publication.offset > position.offset {
+                position.offset = publication.offset;
+                recent.push(publication);
+            }
+        }
+        self.durable = Some(Durable { position, recent });
+    }
+
+    fn advance(&mut self, publication: Publication) {
+        let publication = Arc::new(publication);
+        match &mut self.durable {
+            Some(durable) => {
+                durable.position.offset = publication.offset;
+                durable.recent.push(publication);
+            }
+            None => self.early.push(publication),
+        }
     }
 }
 

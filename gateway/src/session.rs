@@ -8,7 +8,9 @@
 mod commands;
 mod ending;
 mod heartbeat;
+mod history;
 mod output;
+mod recover;
 mod replies;
 mod subscriptions;
 
@@ -29,7 +31,7 @@ use tokio_util::time::delay_queue;
 use tracing::{Level, debug, info};
 use uuid::Uuid;
 
-pub use self::{ending::Ending, replies::ReplySlot};
+pub use self::{ending::Ending, recover::Wish, replies::ReplySlot};
 use self::{heartbeat::Heartbeat, output::CONNECTION_ENDED, replies::Replies, subscriptions::Subscriptions};
 use crate::{
     drain,

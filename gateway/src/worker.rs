@@ -108,10 +108,12 @@ impl Worker {
         }
         let namespace = self.live().namespace(channel)?.clone();
         let channel = Channel::from(channel);
-        let joined = self.gateway.join(&channel, self.id);
+        let joined = self.gateway.join(&channel, &namespace, self.id);
         let room = match joined {
-            Joined::Live(generation) => Room::new(channel.clone(), namespace, generation, true),
-            Joined::Pending(generation) => Room::new(channel.clone(), namespace, generation, false),
+            Joined::Live(generation, position) => {
+                Room::new(channel.clone(), namespace, generation, true, position)
+            }
+            Joined::Pending(generation) => Room::new(channel.clone(), namespace, generation, false, None),
         };
         self.rooms.borrow_mut().insert(channel, room.clone());
         Ok(room)

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use natter_gateway::bus::{Bus, BusEvents, BusStatus, Nats, NatsConfig, Overloaded, Subjects};
 use natter_gateway::channel::Channel;
+use natter_gateway::history::Position;
 use natter_gateway::metrics::Metrics;
 use natter_gateway::publication::Publication;
 use natter_tests::nats::{DistantPair, NatsCluster, NatsServer};
@@ -72,6 +73,10 @@ impl BusEvents for Arrivals {
     }
 
     fn control(&self, _message: Bytes) {}
+
+    fn removed(&self, _: &str) {}
+
+    fn lost(&self, _channel: &str, _position: Position) {}
 }
 
 fn mark(data: &[u8]) -> Option<Mark> {
@@ -88,6 +93,7 @@ async fn bus(url: &str) -> Result<(Nats, mpsc::UnboundedReceiver<Mark>)> {
         ping_interval: Duration::from_secs(5),
         request_timeout: Duration::from_secs(2),
         join_timeout: Duration::from_secs(3),
+        store_timeout: Duration::from_secs(5),
     };
     let (sender, arrivals) = mpsc::unbounded_channel();
     let bus = Nats::connect(config, Arc::new(Arrivals(sender)), Metrics::new()?.bus).await?;
@@ -125,7 +131,7 @@ impl Joiner {
     /// Resolves when it is ready; the subscriber is a plain client's.
     async fn join(&mut self, room: &str) -> Result<Option<Subscriber>> {
         if matches!(self.ready, Ready::Barrier) {
-            self.bus.subscribe(Channel::from(room)).await?;
+            self.bus.subscribe(Channel::from(room), None).await?;
             return Ok(None);
         }
         let subject = Subjects::new(PREFIX).ephemeral(room);

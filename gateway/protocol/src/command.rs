@@ -130,6 +130,9 @@ pub struct PublishRequest<'a> {
     pub channel: Cow<'a, str>,
     #[serde(borrow, deserialize_with = "field::payload")]
     pub data: Option<Payload<'a>>,
+    /// Not of the Centrifuge protocol: the client's own id of the message, by which a repeat is known in a durable room.
+    #[serde(borrow, deserialize_with = "field::text")]
+    pub idempotency_key: Cow<'a, str>,
 }
 
 /// Asks about one room: presence and its statistics.

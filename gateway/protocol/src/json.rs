@@ -10,7 +10,7 @@ pub(crate) mod field;
 mod object;
 
 pub use decode::{Commands, DecodeError, decode};
-pub use encode::{encode_client_info, encode_push, encode_reply};
+pub use encode::{encode_client_info, encode_publication, encode_push, encode_reply};
 
 /// The server's ping: the empty reply.
 pub const PING: &[u8] = b"{}";

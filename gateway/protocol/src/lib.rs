@@ -33,4 +33,4 @@ pub use command::{
 pub use json::DecodeError;
 pub use payload::Payload;
 pub use push::{ClientInfo, Publication, Push, ServerSubscription};
-pub use reply::{ConnectResult, Reply, ReplyBody, SubscribeResult};
+pub use reply::{ConnectResult, HistoryResult, Reply, ReplyBody, SubscribeResult};

@@ -17,6 +17,7 @@ pub enum ReplyBody<'a> {
     Subscribe(SubscribeResult<'a>),
     Unsubscribe,
     Publish,
+    History(HistoryResult<'a>),
 }
 
 /// The session is open.
@@ -58,4 +59,13 @@ pub struct SubscribeResult<'a> {
     /// JSON text on one line.
     pub data: Option<&'a str>,
     pub was_recovering: bool,
+}
+
+/// A page of a room's history. Its fields are there also when they are zero.
+#[derive(Clone, Debug, Default)]
+pub struct HistoryResult<'a> {
+    pub publications: &'a [Publication<'a>],
+    pub epoch: &'a str,
+    /// Of the room's newest publication.
+    pub offset: u64,
 }

@@ -96,7 +96,7 @@ proptest! {
         let frame = format!("{{\"publish\":{{\"data\": {data} ,\"channel\":{}}},\"id\":{id}}}", Value::from(&*channel));
         let data = serde_json::from_str::<Payload<'_>>(&data).ok().filter(|payload| payload.as_str() == data);
         prop_assert!(data.is_some());
-        let request = Request::Publish(PublishRequest { channel: channel.into(), data });
+        let request = Request::Publish(PublishRequest { channel: channel.into(), data, ..PublishRequest::default() });
         prop_assert_eq!(decoded(&frame), Ok(vec![Command { id, request }]));
     }
 

@@ -1,16 +1,26 @@
-//! Who may call the server API: everybody with one of the configured keys, given in a header or in the query.
+//! Who may call the API: everybody with one of the configured keys, given in a header or in the query.
 
 use axum::extract::Request;
 use http::header;
+use tracing::{Level, info};
 
-use crate::config::Secret;
+use crate::{config::Secret, gateway::Gateway};
 
 const KEY_HEADER: &str = "x-api-key";
 const SCHEME: &str = "apikey ";
 const QUERY_NAME: &str = "api_key=";
 
+/// Whether the request may go on; one that may not leaves a log line.
+pub(super) fn admits(gateway: &Gateway, method: &str, request: &Request) -> bool {
+    let authorized = is_authorized(&gateway.live().settings.api.keys, request);
+    if !authorized && gateway.log_budget.cause("api_key", Level::INFO).admit() {
+        info!(%method, "refused an API call without a valid key");
+    }
+    authorized
+}
+
 /// Without configured keys nobody may. Every key is compared in constant time.
-pub(super) fn is_authorized(keys: &[Secret], request: &Request) -> bool {
+fn is_authorized(keys: &[Secret], request: &Request) -> bool {
     given(request).is_some_and(|given| keys.iter().fold(false, |any, key| any | key.matches(given)))
 }
 

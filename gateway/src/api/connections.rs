@@ -4,7 +4,7 @@ use natter_protocol::{DisconnectCode, ErrorCode};
 use serde_json::json;
 
 use super::{
-    Answer, refused,
+    Answer, json_text,
     request::{Call, DisconnectReason, DisconnectRequest, SubscribeRequest, UnsubscribeRequest},
 };
 use crate::cluster::Order;
@@ -25,7 +25,7 @@ impl Call<'_> {
                 reason: default.reason().to_owned(),
             });
         if !CHOOSABLE.contains(&code) || reason.len() > MAX_REASON {
-            return Err(ErrorCode::BadRequest);
+            return Err(ErrorCode::BadRequest.into());
         }
         self.order(Order::Disconnect {
             target,
@@ -37,7 +37,7 @@ impl Call<'_> {
 
     pub(super) fn subscribe(&self, request: SubscribeRequest) -> Answer {
         let target = request.target.target().ok_or(ErrorCode::BadRequest)?;
-        self.gateway.live().namespace(&request.channel)?;
+        self.namespace(&request.channel)?;
         self.order(Order::Subscribe {
             target,
             channel: request.channel,
@@ -51,7 +51,7 @@ impl Call<'_> {
     }
 
     fn order(&self, order: Order) -> Answer {
-        self.gateway.cluster.order(self.gateway, order).map_err(refused)?;
-        Ok(json!({}))
+        self.gateway.cluster.order(self.gateway, order)?;
+        Ok(json_text(&json!({})))
     }
 }

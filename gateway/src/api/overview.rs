@@ -5,14 +5,15 @@ use serde_json::{Map, Value, json};
 use tracing::warn;
 
 use super::{
-    Answer,
+    Answer, json_text,
     request::{Call, ChannelsRequest},
 };
 
 impl Call<'_> {
     #[expect(clippy::unnecessary_wraps, reason = "every method answers alike")]
     pub(super) fn info(&self) -> Answer {
-        Ok(json!({ "nodes": self.gateway.cluster.nodes(self.gateway) }))
+        let nodes = self.gateway.cluster.nodes(self.gateway);
+        Ok(json_text(&json!({ "nodes": nodes })))
     }
 
     pub(super) async fn channels(&self, request: ChannelsRequest) -> Answer {
@@ -30,6 +31,6 @@ impl Call<'_> {
             .into_iter()
             .map(|(room, members)| (room, json!({ "num_clients": members })))
             .collect();
-        Ok(json!({ "channels": channels }))
+        Ok(json_text(&json!({ "channels": channels })))
     }
 }

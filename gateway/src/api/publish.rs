@@ -1,85 +1,56 @@
 //! `publish` and `broadcast`.
 
-use base64::{Engine, prelude::BASE64_STANDARD};
-use bytes::Bytes;
-use natter_protocol::{ErrorCode, Payload};
-use serde_json::{json, value::RawValue};
+use natter_protocol::ErrorCode;
+use serde_json::json;
 
 use super::{
-    Answer, answer_body, refused,
-    request::{BroadcastRequest, Call, MessageRequest, PublishRequest},
+    Answer, answer_body, json_text,
+    message::{Handed, Message},
+    refusal::Refusal,
+    request::{BroadcastRequest, Call, PublishRequest},
 };
-use crate::gateway::{Accept, Source};
+use crate::history::Position;
 
 /// Rooms that one `broadcast` may name.
 const MAX_BROADCAST: usize = 10_000;
 
-/// A message that any member of a room can take.
-struct Message {
-    data: Bytes,
-    tags: Option<Bytes>,
-}
-
 impl Call<'_> {
-    pub(super) fn publish(&self, request: PublishRequest<'_>) -> Answer {
+    pub(super) async fn publish(&self, request: PublishRequest<'_>) -> Answer {
         let (channel, message) = request.split();
-        self.publish_to(&channel, &read(message)?)
+        published(self.hand_over(&channel, &Message::read(message)?)).await
     }
 
-    pub(super) fn broadcast(&self, request: BroadcastRequest<'_>) -> Answer {
+    /// Every room's message is on its way before the first answer is waited for.
+    pub(super) async fn broadcast(&self, request: BroadcastRequest<'_>) -> Answer {
         let (channels, message) = request.split();
         if channels.is_empty() {
-            return Err(ErrorCode::BadRequest);
+            return Err(Refusal::bad("`channels` is empty"));
         }
         if channels.len() > MAX_BROADCAST {
-            return Err(ErrorCode::LimitExceeded);
+            return Err(ErrorCode::LimitExceeded.into());
         }
-        let message = read(message)?;
-        let responses: Vec<_> = channels
+        let message = Message::read(message)?;
+        let handed: Vec<_> = channels
             .iter()
-            .map(|channel| answer_body(self.publish_to(channel, &message)))
+            .map(|channel| self.hand_over(channel, &message))
             .collect();
-        Ok(json!({ "responses": responses }))
-    }
-
-    fn publish_to(&self, channel: &str, message: &Message) -> Answer {
-        let live = self.gateway.live();
-        let namespace = live.namespace(channel)?;
-        let accept = Accept {
-            channel,
-            data: message.data.clone(),
-            info: None,
-            tags: message.tags.clone(),
-            traceparent: self.traceparent,
-            source: Source::Api,
-        };
-        self.gateway.publish(namespace, accept).map_err(refused)?;
-        Ok(json!({}))
+        let mut body = b"{\"responses\":[".to_vec();
+        for (index, handed) in handed.into_iter().enumerate() {
+            if index > 0 {
+                body.push(b',');
+            }
+            body.extend(answer_body(published(handed).await));
+        }
+        body.extend(b"]}");
+        Ok(body)
     }
 }
 
-fn read(request: MessageRequest<'_>) -> Result<Message, ErrorCode> {
-    let encoded = request.b64data.filter(|encoded| !encoded.is_empty());
-    let data = match (request.data, encoded) {
-        (Some(data), None) => single_line(data),
-        (None, Some(encoded)) => decode(&encoded)?,
-        // Written for an unset field by encoders that leave nothing out.
-        (Some(data), Some(encoded)) if data.get() == "null" => decode(&encoded)?,
-        _ => return Err(ErrorCode::BadRequest),
-    };
-    let tags = (!request.tags.is_empty()).then(|| json!(request.tags).to_string().into());
-    Ok(Message { data, tags })
+async fn published(handed: Result<Handed, Refusal>) -> Answer {
+    let receipt = handed?.receipt().await?;
+    Ok(receipt.map_or_else(|| b"{}".to_vec(), |receipt| position_text(&receipt.position)))
 }
 
-fn single_line(data: &RawValue) -> Bytes {
-    Bytes::from(Payload::from(data).single_line().into_owned())
-}
-
-/// Binary data goes into a room of JSON clients only when it is JSON.
-fn decode(encoded: &str) -> Result<Bytes, ErrorCode> {
-    let bytes = BASE64_STANDARD
-        .decode(encoded)
-        .map_err(|_| ErrorCode::BadRequest)?;
-    let data: &RawValue = serde_json::from_slice(&bytes).map_err(|_| ErrorCode::BadRequest)?;
-    Ok(single_line(data))
+pub(super) fn position_text(position: &Position) -> Vec<u8> {
+    json_text(&json!({ "offset": position.offset, "epoch": position.epoch.as_str() }))
 }

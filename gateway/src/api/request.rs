@@ -1,18 +1,59 @@
 //! The bodies of calls. Unknown fields are ignored: clients of Centrifugo send options that mean nothing here yet.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use serde::{Deserialize, Deserializer};
+use axum::body::{Body, HttpBody, to_bytes};
+use bytes::Bytes;
+use http::HeaderMap;
+use natter_protocol::ErrorCode;
+use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::{cluster::Target, gateway::Gateway};
+use super::{message::MessageRequest, refusal::Refusal};
+use crate::{cluster::Target, gateway::Gateway, namespace::Namespace};
 
 /// One call under way.
 pub(super) struct Call<'a> {
     pub(super) gateway: &'a Gateway,
     /// W3C trace context of the caller.
     pub(super) traceparent: Option<&'a str>,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn new(gateway: &'a Gateway, headers: &'a HeaderMap) -> Self {
+        let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
+        Self { gateway, traceparent }
+    }
+
+    /// The policy of a room.
+    pub(super) fn namespace(&self, channel: &str) -> Result<Arc<Namespace>, Refusal> {
+        match self.gateway.live().namespace(channel) {
+            Ok(namespace) => Ok(namespace.clone()),
+            Err(ErrorCode::BadRequest) => Err(Refusal::bad(
+                "room: the name is empty, too long, or has characters outside printable ASCII",
+            )),
+            Err(code) => Err(code.into()),
+        }
+    }
+}
+
+/// `None` when the body is larger than the configuration allows, or breaks off.
+pub(super) async fn read_body(gateway: &Gateway, body: Body) -> Option<Bytes> {
+    let limit = gateway.live().settings.http.body_max_size;
+    // Said by Content-Length, before any of it is waited for.
+    if body.size_hint().lower() > limit as u64 {
+        return None;
+    }
+    to_bytes(body, limit).await.ok()
+}
+
+/// Reads a body that must be an object: serde would also take an array of its values.
+pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> serde_json::Result<T> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Error::custom("it is no object"));
+    }
+    serde_json::from_slice(body)
 }
 
 /// The fields of a message stand in both requests: serde cannot flatten raw JSON.
@@ -25,6 +66,8 @@ pub(super) struct PublishRequest<'a> {
     b64data: Option<String>,
     #[serde(default, deserialize_with = "or_default")]
     tags: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "or_default")]
+    idempotency_key: String,
 }
 
 #[derive(Deserialize)]
@@ -36,24 +79,20 @@ pub(super) struct BroadcastRequest<'a> {
     b64data: Option<String>,
     #[serde(default, deserialize_with = "or_default")]
     tags: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "or_default")]
+    idempotency_key: String,
 }
 
 /// `null` is the same as absent: encoders of many languages write it for what was not set.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(source: D) -> Result<T, D::Error> {
+pub(super) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    source: D,
+) -> Result<T, D::Error> {
     Option::deserialize(source).map(Option::unwrap_or_default)
 }
 
 /// Data that is there: here a `null` is a payload like any other.
-fn present<'de, D: Deserializer<'de>>(source: D) -> Result<Option<&'de RawValue>, D::Error> {
+pub(super) fn present<'de, D: Deserializer<'de>>(source: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(source).map(Some)
-}
-
-/// What is published.
-pub(super) struct MessageRequest<'a> {
-    pub(super) data: Option<&'a RawValue>,
-    /// Base64 of `data`, in its place.
-    pub(super) b64data: Option<String>,
-    pub(super) tags: BTreeMap<String, String>,
 }
 
 impl<'a> PublishRequest<'a> {
@@ -64,6 +103,7 @@ impl<'a> PublishRequest<'a> {
                 data: self.data,
                 b64data: self.b64data,
                 tags: self.tags,
+                key: (!self.idempotency_key.is_empty()).then_some(self.idempotency_key),
             },
         )
     }
@@ -77,9 +117,37 @@ impl<'a> BroadcastRequest<'a> {
                 data: self.data,
                 b64data: self.b64data,
                 tags: self.tags,
+                key: (!self.idempotency_key.is_empty()).then_some(self.idempotency_key),
             },
         )
     }
+}
+
+#[derive(Deserialize)]
+pub(super) struct HistoryRequest {
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) channel: String,
+    /// 0: the position only; negative: as many as there may be.
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) limit: i64,
+    pub(super) since: Option<SinceRequest>,
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) reverse: bool,
+}
+
+/// A position; an empty epoch stands for the present one.
+#[derive(Deserialize)]
+pub(super) struct SinceRequest {
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) offset: u64,
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) epoch: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct HistoryRemoveRequest {
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) channel: String,
 }
 
 #[derive(Deserialize)]

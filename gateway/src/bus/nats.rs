@@ -8,6 +8,8 @@
 //! A room counts as subscribed only after the [`barrier`].
 
 mod barrier;
+mod durable;
+mod jetstream;
 mod message;
 mod subjects;
 mod supervisor;
@@ -30,9 +32,15 @@ use tracing::{Level, warn};
 use uuid::Uuid;
 
 pub use self::subjects::Subjects;
-use self::{barrier::Barrier, supervisor::Supervisor};
+use self::{barrier::Barrier, durable::Durable, supervisor::Supervisor};
 use super::{BoxFuture, Bus, BusError, BusEvents, BusStatus, Recipient};
-use crate::{channel::Channel, metrics::BusMetrics, publication::Publication, telemetry::LogBudget};
+use crate::{
+    channel::Channel,
+    history::{HistoryPolicy, Page, Position, Query, Receipt, StoreError},
+    metrics::BusMetrics,
+    publication::Publication,
+    telemetry::LogBudget,
+};
 
 /// Room left in a message for the headers that travel with a publication, in bytes.
 const HEADER_ALLOWANCE: usize = 8 * 1024;
@@ -55,11 +63,14 @@ pub struct NatsConfig {
     pub request_timeout: Duration,
     /// Bound of the wait until a room is subscribed everywhere.
     pub join_timeout: Duration,
+    /// Bound of the wait until a publication is stored, and of a read of history.
+    pub store_timeout: Duration,
 }
 
 pub struct Nats {
     shared: Arc<Shared>,
     barrier: Barrier,
+    durable: Arc<Durable>,
     rooms: Arc<Mutex<HashMap<Channel, Forwarding>>>,
     runtime: tokio::runtime::Handle,
 }
@@ -94,6 +105,15 @@ struct Shared {
     peers: Mutex<barrier::Peers>,
 }
 
+/// Why the bus cannot even start to connect.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Bus(#[from] BusError),
+}
+
 impl Nats {
     /// Starts connecting and returns at once; [`Bus::status`] tells when it is up. Must be called on the runtime that
     /// drives the connection.
@@ -101,7 +121,7 @@ impl Nats {
         config: NatsConfig,
         events: Arc<dyn BusEvents>,
         metrics: BusMetrics,
-    ) -> Result<Self, ConnectError> {
+    ) -> Result<Self, StartError> {
         let (changed, connection_events) = watch::channel(0_u64);
         let log_budget = Arc::new(LogBudget::new(LOG_LINES));
         tokio::spawn(log_budget.clone().run());
@@ -132,9 +152,11 @@ impl Nats {
         });
         let (barrier, echoes) = Barrier::start(shared.clone(), connection_events.clone());
         Supervisor::start(shared.clone(), connection_events, barrier.clone(), echoes);
+        let durable = Durable::start(shared.clone()).await?;
         Ok(Self {
             shared,
             barrier,
+            durable,
             rooms: Arc::default(),
             runtime: tokio::runtime::Handle::current(),
         })
@@ -224,21 +246,8 @@ async fn forward(mut subscriber: Subscriber, channel: Channel, ended: Arc<Atomic
     }
 }
 
-impl Bus for Nats {
-    fn name(&self) -> &'static str {
-        "nats"
-    }
-
-    fn publish(&self, channel: &str, publication: &Publication) -> Result<(), BusError> {
-        if publication.data.len() > self.max_message_size() {
-            return Err(BusError::TooLarge);
-        }
-        let subject = self.shared.subjects.ephemeral(channel);
-        self.shared
-            .send(subject, message::headers(publication), publication.data.clone())
-    }
-
-    fn subscribe(&self, channel: Channel) -> BoxFuture<Result<(), BusError>> {
+impl Nats {
+    fn subscribe_ephemeral(&self, channel: Channel) -> BoxFuture<Result<(), BusError>> {
         let shared = self.shared.clone();
         let rooms = self.rooms.clone();
         let barrier = self.barrier.clone();
@@ -264,9 +273,68 @@ impl Bus for Nats {
             Ok(())
         })
     }
+}
+
+impl Shared {
+    /// Largest message that leaves room for its headers.
+    fn max_message_size(&self) -> usize {
+        self.client.max_payload().saturating_sub(HEADER_ALLOWANCE)
+    }
+}
+
+impl Bus for Nats {
+    fn name(&self) -> &'static str {
+        "nats"
+    }
+
+    fn publish(&self, channel: &str, publication: &Publication) -> Result<(), BusError> {
+        if publication.data.len() > self.max_message_size() {
+            return Err(BusError::TooLarge);
+        }
+        let subject = self.shared.subjects.ephemeral(channel);
+        self.shared
+            .send(subject, message::headers(publication), publication.data.clone())
+    }
+
+    fn store(
+        &self,
+        channel: &str,
+        policy: &Arc<HistoryPolicy>,
+        publication: &Publication,
+        key: Option<&str>,
+    ) -> BoxFuture<Result<Receipt, StoreError>> {
+        self.durable.store(channel, policy, publication, key)
+    }
+
+    fn history(
+        &self,
+        channel: &str,
+        policy: &Arc<HistoryPolicy>,
+        query: Query,
+    ) -> BoxFuture<Result<Page, BusError>> {
+        self.durable.history(channel, policy, query)
+    }
+
+    fn remove_history(&self, channel: &str, policy: &Arc<HistoryPolicy>) -> BoxFuture<Result<(), BusError>> {
+        self.durable.remove_history(channel, policy)
+    }
+
+    fn subscribe(
+        &self,
+        channel: Channel,
+        policy: Option<Arc<HistoryPolicy>>,
+    ) -> BoxFuture<Result<Option<Position>, BusError>> {
+        if let Some(policy) = policy {
+            let subscribed = self.durable.clone().subscribe(channel, policy);
+            return Box::pin(async move { subscribed.await.map(Some) });
+        }
+        let subscribed = self.subscribe_ephemeral(channel);
+        Box::pin(async move { subscribed.await.map(|()| None) })
+    }
 
     fn unsubscribe(&self, channel: &Channel) {
         self.rooms.lock().remove(channel);
+        self.durable.unsubscribe(channel);
     }
 
     fn send(&self, to: Recipient, message: Bytes) -> Result<(), BusError> {
@@ -287,7 +355,7 @@ impl Bus for Nats {
     }
 
     fn max_message_size(&self) -> usize {
-        self.shared.client.max_payload().saturating_sub(HEADER_ALLOWANCE)
+        self.shared.max_message_size()
     }
 
     fn server(&self) -> Option<String> {

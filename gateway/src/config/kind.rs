@@ -23,6 +23,10 @@ pub(super) enum Kind {
     Size,
     Switch,
     Count,
+    /// A whole number from one to another.
+    Between(u16, u16),
+    /// One of a few numbers.
+    OneOf(&'static [u8]),
     Ratio,
     Text,
     Filter,
@@ -61,6 +65,12 @@ impl Kind {
             Self::Size => value.as_u64().is_some() || text.is_some_and(|t| parse_size(t).is_some()),
             Self::Switch => value.is_bool(),
             Self::Count => value.as_u64().is_some_and(|n| u32::try_from(n).is_ok()),
+            Self::Between(least, most) => value
+                .as_u64()
+                .is_some_and(|n| (u64::from(least)..=u64::from(most)).contains(&n)),
+            Self::OneOf(numbers) => value
+                .as_u64()
+                .is_some_and(|n| numbers.iter().any(|number| u64::from(*number) == n)),
             Self::Ratio => value.as_f64().is_some_and(f64::is_finite),
             Self::Text | Self::Secrets => text.is_some(),
             Self::Filter => text.is_some_and(is_filter),
@@ -83,7 +93,10 @@ impl Kind {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             return Ok(Value::Sequence(items.map(Value::from).collect()));
         }
-        let scalar = matches!(self, Self::Switch | Self::Count | Self::Ratio);
+        let scalar = matches!(
+            self,
+            Self::Switch | Self::Count | Self::Between(..) | Self::OneOf(_) | Self::Ratio
+        );
         let value = scalar.then(|| serde_yaml_ng::from_str(text).ok()).flatten();
         Ok(value
             .filter(|value: &Value| !value.is_null())
@@ -92,6 +105,14 @@ impl Kind {
 
     /// `"25x" is not a duration`, without the value where it may be secret.
     pub(super) fn refusal(self, value: &Value) -> String {
+        if let (Self::Between(_, most), Some(number)) = (self, value.as_u64()) {
+            let size = if number > u64::from(most) {
+                "large"
+            } else {
+                "small"
+            };
+            return format!("{number} is too {size}");
+        }
         let shown = if self.is_secret() {
             "the value".to_owned()
         } else {
@@ -106,13 +127,13 @@ impl Kind {
             Self::Duration => "a duration",
             Self::Size => "a size",
             Self::Switch => "a switch",
-            Self::Count => "a whole number",
+            Self::Count | Self::Between(..) => "a whole number",
             Self::Ratio => "a number",
             Self::Text => "text",
             Self::Filter => "a log filter",
             Self::Header => "a header name",
             Self::Endpoint => "the URL of a collector",
-            Self::Choice(_) => "a choice here",
+            Self::OneOf(_) | Self::Choice(_) => "a choice here",
             Self::Origins => "an origin",
             Self::Secrets => "an API key",
             Self::NatsUrls => "a NATS URL",
@@ -138,6 +159,8 @@ impl Kind {
             Self::NatsUrls => "nats://host:4222 or tls://host:4222",
             Self::Namespaces => "such as [{name: news, subscribe: anyone, publish: server}]",
             Self::Nullable => "keys and values, or null",
+            Self::Between(least, most) => return format!("{least} to {most}"),
+            Self::OneOf(numbers) => return alternatives(numbers),
             Self::Choice(choices) => return alternatives(choices),
         }
         .to_owned()
@@ -161,14 +184,17 @@ impl Kind {
             Self::NatsUrls => "list of NATS URLs",
             Self::Namespaces => "list of sections",
             Self::Nullable => "section or null",
+            Self::Between(least, most) => return format!("{least} to {most}"),
+            Self::OneOf(numbers) => return alternatives(numbers),
             Self::Choice(choices) => return alternatives(choices),
         }
         .to_owned()
     }
 }
 
-fn alternatives(choices: &[&str]) -> String {
-    match choices {
+fn alternatives(choices: &[impl ToString]) -> String {
+    let choices: Vec<String> = choices.iter().map(ToString::to_string).collect();
+    match choices.as_slice() {
         [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
         _ => choices.join(", "),
     }

@@ -6,7 +6,7 @@ use super::{
     environment::variable,
     raw::RawSettings,
     schema::KEYS,
-    settings::{Namespace, NatsSettings},
+    settings::{HistoryOptions, Namespace, NatsSettings},
 };
 
 const BEGIN: &str = "<!-- begin: natter-gateway config-reference -->\n";
@@ -44,7 +44,9 @@ fn default_of(path: &str) -> String {
     if path == "rooms.namespaces[].name" || path == "bus.nats.servers" {
         return "required".to_owned();
     }
-    let (root, inner) = if let Some(inner) = path.strip_prefix("rooms.namespaces[].") {
+    let (root, inner) = if let Some((_, inner)) = path.split_once(".history.") {
+        (serde_yaml_ng::to_value(HistoryOptions::default()), inner)
+    } else if let Some(inner) = path.strip_prefix("rooms.namespaces[].") {
         (serde_yaml_ng::to_value(Namespace::default()), inner)
     } else if let Some(inner) = path.strip_prefix("bus.nats.") {
         (serde_yaml_ng::to_value(NatsSettings::default()), inner)

@@ -1,7 +1,7 @@
 //! What a reload may change. The rest is built into sockets, threads and connections that live as long as the process.
 
 use super::{
-    Settings,
+    HistoryOptions, Settings,
     error::{ConfigErrors, Problems},
 };
 
@@ -10,10 +10,13 @@ impl Settings {
     /// A reload is whole or not at all: on an error the old settings stay.
     pub fn check_reload(&self, new: &Self) -> Result<(), ConfigErrors> {
         let mut problems = Problems::default();
-        let changed = self.fixed_changes(new).into_iter().chain(self.nats_changes(new));
-        for (path, _) in changed.filter(|(_, changed)| *changed) {
+        let named = self.fixed_changes(new).into_iter().chain(self.nats_changes(new));
+        let named = named
+            .filter(|(_, changed)| *changed)
+            .map(|(path, _)| path.to_owned());
+        for path in named.chain(self.history_changes(new)) {
             problems.add(
-                path,
+                &path,
                 "changed while the gateway runs",
                 "the old value, or a restart",
             );
@@ -53,9 +56,57 @@ impl Settings {
                     "bus.nats.request_timeout",
                     old.request_timeout != new.request_timeout,
                 ),
+                ("bus.nats.store_timeout", old.store_timeout != new.store_timeout),
                 ("bus.nats.name", old.name != new.name),
             ],
             (old, new) => vec![("bus.nats", old.is_some() != new.is_some())],
         }
     }
+
+    /// Changes in the history of rooms that both settings have. A list has no order here: namespaces meet by name, and
+    /// a finding names the place in the new list.
+    fn history_changes(&self, new: &Self) -> Vec<String> {
+        let (old, new) = (&self.rooms, &new.rooms);
+        let unnamed = old.default.iter().zip(&new.default);
+        let unnamed = unnamed.map(|(old, new)| ("rooms.default".to_owned(), old, new));
+        let named = new.namespaces.iter().enumerate().filter_map(|(index, new)| {
+            let old = old.namespaces.iter().find(|old| old.name == new.name)?;
+            Some((format!("rooms.namespaces[{index}]"), &old.options, &new.options))
+        });
+        unnamed
+            .chain(named)
+            .flat_map(|(path, old, new)| {
+                kept_changes(old.history.as_ref(), new.history.as_ref())
+                    .into_iter()
+                    .filter(|(_, changed)| *changed)
+                    .map(move |(key, _)| format!("{path}.{key}"))
+            })
+            .collect()
+    }
+}
+
+/// What is written into the streams of a namespace, or decides whether there are any. The rest of its history is the
+/// gateway's own doing and changes with a reload.
+fn kept_changes(old: Option<&HistoryOptions>, new: Option<&HistoryOptions>) -> Vec<(&'static str, bool)> {
+    let (Some(old), Some(new)) = (old, new) else {
+        return vec![("history", old.is_some() != new.is_some())];
+    };
+    let (was, is) = (&old.stream, &new.stream);
+    vec![
+        ("history.size", old.size != new.size),
+        ("history.ttl", old.ttl != new.ttl),
+        ("history.idempotency_window", window_changed(old, new)),
+        ("history.stream.managed", was.managed != is.managed),
+        ("history.stream.partitions", was.partitions != is.partitions),
+        ("history.stream.replicas", was.replicas != is.replicas),
+        ("history.stream.storage", was.storage != is.storage),
+        ("history.stream.max_bytes", was.max_bytes != is.max_bytes),
+        ("history.stream.discard", was.discard != is.discard),
+    ]
+}
+
+/// A window that only followed its `ttl` is not named: nobody wrote it.
+fn window_changed(old: &HistoryOptions, new: &HistoryOptions) -> bool {
+    old.idempotency_window != new.idempotency_window
+        && !(old.window_follows_ttl() && new.window_follows_ttl())
 }

@@ -3,8 +3,8 @@
 //! Defaults are not here: they are read from the raw types' `Default`.
 
 use super::kind::Kind::{
-    self, Address, Choice, Count, Duration, Endpoint, Filter, Header, Namespaces, NatsUrls, Nullable,
-    Origins, Ratio, Secrets, Size, Switch, Text,
+    self, Address, Between, Choice, Count, Duration, Endpoint, Filter, Header, Namespaces, NatsUrls,
+    Nullable, OneOf, Origins, Ratio, Secrets, Size, Switch, Text,
 };
 
 /// A key of the configuration.
@@ -37,7 +37,12 @@ const fn fixed(path: &'static str, kind: Kind, doc: &'static str) -> Key {
 }
 
 const JOIN: Kind = Choice(&["anyone", "users", "server"]);
-const PUBLISH: Kind = Choice(&["anyone", "users", "subscribers", "server"]);
+const WHO: Kind = Choice(&["anyone", "users", "subscribers", "server"]);
+const RECOVERY: Kind = Choice(&["stream", "cache"]);
+const PARTITIONS: Kind = Between(1, 64);
+const REPLICAS: Kind = OneOf(&[1, 3, 5]);
+const STORAGE: Kind = Choice(&["file", "memory"]);
+const DISCARD: Kind = Choice(&["old", "new"]);
 
 /// In the order of the reference; a section that is a key itself stands before its own keys.
 #[rustfmt::skip]
@@ -56,6 +61,8 @@ pub(super) const KEYS: &[Key] = &[
     live("client.queue_max_size", Size, "Bytes that may wait for a slow reader before it is closed with 3008."),
     live("client.channel_limit", Count, "Rooms one connection may be in."),
     live("client.channel_max_length", Count, "Longest channel name in bytes, at most 255."),
+    live("client.recovery_limit", Count, "Publications that one recovery may bring, at most 10000; a client that missed more is told `recovered: false`."),
+    live("client.history_limit", Count, "Largest page of a client's history command, in publications, at most 10000."),
     live("client.close_timeout", Duration, "Time for a client to answer a close before its socket is cut."),
 
     live("http.allowed_origins", Origins, "Web pages that may connect: `*` = all, `scheme://host[:port]` where the host may start with `*.`; empty = the gateway's own origin only."),
@@ -70,11 +77,39 @@ pub(super) const KEYS: &[Key] = &[
 
     live("rooms.default", Nullable, "Policy of rooms without a namespace; null = such rooms are refused with 102."),
     live("rooms.default.subscribe", JOIN, "Who may join rooms without a namespace."),
-    live("rooms.default.publish", PUBLISH, "Which clients may publish to rooms without a namespace."),
+    live("rooms.default.publish", WHO, "Which clients may publish to rooms without a namespace."),
+    fixed("rooms.default.history", Nullable, "As `rooms.namespaces[].history`, for rooms without a namespace; the keys below it alike."),
+    fixed("rooms.default.history.size", Count, "As `rooms.namespaces[].history.size`."),
+    fixed("rooms.default.history.ttl", Duration, "As `rooms.namespaces[].history.ttl`."),
+    live("rooms.default.history.read", WHO, "As `rooms.namespaces[].history.read`."),
+    live("rooms.default.history.force_recovery", Switch, "As `rooms.namespaces[].history.force_recovery`."),
+    live("rooms.default.history.force_positioning", Switch, "As `rooms.namespaces[].history.force_positioning`."),
+    live("rooms.default.history.recovery_mode", RECOVERY, "As `rooms.namespaces[].history.recovery_mode`."),
+    fixed("rooms.default.history.idempotency_window", Duration, "As `rooms.namespaces[].history.idempotency_window`."),
+    fixed("rooms.default.history.stream.managed", Switch, "As `rooms.namespaces[].history.stream.managed`."),
+    fixed("rooms.default.history.stream.partitions", PARTITIONS, "As `rooms.namespaces[].history.stream.partitions`."),
+    fixed("rooms.default.history.stream.replicas", REPLICAS, "As `rooms.namespaces[].history.stream.replicas`."),
+    fixed("rooms.default.history.stream.storage", STORAGE, "As `rooms.namespaces[].history.stream.storage`."),
+    fixed("rooms.default.history.stream.max_bytes", Size, "As `rooms.namespaces[].history.stream.max_bytes`."),
+    fixed("rooms.default.history.stream.discard", DISCARD, "As `rooms.namespaces[].history.stream.discard`."),
     live("rooms.namespaces", Namespaces, "Policies of named namespaces; a namespace that is not listed is refused with 102."),
     live("rooms.namespaces[].name", Text, "What stands before the colon of a room's name: 1 to 64 letters, digits, `_` or `-`; not `default`."),
     live("rooms.namespaces[].subscribe", JOIN, "Who may join; `users` = clients with a user id, `server` = only by a server API call."),
-    live("rooms.namespaces[].publish", PUBLISH, "Which clients may publish; `subscribers` = members of the room, `server` = the server API only."),
+    live("rooms.namespaces[].publish", WHO, "Which clients may publish; `subscribers` = members of the room, `server` = the server API only."),
+    fixed("rooms.namespaces[].history", Nullable, "Makes the rooms durable; `{}` = with every default, null = ephemeral rooms, delivered at most once. A new namespace may bring it by a reload."),
+    fixed("rooms.namespaces[].history.size", Count, "Publications kept per room, at most 1000000."),
+    fixed("rooms.namespaces[].history.ttl", Duration, "Age at which a publication is forgotten, 1s to 10years."),
+    live("rooms.namespaces[].history.read", WHO, "Which clients may ask for history, recovery and positioning; `subscribers` = members of the room, `server` = the server API only."),
+    live("rooms.namespaces[].history.force_recovery", Switch, "Whether every client that comes back gets what it missed, asked for or not."),
+    live("rooms.namespaces[].history.force_positioning", Switch, "Whether every client's position is watched and a loss told, asked for or not."),
+    live("rooms.namespaces[].history.recovery_mode", RECOVERY, "What a client that comes back gets: `stream` = everything it missed, `cache` = the latest publication."),
+    fixed("rooms.namespaces[].history.idempotency_window", Duration, "How long an idempotency key is remembered, 1s to 1day and at most `ttl`; not written: 5m, or `ttl` if that is shorter. A key takes up to 195 bytes of the server's memory."),
+    fixed("rooms.namespaces[].history.stream.managed", Switch, "Whether the gateway makes and changes the streams at NATS; false = an administrator does, and they are only checked."),
+    fixed("rooms.namespaces[].history.stream.partitions", PARTITIONS, "Streams that the rooms are spread over, fixed when they are made; null = 1 on a single NATS server, 4 on a cluster."),
+    fixed("rooms.namespaces[].history.stream.replicas", REPLICAS, "NATS servers that hold each partition; 3 outlive the loss of one, 5 of two."),
+    fixed("rooms.namespaces[].history.stream.storage", STORAGE, "Where a partition is kept; `memory` is gone when all its servers are down at once."),
+    fixed("rooms.namespaces[].history.stream.max_bytes", Size, "Bytes that one partition may hold, 1MiB to 1024TiB; null = no limit but the server's."),
+    fixed("rooms.namespaces[].history.stream.discard", DISCARD, "What gives way at `max_bytes`: `old` = the partition's oldest publications, `new` = new ones, which are refused."),
 
     fixed("bus.prefix", Text, "First token of every subject, so that clusters can share one NATS: 1 to 64 letters, digits, `_` or `-`."),
     fixed("bus.linger", Duration, "How long a room's subscription outlives its last member; 0s = not at all."),
@@ -83,7 +118,8 @@ pub(super) const KEYS: &[Key] = &[
     fixed("bus.nats", Nullable, "Connection to NATS; null = the embedded bus of a single gateway."),
     fixed("bus.nats.servers", NatsUrls, "Servers to connect to, `nats://` or `tls://`; credentials in a URL are percent-encoded and never logged."),
     fixed("bus.nats.ping_interval", Duration, "Time between two pings to the NATS server."),
-    fixed("bus.nats.request_timeout", Duration, "Time limit of every wait on NATS."),
+    fixed("bus.nats.request_timeout", Duration, "Time limit of every other wait on NATS."),
+    fixed("bus.nats.store_timeout", Duration, "Time in which a publication to a durable room must be acknowledged by its stream; a stream that loses its leader is back after about 5 seconds."),
     fixed("bus.nats.name", Text, "Client name that NATS shows; null = `node_name`."),
 
     live("drain.accept", Duration, "Time after SIGTERM in which new clients are still accepted, for load balancers to notice."),

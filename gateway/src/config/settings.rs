@@ -3,6 +3,7 @@
 
 mod bus;
 mod client;
+mod history;
 mod rooms;
 
 use std::{net::SocketAddr, time::Duration};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     bus::{BusSettings, NatsSettings},
     client::{Anonymous, ClientSettings},
+    history::{Discard, HistoryOptions, HistoryReaders, RecoveryMode, Storage, StreamOptions},
     rooms::{Namespace, RoomOptions, RoomSettings, Who},
 };
 use super::{

@@ -1,6 +1,7 @@
 //! The configuration from outside: text, variables and flags in; settings or exact error lines out.
 
 mod accepted;
+mod history;
 mod reference;
 mod refused;
 mod reload;

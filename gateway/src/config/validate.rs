@@ -1,6 +1,7 @@
 //! The whole configuration against itself: ranges, names, keys that must fit each other, and combinations that are
 //! refused because they open the gateway by accident.
 
+mod history;
 mod security;
 
 use std::{collections::HashSet, fmt::Display, ops::RangeInclusive, time::Duration};
@@ -9,7 +10,7 @@ use super::{
     error::Problems,
     loader::Machine,
     raw::RawSettings,
-    settings::{ClientSettings, Namespace, RoomSettings, Settings},
+    settings::{ClientSettings, RoomOptions, RoomSettings, Settings},
     units::{show_duration, show_size},
 };
 
@@ -154,6 +155,8 @@ fn client(client: &ClientSettings, problems: &mut Problems) {
         1..=255,
         |n| n,
     );
+    problems.within("client.recovery_limit", client.recovery_limit, 1..=10_000, |n| n);
+    problems.within("client.history_limit", client.history_limit, 1..=10_000, |n| n);
     if client.pong_timeout >= client.ping_interval
         && problems.sound(&["client.pong_timeout", "client.ping_interval"])
     {
@@ -194,31 +197,45 @@ fn http(settings: &Settings, problems: &mut Problems) {
 }
 
 fn rooms(rooms: &RoomSettings, problems: &mut Problems) {
+    if let Some(options) = &rooms.default {
+        room("rooms.default", options, problems);
+    }
     let mut seen = HashSet::new();
-    for (index, Namespace { name, .. }) in rooms.namespaces.iter().enumerate() {
-        let path = format!("rooms.namespaces[{index}].name");
-        if !problems.sound(&[&path]) {
-            continue;
-        }
-        if name.is_empty() {
-            problems.add(&path, "missing", "1 to 64 letters, digits, _ or -");
-            continue;
-        }
-        problems.token(&path, name);
-        if name == UNNAMED {
-            problems.add(
-                &path,
-                "\"default\" is taken",
-                "another name; rooms.default is the policy of rooms without one",
-            );
-        }
-        if !seen.insert(name.as_str()) {
-            problems.add(
-                &path,
-                format!("{name:?} is there twice"),
-                "one entry for each namespace",
-            );
-        }
+    for (index, namespace) in rooms.namespaces.iter().enumerate() {
+        let path = format!("rooms.namespaces[{index}]");
+        name(&format!("{path}.name"), &namespace.name, &mut seen, problems);
+        room(&path, &namespace.options, problems);
+    }
+}
+
+fn room(path: &str, options: &RoomOptions, problems: &mut Problems) {
+    if let Some(history) = &options.history {
+        history::check(&format!("{path}.history"), history, problems);
+    }
+}
+
+fn name<'a>(path: &str, name: &'a str, seen: &mut HashSet<&'a str>, problems: &mut Problems) {
+    if !problems.sound(&[path]) {
+        return;
+    }
+    if name.is_empty() {
+        problems.add(path, "missing", "1 to 64 letters, digits, _ or -");
+        return;
+    }
+    problems.token(path, name);
+    if name == UNNAMED {
+        problems.add(
+            path,
+            "\"default\" is taken",
+            "another name; rooms.default is the policy of rooms without one",
+        );
+    }
+    if !seen.insert(name) {
+        problems.add(
+            path,
+            format!("{name:?} is there twice"),
+            "one entry for each namespace",
+        );
     }
 }
 
@@ -234,6 +251,7 @@ fn bus(settings: &Settings, problems: &mut Problems) {
     }
     problems.duration("bus.nats.ping_interval", nats.ping_interval, MOMENT);
     problems.duration("bus.nats.request_timeout", nats.request_timeout, MOMENT);
+    problems.duration("bus.nats.store_timeout", nats.store_timeout, MOMENT);
     if let Some(name) = &nats.name {
         problems.label("bus.nats.name", name);
     }

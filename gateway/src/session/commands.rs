@@ -9,11 +9,13 @@ use natter_protocol::{
 };
 use tracing::debug;
 
-use super::{Ending, Phase, Session};
+use super::{Ending, Phase, ReplySlot, Session};
 use crate::{
-    gateway::{Accept, Source, error_code},
+    bus::BoxFuture,
+    gateway::{Accept, Accepted, Source, error_code, store_error_code},
+    history::{MAX_KEY, Receipt, StoreError},
     namespace::Asker,
-    room::HeldMessage,
+    room::{HeldMessage, Said},
     worker::Worker,
 };
 
@@ -47,12 +49,12 @@ impl Session {
             Request::Subscribe(request) => self.subscribe(worker, id, &request),
             Request::Unsubscribe(request) => self.unsubscribe(worker, id, &request),
             Request::Publish(request) => self.publish(worker, id, &request),
+            Request::History(request) => self.history(worker, id, &request),
             Request::Send(_) => self.end(worker, &Ending::Disconnect(DisconnectCode::NotAvailable)),
             Request::Ping => self.refuse(worker, "ping_command"),
             Request::Rpc(_)
             | Request::Presence(_)
             | Request::PresenceStats(_)
-            | Request::History(_)
             | Request::Refresh(_)
             | Request::SubRefresh(_) => self.reply_error(worker, id, label, ErrorCode::NotAvailable),
         }
@@ -89,16 +91,23 @@ impl Session {
         if request.channel.is_empty() {
             return self.refuse(worker, "missing_channel");
         }
-        let data = request
-            .data
-            .map(|data| Bytes::from(data.single_line().into_owned()));
+        let message = Said {
+            data: request
+                .data
+                .map(|data| Bytes::from(data.single_line().into_owned())),
+            key: (!request.idempotency_key.is_empty()).then(|| request.idempotency_key.to_string()),
+        };
         if let Some(room) = self.joining(&request.channel) {
             let slot = self.defer_reply(id);
-            return room.hold(self, HeldMessage { slot, data });
+            return room.hold(self, HeldMessage { slot, message });
         }
         let is_member = self.is_member(&request.channel);
-        match self.try_publish(worker, &request.channel, data, is_member) {
-            Ok(()) => self.reply(worker, id, ReplyBody::Publish),
+        match self.try_publish(worker, &request.channel, message, is_member) {
+            Ok(Accepted::Sent) => self.reply(worker, id, ReplyBody::Publish),
+            Ok(Accepted::Storing(stored)) => {
+                let slot = self.defer_reply(id);
+                self.complete_when_stored(worker, slot, stored);
+            }
             Err(error) => self.reply_error(worker, id, "publish", error),
         }
     }
@@ -111,9 +120,13 @@ impl Session {
         held: Vec<HeldMessage>,
         is_member: bool,
     ) {
-        for HeldMessage { slot, data } in held {
-            let body = match self.try_publish(worker, channel, data, is_member) {
-                Ok(()) => ReplyBody::Publish,
+        for HeldMessage { slot, message } in held {
+            let body = match self.try_publish(worker, channel, message, is_member) {
+                Ok(Accepted::Sent) => ReplyBody::Publish,
+                Ok(Accepted::Storing(stored)) => {
+                    self.complete_when_stored(worker, slot, stored);
+                    continue;
+                }
                 Err(error) => {
                     worker
                         .gateway
@@ -131,9 +144,9 @@ impl Session {
         self: &Rc<Self>,
         worker: &Rc<Worker>,
         channel: &str,
-        data: Option<Bytes>,
+        message: Said,
         is_member: bool,
-    ) -> Result<(), ErrorCode> {
+    ) -> Result<Accepted, ErrorCode> {
         let live = worker.live();
         let namespace = live.namespace(channel)?;
         let asker = Asker {
@@ -147,7 +160,10 @@ impl Session {
         if !namespace.may_publish(asker) {
             return Err(refused(ErrorCode::PermissionDenied));
         }
-        let data = data.ok_or_else(|| refused(ErrorCode::BadRequest))?;
+        let data = message.data.ok_or_else(|| refused(ErrorCode::BadRequest))?;
+        if message.key.as_ref().is_some_and(|key| key.len() > MAX_KEY) {
+            return Err(refused(ErrorCode::BadRequest));
+        }
         let accept = Accept {
             channel,
             data,
@@ -155,12 +171,34 @@ impl Session {
             tags: None,
             traceparent: None,
             source: Source::Client,
+            key: message.key.as_deref(),
         };
-        worker
-            .gateway
-            .publish(namespace, accept)
-            .map(|_id| ())
-            .map_err(error_code)
+        worker.gateway.publish(namespace, accept).map_err(error_code)
+    }
+
+    /// Stored publications are answered in the order of their commands, but they are stored side by side.
+    fn complete_when_stored(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        slot: ReplySlot,
+        stored: BoxFuture<Result<Receipt, StoreError>>,
+    ) {
+        let (session, worker) = (self.clone(), worker.clone());
+        tokio::task::spawn_local(async move {
+            let body = match stored.await {
+                Ok(_receipt) => ReplyBody::Publish,
+                Err(error) => {
+                    let code = store_error_code(error);
+                    worker
+                        .gateway
+                        .metrics
+                        .protocol
+                        .command_failed("publish", code.code());
+                    ReplyBody::Error(code)
+                }
+            };
+            session.complete(&worker, slot, body);
+        });
     }
 
     /// What others are told about the publisher.

@@ -4,7 +4,7 @@ use std::{rc::Rc, sync::Arc};
 
 use natter_protocol::{DisconnectCode, ErrorCode, Push, Reply, ReplyBody, json};
 
-use super::{Ending, ReplySlot, Session};
+use super::{Ending, ReplySlot, Session, recover::Held, replies::Answer};
 use crate::{
     frame::Frame,
     outbox::{Flushed, Full},
@@ -14,9 +14,11 @@ use crate::{
 /// Room for a reply without payloads, in bytes.
 const REPLY_CAPACITY: usize = 192;
 /// Why a socket did not get a publication (label of the metric): it did not read fast enough.
-const SLOW_READER: &str = "slow_reader";
+pub(super) const SLOW_READER: &str = "slow_reader";
 /// As above: the connection ended before the publication was written.
 pub(super) const CONNECTION_ENDED: &str = "connection_ended";
+/// As above: the member left the room, or its connection ended, before its join was answered.
+pub(super) const LEFT: &str = "left";
 
 fn reply_frame(id: u32, body: ReplyBody<'_>) -> Arc<Frame> {
     Arc::new(Frame::text(REPLY_CAPACITY, |out| {
@@ -27,10 +29,7 @@ fn reply_frame(id: u32, body: ReplyBody<'_>) -> Arc<Frame> {
 impl Session {
     /// Answers a command, behind the answers to all earlier ones.
     pub(super) fn reply(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, body: ReplyBody<'_>) {
-        let ready = self.replies.borrow_mut().ready(reply_frame(id, body));
-        if let Some(frame) = ready {
-            self.push(worker, &frame);
-        }
+        self.answer(worker, reply_frame(id, body), None);
     }
 
     pub(super) fn reply_error(
@@ -54,24 +53,51 @@ impl Session {
 
     /// Fills the place of a reply and sends all that waited for it.
     pub(super) fn complete(self: &Rc<Self>, worker: &Rc<Worker>, slot: ReplySlot, body: ReplyBody<'_>) {
+        self.complete_and_release(worker, slot, body, None);
+    }
+
+    /// As [`Session::complete`]; what is held goes out right behind the reply.
+    pub(super) fn complete_and_release(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        slot: ReplySlot,
+        body: ReplyBody<'_>,
+        held: Option<Rc<Held>>,
+    ) {
         let was_full = self.replies.borrow().is_full();
-        let frames = self
-            .replies
-            .borrow_mut()
-            .complete(slot, reply_frame(slot.id, body));
-        for frame in &frames {
-            self.push(worker, frame);
+        let frame = reply_frame(slot.id, body);
+        let answers = self.replies.borrow_mut().complete(slot, Answer { frame, held });
+        for answer in answers {
+            self.write(worker, &answer);
         }
         if was_full {
             self.wake();
         }
     }
 
-    pub(super) fn push_message(self: &Rc<Self>, worker: &Rc<Worker>, push: &Push<'_>) {
-        self.push(
-            worker,
-            &Arc::new(Frame::text(REPLY_CAPACITY, |out| json::encode_push(push, out))),
-        );
+    /// Tells the client of a change of its subscriptions, behind the answers to its earlier commands.
+    pub(super) fn push_message(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        push: &Push<'_>,
+        held: Option<Rc<Held>>,
+    ) {
+        let frame = Arc::new(Frame::text(REPLY_CAPACITY, |out| json::encode_push(push, out)));
+        self.answer(worker, frame, held);
+    }
+
+    fn answer(self: &Rc<Self>, worker: &Rc<Worker>, frame: Arc<Frame>, held: Option<Rc<Held>>) {
+        let ready = self.replies.borrow_mut().ready(Answer { frame, held });
+        if let Some(answer) = ready {
+            self.write(worker, &answer);
+        }
+    }
+
+    fn write(self: &Rc<Self>, worker: &Rc<Worker>, answer: &Answer) {
+        self.push(worker, &answer.frame);
+        if let Some(held) = &answer.held {
+            self.release(worker, held);
+        }
     }
 
     /// Queues a frame to be written at the end of the turn. A reader that is too slow for it is cut.

@@ -2,9 +2,13 @@
 //!
 //! A reply that is ready goes straight to the outbox unless an earlier command is still being answered; then it queues
 //! behind it. Nothing is kept while no command waits.
+//!
+//! What follows from a reply must not overtake it: a member gets no publication before the reply to its join has gone
+//! out ([`Held`]), and is told of an unsubscription behind it.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
+use super::recover::Held;
 use crate::frame::Frame;
 
 /// Replies that may wait; above it the session stops reading until the bus has answered.
@@ -18,6 +22,13 @@ pub struct ReplySlot {
     pub(super) id: u32,
 }
 
+/// A reply that is there, or a push that keeps its place among them.
+pub(super) struct Answer {
+    pub(super) frame: Arc<Frame>,
+    /// What goes out right behind it.
+    pub(super) held: Option<Rc<Held>>,
+}
+
 #[derive(Default)]
 pub(super) struct Replies {
     waiting: Option<Box<Queue>>,
@@ -27,16 +38,16 @@ pub(super) struct Replies {
 struct Queue {
     /// Number of the slot at the front.
     first: u64,
-    slots: VecDeque<Option<Arc<Frame>>>,
+    slots: VecDeque<Option<Answer>>,
 }
 
 impl Replies {
-    /// The frame to write now, or `None` when it has to wait for earlier ones.
-    pub(super) fn ready(&mut self, frame: Arc<Frame>) -> Option<Arc<Frame>> {
+    /// What to write now, or `None` when it has to wait for earlier ones.
+    pub(super) fn ready(&mut self, answer: Answer) -> Option<Answer> {
         let Some(queue) = &mut self.waiting else {
-            return Some(frame);
+            return Some(answer);
         };
-        queue.slots.push_back(Some(frame));
+        queue.slots.push_back(Some(answer));
         None
     }
 
@@ -50,20 +61,27 @@ impl Replies {
         }
     }
 
-    /// Fills a place; returns all frames that can be written now, in order.
-    pub(super) fn complete(&mut self, slot: ReplySlot, frame: Arc<Frame>) -> Vec<Arc<Frame>> {
+    /// Whether what fills this place goes out at once (`None`: what has no place yet).
+    pub(super) fn is_next(&self, slot: Option<ReplySlot>) -> bool {
+        self.waiting
+            .as_ref()
+            .is_none_or(|queue| slot.is_some_and(|slot| slot.number == queue.first))
+    }
+
+    /// Fills a place; returns all that can be written now, in order.
+    pub(super) fn complete(&mut self, slot: ReplySlot, answer: Answer) -> Vec<Answer> {
         let Some(queue) = &mut self.waiting else {
             return Vec::new();
         };
         let index = usize::try_from(slot.number.wrapping_sub(queue.first)).unwrap_or(usize::MAX);
         if let Some(place) = queue.slots.get_mut(index) {
-            *place = Some(frame);
+            *place = Some(answer);
         }
         let mut ready = Vec::new();
-        while let Some(Some(frame)) = queue.slots.front_mut().map(Option::take) {
+        while let Some(Some(answer)) = queue.slots.front_mut().map(Option::take) {
             queue.slots.pop_front();
             queue.first += 1;
-            ready.push(frame);
+            ready.push(answer);
         }
         if queue.slots.is_empty() {
             self.waiting = None;
@@ -90,21 +108,29 @@ mod tests {
         Arc::new(Frame::from_bytes([byte].into()))
     }
 
-    fn bytes(frames: &[Arc<Frame>]) -> Vec<u8> {
-        frames.iter().map(|frame| frame.bytes()[0]).collect()
+    fn answer(byte: u8) -> Answer {
+        Answer {
+            frame: frame(byte),
+            held: None,
+        }
+    }
+
+    fn bytes(answers: &[Answer]) -> Vec<u8> {
+        answers.iter().map(|answer| answer.frame.bytes()[0]).collect()
     }
 
     #[test]
     fn replies_keep_the_order_of_commands() {
         let mut replies = Replies::default();
-        assert!(replies.ready(frame(0)).is_some());
+        assert!(replies.ready(answer(0)).is_some());
         let first = replies.defer(7);
         let second = replies.defer(7);
-        assert!(replies.ready(frame(3)).is_none());
-        assert!(replies.complete(second, frame(2)).is_empty());
-        assert_eq!(bytes(&replies.complete(first, frame(1))), [1, 2, 3]);
+        assert!(replies.is_next(Some(first)) && !replies.is_next(Some(second)) && !replies.is_next(None));
+        assert!(replies.ready(answer(3)).is_none());
+        assert!(replies.complete(second, answer(2)).is_empty());
+        assert_eq!(bytes(&replies.complete(first, answer(1))), [1, 2, 3]);
         assert!(replies.waiting.is_none());
-        assert!(replies.ready(frame(4)).is_some());
+        assert!(replies.ready(answer(4)).is_some());
     }
 
     #[test]
@@ -112,9 +138,9 @@ mod tests {
         let mut replies = Replies::default();
         let first = replies.defer(7);
         let second = replies.defer(7);
-        assert_eq!(bytes(&replies.complete(first, frame(1))), [1]);
+        assert_eq!(bytes(&replies.complete(first, answer(1))), [1]);
         let third = replies.defer(7);
-        assert_eq!(bytes(&replies.complete(second, frame(2))), [2]);
-        assert_eq!(bytes(&replies.complete(third, frame(3))), [3]);
+        assert_eq!(bytes(&replies.complete(second, answer(2))), [2]);
+        assert_eq!(bytes(&replies.complete(third, answer(3))), [3]);
     }
 }

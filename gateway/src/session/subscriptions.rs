@@ -3,11 +3,15 @@
 use std::rc::Rc;
 
 use natter_protocol::{
-    ErrorCode, Push, ReplyBody, ServerSubscription, SubscribeRequest, SubscribeResult, UnsubscribeCode,
+    DisconnectCode, ErrorCode, Push, ReplyBody, SubscribeRequest, SubscribeResult, UnsubscribeCode,
     UnsubscribeRequest,
 };
 
-use super::{Session, replies::ReplySlot};
+use super::{
+    Ending, Session,
+    output::LEFT,
+    recover::{Held, Wish},
+};
 use crate::{
     bus::BusError,
     channel::Channel,
@@ -20,17 +24,29 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Subscriptions(Vec<Subscription>);
 
-struct Subscription {
-    room: Rc<Room>,
+pub(super) struct Subscription {
+    pub(super) room: Rc<Room>,
     /// `None` while the room is being joined.
-    place: Option<MemberIndex>,
+    pub(super) place: Option<MemberIndex>,
+    /// The client was told its position: it has to know when that is lost.
+    pub(super) positioned: bool,
+    /// Made by the server API, not by a command.
+    by_server: bool,
+    /// While the client recovers: what came meanwhile.
+    pub(super) held: Option<Rc<Held>>,
 }
 
 impl Subscriptions {
-    fn find(&self, channel: &str) -> Option<&Subscription> {
+    pub(super) fn find(&self, channel: &str) -> Option<&Subscription> {
         self.0
             .iter()
             .find(|subscription| &*subscription.room.channel == channel)
+    }
+
+    pub(super) fn of_room(&mut self, room: &Rc<Room>) -> Option<&mut Subscription> {
+        self.0
+            .iter_mut()
+            .find(|subscription| Rc::ptr_eq(&subscription.room, room))
     }
 
     fn add(&mut self, subscription: Subscription) {
@@ -69,11 +85,13 @@ impl Session {
         if request.channel.is_empty() {
             return self.refuse(worker, "missing_channel");
         }
-        if let Err(error) = self.may_subscribe(worker, request) {
-            return self.reply_error(worker, id, "subscribe", error);
-        }
+        let mut wish = match self.may_subscribe(worker, request) {
+            Ok(wish) => wish,
+            Err(error) => return self.reply_error(worker, id, "subscribe", error),
+        };
         let slot = self.defer_reply(id);
-        if let Err(error) = self.join(worker, &request.channel, Some(slot)) {
+        wish.slot = Some(slot);
+        if let Err(error) = self.join(worker, &request.channel, wish) {
             worker
                 .gateway
                 .metrics
@@ -83,7 +101,7 @@ impl Session {
         }
     }
 
-    fn may_subscribe(&self, worker: &Worker, request: &SubscribeRequest<'_>) -> Result<(), ErrorCode> {
+    fn may_subscribe(&self, worker: &Worker, request: &SubscribeRequest<'_>) -> Result<Wish, ErrorCode> {
         let live = worker.live();
         let namespace = live.namespace(&request.channel)?;
         let asker = Asker {
@@ -97,17 +115,11 @@ impl Session {
         if request.tf.is_some() {
             return Err(ErrorCode::NotAvailable);
         }
-        Ok(())
+        Ok(Wish::of(request, namespace, asker))
     }
 
-    /// Joins a room, once its bus subscription is live. `slot` is where a client's command is answered; without it
-    /// the subscription was made by the server API and the client is told by a push.
-    pub fn join(
-        self: &Rc<Self>,
-        worker: &Rc<Worker>,
-        channel: &str,
-        slot: Option<ReplySlot>,
-    ) -> Result<(), ErrorCode> {
+    /// Joins a room, once its bus subscription is live.
+    pub fn join(self: &Rc<Self>, worker: &Rc<Worker>, channel: &str, wish: Wish) -> Result<(), ErrorCode> {
         {
             let subscriptions = self.subscriptions.borrow();
             if subscriptions.find(channel).is_some() {
@@ -119,50 +131,39 @@ impl Session {
         }
         let room = worker.enter(channel)?;
         let is_live = room.live.get();
+        self.subscriptions.borrow_mut().add(Subscription {
+            room: room.clone(),
+            place: None,
+            positioned: wish.is_positioned(),
+            by_server: wish.slot.is_none(),
+            held: None,
+        });
         if is_live {
-            let place = Some(room.add(self.clone()));
-            self.subscriptions.borrow_mut().add(Subscription {
-                room: room.clone(),
-                place,
-            });
-            self.joined(worker, &room, slot);
+            self.enter_live(worker, &room, wish);
         } else {
             room.wait(Waiting {
                 session: self.clone(),
-                slot,
+                wish,
                 held: Vec::new(),
             });
-            self.subscriptions
-                .borrow_mut()
-                .add(Subscription { room, place: None });
         }
         Ok(())
     }
 
     /// The bus delivers the room that this session waited for.
     pub fn room_is_live(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, waiting: Waiting) {
-        let place = room.add(self.clone());
-        for subscription in &mut self.subscriptions.borrow_mut().0 {
-            if Rc::ptr_eq(&subscription.room, room) {
-                subscription.place = Some(place);
-            }
-        }
-        self.joined(worker, room, waiting.slot);
+        self.enter_live(worker, room, waiting.wish);
         self.publish_held(worker, &room.channel, waiting.held, true);
     }
 
-    fn joined(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, slot: Option<ReplySlot>) {
-        worker.gateway.metrics.rooms.subscriptions.inc();
-        match slot {
-            Some(slot) => self.complete(worker, slot, ReplyBody::Subscribe(SubscribeResult::default())),
-            None => self.push_message(
-                worker,
-                &Push::Subscribe {
-                    channel: &room.channel,
-                    subscription: ServerSubscription::default(),
-                },
-            ),
+    /// Becomes a member, and is answered at once or when it has recovered.
+    fn enter_live(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, wish: Wish) {
+        let place = room.add(self.clone());
+        if let Some(subscription) = self.subscriptions.borrow_mut().of_room(room) {
+            subscription.place = Some(place);
         }
+        worker.gateway.metrics.rooms.subscriptions.inc();
+        self.catch_up(worker, room, place, wish);
     }
 
     /// The bus could not subscribe the room that this session waited for.
@@ -174,7 +175,7 @@ impl Session {
         error: BusError,
     ) {
         self.subscriptions.borrow_mut().take(channel);
-        if let Some(slot) = waiting.slot {
+        if let Some(slot) = waiting.wish.slot {
             let code = error_code(error);
             worker
                 .gateway
@@ -199,10 +200,9 @@ impl Session {
         self.reply(worker, id, ReplyBody::Unsubscribe);
     }
 
-    /// Takes the session out of a room by order of the server API, and tells the client.
-    pub fn unsubscribe_by_server(self: &Rc<Self>, worker: &Rc<Worker>, channel: &str) {
+    /// Takes the session out of a room without its asking, and tells the client why.
+    pub fn unsubscribe_with(self: &Rc<Self>, worker: &Rc<Worker>, channel: &str, code: UnsubscribeCode) {
         if self.leave(worker, channel) {
-            let code = UnsubscribeCode::Server;
             self.push_message(
                 worker,
                 &Push::Unsubscribe {
@@ -210,7 +210,32 @@ impl Session {
                     code: code.code(),
                     reason: code.reason(),
                 },
+                None,
             );
+        }
+    }
+
+    /// The room goes on after a gap that cannot be filled: a client that counts on its position has to resubscribe, one
+    /// that did not subscribe by itself has to connect again.
+    pub fn position_lost(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>) {
+        let (positioned, by_server, held) = match self.subscriptions.borrow_mut().of_room(room) {
+            Some(subscription) => (
+                subscription.positioned,
+                subscription.by_server,
+                subscription.held.clone(),
+            ),
+            None => return,
+        };
+        if !positioned {
+            if let Some(held) = held {
+                held.forget_position();
+            }
+            return;
+        }
+        if by_server {
+            self.end(worker, &Ending::Disconnect(DisconnectCode::InsufficientState));
+        } else {
+            self.unsubscribe_with(worker, &room.channel, UnsubscribeCode::InsufficientState);
         }
     }
 
@@ -223,12 +248,12 @@ impl Session {
             .map(|subscription| subscription.room.clone())
             .collect();
         for room in rooms {
-            self.unsubscribe_by_server(worker, &room.channel);
+            self.unsubscribe_with(worker, &room.channel, UnsubscribeCode::Server);
         }
     }
 
     /// Whether the session was in the room or on its way into it.
-    fn leave(self: &Rc<Self>, worker: &Rc<Worker>, channel: &str) -> bool {
+    pub(super) fn leave(self: &Rc<Self>, worker: &Rc<Worker>, channel: &str) -> bool {
         let taken = self.subscriptions.borrow_mut().take(channel);
         taken.is_some_and(|subscription| {
             self.depart(worker, &subscription);
@@ -244,16 +269,23 @@ impl Session {
 
     fn depart(self: &Rc<Self>, worker: &Rc<Worker>, subscription: &Subscription) {
         let room = &subscription.room;
-        if let Some(place) = subscription.place {
+        let (unanswered, said) = if let Some(place) = subscription.place {
             room.remove(place);
             worker.gateway.metrics.rooms.subscriptions.dec();
-        } else if let Some(waiting) = room.stop_waiting(self) {
-            // A join that its client took back is answered as if it had come first.
-            if let Some(slot) = waiting.slot {
-                self.complete(worker, slot, ReplyBody::Subscribe(SubscribeResult::default()));
+            if let Some(held) = &subscription.held {
+                held.drop_all(|frame| worker.dropped(frame, LEFT));
             }
-            self.publish_held(worker, &room.channel, waiting.held, true);
+            let held = subscription.held.as_ref();
+            (held.and_then(|held| held.unanswered()), Vec::new())
+        } else {
+            let waiting = room.stop_waiting(self);
+            waiting.map_or((None, Vec::new()), |waiting| (waiting.wish.slot, waiting.held))
+        };
+        // A join that its client took back is answered as if it had come first.
+        if let Some(slot) = unanswered {
+            self.complete(worker, slot, ReplyBody::Subscribe(SubscribeResult::default()));
         }
+        self.publish_held(worker, &room.channel, said, true);
         worker.leave_if_empty(room);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, rc::Rc};
 
-use natter_protocol::DisconnectCode;
+use natter_protocol::{DisconnectCode, UnsubscribeCode};
 use tokio::time::sleep_until;
 
 use super::Worker;
@@ -10,7 +10,7 @@ use crate::{
     cluster::{Command, Order, Target},
     drain::Pace,
     glob,
-    session::{Ending, Session},
+    session::{Ending, Session, Wish},
 };
 
 impl Worker {
@@ -48,9 +48,14 @@ impl Worker {
                 }
             }
             Order::Subscribe { target, channel } => {
+                let wish = self
+                    .live()
+                    .namespace(channel)
+                    .map(|namespace| Wish::of_order(namespace));
                 for session in self.targets(target) {
+                    let wish = wish.as_ref().map_err(|error| *error);
                     // A session that is in the room already stays as it is.
-                    if let Err(error) = session.join(self, channel, None) {
+                    if let Err(error) = wish.and_then(|wish| session.join(self, channel, wish.clone())) {
                         tracing::debug!(connection = %session.id, channel, %error, "not subscribed by order");
                     }
                 }
@@ -58,7 +63,7 @@ impl Worker {
             Order::Unsubscribe { target, channel } => {
                 for session in self.targets(target) {
                     match channel {
-                        Some(channel) => session.unsubscribe_by_server(self, channel),
+                        Some(channel) => session.unsubscribe_with(self, channel, UnsubscribeCode::Server),
                         None => session.unsubscribe_all_by_server(self),
                     }
                 }

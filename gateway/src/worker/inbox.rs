@@ -5,7 +5,15 @@ use std::{future::poll_fn, rc::Rc, sync::Arc};
 use tokio::task::yield_now;
 
 use super::Worker;
-use crate::{bus::BusError, channel::Channel, frame::Frame, inbox::Note, room::Room, rooms::Generation};
+use crate::{
+    bus::BusError,
+    channel::Channel,
+    frame::Frame,
+    history::Position,
+    inbox::Note,
+    room::{Delivery, Room},
+    rooms::Generation,
+};
 
 /// Members that a broadcast reaches before other tasks get their turn again.
 const SLICE: usize = 4_096;
@@ -19,11 +27,22 @@ impl Worker {
             let notes = poll_fn(|cx| inbox.poll_take(cx)).await;
             for note in notes {
                 match note {
-                    Note::Publication { channel, frame } => {
-                        self.publication(&channel, &frame, &mut reached).await;
+                    Note::Publication {
+                        channel,
+                        offset,
+                        frame,
+                    } => {
+                        self.publication(&channel, offset, &frame, &mut reached).await;
                         inbox.done(&frame);
                     }
-                    Note::RoomLive { channel, generation } => self.room_is_live(&channel, generation),
+                    Note::RoomLive {
+                        channel,
+                        generation,
+                        position,
+                    } => {
+                        self.room_is_live(&channel, generation, position);
+                    }
+                    Note::PositionLost { channel, position } => self.position_lost(&channel, &position),
                     Note::RoomFailed {
                         channel,
                         generation,
@@ -39,16 +58,25 @@ impl Worker {
     }
 
     /// Queues a frame for every member, in slices when there are many.
-    async fn publication(self: &Rc<Self>, channel: &str, frame: &Arc<Frame>, reached: &mut usize) {
+    async fn publication(
+        self: &Rc<Self>,
+        channel: &str,
+        offset: u64,
+        frame: &Arc<Frame>,
+        reached: &mut usize,
+    ) {
         let room = self.rooms.borrow().get(channel).cloned();
         let Some(room) = room else { return };
+        room.advance(offset);
         if let Some(span) = frame.delivery().and_then(|mark| mark.span.as_ref()) {
             span.add_members(room.member_count());
         }
         // Members may come and go between slices: who was there at the beginning and stays gets the frame once.
         for place in 0..room.places() {
-            if let Some(session) = room.member(place) {
-                session.push(self, frame);
+            match room.delivery(place, offset) {
+                Some(Delivery::Push(session)) => session.push(self, frame),
+                Some(Delivery::Hold(session)) => session.hold(self, &room, offset, frame),
+                None => {}
             }
             *reached += 1;
             if *reached >= SLICE {
@@ -66,14 +94,27 @@ impl Worker {
             .cloned()
     }
 
-    fn room_is_live(self: &Rc<Self>, channel: &Channel, generation: Generation) {
+    fn room_is_live(self: &Rc<Self>, channel: &Channel, generation: Generation, position: Option<Position>) {
         // Everybody may have left meanwhile; the gateway was told then.
         let Some(room) = self.room_of(channel, generation) else {
             return;
         };
         room.live.set(true);
+        room.set_position(position);
         while let Some(waiting) = room.next_waiting() {
             waiting.session.clone().room_is_live(self, &room, waiting);
+        }
+    }
+
+    /// Whoever counts on its position has to recover, as far as that is possible.
+    fn position_lost(self: &Rc<Self>, channel: &str, position: &Position) {
+        let room = self.rooms.borrow().get(channel).cloned();
+        let Some(room) = room else { return };
+        if !room.restart(position) {
+            return;
+        }
+        for session in room.members() {
+            session.position_lost(self, &room);
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use natter_protocol::UnsubscribeCode;
+
 use super::Worker;
 
 impl Worker {
@@ -19,7 +21,7 @@ impl Worker {
             .collect();
         for room in closed {
             for session in room.sessions() {
-                session.unsubscribe_by_server(self, &room.channel);
+                session.unsubscribe_with(self, &room.channel, UnsubscribeCode::Server);
             }
         }
     }

@@ -12,6 +12,7 @@ use crate::port::ReservedPort;
 #[derive(Clone, Default)]
 pub struct NatsBuilder {
     jetstream: bool,
+    hidden: bool,
     extra: String,
 }
 
@@ -20,6 +21,13 @@ impl NatsBuilder {
     #[must_use]
     pub fn jetstream(mut self) -> Self {
         self.jetstream = true;
+        self
+    }
+
+    /// Clients are not told of the other nodes: they come by the addresses that they were given, a proxy's for example.
+    #[must_use]
+    pub fn hidden(mut self) -> Self {
+        self.hidden = true;
         self
     }
 
@@ -74,7 +82,7 @@ impl NatsBuilder {
             let _ = writeln!(
                 text,
                 "cluster {{ name: natter-tests, listen: \"{listen}\", no_advertise: {}, routes: [{routes}] }}",
-                !advertise
+                self.hidden || !advertise
             );
         }
         text.push_str(&self.extra);

@@ -9,6 +9,7 @@ use natter_gateway::bus::{
     BusError, BusEvents, BusStatus, Embedded, Nats, NatsConfig, Overloaded, Recipient, SharedBus,
 };
 use natter_gateway::channel::Channel;
+use natter_gateway::history::Position;
 use natter_gateway::metrics::Metrics;
 use natter_gateway::publication::Publication;
 use natter_tests::gateway;
@@ -47,6 +48,10 @@ impl BusEvents for Recorder {
     fn control(&self, message: Bytes) {
         let _ = self.controls.send(message);
     }
+
+    fn removed(&self, _: &str) {}
+
+    fn lost(&self, _channel: &str, _position: Position) {}
 }
 
 /// The connection to NATS as tests want it: short times.
@@ -59,6 +64,7 @@ pub(crate) fn config(url: &str, prefix: &str) -> Result<NatsConfig> {
         ping_interval: Duration::from_secs(5),
         request_timeout: Duration::from_secs(2),
         join_timeout: Duration::from_secs(3),
+        store_timeout: Duration::from_secs(5),
     })
 }
 
@@ -96,7 +102,7 @@ impl Node {
     }
 
     pub(crate) async fn subscribe(&self, room: &str) -> Result<(), BusError> {
-        self.bus.subscribe(Channel::from(room)).await
+        self.bus.subscribe(Channel::from(room), None).await.map(drop)
     }
 
     pub(crate) fn unsubscribe(&self, room: &str) {

@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 use crate::scene::{Scene, connected, member};
 
 const KEY: Option<&str> = Some("natter-tests");
-const METHODS: [&str; 7] = [
+const METHODS: [&str; 9] = [
     "publish",
     "broadcast",
+    "history",
+    "history_remove",
     "subscribe",
     "unsubscribe",
     "disconnect",
@@ -132,7 +134,7 @@ async fn requests_that_are_none_have_a_status_of_their_own() -> Result<()> {
         assert_eq!(status(method, None, "{}").await?, 401, "{method}");
     }
     watch
-        .counted("natter_api_requests_total", &[("code", "401")], 14)
+        .counted("natter_api_requests_total", &[("code", "401")], 18)
         .await?;
     watch
         .logged(

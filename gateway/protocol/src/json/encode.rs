@@ -5,7 +5,7 @@ use super::object::Object;
 use crate::{
     codes::ErrorCode,
     push::{ClientInfo, Publication, Push, ServerSubscription},
-    reply::{ConnectResult, Reply, ReplyBody, SubscribeResult},
+    reply::{ConnectResult, HistoryResult, Reply, ReplyBody, SubscribeResult},
 };
 
 /// Appends `reply` to `out`.
@@ -18,6 +18,7 @@ pub fn encode_reply(reply: &Reply<'_>, out: &mut Vec<u8>) {
             ReplyBody::Subscribe(result) => object.object("subscribe", |object| subscribe(object, result)),
             ReplyBody::Unsubscribe => object.object("unsubscribe", |_| {}),
             ReplyBody::Publish => object.object("publish", |_| {}),
+            ReplyBody::History(result) => object.object("history", |object| history(object, result)),
         }
     });
 }
@@ -27,6 +28,11 @@ pub fn encode_push(push: &Push<'_>, out: &mut Vec<u8>) {
     Object::write(out, |object| {
         object.object("push", |object| push_fields(object, push));
     });
+}
+
+/// Appends `publication` to `out`, as it stands in replies and pushes.
+pub fn encode_publication(message: &Publication<'_>, out: &mut Vec<u8>) {
+    Object::write(out, |object| publication(object, message));
 }
 
 /// Appends `info` to `out`: what stands in [`Publication::info`].
@@ -69,6 +75,12 @@ fn subscribe(object: &mut Object<'_>, result: &SubscribeResult<'_>) {
     object.flag("positioned", result.positioned);
     object.raw("data", result.data);
     object.flag("was_recovering", result.was_recovering);
+}
+
+fn history(object: &mut Object<'_>, result: &HistoryResult<'_>) {
+    object.array_always("publications", result.publications, publication);
+    object.text_always("epoch", result.epoch);
+    object.number_always("offset", result.offset);
 }
 
 fn push_fields(object: &mut Object<'_>, push: &Push<'_>) {

@@ -82,16 +82,27 @@ impl<'b> Object<'b> {
     }
 
     /// An array of objects; left out when empty.
+    pub(super) fn array_always<V>(&mut self, name: &str, items: &[V], fields: impl Fn(&mut Object<'_>, &V)) {
+        let out = self.key(name);
+        out.push(b'[');
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            Object::write(out, |object| fields(object, item));
+        }
+        out.push(b']');
+    }
+
+    pub(super) fn number_always<T: Serialize>(&mut self, name: &str, value: T) {
+        put(self.key(name), &value);
+    }
+
     pub(super) fn array<V>(&mut self, name: &str, items: &[V], fields: impl Fn(&mut Object<'_>, &V)) {
         if items.is_empty() {
             return;
         }
-        let out = self.key(name);
-        for (index, item) in items.iter().enumerate() {
-            out.push(if index == 0 { b'[' } else { b',' });
-            Object::write(out, |object| fields(object, item));
-        }
-        out.push(b']');
+        self.array_always(name, items, fields);
     }
 }
 

@@ -72,6 +72,7 @@ pub(super) fn decode(message: Message) -> Result<Publication, DecodeError> {
         id: get(ID_HEADER)
             .and_then(MessageId::parse)
             .ok_or(DecodeError::Header(ID_HEADER))?,
+        offset: 0,
         accepted_at: get(TIME_HEADER)
             .and_then(|text| text.parse().ok())
             .ok_or(DecodeError::Header(TIME_HEADER))?,

@@ -2,11 +2,16 @@
 //!
 //! | family | who publishes | who subscribes |
 //! |---|---|---|
+//! | `<prefix>.msg.<namespace>.<partition>.<room>` | gateways | streams |
+//! | `<prefix>.live.<namespace>.<partition>.<room>` | `RePublish` of the streams | gateways |
 //! | `<prefix>.eph.<partition>.<room>` | gateways | gateways |
 //! | `<prefix>.ctl.all`, `<prefix>.ctl.node.<node>` | gateways | gateways |
 //! | `<prefix>.ctl.echo`, `<prefix>.ctl.echoed.<node>` | gateways | gateways |
 //!
-//! `<prefix>.msg.…` and `<prefix>.live.…` are kept free for durable rooms.
+//! Gateways never publish to `live`, so that permissions can keep everybody from forging a stored message.
+//!
+//! Streams are named `<prefix>_<namespace>_<partition>`, with every `_` of prefix and namespace written as `=`, which
+//! neither may contain: prefix `a` with namespace `b_c` and prefix `a_b` with namespace `c` stay apart.
 
 use std::fmt::Write;
 
@@ -30,6 +35,41 @@ impl Subjects {
     /// Where publications of an ephemeral room travel.
     pub fn ephemeral(&self, room: &str) -> String {
         let mut subject = format!("{}.eph.{EPHEMERAL_PARTITION}.", self.prefix);
+        encode_room(room, &mut subject);
+        subject
+    }
+
+    /// Where publications of a durable room are sent to be stored.
+    pub fn stored(&self, namespace: &str, partition: u16, room: &str) -> String {
+        self.durable("msg", namespace, partition, room)
+    }
+
+    /// Where a durable room's publications arrive once they are stored.
+    pub fn live(&self, namespace: &str, partition: u16, room: &str) -> String {
+        self.durable("live", namespace, partition, room)
+    }
+
+    /// Every subject that one stream takes.
+    pub fn all_stored(&self, namespace: &str, partition: u16) -> String {
+        format!("{}.msg.{namespace}.{partition}.>", self.prefix)
+    }
+
+    /// Every subject that one stream publishes to.
+    pub fn all_live(&self, namespace: &str, partition: u16) -> String {
+        format!("{}.live.{namespace}.{partition}.>", self.prefix)
+    }
+
+    /// Name of the stream of one partition.
+    pub fn stream(&self, namespace: &str, partition: u16) -> String {
+        format!(
+            "{}_{}_{partition}",
+            stream_token(&self.prefix),
+            stream_token(namespace)
+        )
+    }
+
+    fn durable(&self, family: &str, namespace: &str, partition: u16, room: &str) -> String {
+        let mut subject = format!("{}.{family}.{namespace}.{partition}.", self.prefix);
         encode_room(room, &mut subject);
         subject
     }
@@ -59,6 +99,11 @@ impl Subjects {
             .and_then(|rest| rest.strip_prefix(".ctl.echoed."))
             .is_some_and(|node| Uuid::try_parse(node).is_ok())
     }
+}
+
+/// Frees `_` for use between the parts of a stream's name.
+fn stream_token(part: &str) -> String {
+    part.replace('_', "=")
 }
 
 /// Writes `room` as one token of a subject: what NATS gives a meaning, and `%` itself, become `%XX`. Two rooms never
@@ -94,6 +139,30 @@ mod tests {
         ] {
             assert_eq!(subjects.ephemeral(room), format!("natter.eph.0.{token}"));
         }
+    }
+
+    #[test]
+    fn durable_rooms_have_a_subject_to_store_and_one_to_hear() {
+        let subjects = Subjects::new("natter");
+        assert_eq!(
+            subjects.stored("chat", 3, "chat:a.b"),
+            "natter.msg.chat.3.chat:a%2Eb"
+        );
+        assert_eq!(
+            subjects.live("chat", 3, "chat:a.b"),
+            "natter.live.chat.3.chat:a%2Eb"
+        );
+        assert_eq!(subjects.all_stored("chat", 3), "natter.msg.chat.3.>");
+        assert_eq!(subjects.all_live("chat", 3), "natter.live.chat.3.>");
+        assert_eq!(subjects.stream("chat", 3), "natter_chat_3");
+    }
+
+    #[test]
+    fn different_clusters_never_share_a_stream() {
+        assert_eq!(Subjects::new("a").stream("b_c", 0), "a_b=c_0");
+        assert_eq!(Subjects::new("a_b").stream("c", 0), "a=b_c_0");
+        assert_eq!(Subjects::new("a_").stream("b", 0), "a=_b_0");
+        assert_eq!(Subjects::new("a").stream("_b", 0), "a_=b_0");
     }
 
     #[test]

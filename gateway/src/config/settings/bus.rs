@@ -45,9 +45,13 @@ pub struct NatsSettings {
     /// Between two pings to the server: how soon a dead connection is noticed.
     #[serde(with = "duration")]
     pub ping_interval: Duration,
-    /// Limit of every wait on the NATS client.
+    /// Limit of every wait on the NATS client that has no limit of its own.
     #[serde(with = "duration")]
     pub request_timeout: Duration,
+    /// From a publication to a durable room to its stream's acknowledgement. A stream that loses its leader is back
+    /// after about 5 s.
+    #[serde(with = "duration")]
+    pub store_timeout: Duration,
     /// The client name that NATS shows; `None`: the node name.
     pub name: Option<String>,
 }
@@ -58,6 +62,7 @@ impl Default for NatsSettings {
             servers: Vec::new(),
             ping_interval: Duration::from_secs(5),
             request_timeout: Duration::from_secs(2),
+            store_timeout: Duration::from_secs(5),
             name: None,
         }
     }

@@ -35,6 +35,10 @@ pub struct ClientSettings {
     pub channel_limit: usize,
     /// Longest channel name in bytes, 1 to 255.
     pub channel_max_length: usize,
+    /// Publications that one recovery may bring.
+    pub recovery_limit: usize,
+    /// Largest page of a client's history command, in publications.
+    pub history_limit: usize,
     /// From our close frame to the end of the socket.
     #[serde(with = "duration")]
     pub close_timeout: Duration,
@@ -52,6 +56,8 @@ impl Default for ClientSettings {
             queue_max_size: 1 << 20,
             channel_limit: 128,
             channel_max_length: 255,
+            recovery_limit: 300,
+            history_limit: 300,
             close_timeout: Duration::from_secs(5),
         }
     }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::HistoryOptions;
+
 /// The policies of all rooms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -16,19 +18,21 @@ pub struct RoomSettings {
 impl Default for RoomSettings {
     fn default() -> Self {
         Self {
-            default: Some(open::OPTIONS),
+            default: Some(Written::default().options(open::WHO)),
             namespaces: Vec::new(),
         }
     }
 }
 
-/// What may be done in a room, and by whom.
+/// What may be done in a room, by whom, and what is kept of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomOptions {
     /// Who may join; never [`Who::Subscribers`].
     pub subscribe: Who,
     /// Who may publish as a client.
     pub publish: Who,
+    /// `None`: ephemeral rooms, delivered at most once and never kept.
+    pub history: Option<HistoryOptions>,
 }
 
 /// A group of clients.
@@ -47,65 +51,67 @@ pub enum Who {
 
 /// A named namespace and its policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "WrittenNamespace", into = "WrittenNamespace")]
+#[serde(from = "Written", into = "Written")]
 pub struct Namespace {
     /// What stands before the colon in a room's name: `[A-Za-z0-9_-]{1,64}`.
     pub name: String,
     pub options: RoomOptions,
 }
 
-/// A namespace as it is written: the options stand beside the name.
-#[derive(Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct WrittenNamespace {
-    name: String,
-    subscribe: Who,
-    publish: Who,
-}
-
-impl Default for WrittenNamespace {
-    /// Safe by default: a namespace opens to everybody only where that is written.
-    fn default() -> Self {
-        Self {
-            name: String::new(),
-            subscribe: Who::Users,
-            publish: Who::Users,
-        }
-    }
-}
-
 impl Default for Namespace {
     fn default() -> Self {
-        WrittenNamespace::default().into()
+        Written::default().into()
     }
 }
 
-impl From<WrittenNamespace> for Namespace {
-    fn from(
-        WrittenNamespace {
-            name,
-            subscribe,
-            publish,
-        }: WrittenNamespace,
-    ) -> Self {
-        Self {
-            name,
-            options: RoomOptions { subscribe, publish },
+/// A policy as it is written: the options stand beside the name, and `rooms.default` has none.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Written {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    subscribe: Option<Who>,
+    publish: Option<Who>,
+    history: Option<HistoryOptions>,
+}
+
+impl Written {
+    /// The options, where `missing` stands for whom nothing is said about.
+    fn options(self, missing: Who) -> RoomOptions {
+        RoomOptions {
+            subscribe: self.subscribe.unwrap_or(missing),
+            publish: self.publish.unwrap_or(missing),
+            history: self.history,
         }
     }
 }
 
-impl From<Namespace> for WrittenNamespace {
-    fn from(
-        Namespace {
-            name,
-            options: RoomOptions { subscribe, publish },
-        }: Namespace,
-    ) -> Self {
+impl From<RoomOptions> for Written {
+    fn from(options: RoomOptions) -> Self {
         Self {
-            name,
-            subscribe,
-            publish,
+            name: None,
+            subscribe: Some(options.subscribe),
+            publish: Some(options.publish),
+            history: options.history,
+        }
+    }
+}
+
+impl From<Written> for Namespace {
+    /// Safe by default: a namespace opens to everybody only where that is written.
+    fn from(mut written: Written) -> Self {
+        Self {
+            name: written.name.take().unwrap_or_default(),
+            options: written.options(Who::Users),
+        }
+    }
+}
+
+impl From<Namespace> for Written {
+    fn from(namespace: Namespace) -> Self {
+        Self {
+            name: Some(namespace.name),
+            ..namespace.options.into()
         }
     }
 }
@@ -114,47 +120,22 @@ impl From<Namespace> for WrittenNamespace {
 mod open {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use super::{RoomOptions, Who};
+    use super::{RoomOptions, Who, Written};
 
-    pub(super) const OPTIONS: RoomOptions = RoomOptions {
-        subscribe: Who::Anyone,
-        publish: Who::Anyone,
-    };
-
-    #[derive(Serialize, Deserialize)]
-    #[serde(default, deny_unknown_fields)]
-    struct Written {
-        subscribe: Who,
-        publish: Who,
-    }
-
-    impl Default for Written {
-        fn default() -> Self {
-            Self {
-                subscribe: OPTIONS.subscribe,
-                publish: OPTIONS.publish,
-            }
-        }
-    }
+    pub(super) const WHO: Who = Who::Anyone;
 
     #[expect(clippy::ref_option, reason = "serde passes fields by reference")]
     pub(super) fn serialize<S: Serializer>(
         value: &Option<RoomOptions>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        value
-            .as_ref()
-            .map(|options| Written {
-                subscribe: options.subscribe,
-                publish: options.publish,
-            })
-            .serialize(serializer)
+        value.clone().map(Written::from).serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<RoomOptions>, D::Error> {
         let written = Option::<Written>::deserialize(deserializer)?;
-        Ok(written.map(|Written { subscribe, publish }| RoomOptions { subscribe, publish }))
+        Ok(written.map(|written| written.options(WHO)))
     }
 }

@@ -32,14 +32,16 @@ ops_listen: 0.0.0.0:9100
 workers: 3
 node_name: chat-7
 client: {anonymous: allow, user_id_header: X-User-Id, ping_interval: 1m 30s, pong_timeout: 500ms, stale_timeout: 3s,
-         message_size_limit: 1024, queue_max_size: 2MiB, channel_limit: 7, channel_max_length: 64, close_timeout: 1s}
+         message_size_limit: 1024, queue_max_size: 2MiB, channel_limit: 7, channel_max_length: 64, recovery_limit: 9,
+         history_limit: 8, close_timeout: 1s}
 http: {allowed_origins: ['*', 'https://*.chat.example', 'http://localhost:5173', 'https://[::1]:8443', 'capacitor://localhost'],
        header_timeout: 1s, header_max_size: 8 KiB, body_max_size: 64KiB, request_timeout: 2s}
 api: {keys: [short, another]}
 page: {enabled: false}
 rooms: {default: null, namespaces: [{name: news, subscribe: anyone, publish: server}, {name: chat_1-x}]}
 bus: {prefix: a_B-9, linger: 0s, critical: true, join_timeout: 1s,
-      nats: {servers: ['nats://one', 'tls://u:p%40@two:5000', 'nats://[::1]:4222/'], ping_interval: 1s, request_timeout: 1s, name: x}}
+      nats: {servers: ['nats://one', 'tls://u:p%40@two:5000', 'nats://[::1]:4222/'], ping_interval: 1s, request_timeout: 1s,
+             store_timeout: 9s, name: x}}
 drain: {accept: 0s, duration: 0s, deadline: 1s, retry_after: 1s}
 log: {level: 'warn,natter_gateway::session=debug,[turn]=trace', format: json}
 tracing: {otlp_endpoint: 'http://collector:4318', sample_ratio: 1}
@@ -58,21 +60,28 @@ metrics: {delivery_sample: 1}
         (settings.client.message_size_limit, settings.client.queue_max_size),
         (1024, 2 << 20)
     );
+    assert_eq!(
+        (settings.client.recovery_limit, settings.client.history_limit),
+        (9, 8)
+    );
     assert_eq!(settings.http.header_max_size, 8 << 10);
     assert!(settings.api.keys[1].matches(b"another") && !settings.api.keys[1].matches(b"anothe"));
     assert_eq!(settings.rooms.default, None);
     let news = RoomOptions {
         subscribe: Who::Anyone,
         publish: Who::Server,
+        history: None,
     };
     assert_eq!(named(&settings, "news"), Some(&news));
     let safe = RoomOptions {
         subscribe: Who::Users,
         publish: Who::Users,
+        history: None,
     };
     assert_eq!(named(&settings, "chat_1-x"), Some(&safe));
     assert_eq!(named(&settings, "other"), None);
     let nats = settings.bus.nats.unwrap();
+    assert_eq!(nats.store_timeout, Duration::from_secs(9));
     let servers: Vec<String> = nats.servers.iter().map(ToString::to_string).collect();
     assert_eq!(
         servers,
@@ -118,6 +127,8 @@ fn the_example_is_valid() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples/gateway.yaml");
     let settings: Settings = std::fs::read_to_string(path).unwrap().parse().unwrap();
     assert_eq!(settings.rooms.namespaces.len(), 3);
+    let team = named(&settings, "team").unwrap();
+    assert_eq!(team.history.as_ref().unwrap().stream.replicas, 3);
     assert_eq!(settings.bus.nats.unwrap().servers.len(), 3);
 }
 

@@ -3,7 +3,8 @@ use std::{collections::BTreeSet, fs};
 use serde_yaml_ng::Value;
 
 use crate::config::{
-    Namespace, NatsSettings, environment::variable, raw::RawSettings, rewrite_reference, schema::KEYS, table,
+    HistoryOptions, Namespace, NatsSettings, environment::variable, raw::RawSettings, rewrite_reference,
+    schema::KEYS, table,
 };
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
@@ -33,6 +34,10 @@ fn every_field_is_a_key_with_a_variable_and_a_line() {
         &serde_yaml_ng::to_value(Namespace::default()).unwrap(),
         &mut fields,
     );
+    let history = serde_yaml_ng::to_value(HistoryOptions::default()).unwrap();
+    for rooms in ["rooms.default", "rooms.namespaces[]"] {
+        collect(&format!("{rooms}.history"), &history, &mut fields);
+    }
     fields.insert("rooms.default".to_owned());
     let keys: BTreeSet<String> = KEYS.iter().map(|key| key.path.to_owned()).collect();
     assert_eq!(keys, fields);

@@ -27,9 +27,9 @@ fn unknown_keys_are_all_named_with_what_was_meant() {
             &["page.colour: unknown key (keys here: enabled)"],
         ),
         (
-            "{rooms: {namespaces: [{name: a}, {name: b, history: 3}]}, logg: {}, 7: x}",
+            "{rooms: {namespaces: [{name: a}, {name: b, hue: 3}]}, logg: {}, 7: x}",
             &[
-                "rooms.namespaces[1].history: unknown key (keys here: name, subscribe, publish)",
+                "rooms.namespaces[1].hue: unknown key (keys here: name, subscribe, publish, history)",
                 "logg: unknown key (did you mean log?)",
                 "configuration: the key 7 is not text (names of settings)",
             ],
@@ -42,7 +42,7 @@ fn wrong_types_are_all_named() {
     check(&[
         ("client: 3", &[
             "client: a number where a section belongs (keys: anonymous, user_id_header, ping_interval, pong_timeout, \
-             stale_timeout, message_size_limit, queue_max_size, channel_limit, channel_max_length, close_timeout)",
+             stale_timeout, message_size_limit, queue_max_size, channel_limit, channel_max_length, recovery_limit, history_limit, close_timeout)",
         ]),
         ("http: {allowed_origins: https://a.example}", &[
             "http.allowed_origins: text where a list belongs ([a, b], or a line with a dash for each)",
@@ -76,7 +76,7 @@ fn wrong_types_are_all_named() {
             "rooms: {default: {subscribe: subscribers}, namespaces: [7, {name: 8, publish: nobody}]}",
             &[
                 "rooms.default.subscribe: \"subscribers\" is not a choice here (anyone, users or server)",
-                "rooms.namespaces[0]: a number where a section belongs (keys: name, subscribe, publish)",
+                "rooms.namespaces[0]: a number where a section belongs (keys: name, subscribe, publish, history)",
                 "rooms.namespaces[1].name: 8 is not text (text, in quotes if it looks like a number)",
                 "rooms.namespaces[1].publish: \"nobody\" is not a choice here (anyone, users, subscribers or server)",
             ],
@@ -92,7 +92,7 @@ fn values_out_of_range_are_all_named() {
     check(&[
         (
             "{workers: 65, node_name: 'a b', client: {ping_interval: 25h, stale_timeout: 0s, message_size_limit: 1GiB,
-              channel_limit: 0, channel_max_length: 256}}",
+              channel_limit: 0, channel_max_length: 256, recovery_limit: 0, history_limit: 10001}}",
             &[
                 "workers: 65 is too large (1 to 64)",
                 "node_name: \"a b\" is not a name (1 to 253 printable ASCII characters, no spaces)",
@@ -101,6 +101,8 @@ fn values_out_of_range_are_all_named() {
                 "client.message_size_limit: 1GiB is too large (128 to 64MiB)",
                 "client.channel_limit: 0 is too small (1 to 100000)",
                 "client.channel_max_length: 256 is too large (1 to 255)",
+                "client.recovery_limit: 0 is too small (1 to 10000)",
+                "client.history_limit: 10001 is too large (1 to 10000)",
             ],
         ),
         ("client: {ping_interval: 1500ms, pong_timeout: 1s}", &[
@@ -294,7 +296,7 @@ fn flags_are_refused_like_everything_else() {
          set by --listen",
             "bus.nats.servers[1]: the value is not a NATS URL (nats://host:4222 or tls://host:4222), set by --nats",
             "client.colour: unknown key (keys here: anonymous, user_id_header, ping_interval, pong_timeout, stale_timeout, \
-         message_size_limit, queue_max_size, channel_limit, channel_max_length, close_timeout), set by --set",
+         message_size_limit, queue_max_size, channel_limit, channel_max_length, recovery_limit, history_limit, close_timeout), set by --set",
         ]
     );
 }

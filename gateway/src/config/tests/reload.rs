@@ -4,7 +4,8 @@ use super::{Given, yaml};
 use crate::config::{kind::Kind, schema::KEYS};
 
 /// A base in which every key has a value, and another value for each key.
-const BASE: &str = "{client: {user_id_header: x-a}, bus: {nats: {servers: ['nats://a'], name: a}}}";
+const BASE: &str = "{client: {user_id_header: x-a}, bus: {nats: {servers: ['nats://a'], name: a}},
+    rooms: {default: {history: {idempotency_window: 1s, stream: {max_bytes: 1MiB}}}}}";
 
 fn other(path: &str) -> &'static str {
     match path {
@@ -13,8 +14,12 @@ fn other(path: &str) -> &'static str {
         "client.user_id_header" => "x-b",
         "http.allowed_origins" => "['*']",
         "api.keys" => "[k]",
-        "rooms.default" | "bus.nats" => "null",
-        "rooms.default.subscribe" | "rooms.default.publish" => "server",
+        "rooms.default" | "rooms.default.history" | "bus.nats" => "null",
+        "rooms.default.subscribe" | "rooms.default.publish" | "rooms.default.history.read" => "server",
+        "rooms.default.history.recovery_mode" => "cache",
+        "rooms.default.history.stream.replicas" => "3",
+        "rooms.default.history.stream.storage" => "memory",
+        "rooms.default.history.stream.discard" => "new",
         "rooms.namespaces" => "[{name: n}]",
         "bus.prefix" | "node_name" | "bus.nats.name" => "b",
         "bus.nats.servers" => "['nats://b']",
@@ -22,11 +27,20 @@ fn other(path: &str) -> &'static str {
         "log.format" => "json",
         "tracing.otlp_endpoint" => "http://c",
         "tracing.sample_ratio" => "0.5",
-        "page.enabled" => "false",
-        "bus.critical" => "true",
-        "workers" | "client.channel_limit" | "client.channel_max_length" | "metrics.delivery_sample" => "9",
+        "page.enabled" | "rooms.default.history.stream.managed" => "false",
+        "bus.critical"
+        | "rooms.default.history.force_recovery"
+        | "rooms.default.history.force_positioning" => "true",
+        "workers"
+        | "client.channel_limit"
+        | "client.channel_max_length"
+        | "client.recovery_limit"
+        | "client.history_limit"
+        | "rooms.default.history.size"
+        | "rooms.default.history.stream.partitions"
+        | "metrics.delivery_sample" => "9",
         "client.message_size_limit" | "http.body_max_size" | "http.header_max_size" => "2048",
-        "client.queue_max_size" => "4MiB",
+        "client.queue_max_size" | "rooms.default.history.stream.max_bytes" => "4MiB",
         "client.ping_interval" => "30s",
         "drain.deadline" => "40s",
         _ => "7s",
@@ -64,7 +78,7 @@ fn every_changed_key_is_named() {
     let errors = old.check_reload(&new.load().unwrap()).unwrap_err();
     assert_eq!(
         errors.iter().map(|e| e.path.as_str()).collect::<Vec<_>>(),
-        ["workers", "bus.nats"]
+        ["workers", "bus.nats", "rooms.default.history"]
     );
 }
 

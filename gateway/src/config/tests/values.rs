@@ -4,8 +4,8 @@ use crate::config::{NatsUrl, kind::Kind, show_size, units::parse_size};
 
 #[test]
 fn sizes() {
-    let read = ["0", "512", "512B", "64KiB", "1 MiB", "3GiB"].map(parse_size);
-    assert_eq!(read, [0, 512, 512, 64 << 10, 1 << 20, 3 << 30].map(Some));
+    let read = ["0", "512", "512B", "64KiB", "1 MiB", "3GiB", "2TiB"].map(parse_size);
+    assert_eq!(read, [0, 512, 512, 64 << 10, 1 << 20, 3 << 30, 2 << 40].map(Some));
     for wrong in ["", "KiB", "64KB", "1.5MiB", "-1", "64kib", "99999999999GiB"] {
         assert_eq!(parse_size(wrong), None, "{wrong}");
     }

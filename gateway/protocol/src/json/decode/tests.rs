@@ -125,6 +125,7 @@ fn the_other_requests() {
             Request::Publish(PublishRequest {
                 channel: "c".into(),
                 data,
+                ..PublishRequest::default()
             }),
         ),
         (

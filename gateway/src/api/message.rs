@@ -1,0 +1,111 @@
+//! A message that a backend publishes: one reader for every door, and its way to the bus.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use natter_protocol::Payload;
+use serde_json::{json, value::RawValue};
+use tokio::task::JoinHandle;
+
+use super::{refusal::Refusal, request::Call};
+use crate::{
+    bus::BusError,
+    gateway::{Accept, Accepted, Source},
+    history::{MAX_KEY, Receipt, StoreError},
+};
+
+/// What is published, as it stands in requests.
+pub(super) struct MessageRequest<'a> {
+    pub(super) data: Option<&'a RawValue>,
+    /// Base64 of `data`, in its place.
+    pub(super) b64data: Option<String>,
+    pub(super) tags: BTreeMap<String, String>,
+    /// Idempotency key.
+    pub(super) key: Option<String>,
+}
+
+/// A message that any member of a room can take.
+pub(super) struct Message {
+    data: Bytes,
+    tags: Option<Bytes>,
+    key: Option<String>,
+}
+
+impl Message {
+    pub(super) fn read(request: MessageRequest<'_>) -> Result<Self, Refusal> {
+        let encoded = request.b64data.filter(|encoded| !encoded.is_empty());
+        let data = match (request.data, encoded) {
+            (Some(data), None) => single_line(data),
+            (None, Some(encoded)) => decode(&encoded)?,
+            // Written for an unset field by encoders that leave nothing out.
+            (Some(data), Some(encoded)) if data.get() == "null" => decode(&encoded)?,
+            (Some(_), Some(_)) => return Err(Refusal::bad("there is both `data` and `b64data`")),
+            (None, None) => return Err(Refusal::bad("`data` is missing")),
+        };
+        if request.key.as_ref().is_some_and(|key| key.len() > MAX_KEY) {
+            return Err(Refusal::bad(format!(
+                "the idempotency key is longer than {MAX_KEY} bytes"
+            )));
+        }
+        let tags = (!request.tags.is_empty()).then(|| json!(request.tags).to_string().into());
+        Ok(Self {
+            data,
+            tags,
+            key: request.key,
+        })
+    }
+}
+
+fn single_line(data: &RawValue) -> Bytes {
+    Bytes::from(Payload::from(data).single_line().into_owned())
+}
+
+/// Binary data goes into a room of JSON clients only when it is JSON.
+fn decode(encoded: &str) -> Result<Bytes, Refusal> {
+    let bytes = BASE64_STANDARD
+        .decode(encoded)
+        .map_err(|_| Refusal::bad("`b64data` is not base64"))?;
+    let data: &RawValue =
+        serde_json::from_slice(&bytes).map_err(|_| Refusal::bad("`b64data` holds no JSON"))?;
+    Ok(single_line(data))
+}
+
+/// A message that the bus was given.
+pub(super) enum Handed {
+    /// To an ephemeral room.
+    Sent,
+    /// To a durable room. A task of its own, so that what becomes of it is counted even when the caller goes away.
+    Storing(JoinHandle<Result<Receipt, StoreError>>),
+}
+
+impl Call<'_> {
+    /// Hands the message to the bus, in call order, without waiting.
+    pub(super) fn hand_over(&self, channel: &str, message: &Message) -> Result<Handed, Refusal> {
+        let namespace = self.namespace(channel)?;
+        let accept = Accept {
+            channel,
+            data: message.data.clone(),
+            info: None,
+            tags: message.tags.clone(),
+            traceparent: self.traceparent,
+            source: Source::Api,
+            key: message.key.as_deref(),
+        };
+        Ok(match self.gateway.publish(&namespace, accept)? {
+            Accepted::Sent => Handed::Sent,
+            Accepted::Storing(stored) => Handed::Storing(tokio::spawn(stored)),
+        })
+    }
+}
+
+impl Handed {
+    /// Waits until a durable room has stored the message; `None` from an ephemeral one.
+    pub(super) async fn receipt(self) -> Result<Option<Receipt>, Refusal> {
+        match self {
+            Self::Sent => Ok(None),
+            // The task only ends early with its runtime; nobody knows then.
+            Self::Storing(task) => Ok(Some(task.await.unwrap_or(Err(BusError::Timeout.into()))?)),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Requests through the router, on the embedded bus.
+
+mod description;
+mod publishing;
+mod reading;
+
+use std::sync::Arc;
+
+use axum::{Router, body::Body};
+use http::{HeaderMap, Request, StatusCode};
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+use crate::{
+    bus::Embedded, config::Loader, gateway::Gateway, inbox::Inbox, metrics::Metrics, rooms::Rooms,
+    telemetry::Tracer,
+};
+
+const KEY: &str = "test-key";
+const MESSAGES: &str = "/v1/rooms/kept:room/messages";
+
+/// A gateway without ports, whose rooms in `kept` keep 5 messages and in `passing` none.
+struct Api {
+    router: Router,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Api {
+    fn new() -> Self {
+        let variables = [
+            ("NATTER_API_KEYS", KEY),
+            (
+                "NATTER_ROOMS_NAMESPACES",
+                "[{name: kept, history: {size: 5}}, {name: passing}]",
+            ),
+        ];
+        let settings = Loader::new(variables.into_iter().collect()).load().unwrap();
+        let metrics = Metrics::new().unwrap();
+        let inboxes = vec![Arc::<Inbox>::default()];
+        let (rooms, _linger) = Rooms::new(inboxes.clone(), metrics.rooms.clone());
+        let gateway = Gateway::new(
+            Uuid::new_v4(),
+            settings,
+            metrics,
+            rooms,
+            inboxes,
+            Tracer::disabled(),
+            Handle::current(),
+        );
+        gateway.attach(Arc::new(Embedded::new(gateway.node, gateway.clone())));
+        Self {
+            router: super::router(gateway),
+        }
+    }
+
+    async fn ask(&self, request: http::request::Builder, body: impl Into<Body>) -> Answer {
+        let request = request.body(body.into()).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: String::from_utf8(body.to_vec()).unwrap(),
+        }
+    }
+
+    /// A call of the server API that gets as far as its method.
+    async fn call(&self, method: &str, request: Value) -> Value {
+        let answer = self
+            .ask(with_key("POST", &format!("/api/{method}")), request.to_string())
+            .await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()
+    }
+
+    /// Publishes by REST.
+    async fn post(&self, uri: &str, key: Option<&str>, body: &str) -> Answer {
+        let mut request = with_key("POST", uri);
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
+        self.ask(request, body.to_owned()).await
+    }
+
+    async fn get(&self, uri: &str) -> Answer {
+        self.ask(with_key("GET", uri), Body::empty()).await
+    }
+
+    /// Publishes the numbers into `kept:room`.
+    async fn fill(&self, numbers: std::ops::RangeInclusive<u32>) {
+        for number in numbers {
+            let answer = self
+                .post(MESSAGES, None, &json!({ "data": number }).to_string())
+                .await;
+            assert_eq!(answer.status, 201, "{}", answer.body);
+        }
+    }
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// The status and the code of the error.
+    fn error(&self) -> (u16, Option<u64>) {
+        (self.status.as_u16(), self.json()["error"]["code"].as_u64())
+    }
+}
+
+fn with_key(method: &str, uri: &str) -> http::request::Builder {
+    Request::builder()
+        .method(method)
+        .uri(uri)
+        .header("x-api-key", KEY)
+}

@@ -1,0 +1,299 @@
+//! The deliveries of one live durable room: in order, each once, without gaps that could be filled.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_nats::{Message, Subscriber};
+use futures_util::{FutureExt, StreamExt};
+use parking_lot::Mutex;
+use tokio::{
+    sync::Notify,
+    task::AbortHandle,
+    time::{Instant, sleep},
+};
+use tracing::{debug, warn};
+
+use super::{Durable, StoredRoom};
+use crate::{
+    bus::{
+        BusError,
+        nats::{
+            jetstream::{Arrival, Tracker, Verdict},
+            message,
+        },
+    },
+    channel::Channel,
+    history::{Epoch, HistoryPolicy, Position},
+    publication::Publication,
+};
+
+/// Pause before a worker that was full is tried again.
+const OVERLOADED_PAUSE: Duration = Duration::from_millis(5);
+/// How long a worker may be full before its room's deliveries are given up, and recovered by the clients.
+const OVERLOADED_LIMIT: Duration = Duration::from_secs(10);
+/// Pauses between tries to read a gap while the stream does not answer.
+const RETRY: Duration = Duration::from_millis(100);
+const RETRY_LIMIT: Duration = Duration::from_secs(2);
+
+pub(super) struct LiveRoom {
+    pub(super) channel: Channel,
+    pub(super) policy: Arc<HistoryPolicy>,
+    stored: Mutex<StoredRoom>,
+    /// Sequence of the newest publication that was delivered.
+    pub(super) position: AtomicU64,
+    /// Wakes the task to compare its position with the stream's head.
+    check: Notify,
+    task: OnceLock<AbortHandle>,
+}
+
+/// The task's own side.
+struct Deliveries {
+    durable: Arc<Durable>,
+    room: Arc<LiveRoom>,
+    tracker: Tracker,
+    epoch: Epoch,
+}
+
+impl LiveRoom {
+    pub(super) fn start(
+        durable: &Arc<Durable>,
+        channel: Channel,
+        policy: Arc<HistoryPolicy>,
+        stored: StoredRoom,
+        subscriber: Subscriber,
+        head: u64,
+    ) -> Arc<Self> {
+        let epoch = stored.partition.epoch.clone();
+        let room = Arc::new(Self {
+            channel,
+            policy,
+            stored: Mutex::new(stored),
+            position: AtomicU64::new(head),
+            check: Notify::new(),
+            task: OnceLock::new(),
+        });
+        let deliveries = Deliveries {
+            durable: durable.clone(),
+            room: room.clone(),
+            tracker: Tracker::new(head),
+            epoch,
+        };
+        let task = durable.runtime.spawn(deliveries.run(subscriber));
+        // Set once, here.
+        let _ = room.task.set(task.abort_handle());
+        room
+    }
+
+    pub(super) fn stop(&self) {
+        if let Some(task) = self.task.get() {
+            task.abort();
+        }
+    }
+
+    pub(super) fn stored(&self) -> StoredRoom {
+        self.stored.lock().clone()
+    }
+
+    pub(super) fn epoch(&self) -> Epoch {
+        self.stored.lock().partition.epoch.clone()
+    }
+
+    /// The room is in another stream now; its task finds out at the next check.
+    pub(super) fn move_to(&self, stored: StoredRoom) {
+        *self.stored.lock() = stored;
+        self.check.notify_one();
+    }
+
+    pub(super) fn check(&self) {
+        self.check.notify_one();
+    }
+}
+
+/// The room is in another stream now: what came of the former one means nothing any more.
+#[derive(PartialEq, Eq)]
+struct Moved;
+
+impl Deliveries {
+    async fn run(mut self, mut subscriber: Subscriber) {
+        loop {
+            let result = tokio::select! {
+                message = subscriber.next() => match message {
+                    Some(message) => self.arrived(message).await,
+                    None => return,
+                },
+                () = self.room.check.notified() => self.compare(&mut subscriber).await,
+            };
+            if result == Err(Moved) {
+                self.begin_again(&mut subscriber).await;
+            }
+            self.room
+                .position
+                .store(self.tracker.position(), Ordering::Release);
+        }
+    }
+
+    fn check_stream(&self) -> Result<(), Moved> {
+        if self.room.epoch() == self.epoch {
+            Ok(())
+        } else {
+            Err(Moved)
+        }
+    }
+
+    async fn arrived(&mut self, message: Message) -> Result<(), Moved> {
+        let Some(arrival) = Arrival::read(&message) else {
+            self.durable.shared.metrics.error("no_stream_message");
+            return Ok(());
+        };
+        self.check_stream()?;
+        loop {
+            match self.tracker.observe(arrival) {
+                Verdict::Old => {
+                    // Read from the stream before it came; or the stream was made again, and counts from 1.
+                    self.durable.suspicion.notify_one();
+                    return Ok(());
+                }
+                Verdict::Next => break,
+                Verdict::Gap { after, until } => self.fill(after, until, true).await?,
+                Verdict::Check { after, until } => self.fill(after, until, false).await?,
+            }
+        }
+        if arrival.marker {
+            self.durable.shared.events.removed(&self.room.channel);
+            return Ok(());
+        }
+        match message::decode(message) {
+            Ok(mut publication) => {
+                publication.offset = arrival.sequence;
+                self.deliver(publication).await;
+            }
+            Err(error) => {
+                self.durable.shared.metrics.error("undecodable");
+                warn!(channel = %self.room.channel, %error, "dropped a message of the bus");
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks whether the newest message was missed: nothing after it would tell.
+    async fn compare(&mut self, subscriber: &mut Subscriber) -> Result<(), Moved> {
+        self.check_stream()?;
+        let head = match self.durable.jetstream.head(&self.room.stored()).await {
+            Ok(head) => head,
+            Err(error) => {
+                debug!(channel = %self.room.channel, %error, "could not look at the head of a room");
+                return Ok(());
+            }
+        };
+        // What was sent before the answer waits here: only what does not is missing.
+        if head < self.tracker.position() {
+            self.durable.suspicion.notify_one();
+        }
+        while self.tracker.position() < head
+            && let Some(Some(message)) = subscriber.next().now_or_never()
+        {
+            self.arrived(message).await?;
+        }
+        if self.tracker.position() < head {
+            self.fill(self.tracker.position(), head, true).await?;
+        }
+        Ok(())
+    }
+
+    /// Delivers what the stream has with `after` < sequence ≤ `until`, however long the stream takes to answer.
+    /// `strict`: what is missing there is lost, and clients are told.
+    async fn fill(&mut self, after: u64, until: u64, strict: bool) -> Result<(), Moved> {
+        self.durable.shared.metrics.error("gap");
+        let mut pause = RETRY;
+        let read = loop {
+            match self.read(after, until, strict).await {
+                Ok(read) => break read,
+                Err(error) => debug!(channel = %self.room.channel, %error, "could not fill a gap yet"),
+            }
+            self.check_stream()?;
+            sleep(pause).await;
+            pause = (pause * 2).min(RETRY_LIMIT);
+        };
+        self.check_stream()?;
+        let Some(publications) = read else {
+            self.lose(until);
+            return Ok(());
+        };
+        for publication in publications {
+            if publication.offset > self.tracker.position() {
+                self.tracker.advance(publication.offset);
+                self.deliver((*publication).clone()).await;
+            }
+        }
+        self.tracker.advance(until);
+        Ok(())
+    }
+
+    /// `None` when some of it is gone and that matters.
+    async fn read(
+        &self,
+        after: u64,
+        until: u64,
+        strict: bool,
+    ) -> Result<Option<Vec<Arc<Publication>>>, BusError> {
+        let (jetstream, room) = (&self.durable.jetstream, self.room.stored());
+        if strict {
+            jetstream.read_range(&room, after, until).await
+        } else {
+            jetstream.read_remaining(&room, after, until).await.map(Some)
+        }
+    }
+
+    /// Hands a publication to the gateway; a full worker is waited for, while the subscription queues.
+    async fn deliver(&mut self, publication: Publication) {
+        let began = Instant::now();
+        let events = &self.durable.shared.events;
+        while events
+            .publication(&self.room.channel, publication.clone())
+            .is_err()
+        {
+            if began.elapsed() > OVERLOADED_LIMIT {
+                self.durable.shared.metrics.error("worker_overloaded");
+                return self.lose(publication.offset);
+            }
+            sleep(OVERLOADED_PAUSE).await;
+        }
+        self.room.position.store(publication.offset, Ordering::Release);
+    }
+
+    /// Goes on after `offset`; clients are told that something before it is missing.
+    fn lose(&mut self, offset: u64) {
+        self.tracker.advance(offset);
+        let position = Position {
+            epoch: self.epoch.clone(),
+            offset,
+        };
+        self.durable.shared.events.lost(&self.room.channel, position);
+    }
+
+    /// The room's stream was made again: nothing of the former one counts.
+    async fn begin_again(&mut self, subscriber: &mut Subscriber) {
+        // Whatever waits is older than the head that is asked for now.
+        while subscriber.next().now_or_never().flatten().is_some() {}
+        let stored = self.room.stored();
+        let mut pause = RETRY;
+        let head = loop {
+            match self.durable.jetstream.head(&stored).await {
+                Ok(head) => break head,
+                Err(error) => {
+                    debug!(channel = %self.room.channel, %error, "the new stream does not answer yet");
+                }
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(RETRY_LIMIT);
+        };
+        self.tracker = Tracker::new(head);
+        self.epoch = stored.partition.epoch.clone();
+        self.lose(head);
+    }
+}

@@ -1,0 +1,87 @@
+//! Durable rooms on `JetStream`: what the bus builds on, without its policy of who subscribes when.
+//!
+//! A namespace with history is a few streams, its partitions. A publication is sent to the room's subject, stored by
+//! the partition's stream, acknowledged, and published again by the stream to the room's live subject, where gateways
+//! hear it at the speed of core NATS with its sequence in the headers: no consumer per room or client.
+//!
+//! | part | does |
+//! |---|---|
+//! | [`streams`] | makes or checks the streams of a namespace |
+//! | [`store`] | publishes and waits for the stream's answer |
+//! | [`probe`] | tells when a live subscription counts, and the newest sequence at that moment |
+//! | [`live`] | finds gaps in what arrives live |
+//! | [`direct_get`] | reads messages in batches from any replica |
+//! | [`history`] | pages and gap repair on top of it |
+//! | [`removal`] | forgets a room's messages |
+//!
+//! Neither the client's `JetStream` context nor its request function is used. The context waits inside `publish`,
+//! which would lose the order of calls, has no batched reads, and drops stream settings that it does not know when it
+//! updates a stream. One wildcard inbox ([`requests`]) carries every answer instead; all questions leave through the
+//! connection's one queue, which is what lets [`probe`] be a barrier.
+
+mod api;
+mod direct_get;
+mod history;
+mod live;
+mod partition;
+mod probe;
+mod removal;
+mod requests;
+mod server_version;
+mod store;
+mod streams;
+
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use async_nats::Client;
+use tokio::{sync::Semaphore, time::timeout};
+
+use self::requests::Requests;
+pub(super) use self::{
+    live::{Arrival, Tracker, Verdict},
+    partition::StoredRoom,
+    streams::{StreamError, Streams},
+};
+use super::Subjects;
+use crate::bus::BusError;
+
+/// Publications that may wait for their acknowledgement at once; more are refused as overload.
+const IN_FLIGHT: usize = 4_096;
+
+/// Bounds of every wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// One request and its answer.
+    pub(super) request: Duration,
+    /// Until a publication is acknowledged.
+    pub(super) store: Duration,
+    /// A page of history or the repair of a gap, which may take several requests.
+    pub(super) history: Duration,
+}
+
+/// Handle to all of it. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct JetStream {
+    requests: Arc<Requests>,
+    subjects: Subjects,
+    limits: Limits,
+    in_flight: Arc<Semaphore>,
+}
+
+impl JetStream {
+    /// `client` must be the one whose live subscriptions [`JetStream::head`] has to vouch for.
+    pub(super) async fn start(client: Client, subjects: Subjects, limits: Limits) -> Result<Self, BusError> {
+        let requests = timeout(limits.request, Requests::start(client))
+            .await
+            .map_err(|_| BusError::Timeout)??;
+        Ok(Self {
+            requests: Arc::new(requests),
+            subjects,
+            limits,
+            in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
+        })
+    }
+}

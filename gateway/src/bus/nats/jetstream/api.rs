@@ -1,0 +1,145 @@
+//! The JSON API of `JetStream`: a question, and an answer or a numbered error. These questions are answered by the
+//! stream's leader (or the meta leader), unlike direct reads.
+
+use async_nats::{HeaderMap, Message, StatusCode};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{JetStream, partition::StoredRoom, requests::Question};
+use crate::bus::BusError;
+
+/// Error numbers of the server that decide something here.
+pub(super) mod code {
+    pub(in super::super) const ACCOUNT_NOT_ENABLED: u32 = 10_039;
+    pub(in super::super) const INSUFFICIENT_RESOURCES: u32 = 10_023;
+    pub(in super::super) const MEMORY_EXCEEDED: u32 = 10_028;
+    pub(in super::super) const NO_MESSAGE: u32 = 10_037;
+    pub(in super::super) const STORAGE_EXCEEDED: u32 = 10_047;
+    pub(in super::super) const MESSAGE_TOO_LARGE: u32 = 10_054;
+    pub(in super::super) const NAME_IN_USE: u32 = 10_058;
+    pub(in super::super) const STREAM_NOT_FOUND: u32 = 10_059;
+    pub(in super::super) const WRONG_STREAM: u32 = 10_060;
+    pub(in super::super) const WRONG_LAST_SEQUENCE: u32 = 10_071;
+    pub(in super::super) const NOT_ENABLED: u32 = 10_076;
+    /// Limits of the stream, a full disk among them.
+    pub(in super::super) const STORE_FAILED: u32 = 10_077;
+    /// As [`WRONG_LAST_SEQUENCE`], while publications of the same subject are under way; its text has no sequence.
+    pub(in super::super) const WRONG_LAST_SEQUENCE_IN_FLIGHT: u32 = 10_164;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, thiserror::Error)]
+#[error("{description} (JetStream error {number})")]
+pub(super) struct ApiError {
+    #[serde(rename = "err_code", default)]
+    pub(super) number: u32,
+    #[serde(default)]
+    pub(super) description: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum CallError {
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// Nobody listens: no such stream, no leader, or no `JetStream`.
+    #[error("nobody answers at NATS")]
+    NoResponders,
+    #[error(transparent)]
+    Api(ApiError),
+    #[error("unreadable answer of JetStream")]
+    Unreadable,
+}
+
+impl From<CallError> for BusError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Bus(error) => error,
+            CallError::NoResponders => Self::Disconnected,
+            CallError::Api(_) | CallError::Unreadable => Self::Refused,
+        }
+    }
+}
+
+/// A message as the leader has it.
+pub(super) struct LeaderMessage {
+    pub(super) sequence: u64,
+    pub(super) subject: String,
+    pub(super) data: Vec<u8>,
+}
+
+#[derive(Deserialize)]
+struct Failure {
+    error: Option<ApiError>,
+}
+
+pub(super) fn read<T: DeserializeOwned>(message: &Message) -> Result<T, CallError> {
+    if message.status == Some(StatusCode::NO_RESPONDERS) {
+        return Err(CallError::NoResponders);
+    }
+    let failure: Failure = serde_json::from_slice(&message.payload).map_err(|_| CallError::Unreadable)?;
+    if let Some(error) = failure.error {
+        return Err(CallError::Api(error));
+    }
+    serde_json::from_slice(&message.payload).map_err(|_| CallError::Unreadable)
+}
+
+impl JetStream {
+    /// Asks `$JS.API.<verb>.<stream>`; null stands for no body.
+    pub(super) async fn call<T: DeserializeOwned>(
+        &self,
+        verb: &str,
+        stream: &str,
+        body: &Value,
+    ) -> Result<T, CallError> {
+        let answer = self.requests.ask(Question {
+            subject: format!("$JS.API.{verb}.{stream}"),
+            headers: HeaderMap::new(),
+            payload: match body {
+                Value::Null => Bytes::new(),
+                body => body.to_string().into(),
+            },
+        })?;
+        read(&answer.until(Instant::now() + self.limits.request).await?)
+    }
+
+    /// Newest sequence of the room as its stream's leader knows it, 0 when it has no message.
+    pub(super) async fn leader_head(&self, room: &StoredRoom) -> Result<u64, BusError> {
+        let wanted = json!({ "last_by_subj": room.subject });
+        Ok(self
+            .leader_message(&room.partition.stream, &wanted)
+            .await?
+            .map_or(0, |message| message.sequence))
+    }
+
+    /// `wanted` is the body of `STREAM.MSG.GET`.
+    pub(super) async fn leader_message(
+        &self,
+        stream: &str,
+        wanted: &Value,
+    ) -> Result<Option<LeaderMessage>, CallError> {
+        #[derive(Deserialize)]
+        struct Found {
+            message: Stored,
+        }
+        #[derive(Deserialize)]
+        struct Stored {
+            subject: String,
+            seq: u64,
+            #[serde(default)]
+            data: String,
+        }
+        match self.call::<Found>("STREAM.MSG.GET", stream, wanted).await {
+            Ok(Found { message }) => Ok(Some(LeaderMessage {
+                sequence: message.seq,
+                subject: message.subject,
+                data: BASE64_STANDARD
+                    .decode(message.data)
+                    .map_err(|_| CallError::Unreadable)?,
+            })),
+            Err(CallError::Api(error)) if error.number == code::NO_MESSAGE => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Reading the history of a durable room on a client's command.
+
+use std::{rc::Rc, sync::Arc};
+
+use natter_protocol::{ErrorCode, HistoryRequest, HistoryResult, ReplyBody};
+
+use super::Session;
+use crate::{
+    bus::{BoxFuture, BusError},
+    gateway::error_code,
+    history::{self, Page, Query},
+    namespace::Asker,
+    worker::Worker,
+};
+
+/// A read under way, and the epoch that the client counts in, if it named one.
+struct Reading {
+    page: BoxFuture<Result<Page, BusError>>,
+    epoch: String,
+}
+
+impl Session {
+    pub(super) fn history(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, request: &HistoryRequest<'_>) {
+        if request.channel.is_empty() {
+            return self.refuse(worker, "missing_channel");
+        }
+        match self.start_reading(worker, request) {
+            Ok(reading) => self.reply_when_read(worker, id, reading),
+            Err(error) => self.reply_error(worker, id, "history", error),
+        }
+    }
+
+    fn start_reading(&self, worker: &Worker, request: &HistoryRequest<'_>) -> Result<Reading, ErrorCode> {
+        let live = worker.live();
+        let namespace = live.namespace(&request.channel)?;
+        let policy = namespace.history.as_ref().ok_or(ErrorCode::NotAvailable)?;
+        let asker = Asker {
+            has_user: !self.user().is_empty(),
+            is_member: self.is_member(&request.channel),
+        };
+        if !namespace.may_read_history(asker) {
+            return Err(ErrorCode::PermissionDenied);
+        }
+        let bus = worker.gateway.bus().ok_or(ErrorCode::Internal)?;
+        let query = Query {
+            since: request.since.as_ref().map(|since| since.offset),
+            limit: history::page_limit(request.limit, live.settings.client.history_limit),
+            reverse: request.reverse,
+        };
+        let epoch = request
+            .since
+            .as_ref()
+            .map(|since| since.epoch.to_string())
+            .unwrap_or_default();
+        Ok(Reading {
+            page: bus.history(&request.channel, policy, query),
+            epoch,
+        })
+    }
+
+    fn reply_when_read(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, reading: Reading) {
+        let slot = self.defer_reply(id);
+        let (session, worker) = (self.clone(), worker.clone());
+        tokio::task::spawn_local(async move {
+            let page = reading.page.await.map_err(error_code).and_then(|page| {
+                page.in_epoch(&reading.epoch)
+                    .ok_or(ErrorCode::UnrecoverablePosition)
+            });
+            match &page {
+                Ok(page) => session.complete(
+                    &worker,
+                    slot,
+                    ReplyBody::History(result(page, &publications(page))),
+                ),
+                Err(error) => {
+                    worker
+                        .gateway
+                        .metrics
+                        .protocol
+                        .command_failed("history", error.code());
+                    session.complete(&worker, slot, ReplyBody::Error(*error));
+                }
+            }
+        });
+    }
+}
+
+fn publications(page: &Page) -> Vec<natter_protocol::Publication<'_>> {
+    page.publications
+        .iter()
+        .map(Arc::as_ref)
+        .filter_map(crate::publication::Publication::as_protocol)
+        .collect()
+}
+
+fn result<'a>(page: &'a Page, publications: &'a [natter_protocol::Publication<'a>]) -> HistoryResult<'a> {
+    HistoryResult {
+        publications,
+        epoch: page.head.epoch.as_str(),
+        offset: page.head.offset,
+    }
+}

@@ -1,0 +1,411 @@
+//! Catching up in a durable room: from what a client says it has to the room's head, and on from there without a gap.
+//!
+//! The position at which a session joins divides the room: what came before is read, once for all who ask
+//! ([`crate::recovery`]); what comes after is held until the answer with the former has gone out.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
+
+use natter_protocol::{
+    DisconnectCode, ErrorCode, Push, ReplyBody, ServerSubscription, SubscribeRequest, SubscribeResult,
+};
+
+use super::{Ending, ReplySlot, Session, output::SLOW_READER};
+use crate::{
+    bus::{BoxFuture, BusError, SharedBus},
+    config::RecoveryMode,
+    frame::Frame,
+    gateway::error_code,
+    history::{HistoryPolicy, Position, Query},
+    namespace::{Asker, Namespace},
+    publication::Publication,
+    recovery::{Missed, Piece},
+    room::{MemberIndex, Room},
+    worker::Worker,
+};
+
+/// What a join asks for.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// Where a client's command is answered; without it the subscription was made by the server API and the client is
+    /// told by a push.
+    pub slot: Option<ReplySlot>,
+    positioned: bool,
+    recoverable: bool,
+    /// Where the client was before.
+    recover: Option<Rc<Former>>,
+    /// It is enough to bring the newest publication (recovery mode `cache`).
+    newest_only: bool,
+}
+
+#[derive(Debug)]
+struct Former {
+    /// Empty when the client has none.
+    epoch: String,
+    offset: u64,
+}
+
+/// Publications that wait until the answer to their reader's join has gone out: because it recovers, or because earlier
+/// commands are not answered yet.
+pub(super) struct Held {
+    room: Rc<Room>,
+    /// Where the join is to be answered, as long as it is not.
+    unanswered: Cell<Option<ReplySlot>>,
+    /// What the client has with the answer; what is held follows it. 0 in an ephemeral room.
+    since: Cell<u64>,
+    frames: RefCell<Vec<(u64, Arc<Frame>)>>,
+    bytes: Cell<usize>,
+}
+
+/// How a join goes on.
+enum Plan {
+    Answer {
+        recovered: bool,
+        publications: Vec<Arc<Publication>>,
+    },
+    Read(BoxFuture<Result<Missed, BusError>>),
+}
+
+impl Wish {
+    /// What of a client's request its namespace grants.
+    pub(super) fn of(request: &SubscribeRequest<'_>, namespace: &Namespace, asker: Asker) -> Self {
+        let Some(policy) = &namespace.history else {
+            return Self::default();
+        };
+        let options = &policy.options;
+        // Who recovers reads history.
+        let may_read = namespace.may_read_history(Asker {
+            is_member: true,
+            ..asker
+        });
+        let recoverable = options.force_recovery || (request.recoverable && may_read);
+        let positioned = recoverable || options.force_positioning || (request.positioned && may_read);
+        let recover = (request.recover && recoverable).then(|| {
+            Rc::new(Former {
+                epoch: request.epoch.to_string(),
+                offset: request.offset,
+            })
+        });
+        Self {
+            slot: None,
+            positioned,
+            recoverable,
+            recover,
+            newest_only: options.recovery_mode == RecoveryMode::Cache,
+        }
+    }
+
+    /// What a namespace gives to whom the server API subscribes.
+    pub fn of_order(namespace: &Namespace) -> Self {
+        let Some(policy) = &namespace.history else {
+            return Self::default();
+        };
+        Self {
+            positioned: policy.options.force_recovery || policy.options.force_positioning,
+            recoverable: policy.options.force_recovery,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn is_positioned(&self) -> bool {
+        self.positioned
+    }
+}
+
+impl Session {
+    /// Answers a join, at once or when what the client missed was read. No publication goes out before.
+    pub(super) fn catch_up(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        room: &Rc<Room>,
+        place: MemberIndex,
+        wish: Wish,
+    ) {
+        let position = room.position();
+        let since = position.as_ref().map_or(0, |position| position.offset);
+        let is_next = self.replies.borrow().is_next(wish.slot);
+        if !is_next {
+            self.hold_back(room, place, wish.slot, since);
+        }
+        let Some(position) = position.filter(|_| wish.positioned) else {
+            return self.answer_join(worker, room, &wish, SubscribeResult::default());
+        };
+        let Some(former) = wish.recover.clone() else {
+            return self.answer_at(worker, room, &wish, &position, false, &[]);
+        };
+        let missed = match plan(worker, room, &former, &position) {
+            Plan::Answer {
+                recovered,
+                publications,
+            } => {
+                worker.gateway.metrics.recovery.answered(recovered);
+                return self.answer_at(worker, room, &wish, &position, recovered, &publications);
+            }
+            Plan::Read(missed) => missed,
+        };
+        if is_next {
+            self.hold_back(room, place, wish.slot, since);
+        }
+        let Some(held) = self.held(room) else { return };
+        let (session, worker) = (self.clone(), worker.clone());
+        tokio::task::spawn_local(async move {
+            let missed = missed.await;
+            session.recovered(&worker, &held, &wish, &position, missed);
+        });
+    }
+
+    /// From now on the member's publications wait.
+    fn hold_back(&self, room: &Rc<Room>, place: MemberIndex, slot: Option<ReplySlot>, since: u64) {
+        room.hold_back(place);
+        if let Some(subscription) = self.subscriptions.borrow_mut().of_room(room) {
+            subscription.held = Some(Rc::new(Held {
+                room: room.clone(),
+                unanswered: Cell::new(slot),
+                since: Cell::new(since),
+                frames: RefCell::default(),
+                bytes: Cell::new(0),
+            }));
+        }
+    }
+
+    fn held(&self, room: &Rc<Room>) -> Option<Rc<Held>> {
+        self.subscriptions.borrow_mut().of_room(room)?.held.clone()
+    }
+
+    /// Keeps a publication for a member that waits for its answer. What is kept counts as what it does not read.
+    pub fn hold(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, offset: u64, frame: &Arc<Frame>) {
+        let Some(held) = self.held(room) else { return };
+        if offset != 0 && offset <= held.since.get() {
+            return;
+        }
+        let bytes = held.bytes.get() + frame.bytes().len();
+        if bytes > worker.queue_max_size() {
+            worker.dropped(frame, SLOW_READER);
+            return self.end(worker, &Ending::Disconnect(DisconnectCode::Slow));
+        }
+        held.bytes.set(bytes);
+        held.frames.borrow_mut().push((offset, frame.clone()));
+    }
+
+    /// The answer to the join has gone out: what was held follows.
+    pub(super) fn release(self: &Rc<Self>, worker: &Rc<Worker>, held: &Rc<Held>) {
+        // The client may have left the room meanwhile, and even be back in it.
+        let place = {
+            let mut subscriptions = self.subscriptions.borrow_mut();
+            let subscription = subscriptions.of_room(&held.room);
+            let is_this = |present: &mut Rc<Held>| Rc::ptr_eq(present, held);
+            subscription.and_then(|subscription| {
+                subscription.held.take_if(is_this)?;
+                subscription.place
+            })
+        };
+        let Some(place) = place else { return };
+        let (frames, since) = (held.frames.take(), held.since.get());
+        let newest = frames.last().map_or(since, |(offset, _)| since.max(*offset));
+        held.room.release(place, newest);
+        for (_, frame) in frames
+            .iter()
+            .filter(|(offset, _)| *offset == 0 || *offset > since)
+        {
+            self.push(worker, frame);
+        }
+    }
+
+    /// What was missed is known. If it could not be read now, the client is told to try again: nothing is lost.
+    fn recovered(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        held: &Rc<Held>,
+        wish: &Wish,
+        position: &Position,
+        missed: Result<Missed, BusError>,
+    ) {
+        // The client may have left the room meanwhile, and even be back in it.
+        if !self
+            .held(&held.room)
+            .is_some_and(|present| Rc::ptr_eq(&present, held))
+        {
+            return;
+        }
+        let (recovered, publications) = match missed {
+            Ok(Missed::All(publications)) => (true, publications),
+            Ok(Missed::TooMuch) => (false, Vec::new()),
+            Err(error) => return self.take_back(worker, held, error_code(error)),
+        };
+        worker.gateway.metrics.recovery.answered(recovered);
+        if let Some(former) = wish.recover.as_ref().filter(|_| recovered && !wish.newest_only) {
+            // The client may be ahead of the room.
+            held.since.set(former.offset.max(position.offset));
+        }
+        self.answer_at(worker, &held.room, wish, position, recovered, &publications);
+    }
+
+    /// Ends a join that cannot be completed.
+    fn take_back(self: &Rc<Self>, worker: &Rc<Worker>, held: &Held, code: ErrorCode) {
+        worker
+            .gateway
+            .metrics
+            .protocol
+            .command_failed("subscribe", code.code());
+        let slot = held.unanswered.take();
+        self.leave(worker, &held.room.channel);
+        if let Some(slot) = slot {
+            self.complete(worker, slot, ReplyBody::Error(code));
+        }
+    }
+
+    /// Answers a join at `position`. A client that recovered goes on from where it was: the publications bring it here.
+    fn answer_at(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        room: &Rc<Room>,
+        wish: &Wish,
+        position: &Position,
+        recovered: bool,
+        publications: &[Arc<Publication>],
+    ) {
+        let former = wish.recover.as_ref();
+        let offset = match former {
+            Some(former) if recovered && !wish.newest_only => former.offset,
+            _ => position.offset,
+        };
+        let publications: Vec<_> = publications
+            .iter()
+            .filter_map(|publication| publication.as_protocol())
+            .collect();
+        let result = SubscribeResult {
+            recoverable: wish.recoverable,
+            positioned: wish.positioned,
+            epoch: position.epoch.as_str(),
+            offset,
+            recovered,
+            was_recovering: former.is_some(),
+            publications: &publications,
+            ..SubscribeResult::default()
+        };
+        self.answer_join(worker, room, wish, result);
+    }
+
+    pub(super) fn answer_join(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        room: &Rc<Room>,
+        wish: &Wish,
+        result: SubscribeResult<'_>,
+    ) {
+        let held = self.held(room);
+        if let Some(held) = &held {
+            held.unanswered.set(None);
+        }
+        match wish.slot {
+            Some(slot) => self.complete_and_release(worker, slot, ReplyBody::Subscribe(result), held),
+            None => self.push_message(
+                worker,
+                &Push::Subscribe {
+                    channel: &room.channel,
+                    subscription: ServerSubscription {
+                        recoverable: result.recoverable,
+                        positioned: result.positioned,
+                        epoch: result.epoch,
+                        offset: result.offset,
+                        data: None,
+                    },
+                },
+                held,
+            ),
+        }
+    }
+}
+
+impl Held {
+    /// Where the join is to be answered, if it is not yet.
+    pub(super) fn unanswered(&self) -> Option<ReplySlot> {
+        self.unanswered.get()
+    }
+
+    /// Offsets count anew: everything that comes from now on is given.
+    pub(super) fn forget_position(&self) {
+        self.since.set(0);
+    }
+
+    /// Gives up what is held.
+    pub(super) fn drop_all(&self, mut dropped: impl FnMut(&Frame)) {
+        for (_, frame) in self.frames.take() {
+            dropped(&frame);
+        }
+    }
+}
+
+/// How a client that was at `former` catches up with `position`.
+fn plan(worker: &Worker, room: &Room, former: &Former, position: &Position) -> Plan {
+    let nothing = |recovered| Plan::Answer {
+        recovered,
+        publications: Vec::new(),
+    };
+    let (Some(policy), Some(bus)) = (room.namespace.history.clone(), worker.gateway.bus()) else {
+        return nothing(false);
+    };
+    if policy.options.recovery_mode == RecoveryMode::Cache {
+        let up_to_date =
+            former.offset > 0 && former.offset == position.offset && former.epoch == position.epoch.as_str();
+        return if up_to_date {
+            nothing(true)
+        } else {
+            Plan::Read(newest(bus, &room.channel, &policy, position.clone()))
+        };
+    }
+    if !former.epoch.is_empty() && former.epoch != position.epoch.as_str() {
+        return nothing(false);
+    }
+    if former.offset == position.offset {
+        return nothing(true);
+    }
+    let piece = Piece {
+        channel: room.channel.clone(),
+        policy,
+        epoch: position.epoch.clone(),
+        since: former.offset,
+        until: position.offset.max(former.offset),
+        limit: worker.live().settings.client.recovery_limit,
+    };
+    if former.offset > position.offset {
+        // Another gateway was faster, and this one will hear what the client has already; or there is no such offset.
+        // The stream knows.
+        return Plan::Read(worker.gateway.recovery.read(bus, piece));
+    }
+    match worker.gateway.recovery.at_hand(&piece) {
+        Some(Missed::All(publications)) => Plan::Answer {
+            recovered: true,
+            publications,
+        },
+        Some(Missed::TooMuch) => nothing(false),
+        None => Plan::Read(worker.gateway.recovery.read(bus, piece)),
+    }
+}
+
+/// The newest publication up to `position`. What is newer comes by itself, and makes the older one needless.
+fn newest(
+    bus: &SharedBus,
+    channel: &str,
+    policy: &Arc<HistoryPolicy>,
+    position: Position,
+) -> BoxFuture<Result<Missed, BusError>> {
+    let query = Query {
+        since: None,
+        limit: 1,
+        reverse: true,
+    };
+    let read = bus.history(channel, policy, query);
+    Box::pin(async move {
+        let page = read.await?;
+        if page.publications.is_empty() || page.head.epoch != position.epoch {
+            return Ok(Missed::TooMuch);
+        }
+        let mut publications = page.publications;
+        publications.retain(|publication| publication.offset <= position.offset);
+        Ok(Missed::All(publications))
+    })
+}
