@@ -1,0 +1,16 @@
+//! Durable rooms on real gateways, on both buses: what was said is kept, in one order, and nobody misses any of it.
+
+mod cache;
+mod flags;
+mod fleet;
+mod history;
+mod http;
+mod outage;
+mod publish;
+mod races;
+mod recovery;
+mod sdk;
+mod server_side;
+mod storm;
+mod streams;
+mod support;
