@@ -28,7 +28,7 @@ use crate::{
     history::{Position, Receipt, StoreError},
     inbox::{Inbox, Note},
     limits::FileLimit,
-    metrics::{Metrics, NamespaceMetrics},
+    metrics::{Metrics, Offer},
     namespace::{Namespace, Namespaces},
     publication::Publication,
     recovery::Recovery,
@@ -223,6 +223,7 @@ impl Gateway {
 
     /// Accepts a message and hands it to the bus, in call order.
     pub fn publish(&self, namespace: &Namespace, accept: Accept<'_>) -> Result<Accepted, BusError> {
+        let offer = namespace.metrics.offer(accept.source);
         let mut publication = Publication::new(accept.data);
         publication.info = accept.info;
         publication.tags = accept.tags;
@@ -231,25 +232,28 @@ impl Gateway {
             .tracer
             .publish(namespace.metrics.name(), accept.channel, id, accept.traceparent);
         publication.traceparent = span.as_ref().map(PublishSpan::traceparent);
-        let outcome = Outcome {
-            metrics: namespace.metrics.clone(),
-            source: accept.source,
-            span,
-        };
+        let outcome = Outcome { offer, span };
         debug!(message_id = %id, channel = accept.channel, "publication");
         let Some(bus) = self.bus() else {
-            outcome.record(Err(BusError::Disconnected.label()));
+            outcome.refuse(BusError::Disconnected.label());
             return Err(BusError::Disconnected);
         };
         let Some(policy) = &namespace.history else {
             let result = bus.publish(accept.channel, &publication);
-            outcome.record(result.map_err(BusError::label));
+            match result {
+                Ok(()) => outcome.offer.accept(),
+                Err(error) => outcome.refuse(error.label()),
+            }
             return result.map(|()| Accepted::Sent);
         };
         let stored = bus.store(accept.channel, policy, &publication, accept.key);
         Ok(Accepted::Storing(Box::pin(async move {
             let result = stored.await;
-            outcome.record(result.as_ref().map(|_| ()).map_err(|error| error.label()));
+            match &result {
+                Ok(receipt) if receipt.repeated => outcome.offer.repeat(),
+                Ok(_) => outcome.offer.accept(),
+                Err(error) => outcome.refuse(error.label()),
+            }
             result
         })))
     }
@@ -257,7 +261,7 @@ impl Gateway {
     fn mark(&self, channel: &str, publication: &Publication) -> Option<DeliveryMark> {
         let live = self.live.load();
         let namespace = live.namespaces.of(channel)?.metrics.clone();
-        namespace.published(Source::Bus);
+        namespace.received();
         let every = u64::from(live.settings.metrics.delivery_sample).max(1);
         let is_timed = self.sampled.fetch_add(1, Ordering::Relaxed).is_multiple_of(every);
         let span = publication.traceparent.as_deref().and_then(|traceparent| {
@@ -300,23 +304,17 @@ impl BusEvents for Gateway {
     }
 }
 
-/// The counters and the span that an accepted message ends in.
+/// The counters and the span that a message ends in.
 struct Outcome {
-    metrics: Arc<NamespaceMetrics>,
-    source: Source,
+    offer: Offer,
     span: Option<PublishSpan>,
 }
 
 impl Outcome {
-    fn record(self, result: Result<(), &'static str>) {
-        match result {
-            Ok(()) => self.metrics.published(self.source),
-            Err(reason) => {
-                self.metrics.refused(reason);
-                if let Some(span) = self.span {
-                    span.fail(reason);
-                }
-            }
+    fn refuse(self, reason: &'static str) {
+        self.offer.refuse(reason);
+        if let Some(span) = self.span {
+            span.fail(reason);
         }
     }
 }

@@ -25,7 +25,7 @@ pub use api::ApiMetrics;
 pub use bus::BusMetrics;
 pub use connections::{AcceptFailure, ConnectionMetrics, HandshakeFailure, Refusal};
 pub use family::{Family, LabeledCounter};
-pub use messages::{NamespaceMetrics, Source};
+pub use messages::{NamespaceMetrics, Offer, Source};
 pub use process::{ConfigMetrics, FileMetrics, TraceMetrics};
 pub use protocol::ProtocolMetrics;
 pub use recovery::RecoveryMetrics;
@@ -102,7 +102,10 @@ impl Metrics {
 
     /// Everything in the Prometheus text format.
     pub fn encode(&self) -> prometheus::Result<String> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        let books = self.messages.books.write();
+        let families = self.registry.gather();
+        drop(books);
+        TextEncoder::new().encode_to_string(&families)
     }
 
     /// What is registered, in the order of registration.

@@ -82,6 +82,11 @@ impl Outbox {
         self.queue.is_empty()
     }
 
+    /// Publications that wait here.
+    pub fn publications(&self) -> usize {
+        self.queue.len() - self.own as usize
+    }
+
     pub fn bytes(&self) -> usize {
         self.bytes
     }

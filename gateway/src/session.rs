@@ -281,9 +281,9 @@ impl Session {
     /// Drops everything at the next turn of the session's task.
     fn go(&self, worker: &Worker) {
         self.phase.set(Phase::Gone);
-        self.outbox
-            .borrow_mut()
-            .clear(|frame| worker.dropped(frame, CONNECTION_ENDED));
+        self.with_outbox(worker, |outbox| {
+            outbox.clear(|frame| worker.dropped(frame, CONNECTION_ENDED));
+        });
         worker.cancel_timer(self);
         self.wake();
     }

@@ -168,10 +168,18 @@ impl Worker {
         self.gateway.open_sockets.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// A publication reached a member.
+    pub fn owed(&self, frame: &Frame) {
+        if let Some(mark) = frame.delivery() {
+            self.counters.owed(&mark.namespace);
+        }
+    }
+
     /// A frame did not reach a socket; only publications are counted.
     pub fn dropped(&self, frame: &Frame, reason: &'static str) {
         if let Some(mark) = frame.delivery() {
-            mark.namespace.dropped(reason, 1);
+            self.counters.dropped(&mark.namespace, reason);
+            self.wake_flush();
         }
     }
 

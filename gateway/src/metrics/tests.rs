@@ -193,8 +193,8 @@ fn a_worker_counts_locally_until_the_end_of_its_turn() {
 #[test]
 fn a_reload_keeps_the_counters_of_a_namespace() {
     let metrics = Metrics::new().unwrap();
-    metrics.namespace("chat").published(Source::Client);
-    metrics.namespace("chat").published(Source::Client);
+    metrics.namespace("chat").offer(Source::Client).accept();
+    metrics.namespace("chat").offer(Source::Client).accept();
     metrics.namespace("chat").dropped("slow_reader", 4);
     assert_eq!(
         value(
@@ -205,6 +205,32 @@ fn a_reload_keeps_the_counters_of_a_namespace() {
     );
     let dropped = r#"natter_deliveries_dropped_total{namespace="chat",reason="slow_reader"}"#;
     assert_eq!(value(&metrics, dropped), Some(4.0));
+}
+
+#[test]
+fn every_publication_ends_in_one_counter() {
+    let metrics = Metrics::new().unwrap();
+    let chat = metrics.namespace("chat");
+    let pending = chat.offer(Source::Api);
+    chat.offer(Source::Api).accept();
+    chat.offer(Source::Client).repeat();
+    chat.offer(Source::Client).refuse("bus_down");
+    drop(chat.offer(Source::Client));
+    let chat_value = |family: &str, label: &str| {
+        value(
+            &metrics,
+            &format!(r#"natter_publications_{family}{{namespace="chat"{label}}}"#),
+        )
+    };
+    assert_eq!(chat_value("offered_total", r#",source="client""#), Some(3.0));
+    assert_eq!(chat_value("offered_total", r#",source="api""#), Some(2.0));
+    assert_eq!(chat_value("total", r#",source="api""#), Some(1.0));
+    assert_eq!(chat_value("repeated_total", ""), Some(1.0));
+    assert_eq!(chat_value("refused_total", r#",reason="bus_down""#), Some(1.0));
+    assert_eq!(chat_value("refused_total", r#",reason="abandoned""#), Some(1.0));
+    assert_eq!(chat_value("pending", ""), Some(1.0));
+    pending.accept();
+    assert_eq!(chat_value("pending", ""), Some(0.0));
 }
 
 #[test]

@@ -6,12 +6,12 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-use prometheus::IntCounter;
 use prometheus::local::LocalHistogram;
+use prometheus::{IntCounter, IntGauge};
 
 use super::Metrics;
 use super::family::LabeledCounter;
-use super::messages::NamespaceMetrics;
+use super::messages::{Books, NamespaceMetrics};
 
 /// What a worker counts. [`WorkerCounters::flush`] at the end of each turn, also before the worker stops.
 pub struct WorkerCounters {
@@ -19,6 +19,10 @@ pub struct WorkerCounters {
     commands: RefCell<Vec<(&'static str, u64)>>,
     sent: Cell<u64>,
     received: Cell<u64>,
+    /// Publications that came to wait since the last flush, less those that wait no more.
+    queued: Cell<i64>,
+    books: Books,
+    shared_queued: IntGauge,
     bytes_sent: IntCounter,
     bytes_received: IntCounter,
     shared_commands: LabeledCounter,
@@ -27,7 +31,9 @@ pub struct WorkerCounters {
 /// One namespace at one worker.
 struct Local {
     shared: Arc<NamespaceMetrics>,
+    owed: u64,
     deliveries: u64,
+    dropped: Vec<(&'static str, u64)>,
     latency: LocalHistogram,
 }
 
@@ -38,6 +44,9 @@ impl WorkerCounters {
             commands: RefCell::default(),
             sent: Cell::new(0),
             received: Cell::new(0),
+            queued: Cell::new(0),
+            books: metrics.messages.books.clone(),
+            shared_queued: metrics.messages.queued.clone(),
             bytes_sent: metrics.messages.bytes_sent.clone(),
             bytes_received: metrics.messages.bytes_received.clone(),
             shared_commands: metrics.protocol.commands.clone(),
@@ -58,11 +67,24 @@ impl WorkerCounters {
 
     /// A command came; `command` is its label.
     pub fn command(&self, command: &'static str) {
-        let mut commands = self.commands.borrow_mut();
-        match commands.iter_mut().find(|(known, _)| *known == command) {
-            Some((_, count)) => *count += 1,
-            None => commands.push((command, 1)),
-        }
+        add(&mut self.commands.borrow_mut(), command);
+    }
+
+    /// A publication of the namespace reached a member.
+    #[inline]
+    pub fn owed(&self, namespace: &Arc<NamespaceMetrics>) {
+        self.with(namespace, |local| local.owed += 1);
+    }
+
+    /// A publication of the namespace will not reach a member; `reason` is a label.
+    pub fn dropped(&self, namespace: &Arc<NamespaceMetrics>, reason: &'static str) {
+        self.with(namespace, |local| add(&mut local.dropped, reason));
+    }
+
+    /// So many more publications wait now, or fewer.
+    #[inline]
+    pub fn queued(&self, more: i64) {
+        self.queued.set(self.queued.get() + more);
     }
 
     /// A publication of the namespace was written to `sockets` sockets.
@@ -90,8 +112,15 @@ impl WorkerCounters {
         {
             self.shared_commands.inc_by(command, std::mem::take(count));
         }
+        // All at once for a scrape: what this turn moved from one counter to another must not be seen half moved.
+        let _books = self.books.read();
+        self.shared_queued.add(self.queued.take());
         for local in self.namespaces.borrow_mut().iter_mut().flatten() {
+            flush(&local.shared.owed, std::mem::take(&mut local.owed));
             flush(&local.shared.deliveries, std::mem::take(&mut local.deliveries));
+            for (reason, count) in local.dropped.drain(..) {
+                local.shared.dropped(reason, count);
+            }
             local.latency.flush();
         }
     }
@@ -103,7 +132,9 @@ impl WorkerCounters {
         }
         let local = namespaces[namespace.index].get_or_insert_with(|| Local {
             shared: Arc::clone(namespace),
+            owed: 0,
             deliveries: 0,
+            dropped: Vec::new(),
             latency: namespace.latency.local(),
         });
         count(local);
@@ -113,6 +144,13 @@ impl WorkerCounters {
 impl Drop for WorkerCounters {
     fn drop(&mut self) {
         self.flush();
+    }
+}
+
+fn add(counts: &mut Vec<(&'static str, u64)>, label: &'static str) {
+    match counts.iter_mut().find(|(known, _)| *known == label) {
+        Some((_, count)) => *count += 1,
+        None => counts.push((label, 1)),
     }
 }
 

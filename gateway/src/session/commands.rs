@@ -154,7 +154,7 @@ impl Session {
             is_member,
         };
         let refused = |error: ErrorCode| {
-            namespace.metrics.refused(error.label());
+            namespace.metrics.offer(Source::Client).refuse(error.label());
             error
         };
         if !namespace.may_publish(asker) {

@@ -7,7 +7,7 @@ use natter_protocol::{DisconnectCode, ErrorCode, Push, Reply, ReplyBody, json};
 use super::{Ending, ReplySlot, Session, recover::Held, replies::Answer};
 use crate::{
     frame::Frame,
-    outbox::{Flushed, Full},
+    outbox::{Flushed, Full, Outbox},
     worker::Worker,
 };
 
@@ -19,6 +19,8 @@ pub(super) const SLOW_READER: &str = "slow_reader";
 pub(super) const CONNECTION_ENDED: &str = "connection_ended";
 /// As above: the member left the room, or its connection ended, before its join was answered.
 pub(super) const LEFT: &str = "left";
+/// As above: the member got it with the answer to its join.
+pub(super) const RECOVERED: &str = "recovered";
 
 fn reply_frame(id: u32, body: ReplyBody<'_>) -> Arc<Frame> {
     Arc::new(Frame::text(REPLY_CAPACITY, |out| {
@@ -103,7 +105,7 @@ impl Session {
     /// Queues a frame to be written at the end of the turn. A reader that is too slow for it is cut.
     pub fn push(self: &Rc<Self>, worker: &Rc<Worker>, frame: &Arc<Frame>) {
         if self.is_over() {
-            return;
+            return worker.dropped(frame, CONNECTION_ENDED);
         }
         if self.try_push(worker, frame) == Err(Full) {
             worker.dropped(frame, SLOW_READER);
@@ -115,12 +117,24 @@ impl Session {
     /// The burst of one turn alone makes no slow reader: only what the kernel does not take counts.
     fn try_push(self: &Rc<Self>, worker: &Rc<Worker>, frame: &Arc<Frame>) -> Result<(), Full> {
         let limit = worker.queue_max_size();
-        let pushed = self.outbox.borrow_mut().push(frame.clone(), limit);
+        let pushed = self.with_outbox(worker, |outbox| outbox.push(frame.clone(), limit));
         if pushed.is_ok() || self.blocked.get() {
             return pushed;
         }
         self.flush(worker);
-        self.outbox.borrow_mut().push(frame.clone(), limit)
+        self.with_outbox(worker, |outbox| outbox.push(frame.clone(), limit))
+    }
+
+    /// Every change of what waits goes through here, to be counted.
+    pub(super) fn with_outbox<R>(&self, worker: &Worker, change: impl FnOnce(&mut Outbox) -> R) -> R {
+        let mut outbox = self.outbox.borrow_mut();
+        let before = outbox.publications();
+        let result = change(&mut outbox);
+        // Bounded by the queue's bytes, far below i64.
+        worker
+            .counters()
+            .queued(outbox.publications().cast_signed() as i64 - before.cast_signed() as i64);
+        result
     }
 
     /// Queues the close frame behind what waits already, as the peer may still want it, unless it reads too slowly or
@@ -133,16 +147,18 @@ impl Session {
         reason: &str,
     ) {
         let close = Frame::from_bytes(natter_websocket::close(code, reason));
-        let mut outbox = self.outbox.borrow_mut();
-        match ending {
-            Ending::Disconnect(DisconnectCode::Slow) => {
-                outbox.drop_unbegun(|frame| worker.dropped(frame, SLOW_READER));
+        self.with_outbox(worker, |outbox| {
+            match ending {
+                Ending::Disconnect(DisconnectCode::Slow) => {
+                    outbox.drop_unbegun(|frame| worker.dropped(frame, SLOW_READER));
+                }
+                Ending::ClosedByPeer(_) => {
+                    outbox.drop_unbegun(|frame| worker.dropped(frame, CONNECTION_ENDED));
+                }
+                _ => {}
             }
-            Ending::ClosedByPeer(_) => outbox.drop_unbegun(|frame| worker.dropped(frame, CONNECTION_ENDED)),
-            _ => {}
-        }
-        outbox.push_last(Arc::new(close));
-        drop(outbox);
+            outbox.push_last(Arc::new(close));
+        });
         worker.mark_dirty(self);
         self.await_close(worker);
     }
@@ -157,10 +173,9 @@ impl Session {
         self.dirty.set(false);
         let counters = worker.counters();
         let before = self.outbox.borrow().bytes();
-        let flushed = self
-            .outbox
-            .borrow_mut()
-            .flush(&self.socket.borrow(), |frame| worker.delivered(frame));
+        let flushed = self.with_outbox(worker, |outbox| {
+            outbox.flush(&self.socket.borrow(), |frame| worker.delivered(frame))
+        });
         counters.sent(before - self.outbox.borrow().bytes());
         match flushed {
             Ok(Flushed::Empty) if self.is_over() => self.socket.borrow().finish_writing(),

@@ -13,7 +13,10 @@ use natter_protocol::{
     DisconnectCode, ErrorCode, Push, ReplyBody, ServerSubscription, SubscribeRequest, SubscribeResult,
 };
 
-use super::{Ending, ReplySlot, Session, output::SLOW_READER};
+use super::{
+    Ending, ReplySlot, Session,
+    output::{LEFT, RECOVERED, SLOW_READER},
+};
 use crate::{
     bus::{BoxFuture, BusError, SharedBus},
     config::RecoveryMode,
@@ -177,9 +180,11 @@ impl Session {
 
     /// Keeps a publication for a member that waits for its answer. What is kept counts as what it does not read.
     pub fn hold(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, offset: u64, frame: &Arc<Frame>) {
-        let Some(held) = self.held(room) else { return };
+        let Some(held) = self.held(room) else {
+            return worker.dropped(frame, LEFT);
+        };
         if offset != 0 && offset <= held.since.get() {
-            return;
+            return worker.dropped(frame, RECOVERED);
         }
         let bytes = held.bytes.get() + frame.bytes().len();
         if bytes > worker.queue_max_size() {
@@ -188,6 +193,7 @@ impl Session {
         }
         held.bytes.set(bytes);
         held.frames.borrow_mut().push((offset, frame.clone()));
+        worker.counters().queued(1);
     }
 
     /// The answer to the join has gone out: what was held follows.
@@ -203,14 +209,15 @@ impl Session {
             })
         };
         let Some(place) = place else { return };
-        let (frames, since) = (held.frames.take(), held.since.get());
+        let (frames, since) = (held.take(worker), held.since.get());
         let newest = frames.last().map_or(since, |(offset, _)| since.max(*offset));
         held.room.release(place, newest);
-        for (_, frame) in frames
-            .iter()
-            .filter(|(offset, _)| *offset == 0 || *offset > since)
-        {
-            self.push(worker, frame);
+        for (offset, frame) in &frames {
+            if *offset == 0 || *offset > since {
+                self.push(worker, frame);
+            } else {
+                worker.dropped(frame, RECOVERED);
+            }
         }
     }
 
@@ -276,6 +283,7 @@ impl Session {
             .iter()
             .filter_map(|publication| publication.as_protocol())
             .collect();
+        room.namespace.metrics.recovered(publications.len());
         let result = SubscribeResult {
             recoverable: wish.recoverable,
             positioned: wish.positioned,
@@ -332,10 +340,16 @@ impl Held {
     }
 
     /// Gives up what is held.
-    pub(super) fn drop_all(&self, mut dropped: impl FnMut(&Frame)) {
-        for (_, frame) in self.frames.take() {
-            dropped(&frame);
+    pub(super) fn drop_all(&self, worker: &Worker) {
+        for (_, frame) in self.take(worker) {
+            worker.dropped(&frame, LEFT);
         }
+    }
+
+    fn take(&self, worker: &Worker) -> Vec<(u64, Arc<Frame>)> {
+        let frames = self.frames.take();
+        worker.counters().queued(-(frames.len().cast_signed() as i64));
+        frames
     }
 }
 

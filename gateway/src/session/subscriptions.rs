@@ -9,7 +9,6 @@ use natter_protocol::{
 
 use super::{
     Ending, Session,
-    output::LEFT,
     recover::{Held, Wish},
 };
 use crate::{
@@ -273,7 +272,7 @@ impl Session {
             room.remove(place);
             worker.gateway.metrics.rooms.subscriptions.dec();
             if let Some(held) = &subscription.held {
-                held.drop_all(|frame| worker.dropped(frame, LEFT));
+                held.drop_all(worker);
             }
             let held = subscription.held.as_ref();
             (held.and_then(|held| held.unanswered()), Vec::new())

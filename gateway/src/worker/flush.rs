@@ -20,6 +20,7 @@ const SLICE: usize = 256;
 #[derive(Default)]
 pub(super) struct Dirty {
     sessions: RefCell<VecDeque<Rc<Session>>>,
+    is_due: Cell<bool>,
     /// Set while the flush waits for work.
     waker: Cell<Option<Waker>>,
 }
@@ -28,9 +29,15 @@ impl Worker {
     pub fn mark_dirty(&self, session: &Rc<Session>) {
         if session.become_dirty() {
             self.dirty.sessions.borrow_mut().push_back(session.clone());
-            if let Some(waker) = self.dirty.waker.take() {
-                waker.wake();
-            }
+            self.wake_flush();
+        }
+    }
+
+    /// There is something to write, or to add to the shared counters.
+    pub(super) fn wake_flush(&self) {
+        self.dirty.is_due.set(true);
+        if let Some(waker) = self.dirty.waker.take() {
+            waker.wake();
         }
     }
 
@@ -59,7 +66,7 @@ impl Worker {
 
     async fn wait_for_dirty(&self) {
         poll_fn(|cx| {
-            if self.dirty.sessions.borrow().is_empty() {
+            if !self.dirty.is_due.take() {
                 self.dirty.waker.set(Some(cx.waker().clone()));
                 return Poll::Pending;
             }

@@ -73,7 +73,11 @@ impl Worker {
         }
         // Members may come and go between slices: who was there at the beginning and stays gets the frame once.
         for place in 0..room.places() {
-            match room.delivery(place, offset) {
+            let delivery = room.delivery(place, offset);
+            if delivery.is_some() {
+                self.owed(frame);
+            }
+            match delivery {
                 Some(Delivery::Push(session)) => session.push(self, frame),
                 Some(Delivery::Hold(session)) => session.hold(self, &room, offset, frame),
                 None => {}

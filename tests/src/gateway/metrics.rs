@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// The samples of one scrape.
 #[derive(Clone, Debug)]
@@ -50,6 +50,39 @@ impl Metrics {
     /// The sum of all samples of `name`; 0 when there is none.
     pub fn sum(&self, name: &str) -> f64 {
         self.value(name, &[]).unwrap_or(0.0)
+    }
+
+    /// What must hold in every scrape: nothing goes missing between two counters (`docs/observability.md`).
+    pub fn balance(&self) -> Result<()> {
+        let asked = |source| {
+            self.value("natter_publications_total", &[("source", source)])
+                .unwrap_or(0.0)
+        };
+        let ended = asked("client")
+            + asked("api")
+            + self.sum("natter_publications_repeated_total")
+            + self.sum("natter_publications_refused_total");
+        let (offered, pending) = (
+            self.sum("natter_publications_offered_total"),
+            self.sum("natter_publications_pending"),
+        );
+        ensure!(
+            (offered - ended - pending).abs() < 0.5,
+            "of {offered} publications {ended} ended and {pending} are pending"
+        );
+        let (delivered, dropped) = (
+            self.sum("natter_deliveries_total"),
+            self.sum("natter_deliveries_dropped_total"),
+        );
+        let (owed, queued) = (
+            self.sum("natter_deliveries_owed_total"),
+            self.sum("natter_deliveries_queued"),
+        );
+        ensure!(
+            (owed - delivered - dropped - queued).abs() < 0.5,
+            "of {owed} deliveries {delivered} were made, {dropped} dropped and {queued} are queued"
+        );
+        Ok(())
     }
 
     /// The names of all samples, once each.

@@ -34,6 +34,8 @@ pub(crate) struct Ledger {
     pub(crate) recovered: AtomicU64,
     pub(crate) refused_joins: AtomicU64,
     pub(crate) lost_positions: AtomicU64,
+    /// How often a gateway's counters were added up.
+    pub(crate) scrapes: AtomicU64,
     stopped: AtomicBool,
 }
 

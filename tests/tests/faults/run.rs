@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use natter_tests::wait::eventually;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, interval, timeout};
 
 use crate::chaos::Chaos;
 use crate::ledger::{Ledger, Outcome};
@@ -36,6 +36,7 @@ async fn every_reader_holds_exactly_what_was_acknowledged_whatever_dies() -> Res
         let seed = seed.wrapping_add(1_000 + number as u64);
         writers.spawn(Writer::new(number, &scene, &ledger, seed)?.run());
     }
+    tasks.spawn(keep_books(scene.clone(), ledger.clone()));
     let mut chaos = Chaos::new(&scene, &ledger, &readers, seed);
     let began = Instant::now();
     let mut stuck = Ok(());
@@ -57,6 +58,24 @@ async fn every_reader_holds_exactly_what_was_acknowledged_whatever_dies() -> Res
         &problems[..problems.len().min(10)]
     );
     stuck
+}
+
+/// Adds up what every living gateway counts, all the time.
+async fn keep_books(scene: Arc<Scene>, ledger: Arc<Ledger>) {
+    let mut pause = interval(Duration::from_millis(200));
+    loop {
+        pause.tick().await;
+        for (number, site) in scene.sites.iter().enumerate() {
+            // A gateway that is dead just now has nothing to add up.
+            let Ok(metrics) = site.gateway.metrics().await else {
+                continue;
+            };
+            ledger.scrapes.fetch_add(1, Ordering::Relaxed);
+            if let Err(error) = metrics.balance() {
+                ledger.problem(format!("gateway {number}: {error:#}"));
+            }
+        }
+    }
 }
 
 /// Readers that are in every room.
@@ -88,7 +107,7 @@ fn report(ledger: &Ledger, faults: usize, took: Duration) {
     let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     eprintln!(
         "{} messages acknowledged, {unknown} unknown, {faults} faults in {:.0} s; {} retries, {} repeats; {} recoveries \
-         brought {} messages, {} joins refused, {} positions lost",
+         brought {} messages, {} joins refused, {} positions lost; the books balanced in {} scrapes",
         entries.len() - unknown,
         took.as_secs_f32(),
         read(&ledger.retries),
@@ -96,6 +115,7 @@ fn report(ledger: &Ledger, faults: usize, took: Duration) {
         read(&ledger.recoveries),
         read(&ledger.recovered),
         read(&ledger.refused_joins),
-        read(&ledger.lost_positions)
+        read(&ledger.lost_positions),
+        read(&ledger.scrapes)
     );
 }
