@@ -66,6 +66,10 @@ pub trait Bus: Send + Sync {
         policy: Option<Arc<HistoryPolicy>>,
     ) -> BoxFuture<Result<Option<Position>, BusError>>;
 
+    /// Starts deliveries of an ephemeral room as soon as the bus is there, without waiting for it: until then, and for a
+    /// moment after, nothing arrives.
+    fn subscribe_later(&self, channel: Channel);
+
     /// Ends deliveries of `channel`. A later `subscribe` of the same room starts afresh.
     fn unsubscribe(&self, channel: &Channel);
 

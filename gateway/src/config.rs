@@ -39,7 +39,7 @@ pub use nats_url::NatsUrl;
 pub use reference::{rewrite_reference, table};
 pub use secret::Secret;
 pub use settings::{
-    Anonymous, ApiSettings, BusSettings, ClientSettings, Discard, DrainSettings, HistoryOptions,
+    Anonymous, ApiSettings, BusSettings, ClientSettings, Degraded, Discard, DrainSettings, HistoryOptions,
     HistoryReaders, HttpSettings, LogFormat, LogSettings, MetricsSettings, Namespace, NatsSettings,
     PageSettings, RecoveryMode, RoomOptions, RoomSettings, Settings, Storage, StreamOptions, TracingSettings,
     Who,

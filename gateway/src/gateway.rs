@@ -121,6 +121,17 @@ impl Live {
     }
 }
 
+/// Subscribes a room; when the bus is away the members here go on among themselves until it is back.
+async fn subscribe_or_go_on_alone(bus: SharedBus, channel: Channel) -> Result<Option<Position>, BusError> {
+    match bus.subscribe(channel.clone(), None).await {
+        Err(_) if !bus.is_up() => {
+            bus.subscribe_later(channel);
+            Ok(None)
+        }
+        result => result,
+    }
+}
+
 /// What a client is told when a publication is not stored.
 pub fn store_error_code(error: StoreError) -> ErrorCode {
     match error {
@@ -215,8 +226,12 @@ impl Gateway {
     /// Lets `worker` into the room; the first one subscribes it on the bus.
     pub fn join(&self, channel: &Channel, namespace: &Namespace, worker: WorkerId) -> Joined {
         let subscribe = || {
-            self.bus()
-                .map(|bus| bus.subscribe(channel.clone(), namespace.history.clone()))
+            let bus = self.bus()?.clone();
+            let (channel, policy) = (channel.clone(), namespace.history.clone());
+            if !namespace.is_local_without_bus() {
+                return Some(bus.subscribe(channel, policy));
+            }
+            Some(Box::pin(subscribe_or_go_on_alone(bus, channel)) as BoxFuture<_>)
         };
         self.rooms.join(channel, worker, subscribe, &self.runtime)
     }
@@ -239,7 +254,14 @@ impl Gateway {
             return Err(BusError::Disconnected);
         };
         let Some(policy) = &namespace.history else {
-            let result = bus.publish(accept.channel, &publication);
+            let result = match bus.publish(accept.channel, &publication) {
+                Err(BusError::Disconnected) if namespace.is_local_without_bus() => {
+                    namespace.metrics.degraded();
+                    BusEvents::publication(self, accept.channel, publication)
+                        .map_err(|Overloaded| BusError::Overloaded)
+                }
+                result => result,
+            };
             match result {
                 Ok(()) => outcome.offer.accept(),
                 Err(error) => outcome.refuse(error.label()),

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    config::{RoomOptions, RoomSettings, Who},
+    config::{Degraded, RoomOptions, RoomSettings, Who},
     history::HistoryPolicy,
     metrics::{Metrics, NamespaceMetrics},
 };
@@ -71,6 +71,11 @@ impl Namespaces {
 impl Namespace {
     pub fn may_subscribe(&self, asker: Asker) -> bool {
         allows(self.options.subscribe, asker)
+    }
+
+    /// While the bus is away its rooms go on among the members of this gateway.
+    pub fn is_local_without_bus(&self) -> bool {
+        self.history.is_none() && self.options.degraded == Degraded::Local
     }
 
     pub fn may_read_history(&self, asker: Asker) -> bool {

@@ -20,7 +20,8 @@ use crate::{
 /// A room as one worker sees it. It exists from the worker's first join to its last leave.
 pub struct Room {
     pub channel: Channel,
-    pub namespace: Arc<Namespace>,
+    /// Replaced by a reload.
+    namespace: RefCell<Arc<Namespace>>,
     pub generation: Generation,
     pub live: Cell<bool>,
     /// Of a durable room: after the newest publication that its members here got or are being given.
@@ -89,13 +90,22 @@ impl Room {
     ) -> Rc<Self> {
         Rc::new(Self {
             channel,
-            namespace,
+            namespace: RefCell::new(namespace),
             generation,
             live: Cell::new(live),
             position: RefCell::new(position),
             members: RefCell::default(),
             waiting: RefCell::default(),
         })
+    }
+
+    /// The policy of the room.
+    pub fn namespace(&self) -> Arc<Namespace> {
+        self.namespace.borrow().clone()
+    }
+
+    pub fn set_namespace(&self, namespace: Arc<Namespace>) {
+        self.namespace.replace(namespace);
     }
 
     /// Of a durable room: where its members here are.

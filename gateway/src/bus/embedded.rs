@@ -111,6 +111,9 @@ impl Bus for Embedded {
         Box::pin(ready(Ok(position)))
     }
 
+    /// It is never away, and brings the publications of all rooms.
+    fn subscribe_later(&self, _channel: Channel) {}
+
     fn unsubscribe(&self, channel: &Channel) {
         self.logs.unsubscribe(channel);
     }

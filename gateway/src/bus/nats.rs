@@ -83,6 +83,17 @@ struct Forwarding {
     ended: Arc<AtomicBool>,
 }
 
+impl Forwarding {
+    fn start<F>(runtime: &tokio::runtime::Handle, forward: impl FnOnce(Arc<AtomicBool>) -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let ended = Arc::new(AtomicBool::new(false));
+        let task = runtime.spawn(forward(ended.clone())).abort_handle();
+        Self { task, ended }
+    }
+}
+
 impl Drop for Forwarding {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Release);
@@ -246,6 +257,15 @@ async fn forward(mut subscriber: Subscriber, channel: Channel, ended: Arc<Atomic
     }
 }
 
+/// Subscribes a room when the connection is back, and then hands on what it brings. A queue of the client that is full
+/// meanwhile costs nothing but this task.
+async fn forward_later(channel: Channel, ended: Arc<AtomicBool>, shared: Arc<Shared>) {
+    match shared.client.subscribe(shared.subjects.ephemeral(&channel)).await {
+        Ok(subscriber) => forward(subscriber, channel, ended, shared).await,
+        Err(error) => warn!(%channel, %error, "a room was not subscribed: NATS client is closed"),
+    }
+}
+
 impl Nats {
     fn subscribe_ephemeral(&self, channel: Channel) -> BoxFuture<Result<(), BusError>> {
         let shared = self.shared.clone();
@@ -266,10 +286,10 @@ impl Nats {
             let subscriber = timeout(shared.config.join_timeout, subscribe)
                 .await
                 .map_err(|_| BusError::Timeout)??;
-            let ended = Arc::new(AtomicBool::new(false));
-            let task = runtime.spawn(forward(subscriber, channel.clone(), ended.clone(), shared));
-            let task = task.abort_handle();
-            rooms.lock().insert(channel, Forwarding { task, ended });
+            let forwarding = Forwarding::start(&runtime, |ended| {
+                forward(subscriber, channel.clone(), ended, shared)
+            });
+            rooms.lock().insert(channel, forwarding);
             Ok(())
         })
     }
@@ -330,6 +350,14 @@ impl Bus for Nats {
         }
         let subscribed = self.subscribe_ephemeral(channel);
         Box::pin(async move { subscribed.await.map(|()| None) })
+    }
+
+    fn subscribe_later(&self, channel: Channel) {
+        let shared = self.shared.clone();
+        let forwarding = Forwarding::start(&self.runtime, |ended| {
+            forward_later(channel.clone(), ended, shared)
+        });
+        self.rooms.lock().insert(channel, forwarding);
     }
 
     fn unsubscribe(&self, channel: &Channel) {

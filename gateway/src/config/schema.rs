@@ -38,6 +38,7 @@ const fn fixed(path: &'static str, kind: Kind, doc: &'static str) -> Key {
 
 const JOIN: Kind = Choice(&["anyone", "users", "server"]);
 const WHO: Kind = Choice(&["anyone", "users", "subscribers", "server"]);
+const DEGRADED: Kind = Choice(&["refuse", "local"]);
 const RECOVERY: Kind = Choice(&["stream", "cache"]);
 const PARTITIONS: Kind = Between(1, 64);
 const REPLICAS: Kind = OneOf(&[1, 3, 5]);
@@ -78,6 +79,7 @@ pub(super) const KEYS: &[Key] = &[
     live("rooms.default", Nullable, "Policy of rooms without a namespace; null = such rooms are refused with 102."),
     live("rooms.default.subscribe", JOIN, "Who may join rooms without a namespace."),
     live("rooms.default.publish", WHO, "Which clients may publish to rooms without a namespace."),
+    live("rooms.default.degraded", DEGRADED, "As `rooms.namespaces[].degraded`."),
     fixed("rooms.default.history", Nullable, "As `rooms.namespaces[].history`, for rooms without a namespace; the keys below it alike."),
     fixed("rooms.default.history.size", Count, "As `rooms.namespaces[].history.size`."),
     fixed("rooms.default.history.ttl", Duration, "As `rooms.namespaces[].history.ttl`."),
@@ -96,6 +98,7 @@ pub(super) const KEYS: &[Key] = &[
     live("rooms.namespaces[].name", Text, "What stands before the colon of a room's name: 1 to 64 letters, digits, `_` or `-`; not `default`."),
     live("rooms.namespaces[].subscribe", JOIN, "Who may join; `users` = clients with a user id, `server` = only by a server API call."),
     live("rooms.namespaces[].publish", WHO, "Which clients may publish; `subscribers` = members of the room, `server` = the server API only."),
+    live("rooms.namespaces[].degraded", DEGRADED, "What ephemeral rooms do while the bus is away: `refuse` joins and publications, or go on among the members of each gateway (`local`)."),
     fixed("rooms.namespaces[].history", Nullable, "Makes the rooms durable; `{}` = with every default, null = ephemeral rooms, delivered at most once. A new namespace may bring it by a reload."),
     fixed("rooms.namespaces[].history.size", Count, "Publications kept per room, at most 1000000."),
     fixed("rooms.namespaces[].history.ttl", Duration, "Age at which a publication is forgotten, 1s to 10years."),

@@ -14,7 +14,7 @@ pub use self::{
     bus::{BusSettings, NatsSettings},
     client::{Anonymous, ClientSettings},
     history::{Discard, HistoryOptions, HistoryReaders, RecoveryMode, Storage, StreamOptions},
-    rooms::{Namespace, RoomOptions, RoomSettings, Who},
+    rooms::{Degraded, Namespace, RoomOptions, RoomSettings, Who},
 };
 use super::{
     secret::Secret,

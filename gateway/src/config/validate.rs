@@ -10,7 +10,7 @@ use super::{
     error::Problems,
     loader::Machine,
     raw::RawSettings,
-    settings::{ClientSettings, RoomOptions, RoomSettings, Settings},
+    settings::{ClientSettings, Degraded, RoomOptions, RoomSettings, Settings},
     units::{show_duration, show_size},
 };
 
@@ -211,6 +211,13 @@ fn rooms(rooms: &RoomSettings, problems: &mut Problems) {
 fn room(path: &str, options: &RoomOptions, problems: &mut Problems) {
     if let Some(history) = &options.history {
         history::check(&format!("{path}.history"), history, problems);
+        if options.degraded == Degraded::Local {
+            problems.add(
+                &format!("{path}.degraded"),
+                "\"local\" for rooms with history",
+                "refuse; what cannot be stored is never acknowledged",
+            );
+        }
     }
 }
 

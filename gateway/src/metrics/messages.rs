@@ -53,6 +53,7 @@ pub(super) struct MessageFamilies {
     refused: IntCounterVec,
     pending: IntGaugeVec,
     recovered: IntCounterVec,
+    degraded: IntCounterVec,
     owed: IntCounterVec,
     deliveries: IntCounterVec,
     dropped: IntCounterVec,
@@ -94,6 +95,11 @@ impl MessageFamilies {
             recovered: registrar.counters(
                 "natter_publications_recovered_total",
                 "Missed publications that clients got with the answer to their join",
+                &["namespace"],
+            )?,
+            degraded: registrar.counters(
+                "natter_publications_degraded_total",
+                "Publications that the members of this gateway alone got, because the bus was away",
                 &["namespace"],
             )?,
             owed: registrar.counters(
@@ -144,6 +150,7 @@ impl MessageFamilies {
             refused: self.refused.clone(),
             pending: self.pending.with_label_values(&[name]),
             recovered: self.recovered.with_label_values(&[name]),
+            degraded: self.degraded.with_label_values(&[name]),
             owed: self.owed.with_label_values(&[name]),
             deliveries: self.deliveries.with_label_values(&[name]),
             dropped: self.dropped.clone(),
@@ -167,6 +174,7 @@ pub struct NamespaceMetrics {
     refused: IntCounterVec,
     pending: IntGauge,
     recovered: IntCounter,
+    degraded: IntCounter,
     pub(super) owed: IntCounter,
     pub(super) deliveries: IntCounter,
     dropped: IntCounterVec,
@@ -200,6 +208,11 @@ impl NamespaceMetrics {
     /// A client got this many publications with the answer to its join.
     pub fn recovered(&self, publications: usize) {
         self.recovered.inc_by(publications as u64);
+    }
+
+    /// A publication goes to the members of this gateway only.
+    pub fn degraded(&self) {
+        self.degraded.inc();
     }
 
     /// `deliveries` did not reach their sockets. Called with the books held.

@@ -58,6 +58,10 @@ impl Bus for Counting {
         Box::pin(std::future::ready(result))
     }
 
+    fn subscribe_later(&self, channel: Channel) {
+        self.subscribed.lock().push(channel);
+    }
+
     fn unsubscribe(&self, channel: &Channel) {
         self.subscribed.lock().retain(|other| other != channel);
     }

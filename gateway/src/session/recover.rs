@@ -283,7 +283,7 @@ impl Session {
             .iter()
             .filter_map(|publication| publication.as_protocol())
             .collect();
-        room.namespace.metrics.recovered(publications.len());
+        room.namespace().metrics.recovered(publications.len());
         let result = SubscribeResult {
             recoverable: wish.recoverable,
             positioned: wish.positioned,
@@ -359,7 +359,7 @@ fn plan(worker: &Worker, room: &Room, former: &Former, position: &Position) -> P
         recovered,
         publications: Vec::new(),
     };
-    let (Some(policy), Some(bus)) = (room.namespace.history.clone(), worker.gateway.bus()) else {
+    let (Some(policy), Some(bus)) = (room.namespace().history.clone(), worker.gateway.bus()) else {
         return nothing(false);
     };
     if policy.options.recovery_mode == RecoveryMode::Cache {

@@ -12,13 +12,13 @@ impl Worker {
     pub(super) fn refresh(self: &Rc<Self>) {
         let live = self.gateway.live();
         self.live.replace(live.clone());
-        let closed: Vec<_> = self
-            .rooms
-            .borrow()
-            .values()
-            .filter(|room| live.namespaces.of(&room.channel).is_none())
-            .cloned()
-            .collect();
+        let mut closed = Vec::new();
+        for room in self.rooms.borrow().values() {
+            match live.namespaces.of(&room.channel) {
+                Some(namespace) => room.set_namespace(namespace.clone()),
+                None => closed.push(room.clone()),
+            }
+        }
         for room in closed {
             for session in room.sessions() {
                 session.unsubscribe_with(self, &room.channel, UnsubscribeCode::Server);

@@ -3,6 +3,7 @@
 mod api;
 mod cluster;
 mod conversation;
+mod degraded;
 mod garbage;
 mod joins;
 mod outage;

@@ -31,8 +31,21 @@ pub struct RoomOptions {
     pub subscribe: Who,
     /// Who may publish as a client.
     pub publish: Who,
+    /// What ephemeral rooms do while the bus is away; durable ones always refuse.
+    pub degraded: Degraded,
     /// `None`: ephemeral rooms, delivered at most once and never kept.
     pub history: Option<HistoryOptions>,
+}
+
+/// What becomes of an ephemeral room while the bus is away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Degraded {
+    /// Joins and publications are refused with 100.
+    #[default]
+    Refuse,
+    /// The members of one gateway go on among themselves.
+    Local,
 }
 
 /// A group of clients.
@@ -72,6 +85,7 @@ struct Written {
     name: Option<String>,
     subscribe: Option<Who>,
     publish: Option<Who>,
+    degraded: Degraded,
     history: Option<HistoryOptions>,
 }
 
@@ -81,6 +95,7 @@ impl Written {
         RoomOptions {
             subscribe: self.subscribe.unwrap_or(missing),
             publish: self.publish.unwrap_or(missing),
+            degraded: self.degraded,
             history: self.history,
         }
     }
@@ -92,6 +107,7 @@ impl From<RoomOptions> for Written {
             name: None,
             subscribe: Some(options.subscribe),
             publish: Some(options.publish),
+            degraded: options.degraded,
             history: options.history,
         }
     }

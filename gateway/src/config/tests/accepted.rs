@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::yaml;
-use crate::config::{Anonymous, LogFormat, RoomOptions, Settings, Who};
+use crate::config::{Anonymous, Degraded, LogFormat, RoomOptions, Settings, Who};
 
 #[test]
 fn nothing_at_all_is_a_valid_configuration() {
@@ -38,7 +38,7 @@ http: {allowed_origins: ['*', 'https://*.chat.example', 'http://localhost:5173',
        header_timeout: 1s, header_max_size: 8 KiB, body_max_size: 64KiB, request_timeout: 2s}
 api: {keys: [short, another]}
 page: {enabled: false}
-rooms: {default: null, namespaces: [{name: news, subscribe: anyone, publish: server}, {name: chat_1-x}]}
+rooms: {default: null, namespaces: [{name: news, subscribe: anyone, publish: server, degraded: local}, {name: chat_1-x}]}
 bus: {prefix: a_B-9, linger: 0s, critical: true, join_timeout: 1s,
       nats: {servers: ['nats://one', 'tls://u:p%40@two:5000', 'nats://[::1]:4222/'], ping_interval: 1s, request_timeout: 1s,
              store_timeout: 9s, name: x}}
@@ -70,12 +70,14 @@ metrics: {delivery_sample: 1}
     let news = RoomOptions {
         subscribe: Who::Anyone,
         publish: Who::Server,
+        degraded: Degraded::Local,
         history: None,
     };
     assert_eq!(named(&settings, "news"), Some(&news));
     let safe = RoomOptions {
         subscribe: Who::Users,
         publish: Who::Users,
+        degraded: Degraded::Refuse,
         history: None,
     };
     assert_eq!(named(&settings, "chat_1-x"), Some(&safe));

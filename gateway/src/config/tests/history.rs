@@ -41,6 +41,17 @@ fn rooms_are_ephemeral_unless_history_is_written() {
 }
 
 #[test]
+fn what_cannot_be_stored_is_not_said_among_a_few() {
+    let text = "rooms: {namespaces: [{name: a, degraded: local, history: {}}, {name: b, degraded: local}]}";
+    let errors = yaml(text).load().unwrap_err().to_string();
+    assert!(
+        errors.starts_with("rooms.namespaces[0].degraded: \"local\" for rooms with history"),
+        "{errors}"
+    );
+    assert!(!errors.contains("namespaces[1]"), "{errors}");
+}
+
+#[test]
 fn an_empty_history_has_every_default() {
     let expected = HistoryOptions {
         size: 100,
@@ -291,6 +302,7 @@ fn the_rest_of_a_history_and_whole_namespaces_are_live() {
     for new in [
         rest,
         "[{name: b}]",
+        "[{name: a, history: {}}, {name: b, degraded: local}]",
         "[]",
         "[{name: c, history: {size: 3}}, {name: a, history: {}}]",
     ] {

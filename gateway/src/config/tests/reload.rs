@@ -51,7 +51,9 @@ fn other(path: &str) -> &'static str {
 fn exactly_the_fixed_keys_need_a_restart() {
     let old = yaml(BASE).load().unwrap();
     assert_eq!(old.check_reload(&old), Ok(()));
-    for key in KEYS.iter().filter(|key| !key.path.contains("[]")) {
+    // Rooms with a history have no other choice there: see the tests of history.
+    let keys = KEYS.iter().filter(|key| key.path != "rooms.default.degraded");
+    for key in keys.filter(|key| !key.path.contains("[]")) {
         let set = format!("{}={}", key.path, other(key.path));
         let new = yaml(BASE)
             .flags(|loader| loader.with_set(set.as_str()))
