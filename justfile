@@ -38,7 +38,7 @@ test-scenarios *ARGS:
 
 # durable rooms while servers, gateways and connections die, for so many seconds: just faults 600
 faults SECONDS:
-    NATTER_FAULTS_SECONDS={{ SECONDS }} NATTER_FAULTS_OUTAGE_SECONDS=90 cargo test -p natter-tests --test faults -- --nocapture
+    NATTER_FAULTS_SECONDS={{ SECONDS }} cargo test -p natter-tests --test faults -- --nocapture
 
 # bounded fuzzing: just fuzz framing 30
 fuzz TARGET SECONDS:

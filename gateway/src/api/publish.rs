@@ -2,6 +2,7 @@
 
 use natter_protocol::ErrorCode;
 use serde_json::json;
+use tokio::task::yield_now;
 
 use super::{
     Answer, answer_body, json_text,
@@ -13,6 +14,8 @@ use crate::history::Position;
 
 /// Rooms that one `broadcast` may name.
 const MAX_BROADCAST: usize = 10_000;
+/// Rooms that are handed over before other tasks of the worker get their turn again: under a millisecond.
+const SLICE: usize = 256;
 
 impl Call<'_> {
     pub(super) async fn publish(&self, request: PublishRequest<'_>) -> Answer {
@@ -30,10 +33,11 @@ impl Call<'_> {
             return Err(ErrorCode::LimitExceeded.into());
         }
         let message = Message::read(message)?;
-        let handed: Vec<_> = channels
-            .iter()
-            .map(|channel| self.hand_over(channel, &message))
-            .collect();
+        let mut handed = Vec::with_capacity(channels.len());
+        for slice in channels.chunks(SLICE) {
+            handed.extend(slice.iter().map(|channel| self.hand_over(channel, &message)));
+            yield_now().await;
+        }
         let mut body = b"{\"responses\":[".to_vec();
         for (index, handed) in handed.into_iter().enumerate() {
             if index > 0 {

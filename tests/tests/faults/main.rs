@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `NATTER_FAULTS_SECONDS` | 0 | least time of the run, which ends after 30 faults and 20,000 messages otherwise |
 //! | `NATTER_FAULTS_SEED` | random | printed; the same seed makes the same choices |
-//! | `NATTER_FAULTS_OUTAGE_SECONDS` | 20 | how long NATS is away in the test of the retry |
+//! | `NATTER_FAULTS_OUTAGE_SECONDS` | 90 | how long NATS is away in the test of the retry |
 
 mod ahead;
 mod chaos;

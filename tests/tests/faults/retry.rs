@@ -14,7 +14,7 @@ use crate::number;
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// How long NATS is away; the key is remembered for 300 s.
-const OUTAGE: u64 = 20;
+const OUTAGE: u64 = 90;
 /// Between two tries.
 const BACKOFF: Duration = Duration::from_millis(500);
 /// Between gateway and NATS: time to kill the server between a message and its acknowledgement.
