@@ -168,10 +168,10 @@ impl Worker {
         self.gateway.open_sockets.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// A publication reached a member.
-    pub fn owed(&self, frame: &Frame) {
+    /// A publication reached so many members.
+    pub fn owed(&self, frame: &Frame, members: u64) {
         if let Some(mark) = frame.delivery() {
-            self.counters.owed(&mark.namespace);
+            self.counters.owed(&mark.namespace, members);
         }
     }
 

@@ -70,10 +70,10 @@ impl WorkerCounters {
         add(&mut self.commands.borrow_mut(), command);
     }
 
-    /// A publication of the namespace reached a member.
+    /// A publication of the namespace reached so many members.
     #[inline]
-    pub fn owed(&self, namespace: &Arc<NamespaceMetrics>) {
-        self.with(namespace, |local| local.owed += 1);
+    pub fn owed(&self, namespace: &Arc<NamespaceMetrics>, members: u64) {
+        self.with(namespace, |local| local.owed += members);
     }
 
     /// A publication of the namespace will not reach a member; `reason` is a label.

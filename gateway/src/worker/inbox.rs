@@ -71,12 +71,11 @@ impl Worker {
         if let Some(span) = frame.delivery().and_then(|mark| mark.span.as_ref()) {
             span.add_members(room.member_count());
         }
+        let mut owed = 0;
         // Members may come and go between slices: who was there at the beginning and stays gets the frame once.
         for place in 0..room.places() {
             let delivery = room.delivery(place, offset);
-            if delivery.is_some() {
-                self.owed(frame);
-            }
+            owed += u64::from(delivery.is_some());
             match delivery {
                 Some(Delivery::Push(session)) => session.push(self, frame),
                 Some(Delivery::Hold(session)) => session.hold(self, &room, offset, frame),
@@ -85,9 +84,11 @@ impl Worker {
             *reached += 1;
             if *reached >= SLICE {
                 *reached = 0;
+                self.owed(frame, std::mem::take(&mut owed));
                 yield_now().await;
             }
         }
+        self.owed(frame, owed);
     }
 
     fn room_of(&self, channel: &Channel, generation: Generation) -> Option<Rc<Room>> {
