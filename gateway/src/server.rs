@@ -225,6 +225,7 @@ async fn connect(gateway: &Arc<Gateway>) -> anyhow::Result<SharedBus> {
         ping_interval: nats.ping_interval,
         request_timeout: nats.request_timeout,
         join_timeout: settings.bus.join_timeout,
+        join_concurrency: nats.join_concurrency,
         store_timeout: nats.store_timeout,
     };
     let bus = Nats::connect(config, gateway.clone(), gateway.metrics.bus.clone()).await;

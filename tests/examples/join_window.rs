@@ -93,6 +93,7 @@ async fn bus(url: &str) -> Result<(Nats, mpsc::UnboundedReceiver<Mark>)> {
         ping_interval: Duration::from_secs(5),
         request_timeout: Duration::from_secs(2),
         join_timeout: Duration::from_secs(3),
+        join_concurrency: 256,
         store_timeout: Duration::from_secs(5),
     };
     let (sender, arrivals) = mpsc::unbounded_channel();

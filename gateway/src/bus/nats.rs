@@ -7,11 +7,13 @@
 //!
 //! A room counts as subscribed only after the [`barrier`].
 
+mod admission;
 mod barrier;
 mod durable;
 mod jetstream;
 mod message;
 mod subjects;
+mod subscription;
 mod supervisor;
 
 use std::{
@@ -23,16 +25,23 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Client, ConnectError, ConnectOptions, ServerAddr, Subscriber, connection::State};
+use async_nats::{Client, ConnectError, ConnectOptions, ServerAddr, connection::State};
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
 use parking_lot::Mutex;
-use tokio::{sync::watch, task::AbortHandle, time::timeout};
+use tokio::{
+    sync::watch,
+    task::AbortHandle,
+    time::{Instant, timeout, timeout_at},
+};
 use tracing::{Level, warn};
 use uuid::Uuid;
 
 pub use self::subjects::Subjects;
-use self::{barrier::Barrier, durable::Durable, supervisor::Supervisor};
+use self::{
+    admission::Admission, barrier::Barrier, durable::Durable, subscription::RoomSubscription,
+    supervisor::Supervisor,
+};
 use super::{BoxFuture, Bus, BusError, BusEvents, BusStatus, Recipient};
 use crate::{
     channel::Channel,
@@ -63,6 +72,8 @@ pub struct NatsConfig {
     pub request_timeout: Duration,
     /// Bound of the wait until a room is subscribed everywhere.
     pub join_timeout: Duration,
+    /// Joins and looks at heads that may be under way at once.
+    pub join_concurrency: usize,
     /// Bound of the wait until a publication is stored, and of a read of history.
     pub store_timeout: Duration,
 }
@@ -114,6 +125,7 @@ struct Shared {
     status: watch::Sender<BusStatus>,
     /// NATS servers that gateways are connected to, learned from control messages.
     peers: Mutex<barrier::Peers>,
+    admission: Admission,
 }
 
 /// Why the bus cannot even start to connect.
@@ -153,6 +165,7 @@ impl Nats {
         let shared = Arc::new(Shared {
             client,
             subjects: Subjects::new(&config.prefix),
+            admission: Admission::new(config.join_concurrency, metrics.clone()),
             config,
             events,
             metrics,
@@ -236,8 +249,13 @@ impl Shared {
 }
 
 /// Hands every message of one room to the gateway until the task is aborted, which drops the subscription.
-async fn forward(mut subscriber: Subscriber, channel: Channel, ended: Arc<AtomicBool>, shared: Arc<Shared>) {
-    while let Some(message) = subscriber.next().await {
+async fn forward(
+    mut subscription: RoomSubscription,
+    channel: Channel,
+    ended: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+) {
+    while let Some(message) = subscription.next().await {
         if ended.load(Ordering::Acquire) {
             return;
         }
@@ -260,8 +278,8 @@ async fn forward(mut subscriber: Subscriber, channel: Channel, ended: Arc<Atomic
 /// Subscribes a room when the connection is back, and then hands on what it brings. A queue of the client that is full
 /// meanwhile costs nothing but this task.
 async fn forward_later(channel: Channel, ended: Arc<AtomicBool>, shared: Arc<Shared>) {
-    match shared.client.subscribe(shared.subjects.ephemeral(&channel)).await {
-        Ok(subscriber) => forward(subscriber, channel, ended, shared).await,
+    match RoomSubscription::open(&shared.client, shared.subjects.ephemeral(&channel)).await {
+        Ok(subscription) => forward(subscription, channel, ended, shared).await,
         Err(error) => warn!(%channel, %error, "a room was not subscribed: NATS client is closed"),
     }
 }
@@ -276,18 +294,20 @@ impl Nats {
             if !shared.is_up() {
                 return Err(BusError::Disconnected);
             }
+            let deadline = Instant::now() + shared.config.join_timeout;
+            let turn = shared.admission.turn(deadline).await?;
             let subscribe = async {
                 let subject = shared.subjects.ephemeral(&channel);
-                let subscriber = shared.client.subscribe(subject).await;
-                let subscriber = subscriber.map_err(|_| BusError::Refused)?;
-                // Dropping the subscriber, here or with its task, takes the subscription back.
-                barrier.pass().await.map(|()| subscriber)
+                // Dropping the subscription, here or with its task, takes it back.
+                let subscription = RoomSubscription::open(&shared.client, subject).await?;
+                barrier.pass().await.map(|()| subscription)
             };
-            let subscriber = timeout(shared.config.join_timeout, subscribe)
+            let subscription = timeout_at(deadline, subscribe)
                 .await
                 .map_err(|_| BusError::Timeout)??;
+            drop(turn);
             let forwarding = Forwarding::start(&runtime, |ended| {
-                forward(subscriber, channel.clone(), ended, shared)
+                forward(subscription, channel.clone(), ended, shared)
             });
             rooms.lock().insert(channel, forwarding);
             Ok(())

@@ -57,6 +57,10 @@ impl Settings {
                     old.request_timeout != new.request_timeout,
                 ),
                 ("bus.nats.store_timeout", old.store_timeout != new.store_timeout),
+                (
+                    "bus.nats.join_concurrency",
+                    old.join_concurrency != new.join_concurrency,
+                ),
                 ("bus.nats.name", old.name != new.name),
             ],
             (old, new) => vec![("bus.nats", old.is_some() != new.is_some())],

@@ -259,6 +259,13 @@ fn bus(settings: &Settings, problems: &mut Problems) {
     problems.duration("bus.nats.ping_interval", nats.ping_interval, MOMENT);
     problems.duration("bus.nats.request_timeout", nats.request_timeout, MOMENT);
     problems.duration("bus.nats.store_timeout", nats.store_timeout, MOMENT);
+    // More would leave publications no room in the client's queue of 2,048 commands.
+    problems.within(
+        "bus.nats.join_concurrency",
+        nats.join_concurrency,
+        1..=1024,
+        |n| n,
+    );
     if let Some(name) = &nats.name {
         problems.label("bus.nats.name", name);
     }

@@ -22,6 +22,8 @@ pub struct BusMetrics {
     errors: LabeledCounter,
     barriers: LabeledCounter,
     barrier_duration: Histogram,
+    joins_in_flight: IntGauge,
+    joins_delayed: IntCounter,
 }
 
 impl BusMetrics {
@@ -50,6 +52,14 @@ impl BusMetrics {
                 "Duration of the checks that new subscriptions are live",
                 &BARRIER_BUCKETS,
             )?,
+            joins_in_flight: registrar.gauge(
+                "natter_joins_in_flight",
+                "First joins and looks at heads that NATS has been asked for, at most bus.nats.join_concurrency",
+            )?,
+            joins_delayed: registrar.counter(
+                "natter_joins_delayed_total",
+                "First joins and looks at heads that waited because bus.nats.join_concurrency were under way",
+            )?,
         })
     }
 
@@ -68,6 +78,21 @@ impl BusMetrics {
 
     pub fn error(&self, kind: &'static str) {
         self.errors.inc(kind);
+    }
+
+    /// A join waits for its turn.
+    pub fn join_delayed(&self) {
+        self.joins_delayed.inc();
+    }
+
+    /// A join asks NATS.
+    pub fn join_began(&self) {
+        self.joins_in_flight.inc();
+    }
+
+    /// It does so no more.
+    pub fn join_ended(&self) {
+        self.joins_in_flight.dec();
     }
 
     /// A barrier ended; `result` is the label of its outcome.

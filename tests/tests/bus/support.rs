@@ -64,6 +64,7 @@ pub(crate) fn config(url: &str, prefix: &str) -> Result<NatsConfig> {
         ping_interval: Duration::from_secs(5),
         request_timeout: Duration::from_secs(2),
         join_timeout: Duration::from_secs(3),
+        join_concurrency: 256,
         store_timeout: Duration::from_secs(5),
     })
 }

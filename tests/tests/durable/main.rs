@@ -6,6 +6,7 @@ mod flags;
 mod fleet;
 mod history;
 mod http;
+mod joins;
 mod outage;
 mod publish;
 mod races;

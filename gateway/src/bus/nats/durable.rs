@@ -17,13 +17,17 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 use tracing::{error, info, warn};
 
 use self::{checks::Joined, room::LiveRoom};
 use super::{
     Shared,
     jetstream::{JetStream, Limits, StoredRoom, StreamError, Streams},
+    subscription::RoomSubscription,
 };
 use crate::{
     bus::{BoxFuture, BusError},
@@ -217,26 +221,26 @@ impl Durable {
         if !self.shared.is_up() {
             return Err(BusError::Disconnected);
         }
+        let deadline = Instant::now() + self.shared.config.join_timeout;
         let join = async {
             let room = self.stored_room(&channel, &policy).await?;
-            // Dropping the subscriber, here or with its task, takes the subscription back.
-            let subscriber = self.shared.client.subscribe(room.live.clone()).await;
-            let subscriber = subscriber.map_err(|_| BusError::Refused)?;
+            let turn = self.shared.admission.turn(deadline).await?;
+            // Dropping the subscription, here or with its task, takes it back.
+            let subscription = RoomSubscription::open(&self.shared.client, room.live.clone()).await?;
             let head = self.jetstream.head(&room).await?;
-            Ok((room, subscriber, head))
+            drop(turn);
+            Ok((room, subscription, head))
         };
-        let joined = timeout(self.shared.config.join_timeout, join)
-            .await
-            .unwrap_or(Err(BusError::Timeout));
+        let joined = timeout_at(deadline, join).await.unwrap_or(Err(BusError::Timeout));
         if matches!(joined, Err(BusError::Disconnected | BusError::Refused)) {
             self.suspicion.notify_one();
         }
-        let (room, subscriber, head) = joined?;
+        let (room, subscription, head) = joined?;
         let position = Position {
             epoch: room.partition.epoch.clone(),
             offset: head,
         };
-        let live = LiveRoom::start(&self, channel.clone(), policy, room, subscriber, head);
+        let live = LiveRoom::start(&self, channel.clone(), policy, room, subscription, head);
         self.joined.add(&live);
         // The streams may have been made again since the room's was looked up.
         let moved = live.clone();

@@ -52,6 +52,8 @@ pub struct NatsSettings {
     /// after about 5 s.
     #[serde(with = "duration")]
     pub store_timeout: Duration,
+    /// First joins of rooms, and looks at their heads, that NATS is asked for at once; the others wait their turn.
+    pub join_concurrency: usize,
     /// The client name that NATS shows; `None`: the node name.
     pub name: Option<String>,
 }
@@ -63,6 +65,7 @@ impl Default for NatsSettings {
             ping_interval: Duration::from_secs(5),
             request_timeout: Duration::from_secs(2),
             store_timeout: Duration::from_secs(5),
+            join_concurrency: 256,
             name: None,
         }
     }

@@ -117,7 +117,7 @@ fn values_out_of_range_are_all_named() {
             ],
         ),
         (
-            "{bus: {prefix: a.b, nats: {servers: []}}, rooms: {namespaces: [{name: a}, {}, {name: 'a:b'}, {name: a}, {name: default}]}}",
+            "{bus: {prefix: a.b, nats: {servers: [], join_concurrency: 1025}}, rooms: {namespaces: [{name: a}, {}, {name: 'a:b'}, {name: a}, {name: default}]}}",
             &[
                 "rooms.namespaces[1].name: missing (1 to 64 letters, digits, _ or -)",
                 "rooms.namespaces[2].name: \"a:b\" is not a name (1 to 64 letters, digits, _ or -)",
@@ -127,6 +127,7 @@ fn values_out_of_range_are_all_named() {
                 "bus.prefix: \"a.b\" is not a name (1 to 64 letters, digits, _ or -)",
                 "bus.nats.servers: no server (at least one URL such as nats://host:4222, or bus.nats: null for the embedded \
                  bus)",
+                "bus.nats.join_concurrency: 1025 is too large (1 to 1024)",
             ],
         ),
     ]);

@@ -38,6 +38,7 @@ fn other(path: &str) -> &'static str {
         | "client.history_limit"
         | "rooms.default.history.size"
         | "rooms.default.history.stream.partitions"
+        | "bus.nats.join_concurrency"
         | "metrics.delivery_sample" => "9",
         "client.message_size_limit" | "http.body_max_size" | "http.header_max_size" => "2048",
         "client.queue_max_size" | "rooms.default.history.stream.max_bytes" => "4MiB",

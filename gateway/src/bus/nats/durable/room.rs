@@ -8,8 +8,7 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Message, Subscriber};
-use futures_util::{FutureExt, StreamExt};
+use async_nats::Message;
 use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
@@ -25,6 +24,7 @@ use crate::{
         nats::{
             jetstream::{Arrival, Tracker, Verdict},
             message,
+            subscription::RoomSubscription,
         },
     },
     channel::Channel,
@@ -65,7 +65,7 @@ impl LiveRoom {
         channel: Channel,
         policy: Arc<HistoryPolicy>,
         stored: StoredRoom,
-        subscriber: Subscriber,
+        subscription: RoomSubscription,
         head: u64,
     ) -> Arc<Self> {
         let epoch = stored.partition.epoch.clone();
@@ -83,7 +83,7 @@ impl LiveRoom {
             tracker: Tracker::new(head),
             epoch,
         };
-        let task = durable.runtime.spawn(deliveries.run(subscriber));
+        let task = durable.runtime.spawn(deliveries.run(subscription));
         // Set once, here.
         let _ = room.task.set(task.abort_handle());
         room
@@ -119,17 +119,17 @@ impl LiveRoom {
 struct Moved;
 
 impl Deliveries {
-    async fn run(mut self, mut subscriber: Subscriber) {
+    async fn run(mut self, mut subscription: RoomSubscription) {
         loop {
             let result = tokio::select! {
-                message = subscriber.next() => match message {
+                message = subscription.next() => match message {
                     Some(message) => self.arrived(message).await,
                     None => return,
                 },
-                () = self.room.check.notified() => self.compare(&mut subscriber).await,
+                () = self.room.check.notified() => self.compare(&mut subscription).await,
             };
             if result == Err(Moved) {
-                self.begin_again(&mut subscriber).await;
+                self.begin_again(&mut subscription).await;
             }
             self.room
                 .position
@@ -180,10 +180,18 @@ impl Deliveries {
         Ok(())
     }
 
+    /// Asks for the head of a room when it is its turn.
+    async fn head(&self, stored: &StoredRoom) -> Result<u64, BusError> {
+        let shared = &self.durable.shared;
+        let deadline = Instant::now() + shared.config.join_timeout;
+        let _turn = shared.admission.turn(deadline).await?;
+        self.durable.jetstream.head(stored).await
+    }
+
     /// Looks whether the newest message was missed: nothing after it would tell.
-    async fn compare(&mut self, subscriber: &mut Subscriber) -> Result<(), Moved> {
+    async fn compare(&mut self, subscription: &mut RoomSubscription) -> Result<(), Moved> {
         self.check_stream()?;
-        let head = match self.durable.jetstream.head(&self.room.stored()).await {
+        let head = match self.head(&self.room.stored()).await {
             Ok(head) => head,
             Err(error) => {
                 debug!(channel = %self.room.channel, %error, "could not look at the head of a room");
@@ -195,7 +203,7 @@ impl Deliveries {
             self.durable.suspicion.notify_one();
         }
         while self.tracker.position() < head
-            && let Some(Some(message)) = subscriber.next().now_or_never()
+            && let Some(message) = subscription.waiting()
         {
             self.arrived(message).await?;
         }
@@ -277,13 +285,13 @@ impl Deliveries {
     }
 
     /// The room's stream was made again: nothing of the former one counts.
-    async fn begin_again(&mut self, subscriber: &mut Subscriber) {
+    async fn begin_again(&mut self, subscription: &mut RoomSubscription) {
         // Whatever waits is older than the head that is asked for now.
-        while subscriber.next().now_or_never().flatten().is_some() {}
+        while subscription.waiting().is_some() {}
         let stored = self.room.stored();
         let mut pause = RETRY;
         let head = loop {
-            match self.durable.jetstream.head(&stored).await {
+            match self.head(&stored).await {
                 Ok(head) => break head,
                 Err(error) => {
                     debug!(channel = %self.room.channel, %error, "the new stream does not answer yet");
