@@ -59,6 +59,15 @@ bench-density *ARGS: (bench "density --max-bytes-per-connection 6144" ARGS)
 # what deliveries cost: one large room, one busy room, many rooms
 bench-fanout *ARGS: (bench "fanout --members 1000 --rate 50" ARGS) (bench "fanout --members 200 --rate 500" ARGS) (bench "fanout --members 10 --rooms 500 --rate 3000 --by http" ARGS)
 
+# durable rooms: publications until they are stored, through the doors of a gateway and without one, R1 and R3
+bench-publish *ARGS: (bench "publish --storage memory" ARGS) (bench "publish --storage file" ARGS) (bench "publish --storage memory --replicas 3" ARGS) (bench "publish --storage file --replicas 3" ARGS)
+
+# durable rooms: 100 of them, and 100,000 of which 50,000 are live
+bench-rooms *ARGS: (bench "rooms --rooms 100" ARGS) (bench "rooms --rooms 100000" ARGS)
+
+# durable rooms: 10,000 clients of one room drop and come back, to the same gateway and to another one
+bench-reconnect *ARGS: (bench "reconnect --lose clients" ARGS) (bench "reconnect --lose gateway" ARGS)
+
 # what is lost right after a join, with and without the join barrier: the table of docs/guarantees.md
 join-window:
     cargo run --release -p natter-tests --example join_window

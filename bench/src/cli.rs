@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, LocalOptions};
 
-use crate::{density, fanout, saturate};
+use crate::{density, fanout, publish, reconnect, rooms, saturate};
 
 /// Load tool for servers of the Centrifuge client protocol: starts a gateway, or drives one that runs
 #[derive(Debug, Parser)]
@@ -23,6 +23,12 @@ enum Command {
     Fanout(fanout::Args),
     /// Deliveries per CPU-second at the highest rate that the server and this client sustain
     Saturate(saturate::Args),
+    /// Durable rooms: latency and throughput of publications until they are stored
+    Publish(publish::Args),
+    /// Durable rooms: what many of them cost, at NATS and in the gateway
+    Rooms(rooms::Args),
+    /// Durable rooms: everybody drops and comes back at once
+    Reconnect(reconnect::Args),
 }
 
 impl Cli {
@@ -38,6 +44,9 @@ impl Cli {
                 Command::Density(args) => density::run(args).await,
                 Command::Fanout(args) => fanout::run(args).await,
                 Command::Saturate(args) => saturate::run(args).await,
+                Command::Publish(args) => publish::run(args).await,
+                Command::Rooms(args) => rooms::run(args).await,
+                Command::Reconnect(args) => reconnect::run(args).await,
             }
         })
     }

@@ -83,7 +83,7 @@ impl Client {
                     Frame::Message(message) => run.protocol.read(message, &mut |event| match event {
                         Event::Delivered(text) => run.tally.delivered(text, now, &mut self.next),
                         Event::Ping => sender.queue_text(run.protocol.pong()),
-                        Event::Answered => self.answered += 1,
+                        Event::Answered(_) => self.answered += 1,
                         Event::Refused(text) => {
                             self.refused = true;
                             run.tally.refused(text);

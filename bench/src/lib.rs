@@ -10,22 +10,32 @@
 //! time at which its message was due by the schedule, not the time at which it was sent, so a stall of the client or
 //! of the server counts for every message that it held up.
 //!
+//! [`publish`], [`rooms`] and [`reconnect`] are about durable rooms: they start NATS and gateways of their own ([`durable`])
+//! and wait for the answer of every command ([`caller`]), by a schedule or a number in flight ([`pace`]).
+//!
 //! What differs between servers is behind [`protocol::Protocol`]. [`density`], [`fanout`] and [`saturate`] are the
 //! subcommands; they stand on a [`crowd`] of [`client`]s and a [`publisher`], which
 //! share a [`run::Run`].
 
+pub mod caller;
 pub mod cli;
 pub mod client;
 pub mod crowd;
 pub mod density;
+pub mod durable;
 pub mod fanout;
 pub mod frames;
 pub mod kernel;
 pub mod link;
 pub mod load;
+pub mod metrics;
+pub mod pace;
 pub mod protocol;
+pub mod publish;
 pub mod publisher;
+pub mod reconnect;
 pub mod report;
+pub mod rooms;
 pub mod run;
 pub mod saturate;
 pub mod server;

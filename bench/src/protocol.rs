@@ -10,7 +10,7 @@ pub use centrifuge::CentrifugeJson;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     /// A command was carried out.
-    Answered,
+    Answered(&'a [u8]),
     /// A publication in a room that the connection is in.
     Delivered(&'a [u8]),
     /// The server wants to know whether the client is there.

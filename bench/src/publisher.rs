@@ -1,6 +1,6 @@
 //! Publications by a schedule that does not wait for the server.
 
-mod http;
+pub mod http;
 
 use std::{rc::Rc, time::Duration};
 

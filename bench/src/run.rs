@@ -21,8 +21,12 @@ pub struct Run {
 
 impl Run {
     pub fn start(server: server::Args) -> anyhow::Result<Rc<Self>> {
+        Self::on(Server::of(server)?)
+    }
+
+    pub fn on(server: Server) -> anyhow::Result<Rc<Self>> {
         Ok(Rc::new(Self {
-            server: Server::of(server)?,
+            server,
             protocol: Box::new(CentrifugeJson),
             scratch: Scratch::default(),
             tally: Tally::new()?,

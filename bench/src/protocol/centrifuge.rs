@@ -48,7 +48,7 @@ fn line(line: &[u8]) -> Event<'_> {
     } else if line.starts_with(br#"{"push":{"channel":""#) {
         Event::Delivered(line)
     } else if line.starts_with(br#"{"id":"#) && memmem::find(line, br#""error":{"#).is_none() {
-        Event::Answered
+        Event::Answered(line)
     } else {
         Event::Refused(line)
     }
@@ -62,11 +62,12 @@ mod tests {
     fn a_frame_holds_several_events() {
         let push = br#"{"push":{"channel":"a","pub":{"data":1}}}"#;
         let error = br#"{"id":4,"error":{"code":103,"message":"permission denied"}}"#;
-        let message = [&br#"{"id":3,"publish":{}}"#[..], b"{}", push, error].join(&b'\n');
+        let answer = br#"{"id":3,"publish":{}}"#;
+        let message = [&answer[..], b"{}", push, error].join(&b'\n');
         let mut events = Vec::new();
         CentrifugeJson.read(&message, &mut |event| events.push(format!("{event:?}")));
         let expected = [
-            Event::Answered,
+            Event::Answered(answer),
             Event::Ping,
             Event::Delivered(push),
             Event::Refused(error),

@@ -19,7 +19,7 @@ pub(super) async fn open(run: &Rc<Run>, number: usize) -> anyhow::Result<Rc<Send
     Ok(Rc::new(sender))
 }
 
-pub(super) fn request(run: &Run, room: &str, data: &str) -> Vec<u8> {
+pub fn request(run: &Run, room: &str, data: &str) -> Vec<u8> {
     let (path, body) = run.protocol.publish_by_http(room, data);
     let (host, key, length) = (run.server.address, &run.server.api_key, body.len());
     format!(
@@ -49,7 +49,7 @@ async fn read_responses(run: Rc<Run>, mut receiver: Receiver) {
 }
 
 /// Takes a response off `input`: whether its status is 200, and its body. `None` while it is incomplete.
-fn response<'a>(input: &mut &'a [u8]) -> anyhow::Result<Option<(bool, &'a [u8])>> {
+pub fn response<'a>(input: &mut &'a [u8]) -> anyhow::Result<Option<(bool, &'a [u8])>> {
     let Some(end) = memmem::find(input, b"\r\n\r\n") else {
         return Ok(None);
     };

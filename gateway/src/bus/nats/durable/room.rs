@@ -83,7 +83,17 @@ impl LiveRoom {
             tracker: Tracker::new(head),
             epoch,
         };
-        let task = durable.runtime.spawn(deliveries.run(subscription));
+        let f = deliveries.run(subscription);
+        eprintln!(
+            "SIZE {} live {} tracker {} stored {} msg {} pub {}",
+            std::mem::size_of_val(&f),
+            std::mem::size_of::<LiveRoom>(),
+            std::mem::size_of::<Deliveries>(),
+            std::mem::size_of::<StoredRoom>(),
+            std::mem::size_of::<Message>(),
+            std::mem::size_of::<Publication>()
+        );
+        let task = durable.runtime.spawn(f);
         // Set once, here.
         let _ = room.task.set(task.abort_handle());
         room
@@ -126,10 +136,11 @@ impl Deliveries {
                     Some(message) => self.arrived(message).await,
                     None => return,
                 },
-                () = self.room.check.notified() => self.compare(&mut subscription).await,
+                // What happens now and then is boxed: a task is as large as the largest thing that it may wait for.
+                () = self.room.check.notified() => Box::pin(self.compare(&mut subscription)).await,
             };
             if result == Err(Moved) {
-                self.begin_again(&mut subscription).await;
+                Box::pin(self.begin_again(&mut subscription)).await;
             }
             self.room
                 .position
@@ -159,8 +170,8 @@ impl Deliveries {
                     return Ok(());
                 }
                 Verdict::Next => break,
-                Verdict::Gap { after, until } => self.fill(after, until, true).await?,
-                Verdict::Check { after, until } => self.fill(after, until, false).await?,
+                Verdict::Gap { after, until } => Box::pin(self.fill(after, until, true)).await?,
+                Verdict::Check { after, until } => Box::pin(self.fill(after, until, false)).await?,
             }
         }
         if arrival.marker {

@@ -1,0 +1,170 @@
+//! NATS and gateways of our own, for the time of a run, with one namespace of durable rooms.
+
+use std::{rc::Rc, time::Duration};
+
+use anyhow::{Context, ensure};
+use clap::ValueEnum;
+use natter_tests::{
+    nats::{NatsCluster, NatsServer},
+    wait::eventually,
+};
+use serde::Serialize;
+
+use crate::{
+    caller::Caller,
+    kernel::Memory,
+    metrics::{count, scrape},
+    run::Run,
+    server::{GatewayArgs, Server},
+};
+
+/// Until the gateways are connected and the streams are there.
+const START_LIMIT: Duration = Duration::from_secs(30);
+const NAMESPACE: &str = "durable";
+/// Rooms that one client may be in, with space below the gateway's default of 128.
+pub const ROOMS_OF_CLIENT: usize = 100;
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Durable rooms")]
+pub struct Args {
+    /// NATS servers that hold each stream: 1, or 3 of a cluster of three
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
+    replicas: u8,
+    /// Where the streams are kept
+    #[arg(long, value_enum, default_value_t = Storage::File)]
+    storage: Storage,
+    /// Streams that the rooms are spread over
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    partitions: u16,
+    #[command(flatten)]
+    gateway: GatewayArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Storage {
+    File,
+    Memory,
+}
+
+enum Nats {
+    One(NatsServer),
+    Three(NatsCluster),
+}
+
+impl Nats {
+    fn servers(&self) -> &[NatsServer] {
+        match self {
+            Self::One(server) => std::slice::from_ref(server),
+            Self::Three(cluster) => cluster.nodes(),
+        }
+    }
+}
+
+/// Everything that a run started; dropping it ends it.
+pub struct World {
+    pub gateways: Vec<Rc<Run>>,
+    nats: Nats,
+}
+
+impl World {
+    /// Starts NATS, and `gateways` with these keys of their configuration besides those of the arguments.
+    pub async fn start(args: &Args, gateways: usize, history: &str, set: &[&str]) -> anyhow::Result<Self> {
+        ensure!(args.replicas != 2, "streams have 1 or 3 replicas");
+        let builder = NatsServer::builder().jetstream();
+        let nats = if args.replicas == 1 {
+            Nats::One(builder.start().await?)
+        } else {
+            Nats::Three(builder.start_cluster(3).await?)
+        };
+        let mut world = Self {
+            gateways: Vec::new(),
+            nats,
+        };
+        let settings = args.settings(&world.nats, history, set);
+        for _ in 0..gateways {
+            let gateway = Run::on(Server::start(&settings)?)?;
+            world.gateways.push(gateway);
+        }
+        for gateway in &world.gateways {
+            ready(gateway).await?;
+        }
+        Ok(world)
+    }
+
+    pub fn room(number: usize) -> String {
+        format!("{NAMESPACE}:room-{number}")
+    }
+
+    /// Subject on which `room` is stored, when there is one partition.
+    pub fn subject(number: usize) -> String {
+        format!("natter.msg.{NAMESPACE}.0.{}", Self::room(number))
+    }
+
+    pub fn nats_url(&self) -> Vec<String> {
+        self.nats.servers().iter().map(NatsServer::url).collect()
+    }
+
+    /// Resident bytes of all NATS servers.
+    pub fn nats_memory(&self) -> anyhow::Result<u64> {
+        let servers = self.nats.servers().iter();
+        servers.map(|server| Ok(Memory::of(server.pid())?.resident)).sum()
+    }
+
+    /// Subscriptions that the first NATS server has, those of gateways and its own.
+    pub async fn subscriptions(&self) -> anyhow::Result<u64> {
+        let server = self.nats.servers().first().context("there is no NATS server")?;
+        let subscriptions = &server.get("varz").await?["subscriptions"];
+        subscriptions.as_u64().context("varz has no subscriptions")
+    }
+}
+
+impl Args {
+    fn settings(&self, nats: &Nats, history: &str, set: &[&str]) -> GatewayArgs {
+        let urls: Vec<_> = nats.servers().iter().map(NatsServer::url).collect();
+        let storage = match self.storage {
+            Storage::File => "file",
+            Storage::Memory => "memory",
+        };
+        let (replicas, partitions) = (self.replicas, self.partitions);
+        let stream = format!("{{replicas: {replicas}, storage: {storage}, partitions: {partitions}}}");
+        let own = [
+            format!("bus.nats={{servers: {urls:?}}}"),
+            format!(
+                "rooms.namespaces=[{{name: {NAMESPACE}, subscribe: anyone, publish: anyone, \
+                 history: {{{history}, read: anyone, stream: {stream}}}}}]"
+            ),
+        ];
+        let set = set.iter().map(ToString::to_string);
+        GatewayArgs {
+            set: own
+                .into_iter()
+                .chain(set)
+                .chain(self.gateway.set.clone())
+                .collect(),
+            ..self.gateway.clone()
+        }
+    }
+
+    /// As shown in results: `R1, file`.
+    pub fn label(&self) -> String {
+        format!("R{}, {:?}", self.replicas, self.storage)
+            .to_lowercase()
+            .replacen('r', "R", 1)
+    }
+}
+
+/// Waits until a gateway stores publications.
+async fn ready(gateway: &Rc<Run>) -> anyhow::Result<()> {
+    eventually("the gateway is connected to NATS", START_LIMIT, async || {
+        let up = count(&scrape(&gateway.server).await?, "natter_bus_up", &[]);
+        ensure!(up == 1, "it is not up");
+        Ok(())
+    })
+    .await?;
+    let caller = Caller::by_http(gateway, 0).await?;
+    eventually("the streams are there", START_LIMIT, async || {
+        caller.post(gateway, "durable:first", "{}").await
+    })
+    .await
+}
