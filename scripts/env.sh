@@ -1,7 +1,10 @@
 # Sourced by the scripts: the versions of the tools that are not Rust crates, and where they are kept.
 # shellcheck shell=bash disable=SC2034
 
-readonly nats_server_version=2.15.1
+# The newest patch of every minor version that durable rooms support, the one that tests use by default last. The same
+# versions stand in gateway/src/bus/nats/jetstream/server_version.rs; a test compares.
+readonly nats_server_versions=(2.12.15 2.14.9 2.15.2)
+readonly nats_server_too_old=2.10.29 # for the test that it is refused
 readonly cargo_deny_version=0.20.2
 
 # Everything that setup builds or downloads stays outside the clone, so that a second clone is quick.

@@ -5,6 +5,7 @@
 //! [`Embedded`] does it inside one process and is the default; [`Nats`] does it over NATS subjects. One test suite
 //! runs against both (`tests/tests/bus/both.rs`).
 
+mod condition;
 mod embedded;
 mod nats;
 
@@ -15,8 +16,9 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub use self::{
+    condition::{BusCondition, ServerCondition, ServerSupport},
     embedded::Embedded,
-    nats::{Nats, NatsConfig, Subjects},
+    nats::{Nats, NatsConfig, Subjects, tested_servers},
 };
 use crate::{
     channel::Channel,
@@ -75,6 +77,15 @@ pub trait Bus: Send + Sync {
 
     /// Sends a control message to gateways, the sender included when it is among `to`.
     fn send(&self, to: Recipient, message: Bytes) -> Result<(), BusError>;
+
+    /// Names the durable namespaces of the configuration, all of them, so that what they need is there before their
+    /// first use. Does not wait.
+    fn prepare(&self, _policies: Vec<Arc<HistoryPolicy>>) {}
+
+    /// What operators should know about it, and its changes.
+    fn condition(&self) -> watch::Receiver<BusCondition> {
+        watch::channel(BusCondition::default()).1
+    }
 
     /// Whether it takes messages now; asked on every join.
     fn is_up(&self) -> bool;

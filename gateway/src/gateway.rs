@@ -185,6 +185,7 @@ impl Gateway {
 
     /// Connects the gateway to its bus, once, before a worker runs.
     pub fn attach(&self, bus: SharedBus) {
+        bus.prepare(self.live().namespaces.durable());
         // Only the assembly calls this, once.
         let _ = self.bus.set(bus);
     }
@@ -219,7 +220,11 @@ impl Gateway {
 
     /// Puts new settings into force on every worker.
     pub fn reload(&self, settings: Settings) {
-        self.live.store(Arc::new(Live::new(settings, &self.metrics)));
+        let live = Arc::new(Live::new(settings, &self.metrics));
+        if let Some(bus) = self.bus() {
+            bus.prepare(live.namespaces.durable());
+        }
+        self.live.store(live);
         self.tell_workers(&Note::Reload);
     }
 

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use prometheus::{Registry, TextEncoder};
 
 pub use api::ApiMetrics;
-pub use bus::BusMetrics;
+pub use bus::{BusMetrics, HeadCheck};
 pub use connections::{AcceptFailure, ConnectionMetrics, HandshakeFailure, Refusal};
 pub use family::{Family, LabeledCounter};
 pub use messages::{NamespaceMetrics, Offer, Source};

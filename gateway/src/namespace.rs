@@ -59,6 +59,14 @@ impl Namespaces {
         }
     }
 
+    /// The policies of all durable namespaces.
+    pub fn durable(&self) -> Vec<Arc<HistoryPolicy>> {
+        let namespaces = self.default.iter().chain(self.named.values());
+        namespaces
+            .filter_map(|namespace| namespace.history.clone())
+            .collect()
+    }
+
     /// `None` when the room is in no configured namespace.
     pub fn of(&self, channel: &str) -> Option<&Arc<Namespace>> {
         match natter_protocol::channel::namespace_of(channel) {

@@ -39,6 +39,9 @@ use crate::{
     telemetry::{TraceGuard, TraceSettings, Tracer},
 };
 
+/// Messages of one room that wait until a full worker takes them: seconds of a busy room. Costs nothing while unused.
+const SUBSCRIPTION_CAPACITY: usize = 65_536;
+
 /// How often a drain looks whether everybody is gone.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 
@@ -74,7 +77,7 @@ impl Server {
         gateway.attach(bus.clone());
 
         let critical = gateway.live().settings.bus.critical;
-        let readiness = Arc::new(Readiness::new(bus.status(), critical));
+        let readiness = Arc::new(Readiness::new(bus.status(), bus.condition(), critical));
         let heartbeats = Heartbeats::new(ports.listeners.len());
         let (stop, _) = watch::channel(false);
         let workers = start_workers(&gateway, ports.listeners, &heartbeats, &stop)?;
@@ -227,6 +230,7 @@ async fn connect(gateway: &Arc<Gateway>) -> anyhow::Result<SharedBus> {
         join_timeout: settings.bus.join_timeout,
         join_concurrency: nats.join_concurrency,
         store_timeout: nats.store_timeout,
+        subscription_capacity: SUBSCRIPTION_CAPACITY,
     };
     let bus = Nats::connect(config, gateway.clone(), gateway.metrics.bus.clone()).await;
     Ok(Arc::new(bus.context("cannot start the NATS client")?))

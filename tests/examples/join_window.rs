@@ -94,6 +94,7 @@ async fn bus(url: &str) -> Result<(Nats, mpsc::UnboundedReceiver<Mark>)> {
         request_timeout: Duration::from_secs(2),
         join_timeout: Duration::from_secs(3),
         join_concurrency: 256,
+        subscription_capacity: 65_536,
         store_timeout: Duration::from_secs(5),
     };
     let (sender, arrivals) = mpsc::unbounded_channel();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tokio::sync::OnceCell;
 
 use crate::process::Process;
@@ -14,6 +14,19 @@ const BUILD_LIMIT: Duration = Duration::from_mins(20);
 /// The NATS server: `NATS_SERVER`, the cache, then `PATH`.
 pub fn nats_server() -> Result<PathBuf> {
     find("NATS_SERVER", Some("bin/nats-server"), &["nats-server"])
+}
+
+/// The NATS server of this version, as `scripts/setup` installs it.
+pub fn nats_server_version(version: &str) -> Result<PathBuf> {
+    let program = cache()
+        .context("neither NATTER_CACHE nor HOME is set")?
+        .join(format!("nats-server/{version}/nats-server"));
+    ensure!(
+        program.is_file(),
+        "{} not found: run scripts/setup, which installs it",
+        program.display()
+    );
+    Ok(program)
 }
 
 /// Node.js: `NODE`, then `PATH`.

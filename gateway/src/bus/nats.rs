@@ -8,6 +8,7 @@
 //! A room counts as subscribed only after the [`barrier`].
 
 mod admission;
+mod advisories;
 mod barrier;
 mod durable;
 mod jetstream;
@@ -30,19 +31,19 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     task::AbortHandle,
     time::{Instant, timeout, timeout_at},
 };
 use tracing::{Level, warn};
 use uuid::Uuid;
 
-pub use self::subjects::Subjects;
 use self::{
     admission::Admission, barrier::Barrier, durable::Durable, subscription::RoomSubscription,
     supervisor::Supervisor,
 };
-use super::{BoxFuture, Bus, BusError, BusEvents, BusStatus, Recipient};
+pub use self::{jetstream::tested_servers, subjects::Subjects};
+use super::{BoxFuture, Bus, BusCondition, BusError, BusEvents, BusStatus, Recipient};
 use crate::{
     channel::Channel,
     history::{HistoryPolicy, Page, Position, Query, Receipt, StoreError},
@@ -76,6 +77,8 @@ pub struct NatsConfig {
     pub join_concurrency: usize,
     /// Bound of the wait until a publication is stored, and of a read of history.
     pub store_timeout: Duration,
+    /// Messages of one room that may wait here; more are dropped, and found again in durable rooms.
+    pub subscription_capacity: usize,
 }
 
 pub struct Nats {
@@ -123,6 +126,11 @@ struct Shared {
     /// Read on every publish, so an atomic beside the watch channel.
     up: AtomicBool,
     status: watch::Sender<BusStatus>,
+    condition: watch::Sender<BusCondition>,
+    /// What arrived live may not be all of it: heads of durable rooms are to be compared.
+    missed: Arc<Notify>,
+    /// Something suggests that a stream is gone or was changed.
+    suspicion: Notify,
     /// NATS servers that gateways are connected to, learned from control messages.
     peers: Mutex<barrier::Peers>,
     admission: Admission,
@@ -148,17 +156,20 @@ impl Nats {
         let (changed, connection_events) = watch::channel(0_u64);
         let log_budget = Arc::new(LogBudget::new(LOG_LINES));
         tokio::spawn(log_budget.clone().run());
+        let missed = Arc::<Notify>::default();
         let options = ConnectOptions::new()
             .name(&config.name)
             .retry_on_initial_connect()
             .ping_interval(config.ping_interval)
             .connection_timeout(config.request_timeout)
             .request_timeout(Some(config.request_timeout))
+            .subscription_capacity(config.subscription_capacity)
             .reconnect_delay_callback(reconnect_delay)
             .event_callback(supervisor::event_callback(
                 changed,
+                missed.clone(),
                 metrics.clone(),
-                log_budget.cause("nats_refusal", Level::WARN),
+                &log_budget,
             ));
         let client = options.connect(config.servers.as_slice()).await?;
 
@@ -172,11 +183,15 @@ impl Nats {
             log_budget,
             up: AtomicBool::new(false),
             status: watch::Sender::new(BusStatus::Connecting),
+            condition: watch::Sender::default(),
+            missed,
+            suspicion: Notify::new(),
             peers: Mutex::default(),
         });
         let (barrier, echoes) = Barrier::start(shared.clone(), connection_events.clone());
         Supervisor::start(shared.clone(), connection_events, barrier.clone(), echoes);
         let durable = Durable::start(shared.clone()).await?;
+        advisories::start(&shared).await?;
         Ok(Self {
             shared,
             barrier,
@@ -392,6 +407,14 @@ impl Bus for Nats {
         };
         let headers = message::control_headers(&self.shared.client.server_info().server_id);
         self.shared.send(subject, headers, message)
+    }
+
+    fn prepare(&self, policies: Vec<Arc<HistoryPolicy>>) {
+        self.durable.prepare(policies);
+    }
+
+    fn condition(&self) -> watch::Receiver<BusCondition> {
+        self.shared.condition.subscribe()
     }
 
     fn is_up(&self) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use prometheus::{Histogram, IntCounter, IntGauge};
+use prometheus::{Histogram, IntCounter, IntGauge, IntGaugeVec};
 
 use super::family::{LabeledCounter, Registrar};
 
@@ -24,6 +24,35 @@ pub struct BusMetrics {
     barrier_duration: Histogram,
     joins_in_flight: IntGauge,
     joins_delayed: IntCounter,
+    server_info: IntGaugeVec,
+    server_supported: IntGauge,
+    streams_ready: IntGaugeVec,
+    heads_checked: LabeledCounter,
+}
+
+/// Why the newest publication of a room is looked up although nothing shows that it is missing here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadCheck {
+    /// Soon after the room was joined.
+    Join,
+    Reconnect,
+    /// From time to time.
+    Turn,
+    /// Live copies may have been dropped.
+    Drop,
+}
+
+impl HeadCheck {
+    const ALL: [Self; 4] = [Self::Join, Self::Reconnect, Self::Turn, Self::Drop];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Join => "join",
+            Self::Reconnect => "reconnect",
+            Self::Turn => "turn",
+            Self::Drop => "drop",
+        }
+    }
 }
 
 impl BusMetrics {
@@ -60,6 +89,26 @@ impl BusMetrics {
                 "natter_joins_delayed_total",
                 "First joins and looks at heads that waited because bus.nats.join_concurrency were under way",
             )?,
+            server_info: registrar.gauges(
+                "natter_nats_server_info",
+                "Always 1; the label is the version of the NATS server that the gateway is connected to, or was last",
+                &["version"],
+            )?,
+            server_supported: registrar.gauge(
+                "natter_nats_server_supported",
+                "1 when durable rooms are tested with that version or an older patch of it, else 0",
+            )?,
+            streams_ready: registrar.gauges(
+                "natter_streams_ready",
+                "1 when the streams of a durable namespace were found as they should be at the last look, else 0",
+                &["namespace"],
+            )?,
+            heads_checked: registrar.labeled(
+                "natter_head_checks_total",
+                "Rooms whose newest publication was looked up for fear that it is missing here, by reason",
+                &["reason"],
+                HeadCheck::ALL.map(HeadCheck::label),
+            )?,
         })
     }
 
@@ -93,6 +142,32 @@ impl BusMetrics {
     /// It does so no more.
     pub fn join_ended(&self) {
         self.joins_in_flight.dec();
+    }
+
+    /// The NATS server that is connected now.
+    pub fn server(&self, version: &str, supported: bool) {
+        self.server_info.reset();
+        self.server_info.with_label_values(&[version]).set(1);
+        self.server_supported.set(supported.into());
+    }
+
+    /// Whether the streams of a namespace are there and as they should be.
+    pub fn streams(&self, namespace: &str, ready: bool) {
+        self.streams_ready
+            .with_label_values(&[namespace])
+            .set(ready.into());
+    }
+
+    /// A namespace is not looked after any more.
+    pub fn forget_streams(&self, namespace: &str) {
+        // An error says that it has no series.
+        let _ = self.streams_ready.remove_label_values(&[namespace]);
+    }
+
+    /// The heads of `rooms` rooms are being looked up.
+    pub fn heads_checked(&self, reason: HeadCheck, rooms: usize) {
+        self.heads_checked
+            .inc_by(reason.label(), u64::try_from(rooms).unwrap_or(u64::MAX));
     }
 
     /// A barrier ended; `result` is the label of its outcome.

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::bus::BusStatus;
+use crate::bus::{BusCondition, BusStatus};
 
 /// What readiness follows from. The bus tells its own state; the gateway tells the rest.
 #[derive(Debug)]
 pub struct Readiness {
     bus: watch::Receiver<BusStatus>,
+    condition: watch::Receiver<BusCondition>,
     critical: bool,
     draining: AtomicBool,
 }
@@ -25,6 +26,8 @@ pub enum NotReady {
     BusConnecting,
     /// The bus is down and `critical` says that this gateway is of no use without it.
     BusDown,
+    /// The NATS server is too old for the durable rooms that are configured.
+    NatsTooOld,
 }
 
 /// The body of `/readyz`.
@@ -35,13 +38,20 @@ pub struct ReadinessReport {
     pub bus: &'static str,
     pub draining: bool,
     pub reasons: Vec<NotReady>,
+    #[serde(flatten)]
+    pub condition: BusCondition,
 }
 
 impl Readiness {
     /// `critical`: whether the gateway is unready while the bus is down; a reload cannot change it.
-    pub fn new(bus: watch::Receiver<BusStatus>, critical: bool) -> Self {
+    pub fn new(
+        bus: watch::Receiver<BusStatus>,
+        condition: watch::Receiver<BusCondition>,
+        critical: bool,
+    ) -> Self {
         Self {
             bus,
+            condition,
             critical,
             draining: AtomicBool::new(false),
         }
@@ -58,11 +68,13 @@ impl Readiness {
 
     pub fn report(&self) -> ReadinessReport {
         let bus = *self.bus.borrow();
+        let condition = self.condition.borrow().clone();
         let draining = self.is_draining();
         let reasons: Vec<_> = [
             draining.then_some(NotReady::Draining),
             (bus == BusStatus::Connecting).then_some(NotReady::BusConnecting),
             (bus == BusStatus::Down && self.critical).then_some(NotReady::BusDown),
+            condition.refuses().then_some(NotReady::NatsTooOld),
         ]
         .into_iter()
         .flatten()
@@ -72,6 +84,7 @@ impl Readiness {
             bus: bus.as_str(),
             draining,
             reasons,
+            condition,
         }
     }
 }

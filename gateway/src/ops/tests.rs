@@ -9,12 +9,16 @@ use tokio::time::advance;
 use tower::ServiceExt;
 
 use super::*;
-use crate::bus::BusStatus;
+use crate::bus::{BusCondition, BusStatus, ServerCondition, ServerSupport};
 
 fn state(bus: BusStatus, critical: bool) -> (OpsState, watch::Sender<BusStatus>) {
     let (sender, receiver) = watch::channel(bus);
     let state = OpsState {
-        readiness: Arc::new(Readiness::new(receiver, critical)),
+        readiness: Arc::new(Readiness::new(
+            receiver,
+            watch::Sender::default().subscribe(),
+            critical,
+        )),
         heartbeats: Heartbeats::new(4),
         metrics: Metrics::new().unwrap(),
         files: FileLimit::new(1_000),
@@ -62,6 +66,28 @@ async fn a_critical_bus_makes_it_unready() {
     assert_eq!((status, &body["reasons"]), (503, &json!(["bus_down"])));
     bus.send_replace(BusStatus::Up);
     assert_eq!(readyz(&state).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_server_too_old_for_durable_rooms_makes_it_unready() {
+    let (mut state, _bus) = state(BusStatus::Up, false);
+    let (_status, status) = watch::channel(BusStatus::Up);
+    let (condition, conditions) = watch::channel(BusCondition::default());
+    state.readiness = Arc::new(Readiness::new(status, conditions, false));
+    condition.send_modify(|condition| {
+        condition.server = Some(ServerCondition {
+            version: "2.10.1".to_owned(),
+            support: ServerSupport::TooOld,
+            message: Some("use another".to_owned()),
+        });
+        condition.problems.insert("chat".to_owned(), "no".to_owned());
+    });
+    let said = json!({"version": "2.10.1", "support": "too_old", "message": "use another"});
+    let ready = json!({"ready": true, "bus": "up", "draining": false, "reasons": [], "nats": said, "namespaces": {"chat": "no"}});
+    assert_eq!(readyz(&state).await, (200, ready));
+    condition.send_modify(|condition| condition.durable = true);
+    let (status, body) = readyz(&state).await;
+    assert_eq!((status, &body["reasons"]), (503, &json!(["nats_too_old"])));
 }
 
 #[tokio::test]

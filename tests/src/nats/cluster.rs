@@ -31,7 +31,7 @@ impl NatsCluster {
         let routes: Vec<_> = ports.iter().map(|ports| ports.cluster.number()).collect();
         let nodes = ports.into_iter().enumerate().map(|(index, ports)| {
             let name = format!("nats-{index}");
-            NatsServer::spawn(&name, ports, |ports, directory| {
+            NatsServer::spawn(&name, builder.program()?, ports, |ports, directory| {
                 let routes = Routes {
                     to: &routes,
                     advertise: true,

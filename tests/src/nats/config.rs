@@ -1,18 +1,20 @@
 //! The configuration of the servers a test asks for.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use super::{NatsCluster, NatsServer};
 use crate::port::ReservedPort;
+use crate::tools;
 
 /// What to start; every server of a test is made from one of these.
 #[derive(Clone, Default)]
 pub struct NatsBuilder {
     jetstream: bool,
     hidden: bool,
+    version: Option<String>,
     extra: String,
 }
 
@@ -31,6 +33,13 @@ impl NatsBuilder {
         self
     }
 
+    /// Starts this version, such as `2.14.9`, and not the default one.
+    #[must_use]
+    pub fn version(mut self, version: &str) -> Self {
+        self.version = Some(version.to_owned());
+        self
+    }
+
     /// Adds lines to the configuration file, for example an `authorization` block.
     #[must_use]
     pub fn config(mut self, text: &str) -> Self {
@@ -41,7 +50,7 @@ impl NatsBuilder {
 
     /// Starts one server and waits until it accepts clients.
     pub async fn start(self) -> Result<NatsServer> {
-        let server = NatsServer::spawn("nats", Ports::take()?, |ports, directory| {
+        let server = NatsServer::spawn("nats", self.program()?, Ports::take()?, |ports, directory| {
             self.render("nats", ports, directory, None)
         })?;
         server.wait_ready().await?;
@@ -51,6 +60,14 @@ impl NatsBuilder {
     /// Starts `nodes` servers as one cluster and waits until every route is up.
     pub async fn start_cluster(self, nodes: usize) -> Result<NatsCluster> {
         NatsCluster::start_with(&self, nodes).await
+    }
+
+    /// The program to start.
+    pub(super) fn program(&self) -> Result<PathBuf> {
+        match &self.version {
+            Some(version) => tools::nats_server_version(version),
+            None => tools::nats_server(),
+        }
     }
 
     /// The text of the configuration file.

@@ -28,7 +28,7 @@ impl DistantPair {
         let dialled = [link.address().port()];
         let start = |name: &str, ports, to: &[u16]| {
             let advertise = false;
-            NatsServer::spawn(name, ports, |ports, directory| {
+            NatsServer::spawn(name, builder.program()?, ports, |ports, directory| {
                 builder.render(name, ports, directory, Some(&Routes { to, advertise }))
             })
         };

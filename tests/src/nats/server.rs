@@ -1,6 +1,6 @@
 //! One NATS server process and its directory.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use tokio::net::TcpStream;
 
 use super::NatsBuilder;
 use super::config::Ports;
+use crate::http;
 use crate::process::Process;
 use crate::wait::eventually;
-use crate::{http, tools};
 
 /// Enough for a start or a stop on a busy machine, `JetStream` recovery included.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -25,6 +25,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// A NATS server of this test; dropping it kills the process and removes its directory.
 pub struct NatsServer {
     name: String,
+    program: PathBuf,
     process: Mutex<Arc<Process>>,
     ports: Ports,
     directory: TempDir,
@@ -45,6 +46,7 @@ impl NatsServer {
     /// Starts the process without waiting: the nodes of a cluster need each other to become ready.
     pub(super) fn spawn(
         name: &str,
+        program: PathBuf,
         ports: Ports,
         config: impl FnOnce(&Ports, &Path) -> String,
     ) -> Result<Self> {
@@ -52,9 +54,10 @@ impl NatsServer {
         let text = config(&ports, directory.path());
         std::fs::write(directory.path().join("nats.conf"), text)
             .context("cannot write the NATS configuration")?;
-        let process = Mutex::new(launch(name, directory.path())?);
+        let process = Mutex::new(launch(name, &program, directory.path())?);
         Ok(Self {
             name: name.to_owned(),
+            program,
             process,
             ports,
             directory,
@@ -108,7 +111,7 @@ impl NatsServer {
     /// As [`restart`](Self::restart), without waiting.
     pub(super) fn relaunch(&self) -> Result<()> {
         self.kill()?;
-        *self.process.lock() = launch(&self.name, self.directory.path())?;
+        *self.process.lock() = launch(&self.name, &self.program, self.directory.path())?;
         Ok(())
     }
 
@@ -179,8 +182,8 @@ impl NatsServer {
     }
 }
 
-fn launch(name: &str, directory: &Path) -> Result<Arc<Process>> {
-    let mut command = Command::new(tools::nats_server()?);
+fn launch(name: &str, program: &Path, directory: &Path) -> Result<Arc<Process>> {
+    let mut command = Command::new(program);
     command.arg("--config").arg(directory.join("nats.conf"));
     Process::spawn(name, &mut command).map(Arc::new)
 }

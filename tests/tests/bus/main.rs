@@ -2,6 +2,7 @@
 
 mod both;
 mod cluster;
+mod drops;
 mod nats;
 mod outage;
 mod support;

@@ -1,8 +1,9 @@
-//! Streams that somebody deletes, fills or empties by hand under running gateways.
+//! Streams that somebody deletes, fills or empties by hand under running gateways, and messages too large for them.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use natter_tests::gateway::Gateway;
 use natter_tests::nats::NatsServer;
 use natter_tests::wait::eventually;
 use serde_json::{Value, json};
@@ -13,12 +14,34 @@ use crate::support::{
 
 /// Asks `JetStream` as an administrator would.
 async fn administer(nats: &NatsServer, verb: &str, namespace: &str) -> Result<()> {
-    let client = async_nats::connect(nats.url()).await?;
-    let subject = format!("$JS.API.STREAM.{verb}.{PREFIX}_{namespace}_0");
-    let answer = client.request(subject, "".into()).await?;
-    let answer: Value = serde_json::from_slice(&answer.payload)?;
+    let answer = ask(nats, verb, namespace, &Value::Null).await?;
     ensure!(answer["success"] == true, "{verb}: {answer}");
     Ok(())
+}
+
+pub(crate) async fn ask(nats: &NatsServer, verb: &str, namespace: &str, body: &Value) -> Result<Value> {
+    let client = async_nats::connect(nats.url()).await?;
+    let subject = format!("$JS.API.STREAM.{verb}.{PREFIX}_{namespace}_0");
+    let body = if body.is_null() {
+        String::new()
+    } else {
+        body.to_string()
+    };
+    let answer = client.request(subject, body.into()).await?;
+    let answer: Value = serde_json::from_slice(&answer.payload)?;
+    ensure!(answer.get("error").is_none(), "{verb}: {answer}");
+    Ok(answer)
+}
+
+/// Changes settings of a stream; gives those of before.
+pub(crate) async fn edit(nats: &NatsServer, namespace: &str, changes: &Value) -> Result<Value> {
+    let before = ask(nats, "INFO", namespace, &Value::Null).await?["config"].take();
+    let mut config = before.clone();
+    for (name, value) in changes.as_object().context("changes")? {
+        config[name] = value.clone();
+    }
+    ask(nats, "UPDATE", namespace, &config).await?;
+    Ok(before)
 }
 
 #[tokio::test]
@@ -113,5 +136,104 @@ async fn a_full_stream_refuses_until_it_is_emptied() -> Result<()> {
     } else {
         assert_not_recovered(&result, after.offset);
     }
+    Ok(())
+}
+
+/// Nobody publishes or joins: the gateway hears of it all the same.
+#[tokio::test]
+async fn a_stream_deleted_in_silence_is_made_again_at_once() -> Result<()> {
+    let world = World::nats("").await?;
+    let nats = world.nats.as_ref().context("NATS")?;
+    let (mut member, place) = newcomer(&world.gateway, "log:room").await?;
+    administer(nats, "DELETE", "log").await?;
+    let push = member
+        .recv_where(|value| value["push"].get("unsubscribe").is_some())
+        .await?;
+    assert_eq!(push["push"]["unsubscribe"]["code"], 2500, "{push}");
+    let fresh = world.publish("log:room", "fresh").await?;
+    assert_ne!(fresh.epoch, place.epoch);
+    Ok(())
+}
+
+/// Every door says so, nothing is stored, and the connection to NATS stays.
+#[tokio::test]
+async fn a_message_over_the_limits_of_nats_is_refused_at_every_door() -> Result<()> {
+    let nats = NatsServer::builder()
+        .jetstream()
+        .config("max_payload: 65536")
+        .start()
+        .await?;
+    let gateway = start(
+        "limited",
+        Some(&nats.url()),
+        "client: { message_size_limit: 1MiB }\n",
+    )
+    .await?;
+    let mut member = newcomer(&gateway, "log:room").await?.0;
+    // The first is more than a connection to NATS carries, the second more than the stream takes.
+    for (round, size) in [100_000, 2_000].into_iter().enumerate() {
+        if round == 1 {
+            edit(&nats, "log", &json!({ "max_msg_size": 1_000 })).await?;
+        }
+        let data = "x".repeat(size);
+        let request = json!({ "channel": "log:room", "data": data });
+        assert_eq!(refusal(&mut member, json!({ "publish": request })).await?, 106);
+        let answer = gateway.api("publish", &request).await?;
+        assert_eq!(answer["error"]["code"], 106, "{answer}");
+        let broadcast = json!({ "channels": ["log:room"], "data": data });
+        let answer = gateway.api("broadcast", &broadcast).await?;
+        assert_eq!(answer["result"]["responses"][0]["error"]["code"], 106, "{answer}");
+        let answer = rest(&gateway, &json!({ "data": data })).await?;
+        assert_eq!(answer.0, 413, "{}", answer.1);
+        let tags = json!({ "channel": "log:room", "data": 1, "tags": { "much": data } });
+        let answer = gateway.api("publish", &tags).await?;
+        assert_eq!(answer["error"]["code"], 106, "{answer}");
+    }
+    let stored = publish(&gateway, "log:room", "small").await?;
+    assert_eq!(next(&mut member).await?, (stored.offset, json!("small")));
+    assert_eq!(stored.offset, 1, "nothing else was stored");
+    assert!(gateway.metrics().await?.sum("natter_bus_reconnects_total") < 0.5);
+    Ok(())
+}
+
+async fn rest(gateway: &Gateway, body: &Value) -> Result<(u16, String)> {
+    let answer = reqwest::Client::new()
+        .post(format!("{}/v1/rooms/log:room/messages", gateway.http_url()))
+        .header("x-api-key", natter_tests::gateway::API_KEY)
+        .header("content-type", "application/json")
+        .body(body.to_string())
+        .send()
+        .await?;
+    Ok((answer.status().as_u16(), answer.text().await?))
+}
+
+/// The disk that the server may use is full: the same answer as for a full stream.
+#[tokio::test]
+async fn a_server_without_room_refuses_and_says_so() -> Result<()> {
+    let nats = NatsServer::builder()
+        .config("jetstream { max_file_store: 300KB }")
+        .start()
+        .await?;
+    let gateway = start("small", Some(&nats.url()), "").await?;
+    let (mut member, _) = newcomer(&gateway, "log:room").await?;
+    let data = "x".repeat(30 * 1024);
+    let mut stored = 0;
+    let code = loop {
+        let reply = member
+            .request(json!({ "publish": { "channel": "log:room", "data": data } }))
+            .await?;
+        if let Some(code) = reply["error"]["code"].as_u64() {
+            break code;
+        }
+        stored += 1;
+        ensure!(stored < 30, "300 KB took {stored} messages of 30 KiB");
+    };
+    assert_eq!(code, 106);
+    for _ in 0..stored {
+        next(&mut member).await?;
+    }
+    administer(&nats, "PURGE", "log").await?;
+    let after = publish(&gateway, "log:room", "there is room").await?;
+    assert_eq!(next(&mut member).await?, (after.offset, json!("there is room")));
     Ok(())
 }

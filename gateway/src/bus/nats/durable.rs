@@ -5,10 +5,12 @@
 //! which is filled from the stream before anything later is delivered ([`room`]). A lost *last* message shows no gap, so
 //! every room's head is looked at again: soon after its join, after every reconnect, and now and then ([`checks`]).
 //!
-//! Streams are made or checked when a namespace is first used and again from time to time: one that was deleted and made
-//! again counts from 1 under another epoch, and its rooms are told that their positions are lost.
+//! Streams are made or checked when the bus is up, and again from time to time and when something seems wrong
+//! ([`namespaces`]): one that was deleted and made again counts from 1 under another epoch, and its rooms are told that their
+//! positions are lost.
 
 mod checks;
+mod namespaces;
 mod room;
 
 use std::{
@@ -17,16 +19,12 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{
-    sync::Notify,
-    time::{Instant, timeout_at},
-};
-use tracing::{error, info, warn};
+use tokio::time::{Instant, timeout_at};
 
-use self::{checks::Joined, room::LiveRoom};
+use self::{checks::Joined, namespaces::Namespaces, room::LiveRoom};
 use super::{
     Shared,
-    jetstream::{JetStream, Limits, StoredRoom, StreamError, Streams},
+    jetstream::{JetStream, Limits, StoredRoom},
     subscription::RoomSubscription,
 };
 use crate::{
@@ -39,21 +37,10 @@ use crate::{
 pub(super) struct Durable {
     shared: Arc<Shared>,
     jetstream: JetStream,
-    /// Streams of the namespaces that were used so far, by namespace.
-    streams: Mutex<HashMap<Arc<str>, Known>>,
-    /// Held while streams are made, so that what waits for them goes on in its order.
-    making: tokio::sync::Mutex<()>,
+    namespaces: Namespaces,
     rooms: Mutex<HashMap<Channel, Arc<LiveRoom>>>,
     joined: Joined,
-    /// Something suggests that a stream is gone or was changed.
-    suspicion: Notify,
     runtime: tokio::runtime::Handle,
-}
-
-#[derive(Clone)]
-struct Known {
-    policy: Arc<HistoryPolicy>,
-    streams: Arc<Streams>,
 }
 
 impl Durable {
@@ -68,66 +55,20 @@ impl Durable {
         let durable = Arc::new(Self {
             shared,
             jetstream,
-            streams: Mutex::default(),
-            making: tokio::sync::Mutex::default(),
+            namespaces: Namespaces::new(),
             rooms: Mutex::default(),
             joined,
-            suspicion: Notify::new(),
             runtime: tokio::runtime::Handle::current(),
         });
         checks::start(&durable, queue);
         Ok(durable)
     }
 
-    /// The room's stream, when its namespace was used before.
-    fn known(&self, channel: &str, policy: &HistoryPolicy) -> Option<StoredRoom> {
-        self.streams
-            .lock()
-            .get(&policy.namespace)
-            .map(|known| known.streams.room(channel))
-    }
-
-    /// The room's stream, made or checked when this is the first use of its namespace.
-    async fn stored_room(&self, channel: &str, policy: &Arc<HistoryPolicy>) -> Result<StoredRoom, BusError> {
-        if let Some(room) = self.known(channel, policy) {
-            return Ok(room);
-        }
-        let _making = self.making.lock().await;
-        if let Some(room) = self.known(channel, policy) {
-            return Ok(room);
-        }
-        let streams = self.ensure(policy).await?;
-        let room = streams.room(channel);
-        self.streams.lock().insert(
-            policy.namespace.clone(),
-            Known {
-                policy: policy.clone(),
-                streams,
-            },
-        );
-        Ok(room)
-    }
-
-    async fn ensure(&self, policy: &Arc<HistoryPolicy>) -> Result<Arc<Streams>, BusError> {
-        let streams = self.check_streams(policy).await?;
-        if let Some(warning) = &streams.warning {
-            warn!(namespace = %policy.namespace, "{warning}");
-        }
-        info!(namespace = %policy.namespace, partitions = streams.partitions().len(), "streams are ready");
-        Ok(streams)
-    }
-
-    /// Makes what is missing and compares the rest.
-    async fn check_streams(&self, policy: &HistoryPolicy) -> Result<Arc<Streams>, BusError> {
-        match self.jetstream.ensure(policy).await {
-            Ok(streams) => Ok(streams),
-            Err(StreamError::Bus(error)) => Err(error),
-            Err(error) => {
-                self.shared.metrics.error("stream");
-                error!(namespace = %policy.namespace, %error, "a durable namespace cannot be used");
-                Err(BusError::Refused)
-            }
-        }
+    /// As [`crate::bus::Bus::prepare`].
+    pub(super) fn prepare(&self, policies: Vec<Arc<HistoryPolicy>>) {
+        self.shared.expect(&policies);
+        self.namespaces.replace(policies, &self.shared.metrics);
+        self.shared.suspicion.notify_one();
     }
 
     pub(super) fn store(
@@ -143,7 +84,7 @@ impl Durable {
         if publication.data.len() > self.shared.max_message_size() {
             return Box::pin(std::future::ready(Err(BusError::TooLarge.into())));
         }
-        if let Some(room) = self.known(channel, policy) {
+        if let Some(room) = self.namespaces.room(channel, policy) {
             return self.watched(self.jetstream.store(&room, publication, key));
         }
         let (durable, channel, policy) = (self.clone(), channel.to_owned(), policy.clone());
@@ -167,7 +108,7 @@ impl Durable {
                 result,
                 Err(StoreError::Bus(BusError::Disconnected | BusError::Refused))
             ) {
-                durable.suspicion.notify_one();
+                durable.shared.suspicion.notify_one();
             }
             result
         })
@@ -192,7 +133,7 @@ impl Durable {
                 .map_or(0, |live| live.position.load(Ordering::Acquire));
             let page = durable.jetstream.page(&room, &query, known).await;
             if matches!(page, Err(BusError::Disconnected | BusError::Refused)) {
-                durable.suspicion.notify_one();
+                durable.shared.suspicion.notify_one();
             }
             page
         })
@@ -233,7 +174,7 @@ impl Durable {
         };
         let joined = timeout_at(deadline, join).await.unwrap_or(Err(BusError::Timeout));
         if matches!(joined, Err(BusError::Disconnected | BusError::Refused)) {
-            self.suspicion.notify_one();
+            self.shared.suspicion.notify_one();
         }
         let (room, subscription, head) = joined?;
         let position = Position {
@@ -248,7 +189,8 @@ impl Durable {
             former.stop();
         }
         if let Some(now) = self
-            .known(&moved.channel, &moved.policy)
+            .namespaces
+            .room(&moved.channel, &moved.policy)
             .filter(|now| now.partition.epoch != moved.epoch())
         {
             moved.move_to(now);

@@ -6,6 +6,7 @@
 //!
 //! | part | does |
 //! |---|---|
+//! | [`server_version`] | which servers this works with |
 //! | [`streams`] | makes or checks the streams of a namespace |
 //! | [`store`] | publishes and waits for the stream's answer |
 //! | [`probe`] | tells when a live subscription counts, and the newest sequence at that moment |
@@ -40,9 +41,11 @@ use async_nats::Client;
 use tokio::{sync::Semaphore, time::timeout};
 
 use self::requests::Requests;
+pub use self::server_version::tested_servers;
 pub(super) use self::{
     live::{Arrival, Tracker, Verdict},
     partition::StoredRoom,
+    server_version::judge,
     streams::{StreamError, Streams},
 };
 use super::Subjects;

@@ -59,13 +59,14 @@ impl Subjects {
         format!("{}.live.{namespace}.{partition}.>", self.prefix)
     }
 
+    /// What the names of all streams of this cluster begin with, and no others'.
+    pub fn stream_prefix(&self) -> String {
+        format!("{}_", stream_token(&self.prefix))
+    }
+
     /// Name of the stream of one partition.
     pub fn stream(&self, namespace: &str, partition: u16) -> String {
-        format!(
-            "{}_{}_{partition}",
-            stream_token(&self.prefix),
-            stream_token(namespace)
-        )
+        format!("{}{}_{partition}", self.stream_prefix(), stream_token(namespace))
     }
 
     fn durable(&self, family: &str, namespace: &str, partition: u16, room: &str) -> String {

@@ -13,11 +13,11 @@ use std::{
 use async_nats::{Event, Message, Subscriber};
 use futures_util::StreamExt;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     task::AbortHandle,
     time::{MissedTickBehavior, interval, timeout},
 };
-use tracing::{debug, info, warn};
+use tracing::{Level, debug, info, warn};
 
 use super::{
     Connection, Shared,
@@ -27,7 +27,7 @@ use super::{
 use crate::{
     bus::{BusError, BusStatus},
     metrics::BusMetrics,
-    telemetry::CauseBudget,
+    telemetry::LogBudget,
 };
 
 /// How often the connection state is looked at without an event.
@@ -36,12 +36,23 @@ const TICK: Duration = Duration::from_millis(250);
 /// Turns client events into metrics, log lines and a wake-up of the supervisor.
 pub(super) fn event_callback(
     changed: watch::Sender<u64>,
+    missed: Arc<Notify>,
     metrics: BusMetrics,
-    refusals: CauseBudget,
-) -> impl Fn(Event) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> + Send + Sync {
+    log_budget: &LogBudget,
+) -> impl Fn(Event) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> + Send + Sync + use<> {
+    let refusals = log_budget.cause("nats_refusal", Level::WARN);
+    let drops = log_budget.cause("slow_consumer", Level::WARN);
     move |event| {
         match &event {
-            Event::SlowConsumer(_) => metrics.error("slow_consumer"),
+            // One for each message that the client dropped because a subscription's queue was full. It names the
+            // subscription by a number that the client keeps to itself: any room may be concerned.
+            Event::SlowConsumer(_) => {
+                metrics.error("slow_consumer");
+                missed.notify_one();
+                if drops.admit() {
+                    warn!("dropped a message of the bus: the queue of its room is full");
+                }
+            }
             Event::ServerError(error) => {
                 metrics.error("server");
                 if refusals.admit() {
@@ -132,6 +143,7 @@ impl Supervisor {
                 self.shared.metrics.up();
                 self.shared.status.send_replace(BusStatus::Up);
                 let server = self.shared.client.server_info();
+                self.shared.judge(&server.version);
                 info!(server = %server.server_name, version = %server.version, "bus is up: connected to NATS");
                 *confirmed = Some(connection);
             }

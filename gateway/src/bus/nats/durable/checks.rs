@@ -2,7 +2,8 @@
 //!
 //! A head is compared soon after the join, because the live copy of a message that was stored in that moment may have
 //! been lost; after every reconnect, at once and once more; and in turns all the time. The turns read many heads with
-//! one request and wake only the rooms that are behind.
+//! one request and wake only the rooms that are behind. A turn is made at once when live copies may not have come: the NATS
+//! client dropped some because a room's queue was full, a stream has a new leader, or a stream's settings were wrong.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,10 +15,13 @@ use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
 };
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{Durable, LiveRoom};
-use crate::bus::BusStatus;
+use crate::{
+    bus::BusStatus,
+    metrics::{BusMetrics, HeadCheck},
+};
 
 /// After a join or a reconnect.
 const SOON: Duration = Duration::from_millis(1_500);
@@ -60,13 +64,14 @@ impl Joined {
 }
 
 pub(super) fn start(durable: &Arc<Durable>, queue: Queue) {
-    tokio::spawn(joins(queue));
+    tokio::spawn(joins(queue, durable.shared.metrics.clone()));
     tokio::spawn(reconnects(durable.clone()));
     tokio::spawn(turns(durable.clone()));
+    tokio::spawn(drops(durable.clone()));
     tokio::spawn(streams(durable.clone()));
 }
 
-async fn joins(mut queue: Queue) {
+async fn joins(mut queue: Queue, metrics: BusMetrics) {
     let mut waiting = VecDeque::new();
     loop {
         let due = waiting.front().map(|due: &Due| due.at);
@@ -77,6 +82,7 @@ async fn joins(mut queue: Queue) {
             },
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 if let Some(room) = waiting.pop_front().and_then(|due| due.room.upgrade()) {
+                    metrics.heads_checked(HeadCheck::Join, 1);
                     room.check();
                 }
             }
@@ -90,7 +96,7 @@ async fn reconnects(durable: Arc<Durable>) {
     while status.changed().await.is_ok() {
         let up = *status.borrow_and_update() == BusStatus::Up;
         if up && was_up {
-            durable.suspicion.notify_one();
+            durable.shared.suspicion.notify_one();
             wake_all(&durable).await;
             sleep(SOON).await;
             wake_all(&durable).await;
@@ -102,6 +108,10 @@ async fn reconnects(durable: Arc<Durable>) {
 async fn wake_all(durable: &Durable) {
     let rooms: Vec<_> = durable.rooms.lock().values().cloned().collect();
     for some in rooms.chunks(WAKE) {
+        durable
+            .shared
+            .metrics
+            .heads_checked(HeadCheck::Reconnect, some.len());
         for room in some {
             room.check();
         }
@@ -115,12 +125,12 @@ async fn turns(durable: Arc<Durable>) {
     loop {
         ticks.tick().await;
         if durable.shared.is_up() {
-            turn(&durable).await;
+            turn(&durable, HeadCheck::Turn).await;
         }
     }
 }
 
-async fn turn(durable: &Durable) {
+async fn turn(durable: &Durable, reason: HeadCheck) {
     let mut by_stream: BTreeMap<String, BTreeMap<String, Arc<LiveRoom>>> = BTreeMap::new();
     for room in durable.rooms.lock().values() {
         let stored = room.stored();
@@ -132,6 +142,7 @@ async fn turn(durable: &Durable) {
     for (stream, rooms) in by_stream {
         let subjects: Vec<_> = rooms.keys().map(String::as_str).collect();
         for some in subjects.chunks(HEADS) {
+            durable.shared.metrics.heads_checked(reason, some.len());
             match durable.jetstream.heads(&stream, some).await {
                 Ok(heads) => wake_behind(&rooms, &heads),
                 Err(error) => debug!(%error, stream, "could not read the heads of rooms"),
@@ -151,47 +162,27 @@ fn wake_behind(rooms: &BTreeMap<String, Arc<LiveRoom>>, heads: &[(String, u64)])
     }
 }
 
-/// Makes what was deleted, and tells the rooms of streams that are new.
-async fn streams(durable: Arc<Durable>) {
+/// Live copies may have been dropped, of whatever room: all heads are compared, and once more for replicas that lag.
+async fn drops(durable: Arc<Durable>) {
     loop {
-        tokio::select! {
-            () = sleep(STREAMS) => {}
-            () = durable.suspicion.notified() => {}
-        }
-        if durable.shared.is_up() {
-            look_at_streams(&durable).await;
-        }
-        sleep(SUSPICION_PAUSE).await;
+        durable.shared.missed.notified().await;
+        turn(&durable, HeadCheck::Drop).await;
+        sleep(SOON).await;
+        turn(&durable, HeadCheck::Drop).await;
     }
 }
 
-async fn look_at_streams(durable: &Arc<Durable>) {
-    let known: Vec<_> = durable.streams.lock().values().cloned().collect();
-    for former in known {
-        let Ok(streams) = durable.check_streams(&former.policy).await else {
-            continue;
-        };
-        if streams.partitions() == former.streams.partitions() {
-            continue;
+async fn streams(durable: Arc<Durable>) {
+    let mut status = durable.shared.status.subscribe();
+    loop {
+        tokio::select! {
+            () = sleep(STREAMS) => {}
+            () = durable.shared.suspicion.notified() => {}
+            changed = status.changed() => if changed.is_err() { return },
         }
-        warn!(namespace = %former.policy.namespace, "streams were made again: rooms start afresh");
-        let now = super::Known {
-            policy: former.policy.clone(),
-            streams: streams.clone(),
-        };
-        durable
-            .streams
-            .lock()
-            .insert(former.policy.namespace.clone(), now);
-        let rooms: Vec<_> = durable.rooms.lock().values().cloned().collect();
-        for room in rooms
-            .iter()
-            .filter(|room| room.policy.namespace == former.policy.namespace)
-        {
-            let stored = streams.room(&room.channel);
-            if stored.partition.epoch != room.epoch() {
-                room.move_to(stored);
-            }
+        if durable.shared.is_up() {
+            durable.look_at_streams().await;
+            sleep(SUSPICION_PAUSE).await;
         }
     }
 }

@@ -166,7 +166,7 @@ impl Deliveries {
             match self.tracker.observe(arrival) {
                 Verdict::Old => {
                     // Read from the stream before it came; or the stream was made again, and counts from 1.
-                    self.durable.suspicion.notify_one();
+                    self.durable.shared.suspicion.notify_one();
                     return Ok(());
                 }
                 Verdict::Next => break,
@@ -211,7 +211,7 @@ impl Deliveries {
         };
         // What was sent before the answer waits here: only what does not is missing.
         if head < self.tracker.position() {
-            self.durable.suspicion.notify_one();
+            self.durable.shared.suspicion.notify_one();
         }
         while self.tracker.position() < head
             && let Some(message) = subscription.waiting()

@@ -40,7 +40,7 @@ pub(super) fn epoch(stream: &str, created: &str) -> Epoch {
 
 /// FNV-1a (64 bits) with the final mix of `MurmurHash3` (`fmix64`): alone, FNV's low bits depend on the low bits of the
 /// input only, and rooms numbered in steps would share a partition.
-fn stable_hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
+pub(super) fn stable_hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for &byte in parts.into_iter().flatten() {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);

@@ -3,15 +3,25 @@
 //! The number of partitions decides which stream a room is in, so it is fixed when the first stream is made: it stands
 //! in that stream's metadata, and gateways that start together agree on it because only one of them makes that stream.
 //! Another configured number is an error; the way to another number is another namespace.
+//!
+//! A gateway that starts brings its streams in line with its configuration and leaves a stamp of it in their metadata.
+//! While it runs, a stream that carries its stamp and differs was changed by hand, and is set right again. One that carries
+//! another stamp was brought in line by a gateway that started later with another configuration, in a roll for example: its
+//! limits stay, and only what every gateway needs is restored. So the last start wins, and gateways do not fight.
 
+mod error;
 mod settings;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tracing::info;
 
+pub(in crate::bus::nats) use self::error::StreamError;
 use self::settings::{Change, Wanted};
 use super::{
     JetStream, Subjects,
@@ -19,7 +29,10 @@ use super::{
     partition::{self, Partition, StoredRoom},
     server_version,
 };
-use crate::{bus::BusError, history::HistoryPolicy};
+use crate::{
+    bus::{BusError, ServerSupport},
+    history::HistoryPolicy,
+};
 
 /// Partitions where the configuration names no number.
 const ON_A_SINGLE_SERVER: u16 = 1;
@@ -31,8 +44,8 @@ pub(in crate::bus::nats) struct Streams {
     namespace: Arc<str>,
     subjects: Subjects,
     partitions: Vec<Arc<Partition>>,
-    /// What an administrator should hear about the NATS server.
-    pub(in crate::bus::nats) warning: Option<String>,
+    /// Some of them were made or changed just now.
+    pub(in crate::bus::nats) changed: bool,
 }
 
 impl Streams {
@@ -40,53 +53,29 @@ impl Streams {
         &self.partitions
     }
 
+    /// Whether these are the very streams of before, whatever their settings.
+    pub(in crate::bus::nats) fn continues(&self, before: &Self) -> bool {
+        let epochs = |streams: &Self| -> Vec<_> {
+            let partitions = streams.partitions.iter();
+            partitions.map(|partition| partition.epoch.clone()).collect()
+        };
+        epochs(self) == epochs(before)
+    }
+
+    /// Configurations allow 64.
+    fn count(&self) -> u16 {
+        u16::try_from(self.partitions.len()).unwrap_or(u16::MAX)
+    }
+
     /// Where a room of this namespace is stored.
     pub(in crate::bus::nats) fn room(&self, room: &str) -> StoredRoom {
-        // Configurations allow 64.
-        let count = u16::try_from(self.partitions.len()).unwrap_or(u16::MAX);
-        let number = partition::partition_of(room, count);
+        let number = partition::partition_of(room, self.count());
         StoredRoom {
             partition: self.partitions[usize::from(number)].clone(),
             subject: self.subjects.stored(&self.namespace, number, room),
             live: self.subjects.live(&self.namespace, number, room),
         }
     }
-}
-
-/// Why a namespace cannot be durable now.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::bus::nats) enum StreamError {
-    #[error(transparent)]
-    Bus(#[from] BusError),
-    #[error("NATS server {0} is too old for durable rooms, which need 2.11 or newer")]
-    OldServer(String),
-    #[error("JetStream is not enabled at NATS for this account")]
-    NoJetStream,
-    #[error("stream {stream} does not exist, and {option} says that the gateway does not make it")]
-    Missing { stream: String, option: String },
-    #[error(
-        "stream {stream} says that its namespace has {found} partitions, which is fixed; {option} is {configured}: set it back, or use another namespace"
-    )]
-    Partitions {
-        stream: String,
-        found: u16,
-        configured: u16,
-        option: String,
-    },
-    #[error("stream {stream} does not say how many partitions its namespace has: set {option}")]
-    UnknownPartitions { stream: String, option: String },
-    #[error("stream {stream} is not what {option} needs: {}", differences.join("; "))]
-    Differs {
-        stream: String,
-        option: String,
-        differences: Vec<String>,
-    },
-    #[error("NATS refused stream {stream} of {option}: {reason}")]
-    Refused {
-        stream: String,
-        option: String,
-        reason: String,
-    },
 }
 
 /// What is read of a stream.
@@ -110,20 +99,44 @@ struct Ensure<'a> {
     policy: &'a HistoryPolicy,
     /// Path of the namespace's history in the configuration.
     path: String,
+    /// The number of partitions that the gateway already goes by; `None` at its first look.
+    known: Option<u16>,
+    changed: AtomicBool,
 }
 
 impl JetStream {
-    /// Makes or checks every stream of a namespace. Safe to repeat and to run in several gateways at once.
+    /// Makes every stream of a namespace, or brings it in line. Safe to run in several gateways at once.
     pub(in crate::bus::nats) async fn ensure(
         &self,
         policy: &HistoryPolicy,
     ) -> Result<Arc<Streams>, StreamError> {
+        self.ensure_with(policy, None).await
+    }
+
+    /// Makes what is missing since `known`, and sets right what was changed by hand.
+    pub(in crate::bus::nats) async fn ensure_again(
+        &self,
+        policy: &HistoryPolicy,
+        known: &Streams,
+    ) -> Result<Arc<Streams>, StreamError> {
+        self.ensure_with(policy, Some(known)).await
+    }
+
+    async fn ensure_with(
+        &self,
+        policy: &HistoryPolicy,
+        known: Option<&Streams>,
+    ) -> Result<Arc<Streams>, StreamError> {
         let server = self.requests.client().server_info();
-        let warning = server_version::check(&server.version)?;
+        if server_version::judge(&server.version).support == ServerSupport::TooOld {
+            return Err(StreamError::OldServer(server.version));
+        }
         let ensure = Ensure {
             jetstream: self,
             policy,
             path: path_of(&policy.namespace),
+            known: known.map(Streams::count),
+            changed: AtomicBool::new(false),
         };
         let default = if server.cluster.is_some() {
             ON_A_CLUSTER
@@ -140,7 +153,7 @@ impl JetStream {
             namespace: policy.namespace.clone(),
             subjects: self.subjects.clone(),
             partitions,
-            warning,
+            changed: ensure.changed.into_inner(),
         }))
     }
 
@@ -187,7 +200,7 @@ impl Ensure<'_> {
 
     /// The first partition, and how many there are.
     async fn first(&self, default: u16) -> Result<(u16, Partition), StreamError> {
-        let configured = self.policy.options.stream.partitions;
+        let configured = self.known.or(self.policy.options.stream.partitions);
         let stream = self.name(0);
         let found = self.info(&stream).await?;
         let count = match &found {
@@ -264,6 +277,7 @@ impl Ensure<'_> {
     async fn make(&self, stream: &str, wanted: &Wanted) -> Result<(bool, StreamInfo), StreamError> {
         match self.change("STREAM.CREATE", stream, wanted.config()).await {
             Ok(info) => {
+                self.changed.store(true, Ordering::Relaxed);
                 info!(stream, "made a stream");
                 Ok((true, info))
             }
@@ -291,14 +305,20 @@ impl Ensure<'_> {
         if !self.policy.options.stream.managed {
             return self.acceptable(stream, wanted.broken_promises(&info.config), info);
         }
-        match wanted.change(&info.config) {
+        let change = if self.known.is_some() && wanted.is_superseded(&info.config) {
+            wanted.repair(&info.config)
+        } else {
+            wanted.change(&info.config)
+        };
+        match change {
             Change::None => Ok(info),
-            Change::Update(config) => {
+            Change::Update { config, names } => {
                 let info = self
                     .change("STREAM.UPDATE", stream, &config)
                     .await
                     .map_err(|error| self.failed(stream, error))?;
-                info!(stream, "changed a stream's settings");
+                self.changed.store(true, Ordering::Relaxed);
+                info!(stream, settings = names.join(", "), "changed a stream's settings");
                 Ok(info)
             }
             Change::Impossible(differences) => self.acceptable(stream, differences, info),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::Subjects;
+use super::{Subjects, partition::stable_hash};
 use crate::{
     config::{Discard, Storage},
     history::HistoryPolicy,
@@ -16,8 +16,21 @@ use crate::{
 /// Metadata key of the number of partitions.
 const PARTITIONS: &str = "natter-partitions";
 
+/// Metadata key of the settings' hash.
+const STAMP: &str = "natter-settings";
+
 /// Settings that a stream keeps for life.
-const FIXED: [&str; 2] = ["storage", "retention"];
+const FIXED: [&str; 3] = ["storage", "retention", "sealed"];
+
+/// Settings without which no gateway can use the stream, whatever its configuration says.
+const NEEDED: [&str; 6] = [
+    "subjects",
+    "subject_transform",
+    "republish",
+    "allow_direct",
+    "no_ack",
+    "sealed",
+];
 
 pub(super) struct Wanted {
     config: Map<String, Value>,
@@ -27,7 +40,11 @@ pub(super) struct Wanted {
 #[derive(Debug, PartialEq)]
 pub(super) enum Change {
     None,
-    Update(Map<String, Value>),
+    Update {
+        config: Map<String, Value>,
+        /// The settings that differ.
+        names: Vec<String>,
+    },
     /// Settings that cannot be changed differ.
     Impossible(Vec<String>),
 }
@@ -44,7 +61,7 @@ impl Wanted {
             Discard::New => "new",
         };
         let stored = subjects.all_stored(&policy.namespace, partition);
-        let config = json!({
+        let mut config = json!({
             "name": subjects.stream(&policy.namespace, partition),
             "subjects": [stored],
             "retention": "limits",
@@ -55,15 +72,20 @@ impl Wanted {
             "max_bytes": options.stream.max_bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
             "max_msgs": -1,
             "discard": discard,
+            "discard_new_per_subject": false,
             "duplicate_window": nanos(options.idempotency_window),
             "allow_direct": true,
             "no_ack": false,
+            "sealed": false,
+            "subject_transform": null,
             "republish": {
                 "src": stored,
                 "dest": subjects.all_live(&policy.namespace, partition),
             },
             "metadata": { PARTITIONS: partitions.to_string() },
         });
+        // Keys are sorted: equal settings have an equal text.
+        config["metadata"][STAMP] = stamp(&config.to_string()).into();
         let Value::Object(config) = config else {
             return Self { config: Map::new() };
         };
@@ -74,11 +96,27 @@ impl Wanted {
         &self.config
     }
 
+    /// Whether a gateway with other settings has brought the stream in line with them.
+    pub(super) fn is_superseded(&self, found: &Map<String, Value>) -> bool {
+        let stamp = |config: &Map<String, Value>| config.get("metadata")?.get(STAMP).cloned();
+        stamp(found).is_some_and(|found| Some(found) != stamp(&self.config))
+    }
+
+    /// What makes the stream as it is configured here.
     pub(super) fn change(&self, found: &Map<String, Value>) -> Change {
+        self.compare(found, |_| true)
+    }
+
+    /// What makes it usable.
+    pub(super) fn repair(&self, found: &Map<String, Value>) -> Change {
+        self.compare(found, |name| NEEDED.contains(&name))
+    }
+
+    fn compare(&self, found: &Map<String, Value>, matters: impl Fn(&str) -> bool) -> Change {
         let mut config = found.clone();
         let mut impossible = Vec::new();
-        let mut changed = false;
-        for (name, wanted) in &self.config {
+        let mut names = Vec::new();
+        for (name, wanted) in self.config.iter().filter(|(name, _)| matters(name)) {
             let current = found.get(name);
             if same(name, current, wanted) {
                 continue;
@@ -86,7 +124,7 @@ impl Wanted {
             if FIXED.contains(&name.as_str()) {
                 impossible.push(format!("{} and cannot be changed", needs(name, current, wanted)));
             }
-            changed = true;
+            names.push(name.clone());
             match (config.get_mut(name), wanted) {
                 (Some(Value::Object(current)), Value::Object(wanted)) if name == "metadata" => {
                     current.extend(wanted.clone());
@@ -94,10 +132,10 @@ impl Wanted {
                 _ => drop(config.insert(name.clone(), wanted.clone())),
             }
         }
-        match (changed, impossible.is_empty()) {
-            (false, _) => Change::None,
-            (true, true) => Change::Update(config),
-            (true, false) => Change::Impossible(impossible),
+        match (names.is_empty(), impossible.is_empty()) {
+            (true, _) => Change::None,
+            (false, true) => Change::Update { config, names },
+            (false, false) => Change::Impossible(impossible),
         }
     }
 
@@ -108,7 +146,12 @@ impl Wanted {
             .filter_map(|(name, wanted)| {
                 let current = found.get(name);
                 let kept = match name.as_str() {
-                    "name" | "metadata" | "max_bytes" | "max_msgs" | "discard" => true,
+                    "name"
+                    | "metadata"
+                    | "max_bytes"
+                    | "max_msgs"
+                    | "discard"
+                    | "discard_new_per_subject" => true,
                     "subjects" => holds_all(current, wanted),
                     "max_msgs_per_subject" | "max_age" => unlimited(current) || at_least(current, wanted),
                     "duplicate_window" | "num_replicas" => at_least(current, wanted),
@@ -140,6 +183,10 @@ pub(super) fn size(config: &Map<String, Value>) -> u64 {
         .unwrap_or(u64::MAX)
 }
 
+fn stamp(settings: &str) -> String {
+    format!("{:016x}", stable_hash([settings.as_bytes()]))
+}
+
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -148,6 +195,7 @@ fn nanos(duration: Duration) -> u64 {
 fn same(name: &str, found: Option<&Value>, wanted: &Value) -> bool {
     match (found, wanted) {
         (None, Value::Bool(wanted)) => !wanted,
+        (None, Value::Null) => true,
         (Some(Value::Object(found)), Value::Object(wanted)) => {
             let bodies = name != "republish" || found.get("headers_only") != Some(&Value::Bool(true));
             bodies && wanted.iter().all(|(key, value)| found.get(key) == Some(value))
@@ -202,8 +250,11 @@ mod tests {
     fn a_stream_in_line_is_left_alone_whatever_else_it_has() {
         let found = with(json!({
             "placement": { "cluster": "east" },
-            "metadata": { PARTITIONS: "4", "_nats.req.level": "0" },
         }));
+        let mut found = found;
+        found["metadata"]["_nats.req.level"] = "0".into();
+        found.remove("sealed");
+        found.remove("subject_transform");
         assert_eq!(wanted().change(&found), Change::None);
         assert_eq!(partitions(&found), Some(4));
         assert_eq!(size(&found), 100);
@@ -217,13 +268,41 @@ mod tests {
             "metadata": { "owner": "me" },
             "allow_direct": false,
         }));
-        let Change::Update(config) = wanted().change(&found) else {
+        let Change::Update { config, names } = wanted().change(&found) else {
             panic!()
         };
+        assert_eq!(names, ["allow_direct", "max_msgs_per_subject", "metadata"]);
         assert_eq!(config["max_msgs_per_subject"], 100);
         assert_eq!(config["allow_direct"], true);
         assert_eq!(config["placement"], json!({ "cluster": "east" }));
-        assert_eq!(config["metadata"], json!({ "owner": "me", PARTITIONS: "4" }));
+        let mut metadata = wanted().config["metadata"].clone();
+        metadata["owner"] = "me".into();
+        assert_eq!(config["metadata"], metadata);
+    }
+
+    /// In a roll old gateways leave the limits of the new ones alone, but nobody leaves a stream without live copies.
+    #[test]
+    fn the_settings_of_a_gateway_that_started_later_stay() {
+        let policy = HistoryPolicy {
+            namespace: "chat".into(),
+            options: HistoryOptions {
+                size: 7,
+                ..HistoryOptions::default()
+            },
+        };
+        let mut found = Wanted::new(&policy, &Subjects::new("n"), 1, 4).config;
+        assert!(wanted().is_superseded(&found));
+        assert_eq!(wanted().repair(&found), Change::None);
+        found.remove("republish");
+        let Change::Update { config, names } = wanted().repair(&found) else {
+            panic!()
+        };
+        assert_eq!(names, ["republish"]);
+        assert_eq!(config["max_msgs_per_subject"], 7);
+        assert_eq!(config["metadata"], found["metadata"]);
+        assert!(!wanted().is_superseded(&wanted().config), "its own stamp");
+        found.remove("metadata");
+        assert!(!wanted().is_superseded(&found), "taken away by hand");
     }
 
     #[test]

@@ -1,0 +1,50 @@
+//! What operators should know about the bus beyond up and down.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// Shown in the body of `/readyz`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BusCondition {
+    /// The NATS server; none on the embedded bus and before the first connection.
+    #[serde(rename = "nats", skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerCondition>,
+    /// Durable namespaces that cannot be used as configured, and why.
+    #[serde(rename = "namespaces", skip_serializing_if = "BTreeMap::is_empty")]
+    pub problems: BTreeMap<String, String>,
+    /// Whether there are durable namespaces at all.
+    #[serde(skip)]
+    pub durable: bool,
+}
+
+/// What durable rooms can expect of the NATS server that the gateway is connected to, or was last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ServerCondition {
+    pub version: String,
+    pub support: ServerSupport,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerSupport {
+    /// The conformance tests pass on this version or an older patch of it.
+    Supported,
+    /// An older patch than the tested one.
+    Outdated,
+    /// A minor version that is not tested.
+    Untested,
+    /// Durable rooms are refused.
+    TooOld,
+}
+
+impl BusCondition {
+    /// No durable room works, whatever else does.
+    pub fn refuses(&self) -> bool {
+        let server = self.server.as_ref();
+        self.durable && server.is_some_and(|server| server.support == ServerSupport::TooOld)
+    }
+}

@@ -1,0 +1,273 @@
+//! The streams of every durable namespace: made as soon as the configuration names it, found by its rooms, and looked at
+//! again.
+//!
+//! What cannot be used is said once in the log, all the time in `/readyz` and by a metric; rooms of other namespaces do
+//! not notice. A namespace that failed is tried again by its next use, but not for each of a crowd that comes back.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream};
+use parking_lot::Mutex;
+use tokio::{sync::Semaphore, time::Instant};
+use tracing::{error, info, warn};
+
+use super::Durable;
+use crate::{
+    bus::{
+        BusError, ServerSupport,
+        nats::{
+            Shared,
+            jetstream::{StoredRoom, StreamError, Streams, judge},
+        },
+    },
+    history::HistoryPolicy,
+    metrics::BusMetrics,
+};
+
+/// Namespaces whose streams are made or looked at at the same time.
+const AT_ONCE: usize = 8;
+/// How long a namespace that cannot be used is not tried again.
+const FAILURE_HOLDS: Duration = Duration::from_secs(1);
+
+pub(super) struct Namespaces {
+    entries: Mutex<HashMap<Arc<str>, Arc<Entry>>>,
+    at_once: Semaphore,
+}
+
+pub(super) struct Entry {
+    policy: Arc<HistoryPolicy>,
+    streams: Mutex<Option<Arc<Streams>>>,
+    failed: Mutex<Option<(Instant, BusError)>>,
+    /// Held while its streams are made, so that what waits for them goes on in its order.
+    making: tokio::sync::Mutex<()>,
+}
+
+impl Entry {
+    fn new(policy: Arc<HistoryPolicy>) -> Arc<Self> {
+        Arc::new(Self {
+            policy,
+            streams: Mutex::default(),
+            failed: Mutex::default(),
+            making: tokio::sync::Mutex::default(),
+        })
+    }
+
+    fn streams(&self) -> Option<Arc<Streams>> {
+        self.streams.lock().clone()
+    }
+
+    fn recent_failure(&self) -> Option<BusError> {
+        let failed = *self.failed.lock();
+        failed
+            .filter(|(at, _)| at.elapsed() < FAILURE_HOLDS)
+            .map(|(_, error)| error)
+    }
+}
+
+impl Namespaces {
+    pub(super) fn new() -> Self {
+        Self {
+            entries: Mutex::default(),
+            at_once: Semaphore::new(AT_ONCE),
+        }
+    }
+
+    /// Replaces the namespaces that are looked after; what is known of those that stay is kept.
+    pub(super) fn replace(&self, policies: Vec<Arc<HistoryPolicy>>, metrics: &BusMetrics) {
+        let mut entries = self.entries.lock();
+        let wanted: HashSet<_> = policies.iter().map(|policy| policy.namespace.clone()).collect();
+        entries.retain(|namespace, _| {
+            let stays = wanted.contains(namespace);
+            if !stays {
+                metrics.forget_streams(namespace);
+            }
+            stays
+        });
+        for policy in policies {
+            entries.entry(policy.namespace.clone()).or_insert_with(|| {
+                metrics.streams(&policy.namespace, false);
+                Entry::new(policy)
+            });
+        }
+    }
+
+    /// The room's stream, when its namespace is ready.
+    pub(super) fn room(&self, channel: &str, policy: &HistoryPolicy) -> Option<StoredRoom> {
+        let entries = self.entries.lock();
+        let streams = entries.get(&policy.namespace)?.streams.lock();
+        streams.as_ref().map(|streams| streams.room(channel))
+    }
+
+    fn entry(&self, policy: &Arc<HistoryPolicy>) -> Arc<Entry> {
+        self.entries
+            .lock()
+            .entry(policy.namespace.clone())
+            .or_insert_with(|| Entry::new(policy.clone()))
+            .clone()
+    }
+
+    fn all(&self) -> Vec<Arc<Entry>> {
+        self.entries.lock().values().cloned().collect()
+    }
+}
+
+impl Durable {
+    /// The room's stream, made or checked when this is the first use of its namespace.
+    pub(super) async fn stored_room(
+        &self,
+        channel: &str,
+        policy: &Arc<HistoryPolicy>,
+    ) -> Result<StoredRoom, BusError> {
+        if let Some(room) = self.namespaces.room(channel, policy) {
+            return Ok(room);
+        }
+        let streams = self.make(&self.namespaces.entry(policy)).await?;
+        Ok(streams.room(channel))
+    }
+
+    async fn make(&self, entry: &Entry) -> Result<Arc<Streams>, BusError> {
+        let _making = entry.making.lock().await;
+        if let Some(streams) = entry.streams() {
+            return Ok(streams);
+        }
+        if let Some(error) = entry.recent_failure() {
+            return Err(error);
+        }
+        // Never closed.
+        let _permit = self.namespaces.at_once.acquire().await;
+        let streams = self.jetstream.ensure(&entry.policy).await;
+        let streams = self.shared.report(entry, streams)?;
+        info!(
+            namespace = %entry.policy.namespace,
+            partitions = streams.partitions().len(),
+            "streams are ready"
+        );
+        *entry.streams.lock() = Some(streams.clone());
+        Ok(streams)
+    }
+
+    /// Makes what is missing, compares the rest, and tells the rooms of streams that are new.
+    pub(super) async fn look_at_streams(self: &Arc<Self>) {
+        stream::iter(self.namespaces.all())
+            .for_each_concurrent(AT_ONCE, |entry| async move {
+                match entry.streams() {
+                    Some(known) => self.look_again(&entry, &known).await,
+                    // Reported where it failed.
+                    None => drop(self.make(&entry).await),
+                }
+            })
+            .await;
+    }
+
+    async fn look_again(&self, entry: &Entry, known: &Arc<Streams>) {
+        let streams = self.jetstream.ensure_again(&entry.policy, known).await;
+        let Ok(streams) = self.shared.report(entry, streams) else {
+            return;
+        };
+        if streams.changed {
+            // While it was different, live copies may not have come.
+            self.shared.missed.notify_one();
+        }
+        if streams.partitions() == known.partitions() {
+            return;
+        }
+        let namespace = &entry.policy.namespace;
+        *entry.streams.lock() = Some(streams.clone());
+        if !streams.continues(known) {
+            warn!(%namespace, "streams were made again: rooms start afresh");
+        }
+        let rooms: Vec<_> = self.rooms.lock().values().cloned().collect();
+        for room in rooms.iter().filter(|room| room.policy.namespace == *namespace) {
+            room.move_to(streams.room(&room.channel));
+        }
+    }
+}
+
+impl Shared {
+    /// Says what became of a namespace's streams: each failure once, until it is another one or over.
+    fn report(
+        &self,
+        entry: &Entry,
+        streams: Result<Arc<Streams>, StreamError>,
+    ) -> Result<Arc<Streams>, BusError> {
+        let namespace = &*entry.policy.namespace;
+        match streams {
+            Ok(streams) => {
+                self.metrics.streams(namespace, true);
+                *entry.failed.lock() = None;
+                if self
+                    .condition
+                    .send_if_modified(|condition| condition.problems.remove(namespace).is_some())
+                {
+                    info!(namespace, "a durable namespace can be used again");
+                }
+                Ok(streams)
+            }
+            // The connection, or an answer that did not come: nothing is known of the streams.
+            Err(StreamError::Bus(error)) => {
+                *entry.failed.lock() = Some((Instant::now(), error));
+                Err(error)
+            }
+            Err(problem) => {
+                self.metrics.error("stream");
+                self.metrics.streams(namespace, false);
+                *entry.failed.lock() = Some((Instant::now(), BusError::Refused));
+                let text = problem.to_string();
+                if self.condition.send_if_modified(|condition| {
+                    condition.problems.insert(namespace.to_owned(), text.clone()) != Some(text)
+                }) {
+                    error!(namespace, error = %problem, "a durable namespace cannot be used");
+                }
+                Err(BusError::Refused)
+            }
+        }
+    }
+
+    /// These durable namespaces are looked after from now on, and no others.
+    pub(super) fn expect(&self, policies: &[Arc<HistoryPolicy>]) {
+        let mut durability_changed = false;
+        self.condition.send_modify(|condition| {
+            let wanted = |name: &String| policies.iter().any(|policy| *policy.namespace == **name);
+            condition.problems.retain(|name, _| wanted(name));
+            durability_changed = condition.durable == policies.is_empty();
+            condition.durable = !policies.is_empty();
+        });
+        if durability_changed {
+            self.warn_of_server();
+        }
+    }
+
+    /// Looks whether durable rooms work on a server of this version, and says so.
+    pub(in crate::bus::nats) fn judge(&self, version: &str) {
+        let judged = judge(version);
+        self.metrics
+            .server(version, judged.support == ServerSupport::Supported);
+        let changed = self.condition.send_if_modified(|condition| {
+            let judged = Some(judged);
+            let changed = condition.server != judged;
+            condition.server = judged;
+            changed
+        });
+        if changed {
+            self.warn_of_server();
+        }
+    }
+
+    /// Where every room is ephemeral any version does.
+    fn warn_of_server(&self) {
+        let condition = self.condition.borrow();
+        let message = condition
+            .server
+            .as_ref()
+            .and_then(|server| server.message.as_deref());
+        match message {
+            Some(message) if condition.refuses() => error!("{message}"),
+            Some(message) if condition.durable => warn!("{message}"),
+            _ => {}
+        }
+    }
+}
