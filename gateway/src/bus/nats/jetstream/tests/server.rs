@@ -8,7 +8,7 @@ use std::{
 };
 
 use async_nats::ConnectOptions;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
@@ -91,6 +91,9 @@ impl NatsServer {
     pub(super) fn freeze(&self) {
         let pid = Pid::from_child(&self.process);
         kill_process(pid, Signal::STOP).unwrap();
+        // The signal is only sent by then: a thread of the server may still be answering.
+        let stopped = waitpid(Some(pid), WaitOptions::UNTRACED).unwrap();
+        assert!(stopped.is_some_and(|(_, status)| status.stopped()));
     }
 
     fn spawn(extra: &str) -> Self {
