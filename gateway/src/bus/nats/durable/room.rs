@@ -83,17 +83,7 @@ impl LiveRoom {
             tracker: Tracker::new(head),
             epoch,
         };
-        let f = deliveries.run(subscription);
-        eprintln!(
-            "SIZE {} live {} tracker {} stored {} msg {} pub {}",
-            std::mem::size_of_val(&f),
-            std::mem::size_of::<LiveRoom>(),
-            std::mem::size_of::<Deliveries>(),
-            std::mem::size_of::<StoredRoom>(),
-            std::mem::size_of::<Message>(),
-            std::mem::size_of::<Publication>()
-        );
-        let task = durable.runtime.spawn(f);
+        let task = durable.runtime.spawn(deliveries.run(subscription));
         // Set once, here.
         let _ = room.task.set(task.abort_handle());
         room
