@@ -3,6 +3,8 @@
 //! The position at which a session joins divides the room: what came before is read, once for all who ask
 //! ([`crate::recovery`]); what comes after is held until the answer with the former has gone out.
 
+mod plan;
+
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -13,19 +15,20 @@ use natter_protocol::{
     DisconnectCode, ErrorCode, Push, ReplyBody, ServerSubscription, SubscribeRequest, SubscribeResult,
 };
 
+use self::plan::{Plan, plan};
 use super::{
     Ending, ReplySlot, Session,
     output::{LEFT, RECOVERED, SLOW_READER},
 };
 use crate::{
-    bus::{BoxFuture, BusError, SharedBus},
+    bus::BusError,
     config::RecoveryMode,
     frame::Frame,
     gateway::error_code,
-    history::{HistoryPolicy, Position, Query},
+    history::Position,
     namespace::{Asker, Namespace},
     publication::Publication,
-    recovery::{Missed, Piece},
+    recovery::Missed,
     room::{MemberIndex, Room},
     worker::Worker,
 };
@@ -42,6 +45,8 @@ pub struct Wish {
     recover: Option<Rc<Former>>,
     /// It is enough to bring the newest publication (recovery mode `cache`).
     newest_only: bool,
+    /// A join that does not recover is refused instead: its client then loads the state anew before it comes back.
+    or_refuse: bool,
 }
 
 #[derive(Debug)]
@@ -61,15 +66,6 @@ pub(super) struct Held {
     since: Cell<u64>,
     frames: RefCell<Vec<(u64, Arc<Frame>)>>,
     bytes: Cell<usize>,
-}
-
-/// How a join goes on.
-enum Plan {
-    Answer {
-        recovered: bool,
-        publications: Vec<Arc<Publication>>,
-    },
-    Read(BoxFuture<Result<Missed, BusError>>),
 }
 
 impl Wish {
@@ -98,6 +94,7 @@ impl Wish {
             recoverable,
             recover,
             newest_only: options.recovery_mode == RecoveryMode::Cache,
+            or_refuse: request.rejects_unrecovered() && options.recovery_mode == RecoveryMode::Stream,
         }
     }
 
@@ -143,10 +140,7 @@ impl Session {
             Plan::Answer {
                 recovered,
                 publications,
-            } => {
-                worker.gateway.metrics.recovery.answered(recovered);
-                return self.answer_at(worker, room, &wish, &position, recovered, &publications);
-            }
+            } => return self.answer_recovery(worker, room, &wish, &position, recovered, &publications),
             Plan::Read(missed) => missed,
         };
         if is_next {
@@ -240,26 +234,44 @@ impl Session {
         let (recovered, publications) = match missed {
             Ok(Missed::All(publications)) => (true, publications),
             Ok(Missed::TooMuch) => (false, Vec::new()),
-            Err(error) => return self.take_back(worker, held, error_code(error)),
+            Err(error) => return self.turn_away(worker, &held.room, wish, error_code(error)),
         };
-        worker.gateway.metrics.recovery.answered(recovered);
         if let Some(former) = wish.recover.as_ref().filter(|_| recovered && !wish.newest_only) {
             // The client may be ahead of the room.
             held.since.set(former.offset.max(position.offset));
         }
-        self.answer_at(worker, &held.room, wish, position, recovered, &publications);
+        self.answer_recovery(worker, &held.room, wish, position, recovered, &publications);
     }
 
-    /// Ends a join that cannot be completed.
-    fn take_back(self: &Rc<Self>, worker: &Rc<Worker>, held: &Held, code: ErrorCode) {
+    fn answer_recovery(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        room: &Rc<Room>,
+        wish: &Wish,
+        position: &Position,
+        recovered: bool,
+        publications: &[Arc<Publication>],
+    ) {
+        worker.gateway.metrics.recovery.answered(recovered);
+        if !recovered && wish.or_refuse {
+            return self.turn_away(worker, room, wish, ErrorCode::UnrecoverablePosition);
+        }
+        self.answer_at(worker, room, wish, position, recovered, publications);
+    }
+
+    /// Ends a join that cannot be completed, with an error.
+    fn turn_away(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, wish: &Wish, code: ErrorCode) {
         worker
             .gateway
             .metrics
             .protocol
             .command_failed("subscribe", code.code());
-        let slot = held.unanswered.take();
-        self.leave(worker, &held.room.channel);
-        if let Some(slot) = slot {
+        // Who leaves before the answer would be told that it was in.
+        if let Some(held) = self.held(room) {
+            held.unanswered.set(None);
+        }
+        self.leave(worker, &room.channel);
+        if let Some(slot) = wish.slot {
             self.complete(worker, slot, ReplyBody::Error(code));
         }
     }
@@ -351,75 +363,4 @@ impl Held {
         worker.counters().queued(-(frames.len().cast_signed() as i64));
         frames
     }
-}
-
-/// How a client that was at `former` catches up with `position`.
-fn plan(worker: &Worker, room: &Room, former: &Former, position: &Position) -> Plan {
-    let nothing = |recovered| Plan::Answer {
-        recovered,
-        publications: Vec::new(),
-    };
-    let (Some(policy), Some(bus)) = (room.namespace().history.clone(), worker.gateway.bus()) else {
-        return nothing(false);
-    };
-    if policy.options.recovery_mode == RecoveryMode::Cache {
-        let up_to_date =
-            former.offset > 0 && former.offset == position.offset && former.epoch == position.epoch.as_str();
-        return if up_to_date {
-            nothing(true)
-        } else {
-            Plan::Read(newest(bus, &room.channel, &policy, position.clone()))
-        };
-    }
-    if !former.epoch.is_empty() && former.epoch != position.epoch.as_str() {
-        return nothing(false);
-    }
-    if former.offset == position.offset {
-        return nothing(true);
-    }
-    let piece = Piece {
-        channel: room.channel.clone(),
-        policy,
-        epoch: position.epoch.clone(),
-        since: former.offset,
-        until: position.offset.max(former.offset),
-        limit: worker.live().settings.client.recovery_limit,
-    };
-    if former.offset > position.offset {
-        // Another gateway was faster, and this one will hear what the client has already; or there is no such offset.
-        // The stream knows.
-        return Plan::Read(worker.gateway.recovery.read(bus, piece));
-    }
-    match worker.gateway.recovery.at_hand(&piece) {
-        Some(Missed::All(publications)) => Plan::Answer {
-            recovered: true,
-            publications,
-        },
-        Some(Missed::TooMuch) => nothing(false),
-        None => Plan::Read(worker.gateway.recovery.read(bus, piece)),
-    }
-}
-
-/// The newest publication up to `position`. What is newer comes by itself, and makes the older one needless.
-fn newest(
-    bus: &SharedBus,
-    channel: &str,
-    policy: &Arc<HistoryPolicy>,
-    position: Position,
-) -> BoxFuture<Result<Missed, BusError>> {
-    let query = Query {
-        since: None,
-        limit: 1,
-        reverse: true,
-    };
-    let read = bus.history(channel, policy, query);
-    Box::pin(async move {
-        let page = read.await?;
-        if page.publications.is_empty() || page.head.epoch != position.epoch {
-            return Ok(Missed::TooMuch);
-        }
-        let mut publications = page.publications;
-        publications.retain(|publication| publication.offset <= position.offset);
-        Ok(Missed::All(publications))
-    })
 }
