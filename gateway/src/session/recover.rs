@@ -41,7 +41,9 @@ pub struct Wish {
     pub slot: Option<ReplySlot>,
     positioned: bool,
     recoverable: bool,
-    /// Where the client was before.
+    /// The client asked to recover, whether or not it may: it is told that it did not.
+    was_recovering: bool,
+    /// Where the client was before, if it may recover.
     recover: Option<Rc<Former>>,
     /// It is enough to bring the newest publication (recovery mode `cache`).
     newest_only: bool,
@@ -72,7 +74,10 @@ impl Wish {
     /// What of a client's request its namespace grants.
     pub(super) fn of(request: &SubscribeRequest<'_>, namespace: &Namespace, asker: Asker) -> Self {
         let Some(policy) = &namespace.history else {
-            return Self::default();
+            return Self {
+                was_recovering: request.recover,
+                ..Self::default()
+            };
         };
         let options = &policy.options;
         // Who recovers reads history.
@@ -92,6 +97,7 @@ impl Wish {
             slot: None,
             positioned,
             recoverable,
+            was_recovering: request.recover,
             recover,
             newest_only: options.recovery_mode == RecoveryMode::Cache,
             or_refuse: request.rejects_unrecovered() && options.recovery_mode == RecoveryMode::Stream,
@@ -131,7 +137,11 @@ impl Session {
             self.hold_back(room, place, wish.slot, since);
         }
         let Some(position) = position.filter(|_| wish.positioned) else {
-            return self.answer_join(worker, room, &wish, SubscribeResult::default());
+            let result = SubscribeResult {
+                was_recovering: wish.was_recovering,
+                ..SubscribeResult::default()
+            };
+            return self.answer_join(worker, room, &wish, result);
         };
         let Some(former) = wish.recover.clone() else {
             return self.answer_at(worker, room, &wish, &position, false, &[]);
@@ -302,7 +312,7 @@ impl Session {
             epoch: position.epoch.as_str(),
             offset,
             recovered,
-            was_recovering: former.is_some(),
+            was_recovering: wish.was_recovering,
             publications: &publications,
             ..SubscribeResult::default()
         };
