@@ -23,6 +23,9 @@ fn remove_nullable(value: &mut Value) {
         Value::Object(object) => {
             if object.get("nullable") == Some(&Value::Bool(true)) {
                 object.remove("nullable");
+                if let Some(Value::Array(values)) = object.get_mut("enum") {
+                    values.retain(|value| !value.is_null());
+                }
             }
             object.values_mut().for_each(remove_nullable);
         }

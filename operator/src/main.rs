@@ -2,7 +2,15 @@
 
 use std::io::{self, Write};
 
+use clap::Parser;
+use natter_operator::{
+    cli::{Cli, Command},
+    crd, run,
+};
+
 fn main() -> anyhow::Result<()> {
-    let definition = natter_operator::crd::yaml()?;
-    Ok(io::stdout().write_all(definition.as_bytes())?)
+    match Cli::parse().command {
+        Command::Run(args) => run::run(args),
+        Command::Crd => Ok(io::stdout().write_all(crd::yaml()?.as_bytes())?),
+    }
 }
