@@ -3,6 +3,9 @@
 
 readonly nats_server_version=2.15.1
 readonly cargo_deny_version=0.20.2
+readonly kind_version=0.30.0                # its default node image is Kubernetes 1.34, as in tests/kubernetes/go.mod
+readonly gateway_api_version=1.7.0          # of the CRDs
+readonly prometheus_operator_version=0.85.0 # of the CRDs
 
 # Everything that setup builds or downloads stays outside the clone, so that a second clone is quick.
 export NATTER_CACHE="${NATTER_CACHE:-$HOME/.cache/natter}"
