@@ -6,7 +6,7 @@
 //! ([`load`]).
 //!
 //! A connection is a task that reads into a scratch shared by all ([`link`]) and looks only for a stamp in what comes
-//! ([`stamp`]): nothing is parsed, and nothing kept but the tail of an incomplete frame ([`frames`]). A stamp holds the
+//! ([`stamp`]): nothing is parsed, and nothing kept but the tail of an incomplete frame ([`natter_websocket::client::frames`]). A stamp holds the
 //! time at which its message was due by the schedule, not the time at which it was sent, so a stall of the client or
 //! of the server counts for every message that it held up.
 //!
@@ -19,7 +19,6 @@ pub mod client;
 pub mod crowd;
 pub mod density;
 pub mod fanout;
-pub mod frames;
 pub mod kernel;
 pub mod link;
 pub mod load;
