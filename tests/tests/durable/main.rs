@@ -1,5 +1,6 @@
 //! Durable rooms on real gateways, on both buses: what was said is kept, in one order, and nobody misses any of it.
 
+mod bad_input;
 mod books;
 mod cache;
 mod flags;
