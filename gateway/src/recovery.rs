@@ -89,9 +89,13 @@ impl Recovery {
                     return Ok(missed);
                 }
                 let page = recovery.flight(&bus, &piece).await?;
-                // Another epoch, or an offset that there never was: the head is the stream's own.
-                if page.head.epoch != piece.epoch || page.head.offset < piece.since {
+                // Another epoch, or an offset that there never was: the head is the stream's own. A room without
+                // messages may be behind the position that it was left at.
+                if page.head.epoch != piece.epoch || (page.head.offset < piece.since && !page.complete) {
                     return Ok(Missed::TooMuch);
+                }
+                if page.head.offset < piece.since {
+                    return Ok(Missed::All(Vec::new()));
                 }
                 let reaches = page.head.offset >= piece.until || !page.complete;
                 if reaches || page.publications.len() > piece.limit {

@@ -3,6 +3,7 @@
 mod bad_input;
 mod books;
 mod cache;
+mod expiry;
 mod flags;
 mod fleet;
 mod history;

@@ -43,7 +43,8 @@ pub(super) fn plan(worker: &Worker, room: &Room, former: &Former, position: &Pos
     if !former.epoch.is_empty() && former.epoch != position.epoch.as_str() {
         return nothing(false);
     }
-    if former.offset == position.offset {
+    // An empty room may have had messages since it was at 0: the stream knows.
+    if former.offset == position.offset && position.offset > 0 {
         return nothing(true);
     }
     let piece = Piece {
