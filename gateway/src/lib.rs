@@ -47,6 +47,7 @@ pub mod namespace;
 pub mod ops;
 pub mod outbox;
 pub mod publication;
+pub mod reads;
 pub mod recovery;
 pub mod room;
 pub mod rooms;
