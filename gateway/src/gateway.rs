@@ -31,6 +31,7 @@ use crate::{
     metrics::{Metrics, Offer},
     namespace::{Namespace, Namespaces},
     publication::Publication,
+    reads::Reads,
     recovery::Recovery,
     rooms::{Joined, Rooms, WorkerId},
     telemetry::{LogBudget, PublishSpan, Tracer},
@@ -38,6 +39,8 @@ use crate::{
 
 /// Log lines that one cause may write a second.
 const LOG_LINES: u32 = 10;
+/// Pages of history that are read at once, apart from those for clients that recover, who come first.
+const MAX_PAGE_READS: usize = 32;
 
 pub struct Gateway {
     /// Identity of this process on the bus.
@@ -47,6 +50,8 @@ pub struct Gateway {
     pub metrics: Metrics,
     pub rooms: Arc<Rooms>,
     pub recovery: Arc<Recovery>,
+    /// Of history, page by page, for clients and backends.
+    pub reads: Reads,
     inboxes: Vec<Arc<Inbox>>,
     bus: OnceLock<SharedBus>,
     pub cluster: Cluster,
@@ -166,6 +171,7 @@ impl Gateway {
             started: Instant::now(),
             live: ArcSwap::from_pointee(live),
             recovery: Arc::new(Recovery::new(rooms.clone(), metrics.recovery.clone())),
+            reads: Reads::new(MAX_PAGE_READS),
             metrics,
             rooms,
             inboxes,

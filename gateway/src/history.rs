@@ -65,6 +65,8 @@ pub struct Page {
     /// Whether everything between `since` and the first publication here is still known: false when history was
     /// evicted or removed behind `since`, so that some of what followed it is lost, or when the room was never there.
     pub complete: bool,
+    /// The page ended at [`MAX_PAGE_BYTES`], before its limit and before the room's publications did.
+    pub truncated: bool,
 }
 
 impl Page {
@@ -76,6 +78,9 @@ impl Page {
 
 /// Longest idempotency key in bytes: far more than any identifier has, for nobody should have to cut one.
 pub const MAX_KEY: usize = 10 * 1024;
+
+/// Payload bytes at which a page ends. One publication more than fits is in it, so that every page brings a reader on.
+pub const MAX_PAGE_BYTES: usize = 4 << 20;
 
 /// How many publications a page may have; a negative number asks for as many as there may be.
 pub fn page_limit(asked: i32, most: usize) -> usize {

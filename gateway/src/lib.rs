@@ -19,7 +19,7 @@
 //! | [`rooms`] | the rooms of the gateway: first join, last leave |
 //! | [`namespace`] | the policy of a room |
 //! | [`publication`], [`frame`] | a message, and its one encoding |
-//! | [`history`], [`recovery`] | what durable rooms keep, and reading what a client missed |
+//! | [`history`], [`recovery`], [`reads`] | what durable rooms keep, and reading what a client missed |
 //! | [`inbox`] | from other threads to a worker |
 //! | [`bus`] | between gateways: embedded or NATS |
 //! | [`cluster`] | gateways among themselves: announcements, orders, surveys |
@@ -48,6 +48,7 @@ pub mod ops;
 pub mod outbox;
 pub mod probe;
 pub mod publication;
+pub mod reads;
 pub mod recovery;
 pub mod room;
 pub mod rooms;

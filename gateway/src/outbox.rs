@@ -2,7 +2,8 @@
 //!
 //! Publications are shared with other sockets; every other frame is kept for this one alone and costs some 300 bytes of
 //! memory however short it is. Those are bounded in number as well, or a client that sends commands or pings and reads
-//! no answers would hold ten times the bytes that are counted.
+//! no answers would hold ten times the bytes that are counted. They are counted apart: the answer to a join may bring far
+//! more than a reader's queue, and who is still reading it is not too slow for what is said meanwhile.
 //!
 //! An emptied outbox gives its memory back, so an idle connection keeps none.
 
@@ -12,13 +13,15 @@ use std::{
     sync::Arc,
 };
 
-use crate::{frame::Frame, socket::Socket};
+use crate::{frame::Frame, history::MAX_PAGE_BYTES, socket::Socket};
 
 /// Frames handed to the kernel in one call; more gains nothing (measured: 32 frames already cost 12–25 times less
 /// each than one).
 const FRAMES_PER_WRITE: usize = 64;
 /// Frames of this socket alone that may wait.
 const MAX_OWN_FRAMES: u32 = 4_096;
+/// Their bytes: a page, whatever is around its payloads, and small answers.
+const MAX_OWN_BYTES: usize = 2 * MAX_PAGE_BYTES;
 
 #[derive(Default)]
 pub struct Outbox {
@@ -29,6 +32,8 @@ pub struct Outbox {
     front_written: usize,
     /// Frames that no other socket shares.
     own: u32,
+    /// Their unwritten bytes.
+    own_bytes: usize,
 }
 
 /// The frame would not fit: the reader is too slow.
@@ -44,11 +49,16 @@ pub enum Flushed {
 }
 
 impl Outbox {
-    /// Queues `frame` unless more than `limit` bytes would wait, the new frame counted, or too many small answers. An empty
-    /// outbox takes a frame of any size: a large message says nothing about its reader.
+    /// Queues `frame` unless more than `limit` bytes of publications would wait, the new one counted, or too many answers.
+    /// Where no other of its kind waits a frame of any size is taken: a large message says nothing about its reader.
     pub fn push(&mut self, frame: Arc<Frame>, limit: usize) -> Result<(), Full> {
-        let bytes = self.bytes + frame.bytes().len();
-        if (bytes > limit || self.own >= MAX_OWN_FRAMES) && !self.is_empty() {
+        let length = frame.bytes().len();
+        let is_full = if is_own(&frame) == 1 {
+            self.own >= MAX_OWN_FRAMES || (self.own > 0 && self.own_bytes + length > MAX_OWN_BYTES)
+        } else {
+            self.publications() > 0 && self.bytes - self.own_bytes + length > limit
+        };
+        if is_full {
             return Err(Full);
         }
         self.push_last(frame);
@@ -59,6 +69,7 @@ impl Outbox {
     pub fn push_last(&mut self, frame: Arc<Frame>) {
         self.bytes += frame.bytes().len();
         self.own += is_own(&frame);
+        self.own_bytes += own_bytes(&frame);
         self.queue.push_back(frame);
     }
 
@@ -67,6 +78,7 @@ impl Outbox {
         for frame in self.queue.drain(usize::from(self.front_written > 0)..) {
             self.bytes -= frame.bytes().len();
             self.own -= is_own(&frame);
+            self.own_bytes -= own_bytes(&frame);
             dropped(&frame);
         }
     }
@@ -89,6 +101,11 @@ impl Outbox {
 
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Unwritten bytes of frames that no other socket shares.
+    pub fn own_bytes(&self) -> usize {
+        self.own_bytes
     }
 
     /// Writes until the outbox is empty or the kernel takes no more; `written` sees every frame that went out whole.
@@ -122,15 +139,20 @@ impl Outbox {
         count
     }
 
-    fn advance(&mut self, taken: usize, written: &mut impl FnMut(&Frame)) {
+    fn advance(&mut self, mut taken: usize, written: &mut impl FnMut(&Frame)) {
         self.bytes -= taken;
-        self.front_written += taken;
         while let Some(front) = self.queue.front() {
-            let length = front.bytes().len();
-            if self.front_written < length {
+            let rest = front.bytes().len() - self.front_written;
+            let part = taken.min(rest);
+            taken -= part;
+            if is_own(front) == 1 {
+                self.own_bytes -= part;
+            }
+            if part < rest {
+                self.front_written += part;
                 break;
             }
-            self.front_written -= length;
+            self.front_written = 0;
             self.own -= is_own(front);
             written(front);
             self.queue.pop_front();
@@ -141,6 +163,14 @@ impl Outbox {
 /// 1 for a frame that was made for one socket, 0 for a publication.
 fn is_own(frame: &Frame) -> u32 {
     u32::from(frame.delivery().is_none())
+}
+
+fn own_bytes(frame: &Frame) -> usize {
+    if is_own(frame) == 1 {
+        frame.bytes().len()
+    } else {
+        0
+    }
 }
 
 #[cfg(test)]

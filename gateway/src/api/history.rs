@@ -45,7 +45,7 @@ impl Call<'_> {
 
     pub(super) async fn page(&self, channel: &str, query: Query) -> Result<Page, Refusal> {
         let (bus, policy) = self.durable(channel)?;
-        Ok(bus.history(channel, &policy, query).await?)
+        Ok(self.gateway.reads.page(bus, channel, &policy, query).await?)
     }
 
     pub(super) async fn forget(&self, channel: &str) -> Result<(), Refusal> {

@@ -1,5 +1,7 @@
 //! `publish` and `broadcast`.
 
+use std::collections::VecDeque;
+
 use natter_protocol::ErrorCode;
 use serde_json::json;
 use tokio::task::yield_now;
@@ -14,6 +16,9 @@ use crate::history::Position;
 
 /// Rooms that one `broadcast` may name.
 const MAX_BROADCAST: usize = 10_000;
+/// Rooms of one `broadcast` whose answers are waited for at once: a fraction of what the bus takes, so that neither
+/// its own rooms nor those of others are refused for it.
+const MAX_UNANSWERED: usize = 512;
 /// Rooms that are handed over before other tasks of the worker get their turn again: under a millisecond.
 const SLICE: usize = 256;
 
@@ -23,7 +28,7 @@ impl Call<'_> {
         published(self.hand_over(&channel, &Message::read(message)?)).await
     }
 
-    /// Every room's message is on its way before the first answer is waited for.
+    /// So many messages are on their way at once; the next one follows when the oldest is answered.
     pub(super) async fn broadcast(&self, request: BroadcastRequest<'_>) -> Answer {
         let (channels, message) = request.split();
         if channels.is_empty() {
@@ -33,21 +38,34 @@ impl Call<'_> {
             return Err(ErrorCode::LimitExceeded.into());
         }
         let message = Message::read(message)?;
-        let mut handed = Vec::with_capacity(channels.len());
-        for slice in channels.chunks(SLICE) {
-            handed.extend(slice.iter().map(|channel| self.hand_over(channel, &message)));
-            yield_now().await;
-        }
         let mut body = b"{\"responses\":[".to_vec();
-        for (index, handed) in handed.into_iter().enumerate() {
-            if index > 0 {
-                body.push(b',');
+        let mut unanswered = VecDeque::with_capacity(MAX_UNANSWERED.min(channels.len()));
+        for (index, channel) in channels.iter().enumerate() {
+            if unanswered.len() == MAX_UNANSWERED {
+                put_oldest(&mut unanswered, &mut body).await;
             }
-            body.extend(answer_body(published(handed).await));
+            unanswered.push_back(self.hand_over(channel, &message));
+            if index % SLICE == SLICE - 1 {
+                yield_now().await;
+            }
+        }
+        while !unanswered.is_empty() {
+            put_oldest(&mut unanswered, &mut body).await;
         }
         body.extend(b"]}");
         Ok(body)
     }
+}
+
+/// Waits for the answer of the oldest message and appends it to the responses.
+async fn put_oldest(unanswered: &mut VecDeque<Result<Handed, Refusal>>, body: &mut Vec<u8>) {
+    let Some(oldest) = unanswered.pop_front() else {
+        return;
+    };
+    if !body.ends_with(b"[") {
+        body.push(b',');
+    }
+    body.extend(answer_body(published(oldest).await));
 }
 
 async fn published(handed: Result<Handed, Refusal>) -> Answer {

@@ -59,11 +59,11 @@ pub(super) const KEYS: &[Key] = &[
     live("client.pong_timeout", Duration, "Time after a ping in which a client must answer; shorter than `client.ping_interval`."),
     live("client.stale_timeout", Duration, "Time from the upgrade in which a client must send its connect command."),
     live("client.message_size_limit", Size, "Largest message from a client; a larger one closes the connection with 1009."),
-    live("client.queue_max_size", Size, "Bytes that may wait for a slow reader before it is closed with 3008."),
+    live("client.queue_max_size", Size, "Bytes of publications that may wait for a slow reader before it is closed with 3008."),
     live("client.channel_limit", Count, "Rooms one connection may be in."),
     live("client.channel_max_length", Count, "Longest channel name in bytes, at most 255."),
-    live("client.recovery_limit", Count, "Publications that one recovery may bring, at most 10000; a client that missed more is told `recovered: false`."),
-    live("client.history_limit", Count, "Largest page of a client's history command, in publications, at most 10000."),
+    live("client.recovery_limit", Count, "Publications that one recovery may bring, at most 10000; a client that missed more, or more than 4 MiB, is told `recovered: false`."),
+    live("client.history_limit", Count, "Largest page of a client's history command, in publications, at most 10000; it ends at 4 MiB."),
     live("client.close_timeout", Duration, "Time for a client to answer a close before its socket is cut."),
 
     live("http.allowed_origins", Origins, "Web pages that may connect: `*` = all, `scheme://host[:port]` where the host may start with `*.`; empty = the gateway's own origin only."),
@@ -122,7 +122,7 @@ pub(super) const KEYS: &[Key] = &[
     fixed("bus.nats.servers", NatsUrls, "Servers to connect to, `nats://` or `tls://`; credentials in a URL are percent-encoded and never logged."),
     fixed("bus.nats.ping_interval", Duration, "Time between two pings to the NATS server."),
     fixed("bus.nats.request_timeout", Duration, "Time limit of every other wait on NATS."),
-    fixed("bus.nats.store_timeout", Duration, "Time in which a publication to a durable room must be acknowledged by its stream; a stream that loses its leader is back after about 5 seconds."),
+    fixed("bus.nats.store_timeout", Duration, "Time in which a publication to a durable room must be acknowledged by its stream, and in which a page of history must be read or a gap filled; a stream that loses its leader is back after about 5 seconds."),
     fixed("bus.nats.join_concurrency", Count, "First joins of rooms that NATS is asked for at once, at most 1024; more wait their turn, up to `bus.join_timeout`."),
     fixed("bus.nats.name", Text, "Client name that NATS shows; null = `node_name`."),
 

@@ -47,32 +47,86 @@ impl Source {
 #[derive(Clone)]
 pub(super) struct MessageFamilies {
     pub(super) books: Books,
+    publications: PublicationFamilies,
+    deliveries: DeliveryFamilies,
+    pub(super) queued: IntGauge,
+    pub(super) bytes_sent: IntCounter,
+    pub(super) bytes_received: IntCounter,
+}
+
+/// On their way to the bus, and what came of them.
+#[derive(Clone)]
+struct PublicationFamilies {
     offered: IntCounterVec,
-    publications: IntCounterVec,
+    accepted: IntCounterVec,
     repeated: IntCounterVec,
     refused: IntCounterVec,
     pending: IntGaugeVec,
     recovered: IntCounterVec,
     degraded: IntCounterVec,
+}
+
+/// On their way to sockets.
+#[derive(Clone)]
+struct DeliveryFamilies {
     owed: IntCounterVec,
-    deliveries: IntCounterVec,
+    delivered: IntCounterVec,
     dropped: IntCounterVec,
-    pub(super) queued: IntGauge,
     latency: HistogramVec,
-    pub(super) bytes_sent: IntCounter,
-    pub(super) bytes_received: IntCounter,
 }
 
 impl MessageFamilies {
     pub(super) fn register(registrar: &mut Registrar<'_>) -> prometheus::Result<Self> {
         Ok(Self {
             books: Books::default(),
+            publications: PublicationFamilies::register(registrar)?,
+            deliveries: DeliveryFamilies::register(registrar)?,
+            queued: registrar.gauge(
+                "natter_deliveries_queued",
+                "Publications that wait for their socket or for the answer to a join",
+            )?,
+            bytes_sent: registrar.counter("natter_bytes_sent_total", "Bytes written to client sockets")?,
+            bytes_received: registrar
+                .counter("natter_bytes_received_total", "Bytes read from client sockets")?,
+        })
+    }
+
+    /// The number of labels is that of the families above, so `with_label_values` cannot fail.
+    pub(super) fn namespace(&self, name: &str, index: usize) -> NamespaceMetrics {
+        let source =
+            |counters: &IntCounterVec, source: Source| counters.with_label_values(&[name, source.label()]);
+        let of_clients =
+            |counters: &IntCounterVec| [Source::Client, Source::Api].map(|from| source(counters, from));
+        let (publications, deliveries) = (&self.publications, &self.deliveries);
+        NamespaceMetrics {
+            name: name.into(),
+            index,
+            books: self.books.clone(),
+            offered: of_clients(&publications.offered),
+            accepted: of_clients(&publications.accepted),
+            from_bus: publications.accepted.with_label_values(&[name, FROM_BUS]),
+            repeated: publications.repeated.with_label_values(&[name]),
+            refused: publications.refused.clone(),
+            pending: publications.pending.with_label_values(&[name]),
+            recovered: publications.recovered.with_label_values(&[name]),
+            degraded: publications.degraded.with_label_values(&[name]),
+            owed: deliveries.owed.with_label_values(&[name]),
+            deliveries: deliveries.delivered.with_label_values(&[name]),
+            dropped: deliveries.dropped.clone(),
+            latency: deliveries.latency.with_label_values(&[name]),
+        }
+    }
+}
+
+impl PublicationFamilies {
+    fn register(registrar: &mut Registrar<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
             offered: registrar.counters(
                 "natter_publications_offered_total",
                 "Publications that clients and the API asked for; each is accepted, repeated, refused or pending",
                 &["namespace", "source"],
             )?,
-            publications: registrar.counters(
+            accepted: registrar.counters(
                 "natter_publications_total",
                 "Publications accepted from clients and the API, and those received from the bus",
                 &["namespace", "source"],
@@ -102,12 +156,19 @@ impl MessageFamilies {
                 "Publications that the members of this gateway alone got, because the bus was away",
                 &["namespace"],
             )?,
+        })
+    }
+}
+
+impl DeliveryFamilies {
+    fn register(registrar: &mut Registrar<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
             owed: registrar.counters(
                 "natter_deliveries_owed_total",
                 "Publications that reached a member, once for each; each is delivered, dropped or queued",
                 &["namespace"],
             )?,
-            deliveries: registrar.counters(
+            delivered: registrar.counters(
                 "natter_deliveries_total",
                 "Publications written to sockets, once for each socket",
                 &["namespace"],
@@ -117,45 +178,13 @@ impl MessageFamilies {
                 "Publications that a socket did not get, by reason",
                 &["namespace", "reason"],
             )?,
-            queued: registrar.gauge(
-                "natter_deliveries_queued",
-                "Publications that wait for their socket or for the answer to a join",
-            )?,
             latency: registrar.histograms(
                 "natter_delivery_latency_seconds",
                 "From acceptance by a gateway until written to the socket, sampled",
                 &["namespace"],
                 &LATENCY_BUCKETS,
             )?,
-            bytes_sent: registrar.counter("natter_bytes_sent_total", "Bytes written to client sockets")?,
-            bytes_received: registrar
-                .counter("natter_bytes_received_total", "Bytes read from client sockets")?,
         })
-    }
-
-    /// The number of labels is that of the families above, so `with_label_values` cannot fail.
-    pub(super) fn namespace(&self, name: &str, index: usize) -> NamespaceMetrics {
-        let source =
-            |counters: &IntCounterVec, source: Source| counters.with_label_values(&[name, source.label()]);
-        let of_clients =
-            |counters: &IntCounterVec| [Source::Client, Source::Api].map(|from| source(counters, from));
-        NamespaceMetrics {
-            name: name.into(),
-            index,
-            books: self.books.clone(),
-            offered: of_clients(&self.offered),
-            accepted: of_clients(&self.publications),
-            from_bus: self.publications.with_label_values(&[name, FROM_BUS]),
-            repeated: self.repeated.with_label_values(&[name]),
-            refused: self.refused.clone(),
-            pending: self.pending.with_label_values(&[name]),
-            recovered: self.recovered.with_label_values(&[name]),
-            degraded: self.degraded.with_label_values(&[name]),
-            owed: self.owed.with_label_values(&[name]),
-            deliveries: self.deliveries.with_label_values(&[name]),
-            dropped: self.dropped.clone(),
-            latency: self.latency.with_label_values(&[name]),
-        }
     }
 }
 

@@ -3,6 +3,10 @@ use std::io::Read;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::{
+    frame::DeliveryMark,
+    metrics::{Metrics, NamespaceMetrics},
+};
 
 async fn pair() -> (Socket, std::net::TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -17,20 +21,58 @@ fn frame(byte: u8, length: usize) -> Arc<Frame> {
     Arc::new(Frame::from_bytes(vec![byte; length].into()))
 }
 
-#[test]
-fn the_bound_counts_the_new_frame() {
-    let mut outbox = Outbox::default();
-    assert_eq!(outbox.push(frame(1, 60), 100), Ok(()));
-    assert_eq!(outbox.push(frame(2, 41), 100), Err(Full));
-    assert_eq!(outbox.push(frame(2, 40), 100), Ok(()));
-    assert_eq!(outbox.bytes(), 100);
+fn namespace() -> Arc<NamespaceMetrics> {
+    Metrics::new().unwrap().namespace("chat")
+}
+
+fn publication(length: usize) -> Arc<Frame> {
+    let mark = DeliveryMark {
+        namespace: namespace(),
+        accepted_at: None,
+        span: None,
+    };
+    Arc::new(Frame::from_bytes(vec![0; length].into()).with_delivery(mark))
 }
 
 #[test]
-fn an_empty_outbox_takes_a_frame_of_any_size() {
+fn the_bound_counts_the_new_frame() {
     let mut outbox = Outbox::default();
-    assert_eq!(outbox.push(frame(1, 101), 100), Ok(()));
-    assert_eq!(outbox.push(frame(2, 1), 100), Err(Full));
+    assert_eq!(outbox.push(publication(60), 100), Ok(()));
+    assert_eq!(outbox.push(publication(41), 100), Err(Full));
+    assert_eq!(outbox.push(publication(40), 100), Ok(()));
+    assert_eq!((outbox.bytes(), outbox.own_bytes()), (100, 0));
+}
+
+#[test]
+fn where_nothing_waits_a_frame_of_any_size_is_taken() {
+    let mut outbox = Outbox::default();
+    assert_eq!(outbox.push(publication(101), 100), Ok(()));
+    assert_eq!(outbox.push(publication(1), 100), Err(Full));
+    assert_eq!(outbox.push(frame(1, MAX_OWN_BYTES + 1), 100), Ok(()));
+    assert_eq!(outbox.push(frame(1, 1), 100), Err(Full));
+}
+
+#[tokio::test]
+async fn answers_and_publications_are_counted_apart() {
+    let (socket, mut peer) = pair().await;
+    let mut outbox = Outbox::default();
+    assert_eq!(outbox.push(frame(1, MAX_OWN_BYTES), 100), Ok(()));
+    assert_eq!(outbox.push(publication(100), 100), Ok(()));
+    assert_eq!(outbox.push(frame(1, 1), 100), Err(Full));
+    assert_eq!(outbox.push(publication(1), 100), Err(Full));
+    assert_eq!(outbox.own_bytes(), MAX_OWN_BYTES);
+    let reader = std::thread::spawn(move || {
+        let mut all = vec![0; MAX_OWN_BYTES + 100];
+        peer.read_exact(&mut all).unwrap();
+    });
+    while outbox.flush(&socket, |_| ()).unwrap() == Flushed::Blocked {
+        assert!(outbox.own_bytes() <= outbox.bytes());
+        std::future::poll_fn(|cx| socket.poll_write_ready(cx))
+            .await
+            .unwrap();
+    }
+    reader.join().unwrap();
+    assert_eq!((outbox.bytes(), outbox.own_bytes(), outbox.own), (0, 0, 0));
 }
 
 #[tokio::test]
@@ -74,7 +116,7 @@ async fn a_full_kernel_blocks_and_only_unbegun_frames_can_be_dropped() {
     let mut outbox = Outbox::default();
     let big = 1 << 20;
     for byte in 0..40 {
-        outbox.push(frame(byte, big), usize::MAX).unwrap();
+        outbox.push_last(frame(byte, big));
     }
     assert_eq!(outbox.flush(&socket, |_| ()).unwrap(), Flushed::Blocked);
     let begun = outbox.front_written > 0;

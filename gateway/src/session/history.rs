@@ -57,7 +57,7 @@ impl Session {
             .map(|since| since.epoch.to_string())
             .unwrap_or_default();
         Ok(Reading {
-            page: bus.history(&request.channel, policy, query),
+            page: worker.gateway.reads.page(bus, &request.channel, policy, query),
             epoch,
         })
     }
@@ -67,8 +67,11 @@ impl Session {
         let (session, worker) = (self.clone(), worker.clone());
         tokio::task::spawn_local(async move {
             let page = reading.page.await.map_err(error_code).and_then(|page| {
-                page.in_epoch(&reading.epoch)
-                    .ok_or(ErrorCode::UnrecoverablePosition)
+                let page = page
+                    .in_epoch(&reading.epoch)
+                    .ok_or(ErrorCode::UnrecoverablePosition)?;
+                let has_room = session.has_room_for(&worker, &page.publications);
+                has_room.then_some(page).ok_or(ErrorCode::TooManyRequests)
             });
             match &page {
                 Ok(page) => session.complete(

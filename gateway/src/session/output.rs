@@ -7,12 +7,16 @@ use natter_protocol::{DisconnectCode, ErrorCode, Push, Reply, ReplyBody, json};
 use super::{Ending, ReplySlot, Session, recover::Held, replies::Answer};
 use crate::{
     frame::Frame,
+    history::MAX_PAGE_BYTES,
     outbox::{Flushed, Full, Outbox},
+    publication::Publication,
     worker::Worker,
 };
 
 /// Room for a reply without payloads, in bytes.
 const REPLY_CAPACITY: usize = 192;
+/// Replies that wait and are no reason to refuse a large one, in bytes.
+const SMALL_REPLIES: usize = 64 * 1024;
 /// Why a socket did not get a publication (label of the metric): it did not read fast enough.
 pub(super) const SLOW_READER: &str = "slow_reader";
 /// As above: the connection ended before the publication was written.
@@ -86,6 +90,32 @@ impl Session {
     ) {
         let frame = Arc::new(Frame::text(REPLY_CAPACITY, |out| json::encode_push(push, out)));
         self.answer(worker, frame, held);
+    }
+
+    /// Whether a reply may bring these publications, or its client has so much to read that it has to ask again later:
+    /// the replies to one frame of commands would fill the memory, and cutting their reader would make it ask for all of
+    /// it anew.
+    pub(super) fn has_room_for(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        publications: &[Arc<Publication>],
+    ) -> bool {
+        let size: usize = publications
+            .iter()
+            .map(|publication| publication.data.len())
+            .sum();
+        let fits = || {
+            let waiting = self.outbox.borrow().own_bytes() + self.replies.borrow().bytes();
+            waiting <= SMALL_REPLIES || waiting + size <= MAX_PAGE_BYTES
+        };
+        if size == 0 || fits() {
+            return true;
+        }
+        // Only what the kernel does not take counts.
+        if !self.blocked.get() {
+            self.flush(worker);
+        }
+        fits()
     }
 
     fn answer(self: &Rc<Self>, worker: &Rc<Worker>, frame: Arc<Frame>, held: Option<Rc<Held>>) {

@@ -281,6 +281,9 @@ impl Session {
         recovered: bool,
         publications: &[Arc<Publication>],
     ) {
+        if !self.has_room_for(worker, publications) {
+            return self.turn_away(worker, room, wish, ErrorCode::TooManyRequests);
+        }
         worker.gateway.metrics.recovery.answered(recovered);
         let all_or_nothing = |former: &Former| former.wants == Wants::AllOrNothing;
         if !recovered && wish.former().is_some_and(all_or_nothing) {

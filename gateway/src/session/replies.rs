@@ -11,7 +11,8 @@ use std::{collections::VecDeque, rc::Rc, sync::Arc};
 use super::recover::Held;
 use crate::frame::Frame;
 
-/// Replies that may wait; above it the session stops reading until the bus has answered.
+/// Replies that may wait; above it the session stops reading until the bus has answered. The commands of one frame are
+/// all taken, so a frame's worth more may wait.
 pub(super) const MAX_WAITING: usize = 256;
 
 /// Place of a reply that is not there yet.
@@ -39,6 +40,8 @@ struct Queue {
     /// Number of the slot at the front.
     first: u64,
     slots: VecDeque<Option<Answer>>,
+    /// Of the frames in them.
+    bytes: usize,
 }
 
 impl Replies {
@@ -47,6 +50,7 @@ impl Replies {
         let Some(queue) = &mut self.waiting else {
             return Some(answer);
         };
+        queue.bytes += answer.frame.bytes().len();
         queue.slots.push_back(Some(answer));
         None
     }
@@ -75,18 +79,25 @@ impl Replies {
         };
         let index = usize::try_from(slot.number.wrapping_sub(queue.first)).unwrap_or(usize::MAX);
         if let Some(place) = queue.slots.get_mut(index) {
+            queue.bytes += answer.frame.bytes().len();
             *place = Some(answer);
         }
         let mut ready = Vec::new();
         while let Some(Some(answer)) = queue.slots.front_mut().map(Option::take) {
             queue.slots.pop_front();
             queue.first += 1;
+            queue.bytes -= answer.frame.bytes().len();
             ready.push(answer);
         }
         if queue.slots.is_empty() {
             self.waiting = None;
         }
         ready
+    }
+
+    /// Bytes of the replies that wait for earlier ones.
+    pub(super) fn bytes(&self) -> usize {
+        self.waiting.as_ref().map_or(0, |queue| queue.bytes)
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -128,6 +139,7 @@ mod tests {
         assert!(replies.is_next(Some(first)) && !replies.is_next(Some(second)) && !replies.is_next(None));
         assert!(replies.ready(answer(3)).is_none());
         assert!(replies.complete(second, answer(2)).is_empty());
+        assert_eq!(replies.bytes(), 2);
         assert_eq!(bytes(&replies.complete(first, answer(1))), [1, 2, 3]);
         assert!(replies.waiting.is_none());
         assert!(replies.ready(answer(4)).is_some());

@@ -8,6 +8,7 @@ use crate::support::{STREAM, Wire, on_every_version, sequences, stored};
 on_every_version!(
     a_key_is_stored_once_in_the_whole_stream,
     a_key_that_was_refused_can_be_used,
+    a_restart_forgets_the_keys_of_messages_that_are_gone,
     a_room_keeps_its_newest_and_forgets_in_silence,
     a_full_stream_refuses_when_new_messages_give_way,
     a_purge_up_to_a_sequence_keeps_the_marker,
@@ -52,6 +53,28 @@ async fn a_key_that_was_refused_can_be_used(version: &str) -> Result<()> {
         (&taken["seq"], taken.get("duplicate")),
         (&json!(1), None),
         "{taken}"
+    );
+    Ok(())
+}
+
+/// The server makes its table of keys anew from the messages that it still has.
+async fn a_restart_forgets_the_keys_of_messages_that_are_gone(version: &str) -> Result<()> {
+    let limits = json!({ "max_msgs_per_subject": 2, "duplicate_window": 300_000_000_000_u64, "max_age": 0 });
+    let wire = Wire::start(version, &limits).await?;
+    for (key, body) in [("gone", "1"), ("other", "2"), ("kept", "3")] {
+        wire.publish("a", &[("Nats-Msg-Id", key)], body).await?;
+    }
+    let again = wire.publish("a", &[("Nats-Msg-Id", "gone")], "1").await?;
+    assert_eq!((&again["seq"], &again["duplicate"]), (&json!(1), &json!(true)));
+
+    let wire = wire.after_a_crash().await?;
+    let again = wire.publish("a", &[("Nats-Msg-Id", "kept")], "3").await?;
+    assert_eq!((&again["seq"], &again["duplicate"]), (&json!(3), &json!(true)));
+    let again = wire.publish("a", &[("Nats-Msg-Id", "gone")], "1").await?;
+    assert_eq!(
+        (&again["seq"], again.get("duplicate")),
+        (&json!(4), None),
+        "{again}"
     );
     Ok(())
 }

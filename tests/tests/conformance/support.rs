@@ -111,6 +111,15 @@ impl Wire {
         Ok(Self { client, server: None })
     }
 
+    /// The same server, killed and started again.
+    pub(crate) async fn after_a_crash(self) -> Result<Self> {
+        let server = self.server.context("the server is another's")?;
+        server.restart().await?;
+        let mut wire = Self::connect(&server.url()).await?;
+        wire.server = Some(server);
+        Ok(wire)
+    }
+
     /// Makes the stream.
     pub(crate) async fn make(&self, more: &Value) -> Result<()> {
         let mut config = settings();

@@ -9,6 +9,7 @@ mod fleet;
 mod history;
 mod http;
 mod joins;
+mod large;
 mod namespaces;
 mod outage;
 mod publish;

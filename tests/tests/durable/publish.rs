@@ -1,6 +1,6 @@
 //! Publishing into durable rooms: answered when stored, heard once, in one order; and the same message twice.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use natter_tests::gateway::API_KEY;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -14,6 +14,7 @@ on_both_buses!(
     one_order_for_all_readers,
     a_key_stores_once_through_every_door,
     a_key_is_scoped_to_its_room_and_bounded,
+    a_key_whose_message_went_is_refused_another_body,
     a_slow_reader_gets_it_all_when_it_is_back,
 );
 
@@ -224,14 +225,71 @@ async fn a_key_is_scoped_to_its_room_and_bounded(world: &World) -> Result<()> {
     Ok(())
 }
 
+/// What the gateway stored itself it still knows when the room has forgotten it.
+async fn a_key_whose_message_went_is_refused_another_body(world: &World) -> Result<()> {
+    let (status, first) = post(world, "smallhistory:room", "key", json!("one")).await?;
+    assert_eq!(status, 201, "{first}");
+    let rest = world.publish_all("smallhistory:room", 3).await?;
+    let page = world
+        .history(json!({ "channel": "smallhistory:room", "limit": -1 }))
+        .await?;
+    assert_eq!(found(&page), rest[1..], "the first is gone");
+    let (status, body) = post(world, "smallhistory:room", "key", json!("two")).await?;
+    assert_eq!((status, &body["error"]["code"]), (409, &json!(107)), "{body}");
+    let (status, body) = post(world, "smallhistory:room", "key", json!("one")).await?;
+    assert_eq!((status, &body), (200, &first));
+    Ok(())
+}
+
+/// Longer than one machine takes for ten thousand writes, whatever else it does.
+const PATIENCE: &str = "http: { request_timeout: 60s }\n";
+
+/// Far more rooms than the bus takes at once.
+#[tokio::test]
+async fn a_broadcast_reaches_every_room_that_it_may_name() -> Result<()> {
+    let world = World::nats(PATIENCE).await?;
+    let rooms: Vec<_> = (0..10_000).map(|room| format!("log:{room}")).collect();
+    let first = broadcast(&world, &rooms).await?;
+    // Where a key was seen nothing is stored, and the answers are the same.
+    assert_eq!(broadcast(&world, &rooms[..1_000]).await?, first[..1_000]);
+    Ok(())
+}
+
+/// The positions that the rooms answered.
+async fn broadcast(world: &World, rooms: &[String]) -> Result<Vec<Value>> {
+    let http = reqwest::Client::builder().no_proxy().timeout(4 * LIMIT).build()?;
+    let request = http
+        .post(format!("{}/api/broadcast", world.gateway.http_url()))
+        .header("x-api-key", API_KEY)
+        .body(json!({ "channels": rooms, "data": "x", "idempotency_key": "all" }).to_string());
+    let mut answer: Value = serde_json::from_str(&request.send().await?.text().await?)?;
+    let Value::Array(responses) = answer["result"]["responses"].take() else {
+        bail!("no responses: {answer}");
+    };
+    ensure!(responses.len() == rooms.len(), "{} responses", responses.len());
+    let mut refused = responses
+        .iter()
+        .filter(|response| !response["result"]["offset"].is_u64());
+    if let Some(first) = refused.next() {
+        bail!("{} were refused: {first}", refused.count() + 1);
+    }
+    Ok(responses)
+}
+
 /// A burst larger than the reader's queue and the kernel's buffers ends the connection, not the conversation.
 async fn a_slow_reader_gets_it_all_when_it_is_back(world: &World) -> Result<()> {
-    const MESSAGES: usize = 200;
+    const MOST: usize = 250;
     let (mut slow, place) = newcomer(&world.gateway, "log:room").await?;
     let mut sent = Vec::new();
     let data = "x".repeat(60 * 1024);
-    for _ in 0..MESSAGES {
+    loop {
         sent.push(publish(&world.gateway, "log:room", data.clone()).await?.offset);
+        let metrics = world.gateway.metrics().await?;
+        let cut = metrics.value("natter_disconnects_total", &[("reason", "slow")]);
+        if cut.is_some_and(|cut| cut > 0.5) {
+            break;
+        }
+        ensure!(sent.len() < MOST, "a reader that takes nothing is not cut");
     }
     let (code, _) = slow.close_frame().await?;
     assert_eq!(code, 3008);
@@ -240,7 +298,7 @@ async fn a_slow_reader_gets_it_all_when_it_is_back(world: &World) -> Result<()> 
         .filter_map(|value| value["push"]["pub"]["offset"].as_u64())
         .collect();
     assert!(
-        got.len() < MESSAGES && sent.starts_with(&got),
+        got.len() < sent.len() && sent.starts_with(&got),
         "{} came in order",
         got.len()
     );

@@ -5,7 +5,10 @@ use tokio::task::JoinSet;
 
 use crate::support::{World, assert_recovered, come_back, newcomer, next, on_both_buses};
 
-on_both_buses!(a_thousand_come_back_at_the_cost_of_a_few_reads);
+on_both_buses!(
+    a_thousand_come_back_at_the_cost_of_a_few_reads,
+    a_thousand_find_the_newest_at_the_cost_of_a_few_reads,
+);
 
 const CLIENTS: usize = 1_000;
 /// Come at once, as far as one machine can make them.
@@ -65,5 +68,42 @@ async fn a_thousand_come_back_at_the_cost_of_a_few_reads(world: &World) -> Resul
     let (_client, result) = come_back(&world.gateway, ROOM, &place.at(missed[19])).await?;
     assert_recovered(&result, &place.at(missed[19]), &[live.offset]);
     assert_eq!(world.reads("bus").await?, read);
+    Ok(())
+}
+
+/// A room that carries a state: whatever they had, all want the same.
+async fn a_thousand_find_the_newest_at_the_cost_of_a_few_reads(world: &World) -> Result<()> {
+    const STATE: &str = "cache:crowd";
+    let all = world.publish_all(STATE, 10).await?;
+    let head = world.publish(STATE, "newest").await?;
+    let mut back = JoinSet::new();
+    let mut joined = Vec::new();
+    for number in 0..CLIENTS {
+        let (url, place, newest) = (world.gateway.ws_url(), head.at(all[number % 10]), head.offset);
+        back.spawn(async move {
+            let (mut client, _) =
+                natter_tests::client::Client::connected(&url, serde_json::json!({})).await?;
+            let result = crate::support::join(&mut client, STATE, &crate::support::recover(&place)).await?;
+            ensure!(result["recovered"] == true, "{result}");
+            ensure!(crate::support::found(&result) == [newest], "{result}");
+            Ok(client)
+        });
+        if back.len() == AT_ONCE {
+            joined.extend(back.join_next().await.transpose()?.transpose()?);
+        }
+    }
+    while let Some(client) = back.join_next().await {
+        joined.push(client??);
+    }
+    let (read, at_hand) = (world.reads("bus").await?, world.reads("memory").await?);
+    assert!(
+        (1..=10).contains(&read),
+        "{read} reads of the bus, {at_hand} at hand"
+    );
+    assert_eq!(world.recoveries("recovered").await?, CLIENTS);
+    let live = world.publish(STATE, "live").await?;
+    for client in &mut joined {
+        assert_eq!(next(client).await?.0, live.offset);
+    }
     Ok(())
 }

@@ -20,6 +20,7 @@ const ROOMS: &str = "rooms:
   default: { subscribe: anyone, publish: anyone }
   namespaces:
     - { name: log, subscribe: anyone, publish: anyone, history: { size: 1000, ttl: 10m, read: anyone } }
+    - { name: short, subscribe: anyone, publish: anyone, history: { size: 100, ttl: 2s, read: anyone } }
     - { name: members, subscribe: anyone, publish: anyone, history: {} }
     - { name: closed, subscribe: anyone, publish: anyone, history: { read: server } }
     - { name: watched, subscribe: anyone, publish: anyone, history: { read: server, force_positioning: true } }

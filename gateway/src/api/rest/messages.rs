@@ -159,7 +159,7 @@ impl Listing {
     }
 
     fn body(&self, mut page: Page) -> Vec<u8> {
-        let more = page.publications.len() > self.limit;
+        let more = page.truncated || page.publications.len() > self.limit;
         page.publications.truncate(self.limit);
         let last = page.publications.last().filter(|_| more);
         let next = last.map(|last| {

@@ -11,7 +11,7 @@ use super::idempotency::Keys;
 use crate::{
     bus::{BusError, Overloaded},
     config::HistoryOptions,
-    history::{Epoch, Page, Position, Query, Receipt, StoreError},
+    history::{Epoch, MAX_PAGE_BYTES, Page, Position, Query, Receipt, StoreError},
     publication::Publication,
 };
 
@@ -106,36 +106,36 @@ impl Log {
 
     pub(super) fn page(&mut self, query: &Query) -> Page {
         self.expire(Instant::now());
+        let (publications, truncated) = if query.reverse {
+            take(self.before(query.since), query.limit)
+        } else {
+            take(self.after(query.since.unwrap_or(0)), query.limit)
+        };
         Page {
-            publications: if query.reverse {
-                self.before(query.since, query.limit)
-            } else {
-                self.after(query.since.unwrap_or(0), query.limit)
-            },
+            publications,
             head: self.position(),
             complete: self.is_complete(query),
+            truncated,
         }
     }
 
-    fn after(&self, since: u64, limit: usize) -> Vec<Arc<Publication>> {
+    fn after(&self, since: u64) -> impl Iterator<Item = &Entry> {
         let start = self
             .entries
             .partition_point(|entry| entry.publication.offset <= since);
-        let entries = self.entries.range(start..).take(limit);
-        entries.map(|entry| entry.publication.clone()).collect()
+        self.entries.range(start..)
     }
 
     /// The next offset counts as `since`, for it asks for everything; what lies beyond it is answered with nothing.
-    fn before(&self, since: Option<u64>, limit: usize) -> Vec<Arc<Publication>> {
+    fn before(&self, since: Option<u64>) -> impl Iterator<Item = &Entry> {
         let since = since.unwrap_or(self.last + 1);
-        if since > self.last + 1 {
-            return Vec::new();
-        }
-        let end = self
-            .entries
-            .partition_point(|entry| entry.publication.offset < since);
-        let entries = self.entries.range(..end).rev().take(limit);
-        entries.map(|entry| entry.publication.clone()).collect()
+        let end = if since > self.last + 1 {
+            0
+        } else {
+            self.entries
+                .partition_point(|entry| entry.publication.offset < since)
+        };
+        self.entries.range(..end).rev()
     }
 
     fn is_complete(&self, query: &Query) -> bool {
@@ -184,4 +184,19 @@ impl Log {
         let keys = self.keys.as_ref().and_then(|keys| keys.remaining(now));
         [entries, keys].into_iter().flatten().min()
     }
+}
+
+/// The first publications, until there are `limit` or their bytes are enough for a page, and whether it was the bytes.
+fn take<'a>(mut entries: impl Iterator<Item = &'a Entry>, limit: usize) -> (Vec<Arc<Publication>>, bool) {
+    let mut publications = Vec::new();
+    let mut bytes = 0;
+    while publications.len() < limit && bytes < MAX_PAGE_BYTES {
+        let Some(entry) = entries.next() else {
+            return (publications, false);
+        };
+        bytes += entry.publication.data.len();
+        publications.push(entry.publication.clone());
+    }
+    let truncated = publications.len() < limit && entries.next().is_some();
+    (publications, truncated)
 }

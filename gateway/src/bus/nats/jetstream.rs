@@ -9,6 +9,7 @@
 //! | [`server_version`] | which servers this works with |
 //! | [`streams`] | makes or checks the streams of a namespace |
 //! | [`store`] | publishes and waits for the stream's answer |
+//! | [`bodies`] | tells a repeat whose message is gone from another message |
 //! | [`probe`] | tells when a live subscription counts, and the newest sequence at that moment |
 //! | [`live`] | finds gaps in what arrives live |
 //! | [`direct_get`] | reads messages in batches from any replica |
@@ -21,6 +22,7 @@
 //! connection's one queue, which is what lets [`probe`] be a barrier.
 
 mod api;
+mod bodies;
 mod direct_get;
 mod history;
 mod live;
@@ -40,8 +42,8 @@ use std::{sync::Arc, time::Duration};
 use async_nats::Client;
 use tokio::{sync::Semaphore, time::timeout};
 
-use self::requests::Requests;
 pub use self::server_version::tested_servers;
+use self::{bodies::Bodies, requests::Requests};
 pub(super) use self::{
     live::{Arrival, Tracker, Verdict},
     partition::StoredRoom,
@@ -72,6 +74,7 @@ pub(super) struct JetStream {
     subjects: Subjects,
     limits: Limits,
     in_flight: Arc<Semaphore>,
+    bodies: Arc<Bodies>,
 }
 
 impl JetStream {
@@ -85,6 +88,7 @@ impl JetStream {
             subjects,
             limits,
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
+            bodies: Arc::default(),
         })
     }
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::Former;
 use crate::{
-    bus::{BoxFuture, BusError, SharedBus},
+    bus::{BoxFuture, BusError},
     config::RecoveryMode,
-    history::{HistoryPolicy, Position, Query},
+    history::Position,
     publication::Publication,
-    recovery::{Missed, Piece},
+    recovery::{Missed, Part, Piece},
     room::Room,
     worker::Worker,
 };
@@ -31,37 +31,39 @@ pub(super) fn plan(worker: &Worker, room: &Room, former: &Former, position: &Pos
     let (Some(policy), Some(bus)) = (room.namespace().history.clone(), worker.gateway.bus()) else {
         return nothing(false);
     };
-    if policy.options.recovery_mode == RecoveryMode::Cache {
-        let up_to_date =
-            former.offset > 0 && former.offset == position.offset && former.epoch == position.epoch.as_str();
-        return if up_to_date {
-            nothing(true)
-        } else {
-            Plan::Read(newest(bus, &room.channel, &policy, position.clone()))
-        };
-    }
-    if !former.epoch.is_empty() && former.epoch != position.epoch.as_str() {
-        return nothing(false);
-    }
-    // An empty room may have had messages since it was at 0: the stream knows.
-    if former.offset == position.offset && position.offset > 0 {
-        return nothing(true);
-    }
+    let is_same_epoch = former.epoch == position.epoch.as_str();
+    let part = match policy.options.recovery_mode {
+        // What is up to date has the newest; a room at 0 has none.
+        RecoveryMode::Cache if is_same_epoch && former.offset == position.offset => {
+            return nothing(former.offset > 0);
+        }
+        RecoveryMode::Cache if position.offset == 0 => return nothing(false),
+        RecoveryMode::Cache => Part::Newest,
+        RecoveryMode::Stream if !former.epoch.is_empty() && !is_same_epoch => return nothing(false),
+        // An empty room may have had messages since it was at 0: the stream knows.
+        RecoveryMode::Stream if former.offset == position.offset && position.offset > 0 => {
+            return nothing(true);
+        }
+        RecoveryMode::Stream => Part::After {
+            since: former.offset,
+            // What is at hand may be more than the room keeps; who missed that much lost some of it.
+            limit: worker
+                .live()
+                .settings
+                .client
+                .recovery_limit
+                .min(policy.options.size),
+        },
+    };
+    let is_ahead = part.is_ahead_of(position.offset);
     let piece = Piece {
         channel: room.channel.clone(),
         epoch: position.epoch.clone(),
-        since: former.offset,
-        until: position.offset.max(former.offset),
-        // What is at hand may be more than the room keeps; who missed that much lost some of it.
-        limit: worker
-            .live()
-            .settings
-            .client
-            .recovery_limit
-            .min(policy.options.size),
+        until: position.offset.max(part.start(position.offset)),
+        part,
         policy,
     };
-    if former.offset > position.offset {
+    if is_ahead {
         // Another gateway was faster, and this one will hear what the client has already; or there is no such offset.
         // The stream knows.
         return Plan::Read(worker.gateway.recovery.read(bus, piece));
@@ -74,28 +76,4 @@ pub(super) fn plan(worker: &Worker, room: &Room, former: &Former, position: &Pos
         Some(Missed::TooMuch) => nothing(false),
         None => Plan::Read(worker.gateway.recovery.read(bus, piece)),
     }
-}
-
-/// The newest publication up to `position`. What is newer comes by itself, and makes the older one needless.
-fn newest(
-    bus: &SharedBus,
-    channel: &str,
-    policy: &Arc<HistoryPolicy>,
-    position: Position,
-) -> BoxFuture<Result<Missed, BusError>> {
-    let query = Query {
-        since: None,
-        limit: 1,
-        reverse: true,
-    };
-    let read = bus.history(channel, policy, query);
-    Box::pin(async move {
-        let page = read.await?;
-        if page.publications.is_empty() || page.head.epoch != position.epoch {
-            return Ok(Missed::TooMuch);
-        }
-        let mut publications = page.publications;
-        publications.retain(|publication| publication.offset <= position.offset);
-        Ok(Missed::All(publications))
-    })
 }

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     bus::{BusError, nats::message},
-    history::{Page, Position, Query},
+    history::{MAX_PAGE_BYTES, Page, Position, Query},
     publication::Publication,
 };
 
@@ -44,6 +44,8 @@ struct Forward {
     complete: bool,
     /// Messages that the room has from the start of the read on; `u64::MAX` when a removal comes first.
     stored: u64,
+    /// Its bytes ran out before its limit.
+    truncated: bool,
 }
 
 impl Forward {
@@ -81,7 +83,7 @@ impl JetStream {
         after: u64,
         until: u64,
     ) -> Result<Option<Vec<Arc<Publication>>>, BusError> {
-        let read = self.forward(room, after, usize::MAX, until);
+        let read = self.forward(room, after, usize::MAX, usize::MAX, until);
         let read = timeout(self.limits.history, read)
             .await
             .map_err(|_| BusError::Timeout)??;
@@ -131,10 +133,7 @@ impl JetStream {
                 reverse: true,
                 since,
                 limit,
-            } => Forward {
-                publications: self.newest(room, *since, *limit, head).await?,
-                ..Forward::nothing()
-            },
+            } => self.newest(room, *since, *limit, head).await?,
             Query {
                 since: Some(since), ..
             } if *since > head => Forward {
@@ -158,7 +157,7 @@ impl JetStream {
                 since: None, limit, ..
             } => Forward {
                 complete: true,
-                ..self.forward(room, 0, *limit, head).await?
+                ..self.forward(room, 0, *limit, MAX_PAGE_BYTES, head).await?
             },
             Query {
                 since: Some(since),
@@ -178,13 +177,14 @@ impl JetStream {
             },
             publications: read.publications,
             complete: read.complete,
+            truncated: read.truncated,
         })
     }
 
     /// From the room's first message on. There is no message at 0 to start from; that nothing was ever evicted is
     /// known only as long as the stream still has its very first message.
     async fn since_the_start(&self, room: &StoredRoom, limit: usize, head: u64) -> Result<Forward, BusError> {
-        let mut read = self.forward(room, 0, limit, head).await?;
+        let mut read = self.forward(room, 0, limit, MAX_PAGE_BYTES, head).await?;
         let stream = self.stream_info(&room.partition.stream).await?;
         read.complete &= stream.is_some_and(|info| info.state.first_seq <= 1 && read.stored < info.size());
         Ok(read)
@@ -198,7 +198,7 @@ impl JetStream {
         limit: usize,
         head: u64,
     ) -> Result<Forward, BusError> {
-        let mut read = self.forward(room, since, limit, head).await?;
+        let mut read = self.forward(room, since, limit, MAX_PAGE_BYTES, head).await?;
         if !read.complete && read.stored < room.partition.size {
             read.complete = self.is_of_another_room(room, since).await?;
         }
@@ -211,16 +211,19 @@ impl JetStream {
         Ok(found.is_some_and(|stored| stored.subject() != Some(room.subject.as_str())))
     }
 
-    /// Publications after `since`, at most `limit`. Complete when the message at `since` was there; from 0 on, when
+    /// Publications after `since`, at most `limit`, until they have `max_bytes`. Complete when the message at `since` was
+    /// there; from 0 on, when
     /// the room has not reached the size at which its oldest messages go.
     async fn forward(
         &self,
         room: &StoredRoom,
         since: u64,
         limit: usize,
+        max_bytes: usize,
         head: u64,
     ) -> Result<Forward, BusError> {
         let mut publications = Vec::new();
+        let mut bytes = 0;
         let mut complete = since == 0;
         let mut first = true;
         let mut stored_after = 0;
@@ -237,17 +240,22 @@ impl JetStream {
             first = false;
             if stored.sequence == since {
                 complete = true;
-            } else if publications.len() < limit {
-                publications.extend(publication(stored));
+            } else if publications.len() < limit
+                && let Some(publication) = publication(stored)
+            {
+                bytes += publication.data.len();
+                publications.push(publication);
             }
-            if publications.len() >= limit {
+            if publications.len() >= limit || bytes >= max_bytes {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
             }
         })
         .await?;
+        let last = publications.last().map_or(0, |last| last.offset);
         Ok(Forward {
+            truncated: bytes >= max_bytes && publications.len() < limit && last < head,
             publications,
             complete,
             stored: stored_after,

@@ -38,7 +38,7 @@ pub(super) struct Acknowledgement {
 
 impl JetStream {
     /// Queues a publication for the room's stream, in call order, without waiting; the future answers within the
-    /// store limit. [`BusError::Disconnected`] also stands for a stream that is missing or has no leader at the
+    /// store limit, a repeat up to two requests later. [`BusError::Disconnected`] also stands for a stream that is missing or has no leader at the
     /// moment: nothing was stored then. After [`BusError::Timeout`] nobody knows.
     pub(in crate::bus::nats) fn store(
         &self,
@@ -50,8 +50,9 @@ impl JetStream {
             return failed(BusError::Overloaded);
         };
         let mut headers = message::headers(publication);
-        if let Some(key) = key {
-            headers.insert(MESSAGE_ID, message_id(&room.subject, key));
+        let id = key.map(|key| message_id(&room.subject, key));
+        if let Some(id) = &id {
+            headers.insert(MESSAGE_ID, id.as_str());
         }
         let deadline = Instant::now() + self.limits.store;
         let asked = self.requests.ask(Question {
@@ -68,8 +69,10 @@ impl JetStream {
             let stored = acknowledged(answer, &room, deadline).await;
             drop(permit);
             let stored = stored?;
-            if stored.duplicate {
-                jetstream.same_body(&room, stored.sequence, &data).await?;
+            if let Some(id) = id
+                && (!stored.duplicate || jetstream.is_its_body(&room, stored.sequence, &id, &data).await?)
+            {
+                jetstream.bodies.insert(id, &data);
             }
             Ok(Receipt {
                 position: Position {
@@ -81,22 +84,33 @@ impl JetStream {
         })
     }
 
-    /// Whether the message that a key was used for first had this body. One that is gone by now counts as the same:
-    /// the key was used, and nothing speaks against the repeat.
-    async fn same_body(&self, room: &StoredRoom, sequence: u64, data: &Bytes) -> Result<(), StoreError> {
+    /// Whether the message that a key was used for first is known to have this body; an error when it had another. When
+    /// it is gone from the stream, what this gateway remembers decides; what it never saw is let pass, for the key was
+    /// used, and nothing speaks against the repeat.
+    async fn is_its_body(
+        &self,
+        room: &StoredRoom,
+        sequence: u64,
+        id: &str,
+        data: &Bytes,
+    ) -> Result<bool, StoreError> {
         let stream = &room.partition.stream;
         let same = match self.message(stream, sequence).await? {
             Some(stored) => {
-                stored.subject() == Some(room.subject.as_str()) && stored.message.payload == *data
+                Some(stored.subject() == Some(room.subject.as_str()) && stored.message.payload == *data)
             }
             // The replica that answered may not have it yet.
             None => self
                 .leader_message(stream, &json!({ "seq": sequence }))
                 .await
                 .map_err(BusError::from)?
-                .is_none_or(|stored| stored.subject == room.subject && stored.data == *data),
+                .map(|stored| stored.subject == room.subject && stored.data == *data)
+                .or_else(|| self.bodies.is_same(id, data)),
         };
-        if same { Ok(()) } else { Err(StoreError::KeyReused) }
+        if same == Some(false) {
+            return Err(StoreError::KeyReused);
+        }
+        Ok(same.is_some())
     }
 }
 

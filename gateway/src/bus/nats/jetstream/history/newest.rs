@@ -4,49 +4,58 @@
 //! it, so the place to start is found by halving: about log₂(newest sequence) reads of one message, and fewer when the
 //! room is small. Then everything from there is read forward and turned around.
 
-use std::{collections::VecDeque, ops::ControlFlow, sync::Arc};
+use std::{collections::VecDeque, ops::ControlFlow};
 
-use super::{BATCH, BATCH_BYTES, publication};
+use super::{BATCH, BATCH_BYTES, Forward, publication};
 use crate::{
     bus::{
         BusError,
         nats::jetstream::{JetStream, partition::StoredRoom},
     },
-    publication::Publication,
+    history::MAX_PAGE_BYTES,
 };
 
 /// Messages read in vain that cost less than another step of the search.
 const SLACK: u64 = 128;
 
 impl JetStream {
-    /// At most `limit` publications before `before` (`None`: the end).
+    /// At most `limit` publications before `before` (`None`: the end), or as many as a page may carry.
     pub(super) async fn newest(
         &self,
         room: &StoredRoom,
         before: Option<u64>,
         limit: usize,
         head: u64,
-    ) -> Result<Vec<Arc<Publication>>, BusError> {
+    ) -> Result<Forward, BusError> {
         let end = before.unwrap_or(u64::MAX);
+        let mut found = Forward::nothing();
         if limit == 0 || head == 0 || end <= 1 {
-            return Ok(Vec::new());
+            return Ok(found);
         }
         let start = self.start_of_newest(room, before, limit, head).await?;
         let mut newest = VecDeque::new();
+        let mut bytes = 0;
         self.scan(room, start, BATCH, head.min(end - 1), |stored| {
             if stored.sequence >= end {
                 return ControlFlow::Break(());
             }
             if let Some(publication) = publication(stored) {
-                if newest.len() == limit {
-                    newest.pop_front();
-                }
+                bytes += publication.data.len();
                 newest.push_back(publication);
+            }
+            while let Some(oldest) = newest.front()
+                && (newest.len() > limit || bytes - oldest.data.len() >= MAX_PAGE_BYTES)
+            {
+                found.truncated |= newest.len() <= limit;
+                bytes -= oldest.data.len();
+                newest.pop_front();
             }
             ControlFlow::Continue(())
         })
         .await?;
-        Ok(newest.into_iter().rev().collect())
+        found.truncated &= newest.len() < limit;
+        found.publications = newest.into_iter().rev().collect();
+        Ok(found)
     }
 
     /// A sequence from which on there are `limit` messages before `before`, and not many more.

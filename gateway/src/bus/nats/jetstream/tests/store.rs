@@ -51,13 +51,22 @@ async fn a_key_is_stored_once_and_only_with_one_body() {
     assert!(!elsewhere.await.unwrap().repeated);
 }
 
+/// Two gateways on one server: the one that stored the message remembers its body, the other cannot know.
 #[tokio::test]
 async fn a_key_whose_message_is_gone_answers_as_a_repeat() {
     let setup = Setup::new(|_| {}).await;
     let first = store(&setup, "1", Some("key")).await.unwrap();
     purge(&setup.jetstream, &setup.room()).await;
-    let again = store(&setup, "2", Some("key")).await.unwrap();
-    assert_eq!((again.position, again.repeated), (first.position, true));
+    let again = store(&setup, "1", Some("key")).await.unwrap();
+    assert_eq!((&again.position, again.repeated), (&first.position, true));
+    assert_eq!(store(&setup, "2", Some("key")).await, Err(StoreError::KeyReused));
+
+    let other = connect(&setup.server.url()).await;
+    for body in [2, 1] {
+        let again = other.store(&setup.room(), &publication(body), Some("key"));
+        let again = again.await.unwrap();
+        assert_eq!((&again.position, again.repeated), (&first.position, true));
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,119 @@
+//! Reads of history from the bus: only so many run at once, the others wait their turn, for a bounded time.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::Semaphore, time::timeout};
+
+use crate::{
+    bus::{BoxFuture, BusError, SharedBus},
+    history::{HistoryPolicy, Page, Query},
+};
+
+/// For a turn. As long as a read may take by default: what waits longer stands behind a bus that does not answer.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// The turns that readers of one kind share.
+pub struct Reads {
+    turns: Arc<Semaphore>,
+}
+
+impl Reads {
+    pub fn new(at_once: usize) -> Self {
+        Self {
+            turns: Arc::new(Semaphore::new(at_once)),
+        }
+    }
+
+    /// As [`crate::bus::Bus::history`], in its turn; [`BusError::Timeout`] when none comes.
+    pub fn page(
+        &self,
+        bus: &SharedBus,
+        channel: &str,
+        policy: &Arc<HistoryPolicy>,
+        query: Query,
+    ) -> BoxFuture<Result<Page, BusError>> {
+        let turn = self.turns.clone().acquire_owned();
+        let (bus, channel, policy) = (bus.clone(), channel.to_owned(), policy.clone());
+        Box::pin(async move {
+            let Ok(Ok(_turn)) = timeout(MAX_WAIT, turn).await else {
+                return Err(BusError::Timeout);
+            };
+            bus.history(&channel, &policy, query).await
+        })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use bytes::Bytes;
+    use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        bus::{BusEvents, Embedded, Overloaded},
+        config::HistoryOptions,
+        history::Position,
+        publication::Publication,
+    };
+
+    /// Nobody listens.
+    struct Silence;
+
+    impl BusEvents for Silence {
+        fn publication(&self, _channel: &str, _publication: Publication) -> Result<(), Overloaded> {
+            Ok(())
+        }
+
+        fn control(&self, _message: Bytes) {}
+
+        fn removed(&self, _channel: &str) {}
+
+        fn lost(&self, _channel: &str, _position: Position) {}
+    }
+
+    /// An embedded bus without members.
+    pub(crate) fn bus() -> SharedBus {
+        Arc::new(Embedded::new(Uuid::nil(), Arc::new(Silence)))
+    }
+
+    pub(crate) fn policy() -> Arc<HistoryPolicy> {
+        Arc::new(HistoryPolicy {
+            namespace: "chat".into(),
+            options: HistoryOptions {
+                size: 1_000,
+                ..HistoryOptions::default()
+            },
+        })
+    }
+
+    impl Reads {
+        /// Every turn, so that readers wait.
+        pub(crate) fn take_all(&self) -> OwnedSemaphorePermit {
+            let turns = u32::try_from(self.turns.available_permits()).unwrap();
+            self.turns.clone().try_acquire_many_owned(turns).unwrap()
+        }
+    }
+
+    const HEAD: Query = Query {
+        since: None,
+        limit: 0,
+        reverse: false,
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_is_waited_for_but_not_for_ever() {
+        let (bus, policy, reads) = (bus(), policy(), Reads::new(2));
+        let turns = reads.take_all();
+        let start = Instant::now();
+        let refused = reads.page(&bus, "chat:room", &policy, HEAD).await;
+        assert_eq!(refused, Err(BusError::Timeout));
+        assert_eq!(start.elapsed(), MAX_WAIT);
+
+        let waiting = tokio::spawn(reads.page(&bus, "chat:room", &policy, HEAD));
+        tokio::task::yield_now().await;
+        drop(turns);
+        waiting.await.unwrap().unwrap();
+        assert_eq!(reads.turns.available_permits(), 2);
+    }
+}
