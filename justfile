@@ -20,6 +20,10 @@ fmt:
 docs:
     cargo run -p natter-gateway -- config-reference docs/configuration.md
 
+# write the Grafana dashboards
+dashboards:
+    python3 scripts/dashboards/generate.py
+
 # what can be said without running the program: format, lints, documentation, house rules, dependencies
 check:
     ./scripts/test fmt clippy doc checks deny

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import docs
 import machine
+import monitoring
 import provider
 import selftest
+import selftest_monitoring
 import sources
 from repo import Repo
 
@@ -26,11 +28,17 @@ CHECKS = (
     machine.local_paths,
     machine.registry_addresses,
     machine.crate_sources,
+    monitoring.dashboard_model,
+    monitoring.fresh_dashboards,
+    monitoring.known_families,
+    monitoring.scoped_rules,
+    monitoring.alerts_have_runbooks,
 )
 
 
 def main() -> int:
-    suite = unittest.defaultTestLoader.loadTestsFromModule(selftest)
+    load = unittest.defaultTestLoader.loadTestsFromModule
+    suite = unittest.TestSuite([load(selftest), load(selftest_monitoring)])
     sound = unittest.TextTestRunner(verbosity=0).run(suite).wasSuccessful()
     repo = Repo(Path(__file__).resolve().parents[2])
     found = 0

@@ -29,6 +29,16 @@ pub fn nats_server_version(version: &str) -> Result<PathBuf> {
     Ok(program)
 }
 
+/// The Prometheus server: `PROMETHEUS`, the cache, then `PATH`.
+pub fn prometheus() -> Result<PathBuf> {
+    find("PROMETHEUS", Some("bin/prometheus"), &["prometheus"])
+}
+
+/// The tool that checks and tests Prometheus rules: `PROMTOOL`, the cache, then `PATH`.
+pub fn promtool() -> Result<PathBuf> {
+    find("PROMTOOL", Some("bin/promtool"), &["promtool"])
+}
+
 /// Node.js: `NODE`, then `PATH`.
 pub fn node() -> Result<PathBuf> {
     find("NODE", None, &["node", "nodejs"])
