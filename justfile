@@ -20,6 +20,10 @@ fmt:
 docs:
     cargo run -p natter-gateway -- config-reference docs/configuration.md
 
+# write the generated parts of the chart: the table of values, and the definition copied from crds/
+chart:
+    python3 scripts/chart/readme.py
+
 # write the Grafana dashboards
 dashboards:
     python3 scripts/dashboards/generate.py

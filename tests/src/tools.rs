@@ -39,6 +39,11 @@ pub fn promtool() -> Result<PathBuf> {
     find("PROMTOOL", Some("bin/promtool"), &["promtool"])
 }
 
+/// Helm: `HELM`, the cache, then `PATH`.
+pub fn helm() -> Result<PathBuf> {
+    find("HELM", Some("bin/helm"), &["helm"])
+}
+
 /// Node.js: `NODE`, then `PATH`.
 pub fn node() -> Result<PathBuf> {
     find("NODE", None, &["node", "nodejs"])
