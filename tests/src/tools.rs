@@ -44,6 +44,16 @@ pub fn helm() -> Result<PathBuf> {
     find("HELM", Some("bin/helm"), &["helm"])
 }
 
+/// nginx: `NGINX`, the cache, then `PATH`.
+pub fn nginx() -> Result<PathBuf> {
+    find("NGINX", Some("bin/nginx"), &["nginx"])
+}
+
+/// `HAProxy`: `HAPROXY`, the cache, then `PATH`.
+pub fn haproxy() -> Result<PathBuf> {
+    find("HAPROXY", Some("bin/haproxy"), &["haproxy"])
+}
+
 /// Node.js: `NODE`, then `PATH`.
 pub fn node() -> Result<PathBuf> {
     find("NODE", None, &["node", "nodejs"])
