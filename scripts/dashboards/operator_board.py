@@ -15,13 +15,16 @@ VARIABLES = [
 # Families of the operator as a whole carry the operator's own namespace, those of a ChatCluster that of the ChatCluster.
 OPERATOR = 'job=~"$job"'
 CHAT = ', namespace=~"$namespace", name=~"$name"'
+# Those of former revisions do not count as ready.
+MISSING = (f'natter_operator_gateways{{@{CHAT}, state="desired"}} - ignoring (state)'
+           f' natter_operator_gateways{{@{CHAT}, state="ready"}}')
 
 ANNOTATIONS = [
     Annotation("Operator starts", "process_start_time_seconds{@} * 1000 and on (job, instance) natter_operator_leader",
                "{{instance}} started", "blue", at_value=True),
     Annotation("New leader", "changes(natter_operator_leader{@}[2m]) > 0 and natter_operator_leader{@} == 1",
                "{{instance}} leads", "purple"),
-    Annotation("Roll stalled", f"natter_operator_roll_stalled{{@{CHAT}}} == 1", "roll of {{namespace}}/{{name}} stalled", "red"),
+    Annotation("NATS restarts", "increase(natter_operator_nats_restarts_total{@}[2m]) > 0", "a NATS server is restarted", "orange"),
 ]
 
 TOP = [
@@ -34,9 +37,8 @@ TOP = [
          share('sum(rate(natter_operator_reconciles_total{@, result!="Done"}[10m]))',
                "sum(rate(natter_operator_reconciles_total{@}[10m]))"),
          "percentunit", bad=[(0.01, "yellow"), (0.2, "red")], runbooks=("NatterOperatorErrors",)),
-    stat("Rolls stalled", "ChatClusters whose new revision does not become ready; the old gateways go on.",
-         f"sum(natter_operator_roll_stalled{{@{CHAT}}})", "short", bad=[(1, "red")], decimals=0, graph="none",
-         runbooks=("NatterRollStalled",)),
+    stat("Gateways missing", "Gateways of the current revision that do not serve: some during a roll, none otherwise.",
+         f"sum(clamp_min({MISSING}, 0))", "short", bad=[(1, "yellow")], decimals=0, runbooks=("NatterRollStalled",)),
     stat("Scaling held", "ChatClusters whose size is held, because samples are missing or stale, or the bus is away.",
          f"sum(natter_operator_scaling_held{{@{CHAT}}})", "short", bad=[(1, "yellow")], decimals=0, graph="none",
          runbooks=("NatterScalingHeld",)),
@@ -48,15 +50,14 @@ CLUSTERS = [
     table("ChatClusters", "One row for each ChatCluster.", [
         Column("Desired", f'sum by (namespace, name) (natter_operator_gateways{{@{CHAT}, state="desired"}})'),
         Column("Ready", f'sum by (namespace, name) (natter_operator_gateways{{@{CHAT}, state="ready"}})'),
-        Column("Draining", f'sum by (namespace, name) (natter_operator_gateways{{@{CHAT}, state="draining"}})'),
         Column("Reconciled before", f"time() - max by (namespace, name) (natter_operator_last_reconcile_timestamp_seconds{{@{CHAT}}})",
                "s", ((600, "yellow"), (900, "red"))),
-        Column("Roll stalled", f"max by (namespace, name) (natter_operator_roll_stalled{{@{CHAT}}})", "bool_yes_no", ((1, "red"),)),
         Column("Scaling held", f"max by (namespace, name) (natter_operator_scaling_held{{@{CHAT}}})", "bool_yes_no",
                ((1, "yellow"),)),
     ], names={"namespace": "Namespace", "name": "ChatCluster"}, width=16),
-    graph("Gateways", "Desired, ready and draining gateways of the chosen ChatClusters.",
-          [(f"sum by (state) (natter_operator_gateways{{@{CHAT}}})", "{{state}}")], "short", height=8),
+    graph("Gateways", "Desired gateways, and those of the current revision that serve. Apart for long is a roll that stalled.",
+          [(f"sum by (state) (natter_operator_gateways{{@{CHAT}}})", "{{state}}")], "short", height=8,
+          runbooks=("NatterRollStalled",)),
 ]
 
 WORK = [
@@ -74,17 +75,22 @@ WORK = [
           [("sum by (verb, kind) (rate(natter_operator_writes_total{@}[$__rate_interval]))", "{{verb}} {{kind}}")], "cps"),
     graph("Writes of status", "Of ChatClusters. None in the steady state.",
           [("sum by (instance) (rate(natter_operator_status_writes_total{@}[$__rate_interval]))", "{{instance}}")], "cps"),
+    graph("NATS restarts", "Servers of managed NATS that were restarted for a new image or configuration, one at a time.",
+          [("sum by (instance) (increase(natter_operator_nats_restarts_total{@}[$__rate_interval]))", "{{instance}}")], "short"),
     graph("Leader", "Who holds the lease.", [("max by (instance) (natter_operator_leader{@})", "{{instance}}")], "short",
           runbooks=("NatterOperatorDown",)),
 ]
 
 PROCESS = [
+    table("Versions", "More than one row for longer than a moment is an upgrade that stopped.",
+          [Column("Operators", "count by (version, revision) (natter_operator_build_info{@})")],
+          names={"version": "Version", "revision": "Revision"}, width=8, height=7),
     graph("CPU", "Cores that each operator keeps busy.",
           [("rate(process_cpu_seconds_total{@}[$__rate_interval]) and on (job, instance) natter_operator_leader{@}",
-            "{{instance}}")], "short", width=12, height=7),
+            "{{instance}}")], "short", width=8, height=7),
     graph("Memory", "Resident memory of each operator.",
           [("process_resident_memory_bytes{@} and on (job, instance) natter_operator_leader{@}", "{{instance}}")], "bytes",
-          width=12, height=7),
+          width=8, height=7),
 ]
 
 DASHBOARD = Dashboard(

@@ -44,6 +44,10 @@ operator/src/kinds.rs is here: scripts/checks/chart.py compares.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
+# Restarts of NATS servers, one at a time and within their budget.
+- apiGroups: [""]
+  resources: [pods/eviction]
+  verbs: [create]
 # Events about ChatClusters; a repeated one is counted by a patch.
 - apiGroups: [events.k8s.io]
   resources: [events]
