@@ -24,6 +24,14 @@ docs:
 generate: docs
     NATTER_UPDATE_FIXTURES=1 cargo test -p natter-operator --test pure
 
+# write the generated parts of the chart: the table of values, and the definition copied from crds/
+chart:
+    python3 scripts/chart/readme.py
+
+# write the Grafana dashboards
+dashboards:
+    python3 scripts/dashboards/generate.py
+
 # what can be said without running the program: format, lints, documentation, house rules, dependencies
 check:
     ./scripts/test fmt clippy doc checks deny

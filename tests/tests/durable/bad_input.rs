@@ -155,7 +155,7 @@ async fn options_that_a_durable_room_cannot_keep_are_refused(world: &World) -> R
         json!({ "skip_history": true }),
         json!({ "version": 3, "version_epoch": "e" }),
     ] {
-        let refused = [("namespace", "log"), ("reason", "not_available")];
+        let refused = [("room_namespace", "log"), ("reason", "not_available")];
         let before = counted(world, "natter_publications_refused_total", &refused).await?;
         let mut request = option.clone();
         request["data"] = 1.into();

@@ -11,6 +11,7 @@ mod files;
 mod logs;
 mod ops;
 mod probe;
+mod proxies;
 mod reload;
 mod support;
 mod traces;
