@@ -20,3 +20,4 @@ mod settings;
 mod storm;
 mod streams;
 mod support;
+mod went_back;

@@ -187,17 +187,17 @@ async fn what_is_at_hand_is_no_more_than_what_is_kept(world: &World) -> Result<(
         }
     }
 
-    let (_stays, place) = newcomer(&world.gateway, "brief:room").await?;
-    let missed = world.publish_all("brief:room", 2).await?;
+    let (_stays, place) = newcomer(&world.gateway, "short:room").await?;
+    let missed = world.publish_all("short:room", 2).await?;
     eventually("the history is forgotten", LIMIT, async || {
         let page = world
-            .history(json!({ "channel": "brief:room", "limit": -1 }))
+            .history(json!({ "channel": "short:room", "limit": -1 }))
             .await?;
         ensure!(page["publications"] == json!([]), "{page}");
         Ok(())
     })
     .await?;
-    let (_client, result) = come_back(&world.gateway, "brief:room", &place).await?;
+    let (_client, result) = come_back(&world.gateway, "short:room", &place).await?;
     assert_not_recovered(&result, missed[1]);
     Ok(())
 }

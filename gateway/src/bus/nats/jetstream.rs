@@ -43,8 +43,9 @@ use tokio::{sync::Semaphore, time::timeout};
 use self::requests::Requests;
 pub use self::server_version::tested_servers;
 pub(super) use self::{
+    history::{Missed, Range},
     live::{Arrival, Tracker, Verdict},
-    partition::StoredRoom,
+    partition::{Partition, StoredRoom},
     server_version::judge,
     streams::{StreamError, Streams},
 };
