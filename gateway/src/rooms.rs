@@ -343,7 +343,7 @@ impl Rooms {
             .get_mut(channel)
             .and_then(|room| room.durable.as_mut())
         {
-            durable.recent = Recent::starting_at(durable.position.offset);
+            durable.recent = Recent::removed_until(durable.position.offset);
         }
     }
 
@@ -388,7 +388,11 @@ impl Room {
     /// The bus delivers what follows `position`; some of it may have come already.
     fn begin(&mut self, position: Option<Position>) {
         let Some(mut position) = position else { return };
-        let mut recent = Recent::starting_at(position.offset);
+        let before = self.durable.take();
+        let mut recent = match before.filter(|before| before.position.epoch == position.epoch) {
+            Some(before) => before.recent.restarting_at(position.offset),
+            None => Recent::starting_at(position.offset),
+        };
         for publication in std::mem::take(&mut self.early) {
             if publication.offset > position.offset {
                 position.offset = publication.offset;

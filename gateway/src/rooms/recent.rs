@@ -16,6 +16,8 @@ pub(super) struct Recent {
     /// Whether 0 stands for the beginning. A room whose messages were all forgotten begins at 0 again over NATS, and
     /// only the stream knows.
     from_the_start: bool,
+    /// Everything up to this offset was removed: a read that began before does not bring it back.
+    removed: u64,
     publications: VecDeque<Arc<Publication>>,
     bytes: usize,
 }
@@ -26,8 +28,25 @@ impl Recent {
         Self {
             after: offset,
             from_the_start: false,
+            removed: 0,
             publications: VecDeque::new(),
             bytes: 0,
+        }
+    }
+
+    /// Nothing any more: what there was up to the head at `offset` was removed.
+    pub(super) fn removed_until(offset: u64) -> Self {
+        Self {
+            removed: offset,
+            ..Self::starting_at(offset)
+        }
+    }
+
+    /// Nothing again, for a room that goes on from `offset`.
+    pub(super) fn restarting_at(&self, offset: u64) -> Self {
+        Self {
+            removed: self.removed,
+            ..Self::starting_at(offset)
         }
     }
 
@@ -51,7 +70,8 @@ impl Recent {
     /// Takes over what was read from the stream: everything after `since` that it holds, oldest first. Of no use when
     /// it does not reach what is here.
     pub(super) fn prepend(&mut self, since: u64, read: &[Arc<Publication>], read_until: u64) {
-        if since > self.after || read_until < self.after || (since == self.after && since > 0) {
+        let extends = since < self.after || since == 0 && self.after == 0;
+        if !extends || read_until < self.after || since < self.removed {
             return;
         }
         self.from_the_start |= since == 0;
@@ -119,6 +139,21 @@ mod tests {
             recent.between(1, 12).is_none(),
             "a read that does not reach it leaves a hole"
         );
+    }
+
+    /// The stream answered before the removal, and its answer comes after it.
+    #[test]
+    fn what_was_removed_does_not_come_back() {
+        let mut recent = Recent::removed_until(5);
+        let read: Vec<_> = [2, 5].map(publication).into();
+        recent.prepend(1, &read, 5);
+        assert!(recent.between(1, 5).is_none());
+        recent.push(publication(9));
+        let mut recent = recent.restarting_at(12);
+        recent.prepend(1, &[2, 5, 9, 12].map(publication), 12);
+        assert!(recent.between(1, 12).is_none());
+        recent.prepend(5, &[9, 12].map(publication), 12);
+        assert_eq!(offsets(&recent.between(5, 12).unwrap()), [9, 12]);
     }
 
     #[test]

@@ -4,10 +4,13 @@ use anyhow::{Result, ensure};
 use natter_tests::wait::eventually;
 use serde_json::json;
 
-use crate::support::{LIMIT, World, assert_recovered, come_back, found, newcomer, on_both_buses};
+use crate::support::{
+    LIMIT, World, assert_not_recovered, assert_recovered, come_back, found, newcomer, next, on_both_buses,
+};
 
 on_both_buses!(
     what_came_and_went_meanwhile_is_not_recovered,
+    a_room_that_lives_again_does_not_hide_what_expired,
     who_left_an_empty_room_recovers,
     what_was_removed_is_not_at_hand_either,
 );
@@ -39,6 +42,25 @@ async fn what_came_and_went_meanwhile_is_not_recovered(world: &World) -> Result<
         assert_ne!(result["recovered"], true, "{room}: {result}");
         assert_eq!(found(&result), [0; 0], "{room}: {result}");
         drop(stays);
+    }
+    Ok(())
+}
+
+/// Also who had heard something before.
+async fn a_room_that_lives_again_does_not_hide_what_expired(world: &World) -> Result<()> {
+    let (mut sleeper, place) = newcomer(&world.gateway, "brief:room").await?;
+    let heard = world.publish("brief:room", "heard").await?;
+    assert_eq!(next(&mut sleeper).await?.0, heard.offset);
+    drop(sleeper);
+    world.deserted().await?;
+    world.publish("brief:room", "missed").await?;
+    forgotten(world, "brief:room").await?;
+    let (mut other, _) = newcomer(&world.gateway, "brief:room").await?;
+    let later = world.publish("brief:room", "later").await?;
+    assert_eq!(next(&mut other).await?.0, later.offset);
+    for from in [&place, &heard] {
+        let (_client, result) = come_back(&world.gateway, "brief:room", from).await?;
+        assert_not_recovered(&result, later.offset);
     }
     Ok(())
 }

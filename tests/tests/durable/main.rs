@@ -21,3 +21,4 @@ mod settings;
 mod storm;
 mod streams;
 mod support;
+mod went_back;

@@ -1,10 +1,11 @@
 //! Rooms that a client is put into by the server API.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use natter_tests::client::Client;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{World, next, on_both_buses};
+use crate::streams::ask;
+use crate::support::{LIMIT, World, next, on_both_buses};
 
 on_both_buses!(the_push_carries_the_position);
 
@@ -38,5 +39,22 @@ async fn the_push_carries_the_position(world: &World) -> Result<()> {
         let live = world.publish(room, "live").await?;
         assert_eq!(next(&mut client).await?, (live.offset, json!("live")));
     }
+    Ok(())
+}
+
+/// It cannot leave the room by itself, so it has to come back as a whole.
+#[tokio::test]
+async fn who_loses_its_position_is_closed_with_3010() -> Result<()> {
+    let world = World::nats("").await?;
+    let nats = world.nats.as_ref().context("NATS")?;
+    let (mut client, connected) = Client::connected(&world.gateway.ws_url(), json!({})).await?;
+    client.set_limit(LIMIT);
+    world.publish("recovery:room", "before").await?;
+    let request = json!({ "client": connected["client"], "channel": "recovery:room" });
+    let answer = world.gateway.api("subscribe", &request).await?;
+    assert_eq!(answer["result"], json!({}), "{answer}");
+    client.push().await?;
+    ask(nats, "DELETE", "recovery", &Value::Null).await?;
+    assert_eq!(client.close_frame().await?.0, 3010);
     Ok(())
 }

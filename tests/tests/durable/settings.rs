@@ -2,15 +2,15 @@
 //! by a former configuration.
 
 use anyhow::{Context, Result, ensure};
-use natter_tests::gateway::Gateway;
+use natter_tests::gateway::{API_KEY, Gateway};
 use natter_tests::nats::NatsServer;
 use natter_tests::wait::eventually;
 use serde_json::{Value, json};
 
 use crate::streams::{ask, edit};
 use crate::support::{
-    LIMIT, World, assert_not_recovered, assert_recovered, come_back, connect, found, newcomer, next, publish,
-    refusal, start,
+    LIMIT, PREFIX, World, assert_not_recovered, assert_recovered, come_back, connect, found, newcomer, next,
+    publish, refusal, start,
 };
 
 async fn wait_settings(nats: &NatsServer, namespace: &str, settings: &Value) -> Result<()> {
@@ -198,5 +198,55 @@ async fn an_administrators_stream_is_checked_and_never_changed() -> Result<()> {
     .await?;
     assert_eq!(next(&mut member).await?.0, unheard.offset);
     assert!(works.offset < unheard.offset);
+    Ok(())
+}
+
+/// A gap that nobody can read does not silence its room for ever.
+#[tokio::test]
+async fn a_gap_that_cannot_be_read_is_given_up_and_members_are_told() -> Result<()> {
+    let nats = NatsServer::builder().jetstream().start().await?;
+    let mut config = json!({
+        "name": "durable_own_0", "subjects": ["durable.msg.own.0.>"], "retention": "limits", "storage": "file",
+        "num_replicas": 1, "duplicate_window": 300_000_000_000_u64, "allow_direct": true,
+        "republish": { "src": "durable.msg.own.0.>", "dest": "durable.live.own.0.>" },
+    });
+    ask(&nats, "CREATE", "own", &config).await?;
+    let url = nats.url();
+    let config_text = format!(
+        "node_name: impatient
+api: {{ keys: [{API_KEY}] }}
+bus: {{ prefix: {PREFIX}, nats: {{ servers: ['{url}'], store_timeout: 500ms }} }}
+rooms:
+  namespaces:
+    - {{ name: own, subscribe: anyone, publish: anyone, history: {{ read: anyone, stream: {{ managed: false, partitions: 1 }} }} }}
+"
+    );
+    let gateway = Gateway::builder()
+        .name("impatient")
+        .config(&config_text)
+        .start()
+        .await?;
+    let before = eventually("publications are stored", LIMIT, async || {
+        publish(&gateway, "own:room", 1).await
+    })
+    .await?;
+    let (mut member, _) = newcomer(&gateway, "own:room").await?;
+
+    // One is stored and not heard; the next one is heard, and what is before it cannot be read.
+    let republish = config["republish"].take();
+    config["allow_direct"] = false.into();
+    ask(&nats, "UPDATE", "own", &config).await?;
+    publish(&gateway, "own:room", "unheard").await?;
+    config["republish"] = republish;
+    ask(&nats, "UPDATE", "own", &config).await?;
+    let heard = publish(&gateway, "own:room", "heard").await?;
+    let push = member
+        .recv_where(|value| value["push"].get("unsubscribe").is_some())
+        .await?;
+    assert_eq!(push["push"]["unsubscribe"]["code"], 2500, "{push}");
+    let metrics = gateway.metrics().await?;
+    let given_up = metrics.value("natter_bus_errors_total", &[("kind", "gap_unreadable")]);
+    assert_eq!(given_up, Some(1.0));
+    assert!(heard.offset > before.offset);
     Ok(())
 }

@@ -152,7 +152,8 @@ impl Listing {
     fn checked(&self, page: Page) -> Result<Page, Refusal> {
         let Some(from) = &self.from else { return Ok(page) };
         let page = page.in_epoch(&from.epoch).ok_or(Refusal::Unrecoverable)?;
-        if self.order == Order::Asc && !page.complete {
+        // A cursor is the place of a message; one beyond the newest is of another room, or of one that has forgotten all.
+        if self.order == Order::Asc && (!page.complete || page.head.offset < from.offset) {
             return Err(Refusal::Unrecoverable);
         }
         Ok(page)

@@ -16,11 +16,11 @@ mod room;
 use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use self::{
     checks::Joined,
-    namespaces::Namespaces,
+    namespaces::{Namespaces, Place},
     room::{Beginning, LiveRoom},
 };
 use super::{
@@ -85,34 +85,51 @@ impl Durable {
         if publication.data.len() > self.shared.max_message_size() {
             return Box::pin(std::future::ready(Err(BusError::TooLarge.into())));
         }
-        if let Some(room) = self.namespaces.room(channel, policy) {
-            return self.watched(self.jetstream.store(&room, publication, key));
-        }
-        let (durable, channel, policy) = (self.clone(), channel.to_owned(), policy.clone());
+        let place = match self.namespaces.place(channel, policy) {
+            Ok(Place::Ready(room)) => return self.store_in(&room, publication, key),
+            Ok(Place::Waiting(place)) => place,
+            Err(error) => return Box::pin(std::future::ready(Err(error.into()))),
+        };
+        let (durable, channel) = (self.clone(), channel.to_owned());
         let (publication, key) = (publication.clone(), key.map(str::to_owned));
+        let deadline = Instant::now() + self.shared.config.store_timeout;
         Box::pin(async move {
-            let room = durable.stored_room(&channel, &policy).await?;
-            let stored = durable.jetstream.store(&room, &publication, key.as_deref());
+            let made = timeout_at(deadline, durable.make(place.entry())).await;
+            let room = made.map_err(|_| BusError::Timeout)??.room(&channel);
+            let stored = durable.store_in(&room, &publication, key.as_deref());
+            drop(place);
             stored.await
         })
     }
 
-    /// A store that fails although the bus is there makes the streams be looked at.
-    fn watched(
+    /// A store that fails although the bus is there makes the streams be looked at; so does one that is given a
+    /// sequence which was given before.
+    fn store_in(
         self: &Arc<Self>,
-        stored: BoxFuture<Result<Receipt, StoreError>>,
+        room: &StoredRoom,
+        publication: &Publication,
+        key: Option<&str>,
     ) -> BoxFuture<Result<Receipt, StoreError>> {
+        let seen = room.partition.seen();
+        let stored = self.jetstream.store(room, publication, key);
         let durable = self.clone();
         Box::pin(async move {
             let result = stored.await;
-            if matches!(
-                result,
-                Err(StoreError::Bus(BusError::Disconnected | BusError::Refused))
-            ) {
+            let suspect = match &result {
+                Ok(receipt) => !receipt.repeated && receipt.position.offset <= seen,
+                Err(error) => matches!(error, StoreError::Bus(BusError::Disconnected | BusError::Refused)),
+            };
+            if suspect {
                 durable.shared.suspicion.notify_one();
             }
             result
         })
+    }
+
+    /// Bounds a read or a removal, with all that it may have to make first.
+    async fn bounded<T>(&self, work: impl Future<Output = Result<T, BusError>>) -> Result<T, BusError> {
+        let limit = self.shared.config.store_timeout;
+        timeout(limit, work).await.unwrap_or(Err(BusError::Timeout))
     }
 
     pub(super) fn history(
@@ -122,22 +139,24 @@ impl Durable {
         query: Query,
     ) -> BoxFuture<Result<Page, BusError>> {
         let (durable, channel, policy) = (self.clone(), channel.to_owned(), policy.clone());
-        Box::pin(async move {
-            if !durable.shared.is_up() {
-                return Err(BusError::Disconnected);
-            }
-            let room = durable.stored_room(&channel, &policy).await?;
-            let live = durable.rooms.lock().get(channel.as_str()).cloned();
-            // What was delivered here must not be missing from what is read.
-            let known = live
-                .filter(|live| live.epoch() == room.partition.epoch)
-                .map_or(0, |live| live.known());
-            let page = durable.jetstream.page(&room, &query, known).await;
-            if matches!(page, Err(BusError::Disconnected | BusError::Refused)) {
-                durable.shared.suspicion.notify_one();
-            }
-            page
-        })
+        Box::pin(async move { durable.bounded(durable.read(&channel, &policy, &query)).await })
+    }
+
+    async fn read(&self, channel: &str, policy: &HistoryPolicy, query: &Query) -> Result<Page, BusError> {
+        if !self.shared.is_up() {
+            return Err(BusError::Disconnected);
+        }
+        let room = self.stored_room(channel, policy).await?;
+        let live = self.rooms.lock().get(channel).cloned();
+        // What was delivered here must not be missing from what is read.
+        let known = live
+            .filter(|live| live.epoch() == room.partition.epoch)
+            .map_or(0, |live| live.known());
+        let page = self.jetstream.page(&room, query, known).await;
+        if matches!(page, Err(BusError::Disconnected | BusError::Refused)) {
+            self.shared.suspicion.notify_one();
+        }
+        page
     }
 
     pub(super) fn remove_history(
@@ -150,8 +169,11 @@ impl Durable {
             if !durable.shared.is_up() {
                 return Err(BusError::Disconnected);
             }
-            let room = durable.stored_room(&channel, &policy).await?;
-            durable.jetstream.remove(&room).await
+            let remove = async {
+                let room = durable.stored_room(&channel, &policy).await?;
+                durable.jetstream.remove(&room).await
+            };
+            durable.bounded(remove).await
         })
     }
 

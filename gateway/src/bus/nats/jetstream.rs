@@ -45,8 +45,9 @@ use tokio::{sync::Semaphore, time::timeout};
 pub use self::server_version::tested_servers;
 use self::{bodies::Bodies, requests::Requests};
 pub(super) use self::{
+    history::{Missed, Range},
     live::{Arrival, Tracker, Verdict},
-    partition::StoredRoom,
+    partition::{Partition, StoredRoom},
     server_version::judge,
     streams::{StreamError, Streams},
 };

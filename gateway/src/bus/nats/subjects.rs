@@ -171,4 +171,55 @@ mod tests {
         let subjects = Subjects::new("n");
         assert_ne!(subjects.ephemeral("a.b"), subjects.ephemeral("a%2Eb"));
     }
+
+    /// The room that a token stands for, bytes for bytes.
+    fn decode(token: &str) -> Vec<u8> {
+        let mut room = Vec::new();
+        let mut rest = token.as_bytes();
+        while let [first, tail @ ..] = rest {
+            if let (b'%', [high, low, after @ ..]) = (first, tail) {
+                let digits = [*high, *low];
+                let digits = std::str::from_utf8(&digits).unwrap();
+                room.push(u8::from_str_radix(digits, 16).unwrap());
+                rest = after;
+            } else {
+                room.push(*first);
+                rest = tail;
+            }
+        }
+        room
+    }
+
+    /// Whoever can be decoded shares its token with nobody.
+    fn assert_one_token_of_its_own(room: &str) {
+        let mut token = String::new();
+        encode_room(room, &mut token);
+        assert_eq!(decode(&token), room.as_bytes(), "{token}");
+        let printable = |byte: u8| byte.is_ascii_graphic() && !b".*>".contains(&byte);
+        assert!(token.bytes().all(printable), "{token}");
+    }
+
+    #[test]
+    fn every_byte_has_a_token_of_its_own() {
+        for character in '\0'..='\u{fff}' {
+            assert_one_token_of_its_own(&character.to_string());
+        }
+        // The remaining first bytes of UTF-8.
+        for character in ['\u{1000}', '\u{ffff}', '\u{10000}', '\u{10ffff}'] {
+            assert_one_token_of_its_own(&character.to_string());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_room_has_a_token_of_its_own(room in proptest::arbitrary::any::<String>()) {
+            assert_one_token_of_its_own(&room);
+        }
+
+        /// Where what is escaped and what escapes meet.
+        #[test]
+        fn rooms_that_look_escaped_do_too(room in "[%.*>2E0-9A-F é]{0,12}") {
+            assert_one_token_of_its_own(&room);
+        }
+    }
 }

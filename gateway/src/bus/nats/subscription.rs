@@ -24,8 +24,9 @@ impl RoomSubscription {
         self.0.next().await
     }
 
-    /// A message that waits already.
+    /// A message that waits already. Outside tokio's cooperative budget: none can then only mean that the queue is
+    /// empty.
     pub(super) fn waiting(&mut self) -> Option<Message> {
-        self.0.next().now_or_never().flatten()
+        tokio::task::unconstrained(self.0.next()).now_or_never().flatten()
     }
 }

@@ -6,7 +6,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -44,6 +47,35 @@ pub(super) struct Entry {
     failed: Mutex<Option<(Instant, BusError)>>,
     /// Held while its streams are made, so that what waits for them goes on in its order.
     making: tokio::sync::Mutex<()>,
+    /// Publications that wait for the streams: later ones must not overtake them.
+    waiting: AtomicUsize,
+}
+
+/// Where a publication goes.
+pub(super) enum Place {
+    Ready(StoredRoom),
+    /// The streams are to be made first.
+    Waiting(Waiting),
+}
+
+/// A publication that waits; as long as one does, all that come after it wait as well.
+pub(super) struct Waiting(Arc<Entry>);
+
+impl Waiting {
+    fn new(entry: Arc<Entry>) -> Self {
+        entry.waiting.fetch_add(1, Ordering::AcqRel);
+        Self(entry)
+    }
+
+    pub(super) fn entry(&self) -> &Entry {
+        &self.0
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Entry {
@@ -53,6 +85,7 @@ impl Entry {
             streams: Mutex::default(),
             failed: Mutex::default(),
             making: tokio::sync::Mutex::default(),
+            waiting: AtomicUsize::new(0),
         })
     }
 
@@ -102,12 +135,24 @@ impl Namespaces {
         streams.as_ref().map(|streams| streams.room(channel))
     }
 
-    fn entry(&self, policy: &Arc<HistoryPolicy>) -> Arc<Entry> {
-        self.entries
-            .lock()
-            .entry(policy.namespace.clone())
-            .or_insert_with(|| Entry::new(policy.clone()))
-            .clone()
+    /// Where a publication in this room goes.
+    pub(super) fn place(&self, channel: &str, policy: &HistoryPolicy) -> Result<Place, BusError> {
+        let entry = self.entry(policy)?;
+        if entry.waiting.load(Ordering::Acquire) == 0
+            && let Some(streams) = entry.streams()
+        {
+            return Ok(Place::Ready(streams.room(channel)));
+        }
+        Ok(Place::Waiting(Waiting::new(entry)))
+    }
+
+    /// A namespace that a reload has just taken away is not there any more, although somebody still uses it.
+    fn entry(&self, policy: &HistoryPolicy) -> Result<Arc<Entry>, BusError> {
+        let entries = self.entries.lock();
+        entries
+            .get(&policy.namespace)
+            .cloned()
+            .ok_or(BusError::Disconnected)
     }
 
     fn all(&self) -> Vec<Arc<Entry>> {
@@ -120,16 +165,17 @@ impl Durable {
     pub(super) async fn stored_room(
         &self,
         channel: &str,
-        policy: &Arc<HistoryPolicy>,
+        policy: &HistoryPolicy,
     ) -> Result<StoredRoom, BusError> {
         if let Some(room) = self.namespaces.room(channel, policy) {
             return Ok(room);
         }
-        let streams = self.make(&self.namespaces.entry(policy)).await?;
+        let entry = self.namespaces.entry(policy)?;
+        let streams = self.make(&entry).await?;
         Ok(streams.room(channel))
     }
 
-    async fn make(&self, entry: &Entry) -> Result<Arc<Streams>, BusError> {
+    pub(super) async fn make(&self, entry: &Entry) -> Result<Arc<Streams>, BusError> {
         let _making = entry.making.lock().await;
         if let Some(streams) = entry.streams() {
             return Ok(streams);
@@ -172,14 +218,15 @@ impl Durable {
             // While it was different, live copies may not have come.
             self.shared.missed.notify_one();
         }
-        if streams.partitions() == known.partitions() {
+        if streams.doubtful {
+            self.shared.suspicion.notify_one();
+        }
+        if streams.continues(known) {
             return;
         }
         let namespace = &entry.policy.namespace;
         *entry.streams.lock() = Some(streams.clone());
-        if !streams.continues(known) {
-            warn!(%namespace, "streams were made again: rooms start afresh");
-        }
+        warn!(%namespace, "streams count anew: rooms start afresh");
         let rooms: Vec<_> = self.rooms.lock().values().cloned().collect();
         for room in rooms.iter().filter(|room| room.policy.namespace == *namespace) {
             room.move_to(streams.room(&room.channel));

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -22,7 +22,7 @@ use crate::{
     bus::{
         BusError,
         nats::{
-            jetstream::{Arrival, Tracker, Verdict},
+            jetstream::{Arrival, Missed, Partition, Range, Tracker, Verdict},
             message,
             subscription::RoomSubscription,
         },
@@ -39,6 +39,8 @@ const OVERLOADED_LIMIT: Duration = Duration::from_secs(10);
 /// Pauses between tries to read a gap while the stream does not answer.
 const RETRY: Duration = Duration::from_millis(100);
 const RETRY_LIMIT: Duration = Duration::from_secs(2);
+/// How long a gap may be unreadable while the bus is up, in store timeouts: a minute by default.
+const UNREAD_STORE_TIMEOUTS: u32 = 12;
 
 pub(super) struct LiveRoom {
     pub(super) channel: Channel,
@@ -51,6 +53,9 @@ pub(super) struct LiveRoom {
     /// Wakes the task to compare its position with the stream's head.
     check: Notify,
     task: OnceLock<AbortHandle>,
+    /// A task is not aborted in the middle of a turn: it looks here before it tells the gateway anything, which by then
+    /// would be of another life of the room.
+    ended: AtomicBool,
 }
 
 /// Where deliveries begin.
@@ -75,7 +80,8 @@ struct Deliveries {
     durable: Arc<Durable>,
     room: Arc<LiveRoom>,
     tracker: Tracker,
-    epoch: Epoch,
+    /// The stream that all this is of.
+    partition: Arc<Partition>,
 }
 
 impl LiveRoom {
@@ -87,7 +93,7 @@ impl LiveRoom {
         subscription: RoomSubscription,
         beginning: Beginning,
     ) -> Arc<Self> {
-        let epoch = stored.partition.epoch.clone();
+        let partition = stored.partition.clone();
         let room = Arc::new(Self {
             channel,
             policy,
@@ -96,12 +102,13 @@ impl LiveRoom {
             began_at: AtomicU64::new(beginning.position()),
             check: Notify::new(),
             task: OnceLock::new(),
+            ended: AtomicBool::new(false),
         });
         let deliveries = Deliveries {
             durable: durable.clone(),
             room: room.clone(),
             tracker: Tracker::new(beginning.head),
-            epoch,
+            partition,
         };
         let task = durable.runtime.spawn(deliveries.run(subscription));
         // Set once, here.
@@ -110,6 +117,7 @@ impl LiveRoom {
     }
 
     pub(super) fn stop(&self) {
+        self.ended.store(true, Ordering::Release);
         if let Some(task) = self.task.get() {
             task.abort();
         }
@@ -165,7 +173,7 @@ impl Deliveries {
     }
 
     fn check_stream(&self) -> Result<(), Moved> {
-        if self.room.epoch() == self.epoch {
+        if self.room.epoch() == self.partition.epoch {
             Ok(())
         } else {
             Err(Moved)
@@ -181,8 +189,7 @@ impl Deliveries {
         let mut checked = false;
         loop {
             match self.tracker.observe(arrival) {
-                // The check has read it, but for a marker.
-                Verdict::Old if checked && arrival.marker => break,
+                // The check has read it.
                 Verdict::Old if checked => return Ok(()),
                 Verdict::Old => {
                     // Read from the stream before it came; or the stream was made again, and counts from 1.
@@ -190,15 +197,22 @@ impl Deliveries {
                     return Ok(());
                 }
                 Verdict::Next => break,
-                Verdict::Gap { after, until } => Box::pin(self.fill(after, until, true)).await?,
+                Verdict::Gap { after, until } => {
+                    if !Box::pin(self.fill(after, until, true)).await? {
+                        return Ok(());
+                    }
+                }
                 Verdict::Check { after, until } => {
-                    Box::pin(self.fill(after, until, false)).await?;
+                    if !Box::pin(self.fill(after, until, false)).await? {
+                        return Ok(());
+                    }
                     checked = true;
                 }
             }
         }
+        self.partition.see(arrival.sequence);
         if arrival.marker {
-            self.durable.shared.events.removed(&self.room.channel);
+            self.removed();
             return Ok(());
         }
         match message::decode(message) {
@@ -239,7 +253,8 @@ impl Deliveries {
             }
         };
         // What was sent before the answer waits here: only what does not is missing.
-        if head < self.tracker.position() {
+        // 0 is nothing special: the room's messages may all be gone by age.
+        if 0 < head && head < self.tracker.position() {
             self.durable.shared.suspicion.notify_one();
         }
         while self.tracker.position() < head
@@ -253,57 +268,85 @@ impl Deliveries {
         Ok(())
     }
 
-    /// Delivers what the stream has with `after` < sequence ≤ `until`, however long the stream takes to answer.
-    /// `strict`: what is missing there is lost, and clients are told.
-    async fn fill(&mut self, after: u64, until: u64, strict: bool) -> Result<(), Moved> {
+    /// Delivers what the stream has with `after` < sequence ≤ `until`. `strict`: what is missing there is lost, and clients
+    /// are told; as they are when the stream does not answer for long. False when the stream has not come to `until`
+    /// yet: what named it is not of this stream.
+    async fn fill(&mut self, after: u64, until: u64, strict: bool) -> Result<bool, Moved> {
         self.durable.shared.metrics.error("gap");
+        // Before the first message of a room there is only where its stream was.
+        let after = match after {
+            0 => self.room.began_at.load(Ordering::Acquire),
+            after => after,
+        };
         let mut pause = RETRY;
-        let read = loop {
+        let mut limit = self.unread_limit();
+        let range = loop {
             match self.read(after, until, strict).await {
-                Ok(read) => break read,
+                Ok(range) => break range,
                 Err(error) => debug!(channel = %self.room.channel, %error, "could not fill a gap yet"),
             }
             self.check_stream()?;
+            if !self.durable.shared.is_up() {
+                // Everything waits for the bus, and is caught up with when it is back.
+                limit = self.unread_limit();
+            } else if Instant::now() > limit {
+                warn!(channel = %self.room.channel, after, until, "gave up a gap that cannot be read");
+                self.durable.shared.metrics.error("gap_unreadable");
+                self.lose(until);
+                return Ok(true);
+            }
             sleep(pause).await;
             pause = (pause * 2).min(RETRY_LIMIT);
         };
         self.check_stream()?;
-        let Some(publications) = read else {
-            self.lose(until);
-            return Ok(());
+        let Some(range) = range else {
+            self.durable.shared.suspicion.notify_one();
+            return Ok(false);
         };
-        for publication in publications {
-            if publication.offset > self.tracker.position() {
-                self.tracker.advance(publication.offset);
-                self.deliver((*publication).clone()).await;
+        if !range.complete {
+            self.lose(until);
+            return Ok(true);
+        }
+        for missed in range.missed {
+            match missed {
+                Missed::Publication(publication) if publication.offset > self.tracker.position() => {
+                    self.tracker.advance(publication.offset);
+                    self.deliver((*publication).clone()).await;
+                }
+                Missed::Removal(sequence) if sequence > self.tracker.position() => {
+                    self.tracker.advance(sequence);
+                    self.removed();
+                }
+                Missed::Publication(_) | Missed::Removal(_) => {}
             }
         }
         self.tracker.advance(until);
-        Ok(())
+        Ok(true)
     }
 
-    /// `None` when some of it is gone and that matters.
-    async fn read(
-        &self,
-        after: u64,
-        until: u64,
-        strict: bool,
-    ) -> Result<Option<Vec<Arc<Publication>>>, BusError> {
+    /// When a gap that cannot be read is given up.
+    fn unread_limit(&self) -> Instant {
+        Instant::now() + self.durable.shared.config.store_timeout * UNREAD_STORE_TIMEOUTS
+    }
+
+    /// `None` when the stream has not come to `until`.
+    async fn read(&self, after: u64, until: u64, strict: bool) -> Result<Option<Range>, BusError> {
         let (jetstream, room) = (&self.durable.jetstream, self.room.stored());
-        if strict {
-            jetstream.read_range(&room, after, until).await
-        } else {
-            jetstream.read_remaining(&room, after, until).await.map(Some)
+        let range = jetstream.read_range(&room, after, until, strict).await?;
+        if range.reached || jetstream.newest_sequence(&room.partition).await? >= until {
+            return Ok(Some(range));
         }
+        Ok(None)
     }
 
     /// Hands a publication to the gateway; a full worker is waited for, while the subscription queues.
     async fn deliver(&mut self, publication: Publication) {
         let began = Instant::now();
         let events = &self.durable.shared.events;
-        while events
-            .publication(&self.room.channel, publication.clone())
-            .is_err()
+        while !self.room.ended.load(Ordering::Acquire)
+            && events
+                .publication(&self.room.channel, publication.clone())
+                .is_err()
         {
             if began.elapsed() > OVERLOADED_LIMIT {
                 self.durable.shared.metrics.error("worker_overloaded");
@@ -314,6 +357,13 @@ impl Deliveries {
         self.room.position.store(publication.offset, Ordering::Release);
     }
 
+    /// What was said so far was removed.
+    fn removed(&self) {
+        if !self.room.ended.load(Ordering::Acquire) {
+            self.durable.shared.events.removed(&self.room.channel);
+        }
+    }
+
     /// Goes on after `offset`; clients are told that something before it is missing.
     fn lose(&mut self, offset: u64) {
         self.tracker.advance(offset);
@@ -322,15 +372,17 @@ impl Deliveries {
 
     fn tell_lost(&self, offset: u64) {
         let position = Position {
-            epoch: self.epoch.clone(),
+            epoch: self.partition.epoch.clone(),
             offset,
         };
-        self.durable.shared.events.lost(&self.room.channel, position);
+        if !self.room.ended.load(Ordering::Acquire) {
+            self.durable.shared.events.lost(&self.room.channel, position);
+        }
     }
 
     /// The room's stream was made again: nothing of the former one counts.
     async fn begin_again(&mut self, subscription: &mut RoomSubscription) {
-        // Whatever waits is older than the head that is asked for now.
+        // Most of what waits is of the former stream. What follows it shows as beyond the new one's end.
         while subscription.waiting().is_some() {}
         let stored = self.room.stored();
         let mut pause = RETRY;
@@ -345,7 +397,7 @@ impl Deliveries {
             pause = (pause * 2).min(RETRY_LIMIT);
         };
         self.tracker = Tracker::new(beginning.head);
-        self.epoch = stored.partition.epoch.clone();
+        self.partition = stored.partition;
         let position = beginning.position();
         self.room.began_at.store(position, Ordering::Release);
         self.tell_lost(position);

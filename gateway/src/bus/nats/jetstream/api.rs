@@ -28,6 +28,8 @@ pub(super) mod code {
     pub(in super::super) const STORE_FAILED: u32 = 10_077;
     /// A message's headers take more than 64 KiB.
     pub(in super::super) const HEADERS_TOO_LARGE: u32 = 10_097;
+    /// Another publication with the same message id is not stored yet (replicated streams).
+    pub(in super::super) const DUPLICATE_IN_PROCESS: u32 = 10_158;
     /// As [`WRONG_LAST_SEQUENCE`], while publications of the same subject are under way; its text has no sequence.
     pub(in super::super) const WRONG_LAST_SEQUENCE_IN_FLIGHT: u32 = 10_164;
 }

@@ -4,14 +4,13 @@
 //! goes on until it has seen it; whenever a replica ends too early the leader is asked whether that message still is.
 //!
 //! Eviction is silent: the stream just has no more of the room. That a position is still connected to what follows is
-//! known only if the message at the position itself is still there, because the stream forgets a room's oldest messages
-//! first. So a read starts *at* the position, which costs one message.
-//!
-//! A room without messages has the position that its stream had reached ([`JetStream::reached`]), where
-//! the message is another room's. As long as that is there, nothing after it was too old; and as long as the room has
-//! fewer messages than it may keep, none gave way to newer ones.
+//! known if the message at the position itself is still there, because the stream forgets a room's oldest messages
+//! first. So a read starts *at* the position, and each further request of it at the last message of the one before, which
+//! costs one message. A position may also be without a message: a room that was empty when somebody joined, or whose
+//! messages are gone by now. Then it is connected only if the stream lacks nothing between it and what follows ([`unbroken`]).
 
 mod newest;
+mod unbroken;
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
@@ -21,7 +20,7 @@ use tracing::warn;
 use super::{
     JetStream,
     direct_get::{Batch, Stored},
-    live::is_marker,
+    live::{is_marker, is_removal},
     partition::StoredRoom,
 };
 use crate::{
@@ -37,13 +36,29 @@ const BATCH_BYTES: usize = 1 << 20;
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
+/// Something of a gap.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::bus::nats) enum Missed {
+    Publication(Arc<Publication>),
+    /// Everything before this sequence was removed.
+    Removal(u64),
+}
+
+/// A piece of a room, in order.
+#[derive(Debug, Default)]
+pub(in crate::bus::nats) struct Range {
+    pub(in crate::bus::nats) missed: Vec<Missed>,
+    /// The last message asked for was there.
+    pub(in crate::bus::nats) reached: bool,
+    /// Nothing of it is gone otherwise than by a removal; true unless that was asked for.
+    pub(in crate::bus::nats) complete: bool,
+}
+
 /// What was read in order, and whether it is connected to where it should start.
 #[derive(Default)]
 struct Forward {
     publications: Vec<Arc<Publication>>,
     complete: bool,
-    /// Messages that the room has from the start of the read on; `u64::MAX` when a removal comes first.
-    stored: u64,
     /// Its bytes ran out before its limit.
     truncated: bool,
 }
@@ -76,41 +91,59 @@ impl JetStream {
             .map_err(|_| BusError::Timeout)?
     }
 
-    /// Everything with `after` < sequence ≤ `until`, or `None` when some of it may be gone.
+    /// What the stream has with `after` < sequence ≤ `until`, which is a message of the room. `strict`: whether
+    /// some of it is gone is looked at.
     pub(in crate::bus::nats) async fn read_range(
         &self,
         room: &StoredRoom,
         after: u64,
         until: u64,
-    ) -> Result<Option<Vec<Arc<Publication>>>, BusError> {
-        let read = self.forward(room, after, usize::MAX, usize::MAX, until);
-        let read = timeout(self.limits.history, read)
-            .await
-            .map_err(|_| BusError::Timeout)??;
-        let mut publications = read.publications;
-        publications.retain(|publication| publication.offset <= until);
-        Ok(read.complete.then_some(publications))
+        strict: bool,
+    ) -> Result<Range, BusError> {
+        timeout(
+            self.limits.history,
+            self.unbounded_range(room, after, until, strict),
+        )
+        .await
+        .map_err(|_| BusError::Timeout)?
     }
 
-    /// What the stream has with `after` < sequence ≤ `until`.
-    pub(in crate::bus::nats) async fn read_remaining(
+    async fn unbounded_range(
         &self,
         room: &StoredRoom,
         after: u64,
         until: u64,
-    ) -> Result<Vec<Arc<Publication>>, BusError> {
-        let mut publications = Vec::new();
-        let read = self.scan(room, after + 1, BATCH, until, |stored| {
-            if stored.sequence > until {
+        strict: bool,
+    ) -> Result<Range, BusError> {
+        let mut range = Range::default();
+        let mut begins = false;
+        let mut first = None;
+        let gapless = self.scan(room, after, BATCH, until, |stored| {
+            let sequence = stored.sequence;
+            if sequence == after {
+                begins = true;
+                return ControlFlow::Continue(());
+            }
+            if first.is_none() {
+                first = Some(sequence);
+                // Whatever was before it was removed.
+                begins |= is_removal(&stored.message);
+            }
+            if sequence > until {
                 return ControlFlow::Break(());
             }
-            publications.extend(publication(stored));
+            range.reached |= sequence == until;
+            if is_marker(&stored.message) {
+                range.missed.push(Missed::Removal(sequence));
+            } else {
+                range.missed.extend(publication(stored).map(Missed::Publication));
+            }
             ControlFlow::Continue(())
         });
-        timeout(self.limits.history, read)
-            .await
-            .map_err(|_| BusError::Timeout)??;
-        Ok(publications)
+        let gapless = gapless.await?;
+        range.complete =
+            !strict || gapless && range.reached && (begins || self.is_connected(room, after, first).await?);
+        Ok(range)
     }
 
     async fn unbounded_page(&self, room: &StoredRoom, query: &Query, known: u64) -> Result<Page, BusError> {
@@ -137,17 +170,13 @@ impl JetStream {
             Query {
                 since: Some(since), ..
             } if *since > head => Forward {
-                complete: self.is_of_another_room(room, *since).await?,
+                // A position without a message is connected although the room has nothing after it.
+                complete: self.is_connected(room, *since, None).await?,
                 ..Forward::default()
             },
             Query {
                 since: Some(since), ..
             } if *since == head && head > 0 => Forward::nothing(),
-            Query {
-                since: Some(0),
-                limit,
-                ..
-            } => self.since_the_start(room, *limit, head).await?,
             Query {
                 since: None,
                 limit: 0,
@@ -157,13 +186,13 @@ impl JetStream {
                 since: None, limit, ..
             } => Forward {
                 complete: true,
-                ..self.forward(room, 0, *limit, MAX_PAGE_BYTES, head).await?
+                ..self.forward(room, 0, *limit, head).await?
             },
             Query {
                 since: Some(since),
                 limit,
                 ..
-            } => self.since(room, *since, *limit, head).await?,
+            } => self.forward(room, *since, *limit, head).await?,
         };
         let newest = read
             .publications
@@ -181,120 +210,99 @@ impl JetStream {
         })
     }
 
-    /// From the room's first message on. There is no message at 0 to start from; that nothing was ever evicted is
-    /// known only as long as the stream still has its very first message.
-    async fn since_the_start(&self, room: &StoredRoom, limit: usize, head: u64) -> Result<Forward, BusError> {
-        let mut read = self.forward(room, 0, limit, MAX_PAGE_BYTES, head).await?;
-        let stream = self.stream_info(&room.partition.stream).await?;
-        read.complete &= stream.is_some_and(|info| info.state.first_seq <= 1 && read.stored < info.size());
-        Ok(read)
-    }
-
-    /// From a position on, which may be one of a time when the room had no messages.
-    async fn since(
-        &self,
-        room: &StoredRoom,
-        since: u64,
-        limit: usize,
-        head: u64,
-    ) -> Result<Forward, BusError> {
-        let mut read = self.forward(room, since, limit, MAX_PAGE_BYTES, head).await?;
-        if !read.complete && read.stored < room.partition.size {
-            read.complete = self.is_of_another_room(room, since).await?;
-        }
-        Ok(read)
-    }
-
-    /// Whether the stream still has the message with this sequence, and it is another room's.
-    async fn is_of_another_room(&self, room: &StoredRoom, sequence: u64) -> Result<bool, BusError> {
-        let found = self.message(&room.partition.stream, sequence).await?;
-        Ok(found.is_some_and(|stored| stored.subject() != Some(room.subject.as_str())))
-    }
-
-    /// Publications after `since`, at most `limit`, until they have `max_bytes`. Complete when the message at `since` was
-    /// there; from 0 on, when
-    /// the room has not reached the size at which its oldest messages go.
+    /// Publications after `since`, at most `limit`, until they have the bytes of a page. Complete when nothing that
+    /// followed `since` is gone.
     async fn forward(
         &self,
         room: &StoredRoom,
         since: u64,
         limit: usize,
-        max_bytes: usize,
         head: u64,
     ) -> Result<Forward, BusError> {
         let mut publications = Vec::new();
         let mut bytes = 0;
-        let mut complete = since == 0;
-        let mut first = true;
-        let mut stored_after = 0;
+        let mut begins = false;
+        let mut first = None;
         let batch = limit.saturating_add(1).min(BATCH);
-        self.scan(room, since, batch, head, |stored| {
-            if first {
-                stored_after = if is_marker(&stored.message) {
-                    u64::MAX
-                } else {
-                    stored.pending.saturating_add(1)
-                };
-                complete &= stored_after < room.partition.size;
-            }
-            first = false;
+        let gapless = self.scan(room, since, batch, head, |stored| {
             if stored.sequence == since {
-                complete = true;
-            } else if publications.len() < limit
-                && let Some(publication) = publication(stored)
-            {
-                bytes += publication.data.len();
-                publications.push(publication);
+                begins = true;
+            } else {
+                first.get_or_insert(stored.sequence);
+                if publications.len() < limit
+                    && let Some(publication) = publication(stored)
+                {
+                    bytes += publication.data.len();
+                    publications.push(publication);
+                }
             }
-            if publications.len() >= limit || bytes >= max_bytes {
+            if publications.len() >= limit || bytes >= MAX_PAGE_BYTES {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
             }
-        })
-        .await?;
+        });
+        let complete = gapless.await? && (begins || self.is_connected(room, since, first).await?);
         let last = publications.last().map_or(0, |last| last.offset);
         Ok(Forward {
-            truncated: bytes >= max_bytes && publications.len() < limit && last < head,
+            truncated: bytes >= MAX_PAGE_BYTES && publications.len() < limit && last < head,
             publications,
             complete,
-            stored: stored_after,
         })
     }
 
     /// Shows `visit` every message of the room from `from` on, until it breaks or the message `head` was seen, or the
-    /// leader says that there is no such message any more.
-    async fn scan(
+    /// leader says that there is no such message any more. False when messages went while they were read, so that some
+    /// were not seen.
+    pub(in crate::bus::nats::jetstream) async fn scan(
         &self,
         room: &StoredRoom,
         from: u64,
         batch: usize,
         mut head: u64,
         mut visit: impl FnMut(Stored) -> ControlFlow<()> + Send,
-    ) -> Result<(), BusError> {
+    ) -> Result<bool, BusError> {
         let stream = &room.partition.stream;
-        let mut next = from;
         let mut seen = from.saturating_sub(1);
+        // Sequence and size of the message that the next request starts at.
+        let mut last: Option<(u64, usize)> = None;
+        let mut gapless = true;
         let mut pause = FIRST_PAUSE;
         loop {
-            let Batch { messages, more } = self.read(stream, &room.subject, next, batch, BATCH_BYTES).await?;
-            let progress = !messages.is_empty();
+            let (next, size) = last.unwrap_or((from, 0));
+            let batch = batch.saturating_add(usize::from(last.is_some()));
+            let read = self.read(
+                stream,
+                &room.subject,
+                next,
+                batch,
+                BATCH_BYTES.saturating_add(size),
+            );
+            let Batch { messages, more } = read.await?;
+            let before = seen;
+            if let (Some(_), Some(first)) = (last, messages.first()) {
+                // A removal is no loss.
+                gapless &= first.sequence <= next || is_removal(&first.message);
+            }
             for stored in messages {
+                if stored.sequence <= seen {
+                    continue;
+                }
                 seen = stored.sequence;
+                last = Some((seen, stored.message.length));
                 if visit(stored).is_break() {
-                    return Ok(());
+                    return Ok(gapless);
                 }
             }
             if seen >= head {
-                return Ok(());
+                return Ok(gapless);
             }
-            next = seen + 1;
-            if more && progress {
+            if more && seen > before {
                 continue;
             }
             head = self.leader_head(room).await?;
             if seen >= head {
-                return Ok(());
+                return Ok(gapless);
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);

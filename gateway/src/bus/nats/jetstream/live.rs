@@ -41,6 +41,11 @@ pub(super) fn is_marker(message: &Message) -> bool {
         .any(|&name| header(message, name).is_some())
 }
 
+/// Whether a gateway stored it to say that everything before it was removed.
+pub(super) fn is_removal(message: &Message) -> bool {
+    header(message, MARKER).is_some()
+}
+
 /// The position of a live room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::bus::nats) struct Tracker {

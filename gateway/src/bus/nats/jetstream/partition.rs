@@ -1,7 +1,13 @@
 //! Which stream a room is in. The answer is part of the data: a room whose partition changed would lose its history,
 //! so neither the hash nor a namespace's number of partitions ever changes.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{sync::Mutex, time::Instant};
 
@@ -11,16 +17,73 @@ use crate::{bus::BusError, history::Epoch};
 /// How long it counts where a stream was. Shorter than messages live, so that none has come and gone since.
 const FRESH: Duration = Duration::from_millis(500);
 
+/// Looks in a row that must find a stream behind what was seen of it: a leader that was just elected may still be
+/// catching up.
+const LOOKS: u32 = 3;
+
 /// One stream of a namespace.
 #[derive(Debug)]
 pub(in crate::bus::nats) struct Partition {
     pub(in crate::bus::nats) stream: String,
-    pub(in crate::bus::nats) number: u16,
     pub(in crate::bus::nats) epoch: Epoch,
-    /// Messages of one room that the stream keeps and always kept; `u64::MAX` when it does not limit them.
-    pub(in crate::bus::nats) size: u64,
+    /// When the stream was made, as the server says it.
+    pub(super) created: String,
+    /// How often it has lost its end and went on from a smaller sequence.
+    pub(super) generation: u64,
+    /// The greatest sequence that this gateway knows of.
+    seen: AtomicU64,
+    /// Looks in a row that found the stream behind it.
+    behind: AtomicU32,
     /// When the stream was looked at, and its newest sequence then.
-    pub(super) reached: Mutex<(Instant, u64)>,
+    reached: Mutex<(Instant, u64)>,
+}
+
+/// What a stream's newest sequence says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    GoesOn,
+    /// It is behind what was seen of it; perhaps only for a moment.
+    Doubtful,
+    /// Its end is lost, and sequences are given again.
+    WentBack,
+}
+
+impl Partition {
+    pub(super) fn new(stream: String, created: String, generation: u64, newest: u64) -> Self {
+        Self {
+            epoch: epoch(&stream, &created, generation),
+            stream,
+            created,
+            generation,
+            seen: AtomicU64::new(newest),
+            behind: AtomicU32::new(0),
+            reached: Mutex::new((Instant::now(), newest)),
+        }
+    }
+
+    /// The stream has given this sequence.
+    pub(in crate::bus::nats) fn see(&self, sequence: u64) {
+        self.seen.fetch_max(sequence, Ordering::AcqRel);
+    }
+
+    /// The greatest sequence that this gateway knows of.
+    pub(in crate::bus::nats) fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Acquire)
+    }
+
+    /// Compares what the stream's leader says, asked after `seen` was known, with it.
+    pub(super) fn judge(&self, seen: u64, newest: u64) -> Progress {
+        if newest >= seen {
+            self.see(newest);
+            self.behind.store(0, Ordering::Release);
+            return Progress::GoesOn;
+        }
+        if self.behind.fetch_add(1, Ordering::AcqRel) + 1 < LOOKS {
+            Progress::Doubtful
+        } else {
+            Progress::WentBack
+        }
+    }
 }
 
 impl JetStream {
@@ -30,18 +93,9 @@ impl JetStream {
         let mut reached = partition.reached.lock().await;
         if reached.0.elapsed() > FRESH {
             let now = Instant::now();
-            let info = self.stream_info(&partition.stream).await?;
-            *reached = (now, info.ok_or(BusError::Disconnected)?.state.last_seq);
+            *reached = (now, self.newest_sequence(partition).await?);
         }
         Ok(reached.1)
-    }
-}
-
-/// How far the stream has come makes it no other one.
-impl PartialEq for Partition {
-    fn eq(&self, other: &Self) -> bool {
-        let identity = |partition: &Self| (partition.number, partition.size);
-        identity(self) == identity(other) && self.stream == other.stream && self.epoch == other.epoch
     }
 }
 
@@ -62,9 +116,19 @@ pub(super) fn partition_of(room: &str, count: u16) -> u16 {
     u16::try_from(partition).unwrap_or_default()
 }
 
-/// Changes with the stream: a stream that was deleted and made again counts from 1.
-pub(super) fn epoch(stream: &str, created: &str) -> Epoch {
-    let hash = stable_hash([stream.as_bytes(), b"\0", created.as_bytes()]);
+/// Changes with the stream: a stream that was deleted and made again counts from 1, and one that lost its end counts from
+/// there.
+fn epoch(stream: &str, created: &str, generation: u64) -> Epoch {
+    let generation = match generation {
+        0 => String::new(),
+        generation => format!("\0{generation}"),
+    };
+    let hash = stable_hash([
+        stream.as_bytes(),
+        b"\0",
+        created.as_bytes(),
+        generation.as_bytes(),
+    ]);
     Epoch::from(format!("{hash:016x}").as_str())
 }
 
@@ -119,10 +183,27 @@ mod tests {
 
     #[test]
     fn a_stream_made_again_has_another_epoch() {
-        let first = epoch("n_chat_0", "2026-11-21T09:00:00.000000001Z");
-        assert_eq!(first, epoch("n_chat_0", "2026-11-21T09:00:00.000000001Z"));
-        assert_ne!(first, epoch("n_chat_0", "2026-11-21T09:00:00.000000002Z"));
-        assert_ne!(first, epoch("n_chat_1", "2026-11-21T09:00:00.000000001Z"));
+        let first = epoch("n_chat_0", "2026-11-21T09:00:00.000000001Z", 0);
+        assert_eq!(first, epoch("n_chat_0", "2026-11-21T09:00:00.000000001Z", 0));
+        assert_ne!(first, epoch("n_chat_0", "2026-11-21T09:00:00.000000002Z", 0));
+        assert_ne!(first, epoch("n_chat_1", "2026-11-21T09:00:00.000000001Z", 0));
+        assert_ne!(first, epoch("n_chat_0", "2026-11-21T09:00:00.000000001Z", 1));
         assert_eq!(first.as_str().len(), 16);
+    }
+
+    #[test]
+    fn a_stream_goes_back_when_it_stays_behind() {
+        let partition = Partition::new("n_chat_0".into(), "now".into(), 0, 5);
+        partition.see(9);
+        partition.see(7);
+        let judge = |newest| partition.judge(partition.seen(), newest);
+        assert_eq!(
+            [8, 8, 9].map(judge),
+            [Progress::Doubtful, Progress::Doubtful, Progress::GoesOn]
+        );
+        assert_eq!(
+            [8, 3, 4].map(judge),
+            [Progress::Doubtful, Progress::Doubtful, Progress::WentBack]
+        );
     }
 }

@@ -37,8 +37,7 @@ impl JetStream {
     }
 
     async fn never_had_a_message(&self, room: &StoredRoom) -> Result<bool, BusError> {
-        let stream = self.stream_info(&room.partition.stream).await?;
-        Ok(stream.is_none_or(|info| info.state.last_seq == 0))
+        Ok(self.newest_sequence(&room.partition).await? == 0)
     }
 
     /// Stores a marker; returns its sequence.

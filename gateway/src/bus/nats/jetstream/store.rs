@@ -126,7 +126,10 @@ pub(super) async fn acknowledged(
 ) -> Result<Acknowledgement, StoreError> {
     let answer = answer.until(deadline).await?;
     match api::read::<Acknowledgement>(&answer) {
-        Ok(stored) if stored.stream == room.partition.stream => Ok(stored),
+        Ok(stored) if stored.stream == room.partition.stream => {
+            room.partition.see(stored.sequence);
+            Ok(stored)
+        }
         Ok(stored) => {
             debug!(stream = %stored.stream, expected = %room.partition.stream, "another stream took the message");
             Err(BusError::Refused.into())
@@ -144,6 +147,8 @@ fn refused(error: &ApiError) -> StoreError {
         | code::MEMORY_EXCEEDED
         | code::INSUFFICIENT_RESOURCES => StoreError::Full,
         code::MESSAGE_TOO_LARGE | code::HEADERS_TOO_LARGE => BusError::TooLarge.into(),
+        // The first of two with one id is on its way: what becomes of it is not known yet.
+        code::DUPLICATE_IN_PROCESS => BusError::Timeout.into(),
         _ => BusError::Refused.into(),
     }
 }
@@ -180,6 +185,7 @@ mod tests {
             (10_047, StoreError::Full),
             (10_054, BusError::TooLarge.into()),
             (10_097, BusError::TooLarge.into()),
+            (10_158, BusError::Timeout.into()),
             (10_060, BusError::Refused.into()),
         ] {
             let error = ApiError {

@@ -8,6 +8,10 @@
 //! While it runs, a stream that carries its stamp and differs was changed by hand, and is set right again. One that carries
 //! another stamp was brought in line by a gateway that started later with another configuration, in a roll for example: its
 //! limits stay, and only what every gateway needs is restored. So the last start wins, and gateways do not fight.
+//!
+//! A stream can lose its end and go on from a smaller sequence although it was not made again: in memory when its servers
+//! restart, on a disk that was lost or not synced. Then offsets are given a second time. The gateway that sees it raises a
+//! generation in the stream's metadata, which is part of the epoch, so that all gateways and clients begin anew.
 
 mod error;
 mod settings;
@@ -19,15 +23,14 @@ use std::sync::{
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tokio::{sync::Mutex, time::Instant};
-use tracing::info;
+use tracing::{info, warn};
 
 pub(in crate::bus::nats) use self::error::StreamError;
 use self::settings::{Change, Wanted};
 use super::{
     JetStream, Subjects,
     api::{ApiError, CallError, code},
-    partition::{self, Partition, StoredRoom},
+    partition::{self, Partition, Progress, StoredRoom},
     server_version,
 };
 use crate::{
@@ -47,6 +50,8 @@ pub(in crate::bus::nats) struct Streams {
     partitions: Vec<Arc<Partition>>,
     /// Some of them were made or changed just now.
     pub(in crate::bus::nats) changed: bool,
+    /// Some of them may have lost their end: another look tells.
+    pub(in crate::bus::nats) doubtful: bool,
 }
 
 impl Streams {
@@ -79,13 +84,6 @@ impl Streams {
     }
 }
 
-impl StreamInfo {
-    /// Messages of one room that the stream keeps and always kept.
-    pub(super) fn size(&self) -> u64 {
-        settings::size(&self.config)
-    }
-}
-
 /// What is read of a stream.
 #[derive(Debug, Deserialize)]
 pub(super) struct StreamInfo {
@@ -96,10 +94,7 @@ pub(super) struct StreamInfo {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct StreamState {
-    /// Oldest sequence that the stream still has.
-    #[serde(default)]
-    pub(super) first_seq: u64,
-    /// Newest sequence that the stream ever gave.
+    /// The newest sequence that the stream has given, whether or not that message is still there.
     #[serde(default)]
     pub(super) last_seq: u64,
 }
@@ -110,9 +105,10 @@ struct Ensure<'a> {
     policy: &'a HistoryPolicy,
     /// Path of the namespace's history in the configuration.
     path: String,
-    /// The number of partitions that the gateway already goes by; `None` at its first look.
-    known: Option<u16>,
+    /// What the gateway already goes by; `None` at its first look.
+    known: Option<&'a Streams>,
     changed: AtomicBool,
+    doubtful: AtomicBool,
 }
 
 impl JetStream {
@@ -146,8 +142,9 @@ impl JetStream {
             jetstream: self,
             policy,
             path: path_of(&policy.namespace),
-            known: known.map(Streams::count),
+            known,
             changed: AtomicBool::new(false),
+            doubtful: AtomicBool::new(false),
         };
         let default = if server.cluster.is_some() {
             ON_A_CLUSTER
@@ -156,19 +153,28 @@ impl JetStream {
             ON_A_SINGLE_SERVER
         };
         let (count, first) = ensure.first(default).await?;
-        let mut partitions = vec![Arc::new(first)];
+        let mut partitions = vec![first];
         for number in 1..count {
-            partitions.push(Arc::new(ensure.partition(number, count).await?));
+            partitions.push(ensure.partition(number, count).await?);
         }
         Ok(Arc::new(Streams {
             namespace: policy.namespace.clone(),
             subjects: self.subjects.clone(),
             partitions,
             changed: ensure.changed.into_inner(),
+            doubtful: ensure.doubtful.into_inner(),
         }))
     }
 
-    pub(super) async fn stream_info(&self, stream: &str) -> Result<Option<StreamInfo>, CallError> {
+    /// The newest sequence that a stream has given, to whatever room, as its leader knows it.
+    pub(in crate::bus::nats) async fn newest_sequence(&self, partition: &Partition) -> Result<u64, BusError> {
+        match self.stream_info(&partition.stream).await? {
+            Some(info) => Ok(info.state.last_seq),
+            None => Err(BusError::Disconnected),
+        }
+    }
+
+    async fn stream_info(&self, stream: &str) -> Result<Option<StreamInfo>, CallError> {
         match self.call("STREAM.INFO", stream, &Value::Null).await {
             Ok(found) => Ok(Some(found)),
             Err(CallError::Api(error)) if error.number == code::STREAM_NOT_FOUND => Ok(None),
@@ -210,8 +216,11 @@ impl Ensure<'_> {
     }
 
     /// The first partition, and how many there are.
-    async fn first(&self, default: u16) -> Result<(u16, Partition), StreamError> {
-        let configured = self.known.or(self.policy.options.stream.partitions);
+    async fn first(&self, default: u16) -> Result<(u16, Arc<Partition>), StreamError> {
+        let configured = self
+            .known
+            .map(Streams::count)
+            .or(self.policy.options.stream.partitions);
         let stream = self.name(0);
         let found = self.info(&stream).await?;
         let count = match &found {
@@ -245,7 +254,7 @@ impl Ensure<'_> {
         }
     }
 
-    async fn partition(&self, number: u16, count: u16) -> Result<Partition, StreamError> {
+    async fn partition(&self, number: u16, count: u16) -> Result<Arc<Partition>, StreamError> {
         let found = self.info(&self.name(number)).await?;
         self.settle(number, count, found).await
     }
@@ -256,7 +265,7 @@ impl Ensure<'_> {
         number: u16,
         count: u16,
         found: Option<StreamInfo>,
-    ) -> Result<Partition, StreamError> {
+    ) -> Result<Arc<Partition>, StreamError> {
         let stream = self.name(number);
         let wanted = Wanted::new(self.policy, &self.jetstream.subjects, number, count);
         let info = match found {
@@ -276,13 +285,57 @@ impl Ensure<'_> {
                 });
             }
         };
-        Ok(Partition {
-            number,
-            epoch: partition::epoch(&stream, &info.created),
-            size: settings::size(&info.config),
-            reached: Mutex::new((Instant::now(), info.state.last_seq)),
+        self.settled(number, stream, info).await
+    }
+
+    /// The partition that the stream is, in its generation.
+    async fn settled(
+        &self,
+        number: u16,
+        stream: String,
+        info: StreamInfo,
+    ) -> Result<Arc<Partition>, StreamError> {
+        let found = settings::generation(&info.config);
+        let known = self
+            .known
+            .and_then(|known| known.partitions.get(usize::from(number)));
+        let Some(known) = known.filter(|known| known.created == info.created && known.generation >= found)
+        else {
+            let newest = info.state.last_seq;
+            return Ok(Arc::new(Partition::new(stream, info.created, found, newest)));
+        };
+        // Asked again: what was seen while the stream was looked at counts, and the answer must be later.
+        let seen = known.seen();
+        let newest = self.info(&stream).await?.map(|info| info.state.last_seq);
+        let progress = newest.map_or(Progress::Doubtful, |newest| known.judge(seen, newest));
+        if progress == Progress::Doubtful {
+            self.doubtful.store(true, Ordering::Relaxed);
+        }
+        if progress != Progress::WentBack && found == known.generation {
+            return Ok(known.clone());
+        }
+        // Taken away by hand, the generation is put back.
+        let generation = known.generation + u64::from(progress == Progress::WentBack);
+        if !self.policy.options.stream.managed {
+            return Err(StreamError::WentBack {
+                stream,
+                option: self.option("managed"),
+            });
+        }
+        let config = settings::with_generation(&info.config, generation);
+        let info = self
+            .change("STREAM.UPDATE", &stream, &config)
+            .await
+            .map_err(|error| self.failed(&stream, error))?;
+        if generation == known.generation {
+            return Ok(known.clone());
+        }
+        warn!(
             stream,
-        })
+            generation, "a stream has lost its end and gives sequences again"
+        );
+        let newest = info.state.last_seq;
+        Ok(Arc::new(Partition::new(stream, info.created, generation, newest)))
     }
 
     /// The new stream, or the one that another gateway made meanwhile.

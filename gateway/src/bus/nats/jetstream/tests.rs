@@ -1,6 +1,7 @@
 //! Every block against real servers.
 
 mod cluster;
+mod gone;
 mod reads;
 mod server;
 mod store;

@@ -6,7 +6,7 @@
 
 use std::{collections::VecDeque, ops::ControlFlow};
 
-use super::{BATCH, BATCH_BYTES, Forward, publication};
+use super::{BATCH, Forward, publication};
 use crate::{
     bus::{
         BusError,
@@ -88,12 +88,6 @@ impl JetStream {
 
     /// How many messages the room has from this sequence on.
     async fn count_from(&self, room: &StoredRoom, sequence: u64) -> Result<u64, BusError> {
-        let batch = self
-            .read(&room.partition.stream, &room.subject, sequence, 1, BATCH_BYTES)
-            .await?;
-        Ok(batch
-            .messages
-            .first()
-            .map_or(0, |stored| stored.pending.saturating_add(1)))
+        self.count(&room.partition.stream, &room.subject, sequence).await
     }
 }

@@ -24,6 +24,10 @@ pub(in crate::bus::nats) enum StreamError {
     },
     #[error("stream {stream} does not say how many partitions its namespace has: set {option}")]
     UnknownPartitions { stream: String, option: String },
+    #[error(
+        "stream {stream} has lost its end and gives sequences again: raise natter-generation in its metadata, which {option} keeps the gateway from"
+    )]
+    WentBack { stream: String, option: String },
     #[error("stream {stream} is not what {option} needs: {}", differences.join("; "))]
     Differs {
         stream: String,

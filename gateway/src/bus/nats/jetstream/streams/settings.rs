@@ -16,11 +16,11 @@ use crate::{
 /// Metadata key of the number of partitions.
 const PARTITIONS: &str = "natter-partitions";
 
+/// Metadata key of how often the stream has lost its end.
+const GENERATION: &str = "natter-generation";
+
 /// Metadata key of the settings' hash.
 const STAMP: &str = "natter-settings";
-
-/// Metadata key of the smallest `max_msgs_per_subject` that the stream ever had, once it was raised.
-const SMALLEST: &str = "natter-smallest-size";
 
 /// Settings that a stream keeps for life.
 const FIXED: [&str; 3] = ["storage", "retention", "sealed"];
@@ -135,9 +135,6 @@ impl Wanted {
                 _ => drop(config.insert(name.clone(), wanted.clone())),
             }
         }
-        if names.iter().any(|name| name == "max_msgs_per_subject") {
-            remember_smallest(found, &mut config);
-        }
         match (names.is_empty(), impossible.is_empty()) {
             (true, _) => Change::None,
             (false, true) => Change::Update { config, names },
@@ -180,28 +177,25 @@ pub(super) fn partitions(config: &Map<String, Value>) -> Option<u16> {
         .filter(|&count| count > 0)
 }
 
-/// How many messages of one room a stream keeps, and always kept: a room that has fewer never lost one to this limit.
-pub(super) fn size(config: &Map<String, Value>) -> u64 {
-    let smallest = || config.get("metadata")?.get(SMALLEST)?.as_str()?.parse().ok();
-    let limit = limit(config).unwrap_or(u64::MAX);
-    smallest().map_or(limit, |smallest: u64| smallest.min(limit))
+/// The generation that a stream's metadata names.
+pub(super) fn generation(config: &Map<String, Value>) -> u64 {
+    let generation = config
+        .get("metadata")
+        .and_then(|metadata| metadata.get(GENERATION))
+        .and_then(Value::as_str);
+    generation
+        .and_then(|generation| generation.parse().ok())
+        .unwrap_or(0)
 }
 
-fn limit(config: &Map<String, Value>) -> Option<u64> {
-    let limit = config.get("max_msgs_per_subject")?.as_u64();
-    limit.filter(|&limit| limit > 0)
-}
-
-/// What a room has lost to a lower limit does not come back when the limit is raised.
-fn remember_smallest(found: &Map<String, Value>, config: &mut Map<String, Value>) {
-    let (smallest, raised) = (size(found), limit(config).unwrap_or(u64::MAX));
-    if smallest >= raised {
-        return;
-    }
+/// The same settings in another generation.
+pub(super) fn with_generation(config: &Map<String, Value>, generation: u64) -> Map<String, Value> {
+    let mut config = config.clone();
     let metadata = config.entry("metadata").or_insert_with(|| json!({}));
     if let Value::Object(metadata) = metadata {
-        metadata.insert(SMALLEST.to_owned(), smallest.to_string().into());
+        metadata.insert(GENERATION.to_owned(), generation.to_string().into());
     }
+    config
 }
 
 fn stamp(settings: &str) -> String {
@@ -278,7 +272,13 @@ mod tests {
         found.remove("subject_transform");
         assert_eq!(wanted().change(&found), Change::None);
         assert_eq!(partitions(&found), Some(4));
-        assert_eq!(size(&found), 100);
+        assert_eq!(generation(&found), 0);
+        assert_eq!(generation(&with_generation(&found, 2)), 2);
+        assert_eq!(
+            generation(&with_generation(&Map::new(), 1)),
+            1,
+            "without other metadata"
+        );
     }
 
     #[test]
@@ -298,24 +298,7 @@ mod tests {
         assert_eq!(config["placement"], json!({ "cluster": "east" }));
         let mut metadata = wanted().config["metadata"].clone();
         metadata["owner"] = "me".into();
-        metadata[SMALLEST] = "7".into();
         assert_eq!(config["metadata"], metadata);
-    }
-
-    #[test]
-    fn the_smallest_size_is_remembered_when_it_grows() {
-        let raised = |found: &Map<String, Value>| match wanted().change(found) {
-            Change::Update { config, .. } => config,
-            _ => panic!(),
-        };
-        let small = raised(&with(json!({ "max_msgs_per_subject": 7 })));
-        assert_eq!((limit(&small), size(&small)), (Some(100), 7));
-        assert_eq!(wanted().change(&small), Change::None);
-        let mut smaller = small;
-        smaller["max_msgs_per_subject"] = 3.into();
-        assert_eq!(size(&raised(&smaller)), 3);
-        let larger = with(json!({ "max_msgs_per_subject": 200 }));
-        assert_eq!(size(&raised(&larger)), 100, "what fits now always did");
     }
 
     /// In a roll old gateways leave the limits of the new ones alone, but nobody leaves a stream without live copies.

@@ -121,7 +121,9 @@ async fn eviction_is_never_taken_for_a_complete_page() {
     for (since, complete) in [
         (0, false),
         (all[0], false),
-        (all[19], false),
+        (all[18], false),
+        // It is gone itself, and nothing after it.
+        (all[19], true),
         (all[20], true),
         (all[29], true),
         // From the future.
@@ -131,23 +133,40 @@ async fn eviction_is_never_taken_for_a_complete_page() {
         assert_eq!(page.complete, complete, "{since}");
         assert_eq!(page.head.offset, all[29]);
     }
-    let (jetstream, gap) = (&setup.jetstream, |found: Option<Vec<Arc<Publication>>>| {
-        found.map(|found| {
-            found
-                .iter()
-                .map(|publication| publication.offset)
-                .collect::<Vec<_>>()
-        })
-    });
-    let range = |after, until| jetstream.read_range(&room, after, until);
-    assert_eq!(
-        gap(range(all[20], all[22]).await.unwrap()),
-        Some(all[21..23].to_vec())
-    );
-    assert_eq!(gap(range(all[19], all[22]).await.unwrap()), None);
-    assert_eq!(gap(range(0, all[22]).await.unwrap()), None);
-    let remaining = jetstream.read_remaining(&room, all[5], all[22]).await.unwrap();
-    assert_eq!(gap(Some(remaining)), Some(all[20..23].to_vec()));
+    for (after, until, complete) in [
+        (all[20], all[22], true),
+        (all[19], all[22], true),
+        (all[18], all[22], false),
+        (0, all[22], false),
+    ] {
+        let range = setup
+            .jetstream
+            .read_range(&room, after, until, true)
+            .await
+            .unwrap();
+        assert_eq!((range.complete, range.reached), (complete, true), "{after}");
+        assert_eq!(missed(&range), all[20.max(place(&all, after))..23]);
+    }
+    let range = setup
+        .jetstream
+        .read_range(&room, all[5], all[22], false)
+        .await
+        .unwrap();
+    assert_eq!((missed(&range), range.complete), (all[20..23].to_vec(), true));
+}
+
+/// The number of messages up to this sequence.
+fn place(all: &[u64], sequence: u64) -> usize {
+    all.iter().filter(|&&other| other <= sequence).count()
+}
+
+/// The sequences of publications in a range; nothing else may be in it.
+fn missed(range: &Range) -> Vec<u64> {
+    let sequence = |missed: &Missed| match missed {
+        Missed::Publication(publication) => publication.offset,
+        Missed::Removal(sequence) => panic!("a removal at {sequence}"),
+    };
+    range.missed.iter().map(sequence).collect()
 }
 
 #[tokio::test]
@@ -157,8 +176,8 @@ async fn a_young_room_is_complete_from_its_start_while_its_stream_is() {
     let all = setup.fill(&room, 9).await;
     let page = setup.page(&room, Some(0), 100, false).await;
     assert_eq!((offsets(&page), page.complete), (all.clone(), true));
-    let range = setup.jetstream.read_range(&room, 0, all[8]).await.unwrap();
-    assert_eq!(range.map(|found| found.len()), Some(9));
+    let range = setup.jetstream.read_range(&room, 0, all[8], true).await.unwrap();
+    assert_eq!((missed(&range), range.complete), (all.clone(), true));
 
     let oldest = json!({ "seq": all[1] });
     admin(&setup.jetstream, "STREAM.PURGE", &room.partition.stream, oldest).await;
@@ -175,10 +194,10 @@ async fn an_empty_room_is_read_from_where_its_stream_was() {
         (offsets(&page), page.complete)
     };
     assert_eq!(read().await, (vec![], true));
-    let all = setup.fill(&room, 9).await;
+    let all = setup.fill(&room, 10).await;
     assert_eq!(read().await, (all, true));
     setup.fill(&room, 1).await;
-    assert!(!read().await.1, "one may have given way");
+    assert!(!read().await.1, "one has given way");
 
     let setup = Setup::new(|_| {}).await;
     let (room, other) = (setup.room(), setup.streams.room("chat:other"));
@@ -219,7 +238,8 @@ async fn a_removed_room_keeps_its_position() {
     let marker = page.head.offset;
     assert!(marker > all[4]);
     assert!(setup.page(&room, Some(marker), 10, false).await.complete);
-    assert!(!setup.page(&room, Some(all[4]), 10, false).await.complete);
+    assert!(setup.page(&room, Some(all[4]), 10, false).await.complete);
+    assert!(!setup.page(&room, Some(all[3]), 10, false).await.complete);
     assert!(!setup.page(&room, Some(0), 10, false).await.complete);
 
     let next = setup.fill(&room, 1).await;

@@ -19,7 +19,7 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 pub(super) struct NatsServer {
     port: Port,
     process: Child,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// A port that nobody else is given; a child may listen on it all the same, because both allow its reuse.
@@ -106,18 +106,21 @@ impl NatsServer {
             directory.path().join("store").display()
         );
         std::fs::write(&config, text).unwrap();
-        let process = Command::new(program())
-            .arg("--config")
-            .arg(config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
         Self {
             port,
-            process,
-            _directory: directory,
+            process: launch(&config),
+            directory,
         }
+    }
+
+    /// Kills the server and starts it again with a stream's messages lost, as on a disk that did not keep them.
+    pub(super) async fn restart_without_messages(&mut self, stream: &str) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        let streams = self.directory.path().join("store/jetstream/$G/streams");
+        std::fs::remove_dir_all(streams.join(stream).join("msgs")).unwrap();
+        self.process = launch(&self.directory.path().join("nats.conf"));
+        self.ready().await;
     }
 
     async fn ready(&self) {
@@ -128,6 +131,16 @@ impl NatsServer {
         };
         timeout(START_LIMIT, connected).await.expect("nats-server starts");
     }
+}
+
+fn launch(config: &Path) -> Child {
+    Command::new(program())
+        .arg("--config")
+        .arg(config)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 /// `NATS_SERVER`, the cache of `scripts/setup`, then `PATH`.

@@ -13,14 +13,13 @@ async fn streams_are_made_once_and_found_again() {
     let wanted = policy(|options| options.stream.partitions = Some(3));
     let made = jetstream.ensure(&wanted).await.unwrap();
     let found = jetstream.ensure(&wanted).await.unwrap();
-    assert_eq!(made.partitions(), found.partitions());
+    assert!(found.continues(&made));
     let names: Vec<_> = made
         .partitions()
         .iter()
         .map(|partition| partition.stream.as_str())
         .collect();
     assert_eq!(names, ["n_chat_0", "n_chat_1", "n_chat_2"]);
-    assert_eq!(made.partitions()[0].size, 100);
     // A number that is not configured is taken from the streams.
     assert_eq!(
         jetstream
@@ -57,7 +56,7 @@ async fn gateways_that_start_together_agree() {
     );
     let (first, second) = tokio::join!(jetstream.ensure(&three), other.ensure(&any));
     match (first, second) {
-        (Ok(first), Ok(second)) => assert_eq!(first.partitions(), second.partitions()),
+        (Ok(first), Ok(second)) => assert!(first.continues(&second)),
         // The gateway without a number was faster, and its default of 1 holds.
         (Err(StreamError::Partitions { found: 1, .. }), Ok(second)) => {
             assert_eq!(second.partitions().len(), 1);
@@ -103,7 +102,6 @@ async fn settings_follow_the_options_and_the_rest_stays() {
         }))
         .await
         .unwrap();
-    assert_eq!(after.partitions()[0].size, 7);
     assert_eq!(after.partitions()[0].epoch, before.partitions()[0].epoch);
     let config = admin(&jetstream, "STREAM.INFO", "n_chat_0", Value::Null).await["config"].take();
     for (name, value) in [
@@ -172,8 +170,7 @@ async fn an_administrators_streams_are_checked_only() {
     good["allow_direct"] = true.into();
     good["republish"] = json!({ "src": "n.msg.chat.0.>", "dest": "n.live.chat.0.>" });
     admin(&jetstream, "STREAM.UPDATE", "n_chat_0", good).await;
-    let streams = jetstream.ensure(&checked).await.unwrap();
-    assert_eq!(streams.partitions()[0].size, u64::MAX);
+    jetstream.ensure(&checked).await.unwrap();
 }
 
 #[tokio::test]
@@ -183,6 +180,51 @@ async fn a_stream_made_again_has_another_epoch() {
     admin(&jetstream, "STREAM.DELETE", "n_chat_0", Value::Null).await;
     let second = jetstream.ensure(&policy(|_| {})).await.unwrap();
     assert_ne!(first.partitions()[0].epoch, second.partitions()[0].epoch);
+}
+
+/// Looks at the streams until they are others than `known`.
+async fn renewed(jetstream: &JetStream, known: &Streams) -> Arc<Streams> {
+    let looks = async {
+        loop {
+            let streams = jetstream.ensure_again(&policy(|_| {}), known).await;
+            match streams {
+                Ok(streams) if !streams.continues(known) => return streams,
+                _ => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    };
+    timeout(LIMITS.request * 4, looks).await.expect("another epoch")
+}
+
+/// Its creation is what it was, and its sequences begin again.
+#[tokio::test]
+async fn a_stream_that_lost_its_messages_has_another_epoch() {
+    let mut setup = Setup::new(|_| {}).await;
+    setup.fill(&setup.room(), 5).await;
+    setup.server.restart_without_messages("n_chat_0").await;
+    let (jetstream, known) = (&setup.jetstream, &setup.streams);
+    let streams = renewed(jetstream, known).await;
+    let room = streams.room("chat:lobby");
+    assert_eq!(jetstream.head(&room).await, Ok(0));
+    assert_eq!(setup.fill(&room, 1).await, [1]);
+
+    // Every gateway comes to the same epoch.
+    let found = jetstream.ensure(&policy(|_| {})).await.unwrap();
+    assert!(found.continues(&streams) && !found.continues(known));
+    assert!(renewed(jetstream, known).await.continues(&streams));
+    // Also when somebody empties the metadata.
+    let mut config = admin(jetstream, "STREAM.INFO", "n_chat_0", Value::Null).await["config"].take();
+    config["metadata"] = json!({});
+    admin(jetstream, "STREAM.UPDATE", "n_chat_0", config).await;
+    let again = jetstream.ensure_again(&policy(|_| {}), &streams).await.unwrap();
+    assert!(again.continues(&streams));
+    assert!(
+        jetstream
+            .ensure(&policy(|_| {}))
+            .await
+            .unwrap()
+            .continues(&streams)
+    );
 }
 
 #[tokio::test]
