@@ -104,7 +104,7 @@ async fn hears_the_rest(world: &World) -> Result<()> {
     let live = world.publish_all("log:room", 20).await?;
     eventually("they have reached the member", LIMIT, async || {
         let metrics = world.gateway.metrics().await?;
-        let owed = metrics.value("natter_deliveries_owed_total", &[("namespace", "log")]);
+        let owed = metrics.value("natter_deliveries_owed_total", &[("room_namespace", "log")]);
         ensure!(owed.is_some_and(|owed| owed > 19.5), "{owed:?}");
         Ok(())
     })
