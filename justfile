@@ -20,6 +20,10 @@ fmt:
 docs:
     cargo run -p natter-gateway -- config-reference docs/configuration.md
 
+# write everything that is generated: the table of keys, the custom resource definition, the objects of the operator's fixtures
+generate: docs
+    NATTER_UPDATE_FIXTURES=1 cargo test -p natter-operator --test pure
+
 # what can be said without running the program: format, lints, documentation, house rules, dependencies
 check:
     ./scripts/test fmt clippy doc checks deny
