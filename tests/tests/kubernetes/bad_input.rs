@@ -10,7 +10,10 @@ use crate::support::{Chat, SOON, START, kubectl, scenario};
 async fn what_a_spec_may_not_say_is_refused_with_the_reason() -> Result<()> {
     scenario("refused", async |namespace| {
         for (part, reason) in [
-            (json!({ "gateways": { "replica": 3 } }), "unknown field"),
+            (
+                json!({ "gateways": { "replica": 3 } }),
+                "field not declared in schema",
+            ),
             (
                 json!({ "gateways": { "replicas": -1 } }),
                 "should be greater than or equal to 0",
