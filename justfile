@@ -20,8 +20,16 @@ fmt:
 docs:
     cargo run -p natter-gateway -- config-reference docs/configuration.md
 
+# write the generated parts of the chart: the table of values, and the definition copied from crds/
+chart:
+    python3 scripts/chart/readme.py
+
+# write the Grafana dashboards
+dashboards:
+    python3 scripts/dashboards/generate.py
+
 # write everything that is generated: the table of keys, the custom resource definition, the objects of the operator's fixtures
-generate: docs
+generate: docs chart dashboards
     NATTER_UPDATE_FIXTURES=1 cargo test -p natter-operator --test pure
 
 # what can be said without running the program: format, lints, documentation, house rules, dependencies

@@ -102,6 +102,7 @@ impl Worker {
     pub fn enter(&self, channel: &str) -> Result<Rc<Room>, ErrorCode> {
         let namespace = self.live().namespace(channel)?.clone();
         if !self.gateway.bus_is_up() && !namespace.is_local_without_bus() {
+            self.gateway.metrics.rooms.refused_at_once();
             return Err(ErrorCode::Internal);
         }
         if let Some(room) = self.rooms.borrow().get(channel) {

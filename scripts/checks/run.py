@@ -7,10 +7,14 @@ import sys
 import unittest
 from pathlib import Path
 
+import chart
 import docs
 import machine
+import monitoring
 import provider
 import selftest
+import selftest_chart
+import selftest_monitoring
 import sources
 from repo import Repo
 
@@ -26,11 +30,21 @@ CHECKS = (
     machine.local_paths,
     machine.registry_addresses,
     machine.crate_sources,
+    chart.fresh_chart,
+    chart.one_version,
+    chart.role_of_operator,
+    chart.schema_of_values,
+    monitoring.dashboard_model,
+    monitoring.fresh_dashboards,
+    monitoring.known_families,
+    monitoring.scoped_rules,
+    monitoring.alerts_have_runbooks,
 )
 
 
 def main() -> int:
-    suite = unittest.defaultTestLoader.loadTestsFromModule(selftest)
+    load = unittest.defaultTestLoader.loadTestsFromModule
+    suite = unittest.TestSuite([load(module) for module in (selftest, selftest_chart, selftest_monitoring)])
     sound = unittest.TextTestRunner(verbosity=0).run(suite).wasSuccessful()
     repo = Repo(Path(__file__).resolve().parents[2])
     found = 0

@@ -18,6 +18,7 @@ pub mod node;
 pub mod otlp;
 pub mod port;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod python;
 pub mod raw;

@@ -29,6 +29,21 @@ pub fn nats_server_version(version: &str) -> Result<PathBuf> {
     Ok(program)
 }
 
+/// The Prometheus server: `PROMETHEUS`, the cache, then `PATH`.
+pub fn prometheus() -> Result<PathBuf> {
+    find("PROMETHEUS", Some("bin/prometheus"), &["prometheus"])
+}
+
+/// The tool that checks and tests Prometheus rules: `PROMTOOL`, the cache, then `PATH`.
+pub fn promtool() -> Result<PathBuf> {
+    find("PROMTOOL", Some("bin/promtool"), &["promtool"])
+}
+
+/// Helm: `HELM`, the cache, then `PATH`.
+pub fn helm() -> Result<PathBuf> {
+    find("HELM", Some("bin/helm"), &["helm"])
+}
+
 /// Node.js: `NODE`, then `PATH`.
 pub fn node() -> Result<PathBuf> {
     find("NODE", None, &["node", "nodejs"])
@@ -105,6 +120,7 @@ async fn build_gateway() -> Result<PathBuf> {
     command
         .args(["--profile", &profile()])
         .current_dir(env!("CARGO_MANIFEST_DIR"));
+    forget_this_package(&mut command);
     let cargo = Process::spawn("cargo", &mut command)?;
     let status = cargo.wait_exit(BUILD_LIMIT).await?;
     if !status.success() {
@@ -115,6 +131,17 @@ async fn build_gateway() -> Result<PathBuf> {
     }
     let built = cargo.stdout().all().iter().find_map(|line| executable(line));
     built.context("cargo built no executable of natter-gateway")
+}
+
+/// Takes out what cargo set for this test: build scripts that look at it (that of ring does) would run again, here and in the next
+/// `cargo test`, and everything above them be built anew each time.
+fn forget_this_package(command: &mut std::process::Command) {
+    let of_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(of_package) {
+            command.env_remove(name);
+        }
+    }
 }
 
 /// The profile of the running tests, read from `target/<directory>/deps/<test>`.

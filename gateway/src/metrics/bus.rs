@@ -101,7 +101,7 @@ impl BusMetrics {
             streams_ready: registrar.gauges(
                 "natter_streams_ready",
                 "1 when the streams of a durable namespace were found as they should be at the last look, else 0",
-                &["namespace"],
+                &["room_namespace"],
             )?,
             heads_checked: registrar.labeled(
                 "natter_head_checks_total",

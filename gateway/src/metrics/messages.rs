@@ -70,52 +70,52 @@ impl MessageFamilies {
             offered: registrar.counters(
                 "natter_publications_offered_total",
                 "Publications that clients and the API asked for; each is accepted, repeated, refused or pending",
-                &["namespace", "source"],
+                &["room_namespace", "source"],
             )?,
             publications: registrar.counters(
                 "natter_publications_total",
                 "Publications accepted from clients and the API, and those received from the bus",
-                &["namespace", "source"],
+                &["room_namespace", "source"],
             )?,
             repeated: registrar.counters(
                 "natter_publications_repeated_total",
                 "Publications answered as before, because their idempotency key was known",
-                &["namespace"],
+                &["room_namespace"],
             )?,
             refused: registrar.counters(
                 "natter_publications_refused_total",
                 "Publications answered with an error, by reason",
-                &["namespace", "reason"],
+                &["room_namespace", "reason"],
             )?,
             pending: registrar.gauges(
                 "natter_publications_pending",
                 "Publications that are being stored",
-                &["namespace"],
+                &["room_namespace"],
             )?,
             recovered: registrar.counters(
                 "natter_publications_recovered_total",
                 "Missed publications that clients got with the answer to their join",
-                &["namespace"],
+                &["room_namespace"],
             )?,
             degraded: registrar.counters(
                 "natter_publications_degraded_total",
                 "Publications that the members of this gateway alone got, because the bus was away",
-                &["namespace"],
+                &["room_namespace"],
             )?,
             owed: registrar.counters(
                 "natter_deliveries_owed_total",
                 "Publications that reached a member, once for each; each is delivered, dropped or queued",
-                &["namespace"],
+                &["room_namespace"],
             )?,
             deliveries: registrar.counters(
                 "natter_deliveries_total",
                 "Publications written to sockets, once for each socket",
-                &["namespace"],
+                &["room_namespace"],
             )?,
             dropped: registrar.counters(
                 "natter_deliveries_dropped_total",
                 "Publications that a socket did not get, by reason",
-                &["namespace", "reason"],
+                &["room_namespace", "reason"],
             )?,
             queued: registrar.gauge(
                 "natter_deliveries_queued",
@@ -124,7 +124,7 @@ impl MessageFamilies {
             latency: registrar.histograms(
                 "natter_delivery_latency_seconds",
                 "From acceptance by a gateway until written to the socket, sampled",
-                &["namespace"],
+                &["room_namespace"],
                 &LATENCY_BUCKETS,
             )?,
             bytes_sent: registrar.counter("natter_bytes_sent_total", "Bytes written to client sockets")?,

@@ -7,6 +7,8 @@ use prometheus::{Histogram, IntGauge};
 use super::family::{LabeledCounter, Registrar};
 use crate::bus::BusError;
 
+const REFUSED_AT_ONCE: &str = "refused";
+
 /// A join answers within milliseconds, or waits for a bus that comes back: up to its time limit of some
 /// seconds.
 const JOIN_BUCKETS: [f64; 12] = [
@@ -34,9 +36,9 @@ impl RoomMetrics {
             subscriptions: registrar.gauge("natter_subscriptions", "Memberships of clients in rooms")?,
             joins: registrar.labeled(
                 "natter_joins_total",
-                "First joins of rooms, which subscribe at the bus, by result",
+                "First joins of rooms, which subscribe at the bus, by result; `refused` = at once, because the bus is down",
                 &["result"],
-                ["ok"],
+                ["ok", REFUSED_AT_ONCE],
             )?,
             join_duration: registrar.histogram(
                 "natter_join_duration_seconds",
@@ -55,5 +57,10 @@ impl RoomMetrics {
             }
             Err(error) => self.joins.inc(error.label()),
         }
+    }
+
+    /// A join was refused without a question to the bus, which is down.
+    pub fn refused_at_once(&self) {
+        self.joins.inc(REFUSED_AT_ONCE);
     }
 }

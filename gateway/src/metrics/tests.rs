@@ -13,10 +13,10 @@ const CLOSED_LABELS: [&str; 10] = [
     "command",
     "kind",
     "method",
-    "namespace",
     "reason",
     "result",
     "revision",
+    "room_namespace",
     "source",
     "version",
 ];
@@ -112,7 +112,7 @@ fn known_labels_exist_before_their_first_event() {
     );
     metrics.namespace("chat");
     assert_eq!(
-        value(&metrics, r#"natter_deliveries_total{namespace="chat"}"#),
+        value(&metrics, r#"natter_deliveries_total{room_namespace="chat"}"#),
         Some(0.0)
     );
 }
@@ -161,7 +161,7 @@ fn a_worker_counts_locally_until_the_end_of_its_turn() {
     counters.received(7);
     counters.timed(&chat, 1_000_000_000, 1_003_000_000);
     counters.timed(&chat, 2_000_000_000, 1_000_000_000);
-    let delivered = r#"natter_deliveries_total{namespace="chat"}"#;
+    let delivered = r#"natter_deliveries_total{room_namespace="chat"}"#;
     assert_eq!(value(&metrics, delivered), Some(0.0));
     counters.flush();
     assert_eq!(value(&metrics, delivered), Some(6.0));
@@ -172,7 +172,7 @@ fn a_worker_counts_locally_until_the_end_of_its_turn() {
     assert_eq!(value(&metrics, "natter_bytes_sent_total"), Some(100.0));
     assert_eq!(value(&metrics, "natter_bytes_received_total"), Some(7.0));
     let bucket =
-        |le: &str| format!(r#"natter_delivery_latency_seconds_bucket{{namespace="chat",le="{le}"}}"#);
+        |le: &str| format!(r#"natter_delivery_latency_seconds_bucket{{room_namespace="chat",le="{le}"}}"#);
     assert_eq!(
         value(&metrics, &bucket("0.0005")),
         Some(1.0),
@@ -199,11 +199,11 @@ fn a_reload_keeps_the_counters_of_a_namespace() {
     assert_eq!(
         value(
             &metrics,
-            r#"natter_publications_total{namespace="chat",source="client"}"#
+            r#"natter_publications_total{room_namespace="chat",source="client"}"#
         ),
         Some(2.0)
     );
-    let dropped = r#"natter_deliveries_dropped_total{namespace="chat",reason="slow_reader"}"#;
+    let dropped = r#"natter_deliveries_dropped_total{reason="slow_reader",room_namespace="chat"}"#;
     assert_eq!(value(&metrics, dropped), Some(4.0));
 }
 
@@ -216,21 +216,20 @@ fn every_publication_ends_in_one_counter() {
     chat.offer(Source::Client).repeat();
     chat.offer(Source::Client).refuse("bus_down");
     drop(chat.offer(Source::Client));
-    let chat_value = |family: &str, label: &str| {
-        value(
-            &metrics,
-            &format!(r#"natter_publications_{family}{{namespace="chat"{label}}}"#),
-        )
-    };
-    assert_eq!(chat_value("offered_total", r#",source="client""#), Some(3.0));
-    assert_eq!(chat_value("offered_total", r#",source="api""#), Some(2.0));
-    assert_eq!(chat_value("total", r#",source="api""#), Some(1.0));
-    assert_eq!(chat_value("repeated_total", ""), Some(1.0));
-    assert_eq!(chat_value("refused_total", r#",reason="bus_down""#), Some(1.0));
-    assert_eq!(chat_value("refused_total", r#",reason="abandoned""#), Some(1.0));
-    assert_eq!(chat_value("pending", ""), Some(1.0));
+    let of = |series: &str| value(&metrics, &format!("natter_publications_{series}"));
+    for (series, count) in [
+        (r#"offered_total{room_namespace="chat",source="client"}"#, 3.0),
+        (r#"offered_total{room_namespace="chat",source="api"}"#, 2.0),
+        (r#"total{room_namespace="chat",source="api"}"#, 1.0),
+        (r#"repeated_total{room_namespace="chat"}"#, 1.0),
+        (r#"refused_total{reason="bus_down",room_namespace="chat"}"#, 1.0),
+        (r#"refused_total{reason="abandoned",room_namespace="chat"}"#, 1.0),
+        (r#"pending{room_namespace="chat"}"#, 1.0),
+    ] {
+        assert_eq!(of(series), Some(count), "{series}");
+    }
     pending.accept();
-    assert_eq!(chat_value("pending", ""), Some(0.0));
+    assert_eq!(of(r#"pending{room_namespace="chat"}"#), Some(0.0));
 }
 
 #[test]

@@ -112,7 +112,7 @@ async fn durable_rooms_work_and_the_server_is_supported(version: &str) -> Result
     );
     assert_eq!(metrics.value("natter_nats_server_supported", &[]), Some(1.0));
     assert_eq!(
-        metrics.value("natter_streams_ready", &[("namespace", "chat")]),
+        metrics.value("natter_streams_ready", &[("room_namespace", "chat")]),
         Some(1.0)
     );
     Ok(())

@@ -145,7 +145,7 @@ async fn another_number_of_partitions_is_refused_and_named() -> Result<()> {
             LIMIT,
         )
         .await?;
-    let ready = ("natter_streams_ready", [("namespace", "split")]);
+    let ready = ("natter_streams_ready", [("room_namespace", "split")]);
     assert_eq!(second.metrics().await?.value(ready.0, &ready.1), Some(0.0));
     let mut client = connect(&second).await?;
     for command in [

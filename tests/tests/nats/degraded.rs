@@ -56,7 +56,7 @@ async fn members_of_one_gateway_go_on_and_meet_the_others_again() -> Result<()> 
         .await?;
     ensure!(said.get("error").is_none(), "{said}");
     expect(&mut late[0], "local:new", &json!("by API")).await?;
-    let labels = [("namespace", "local")];
+    let labels = [("room_namespace", "local")];
     let degraded = metric(&a, "natter_publications_degraded_total", &labels).await?;
     ensure!((degraded - 2.0).abs() < 0.5, "{degraded}");
     for room in ["strict:room", "kept:room"] {

@@ -93,7 +93,7 @@ async fn a_killed_nats_costs_no_client_its_connection() -> Result<()> {
 
     let mut counted = 0.0;
     for gateway in [&a, &b] {
-        let reason = [("reason", "bus_down"), ("namespace", "default")];
+        let reason = [("reason", "bus_down"), ("room_namespace", "default")];
         counted += metric(gateway, "natter_publications_refused_total", &reason).await?;
         ensure!(metric(gateway, "natter_bus_reconnects_total", &[]).await? > 1.5);
         ensure!(metric(gateway, "natter_connections_total", &[]).await? < 2.5);

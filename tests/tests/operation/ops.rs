@@ -87,7 +87,7 @@ async fn every_delivery_is_timed_when_asked_for() -> Result<()> {
             assert_eq!(member.push().await?["pub"]["data"], number);
         }
     }
-    let namespace = [("namespace", "default")];
+    let namespace = [("room_namespace", "default")];
     eventually("fifteen deliveries are timed", LIMIT, async || {
         let metrics = gateway.metrics().await?;
         let value = |suffix| metrics.value(&format!("natter_delivery_latency_seconds_{suffix}"), &namespace);

@@ -162,7 +162,7 @@ async fn publishing_nothing_is_a_bad_request() -> Result<()> {
             1,
         )
         .await?;
-    let labels = [("namespace", "default"), ("reason", "bad_request")];
+    let labels = [("room_namespace", "default"), ("reason", "bad_request")];
     watch
         .counted("natter_publications_refused_total", &labels, 1)
         .await?;
@@ -191,7 +191,7 @@ async fn policies_say_who_may_join_and_publish() -> Result<()> {
     let publish = json!({ "publish": { "channel": "inside:a", "data": 1 } });
     assert_eq!(anonymous.request(publish.clone()).await?["error"]["code"], 103);
     assert_eq!(may(&mut anonymous, "inside:a").await?, [true, true]);
-    let labels = [("namespace", "news"), ("reason", "permission_denied")];
+    let labels = [("room_namespace", "news"), ("reason", "permission_denied")];
     watch
         .counted("natter_publications_refused_total", &labels, 2)
         .await?;

@@ -62,7 +62,7 @@ async fn a_slow_reader_is_cut_with_3008_while_everybody_else_goes_on() -> Result
     assert_eq!(close, [&3008_u16.to_be_bytes()[..], b"slow"].concat());
     // The queue's worth of messages is lost to this socket, and says so.
     let metrics = scene.gateway.metrics().await?;
-    let labels = [("namespace", "default"), ("reason", "slow_reader")];
+    let labels = [("room_namespace", "default"), ("reason", "slow_reader")];
     let dropped = metrics
         .value("natter_deliveries_dropped_total", &labels)
         .unwrap_or(0.0);
@@ -115,13 +115,13 @@ async fn every_publication_is_either_delivered_or_dropped() -> Result<()> {
     watch
         .counted(
             "natter_publications_total",
-            &[("namespace", "busy"), ("source", "bus")],
+            &[("room_namespace", "busy"), ("source", "bus")],
             said,
         )
         .await?;
     let sum = async || -> Result<f64> {
         let metrics = scene.gateway.metrics().await?;
-        let count = |name| metrics.value(name, &[("namespace", "busy")]).unwrap_or(0.0);
+        let count = |name| metrics.value(name, &[("room_namespace", "busy")]).unwrap_or(0.0);
         Ok(count("natter_deliveries_total") + count("natter_deliveries_dropped_total"))
     };
     let all = async || {

@@ -1,0 +1,51 @@
+{{/*
+What the operator may do in the namespaces of ChatClusters. Each rule says what needs it; no rule reads Secrets. Every kind of
+operator/src/kinds.rs is here: scripts/checks/chart.py compares.
+*/}}
+{{- define "natter.rules" -}}
+# The objects to follow, and their deletion.
+- apiGroups: [natter.dev]
+  resources: [chatclusters]
+  verbs: [get, list, watch]
+# The status, written by server-side apply.
+- apiGroups: [natter.dev]
+  resources: [chatclusters/status]
+  verbs: [get, patch]
+# Owner references with blockOwnerDeletion, where the API server guards them (OpenShift does).
+- apiGroups: [natter.dev]
+  resources: [chatclusters/finalizers]
+  verbs: [update]
+# Identity of the pods, their configuration, and the Services of gateways and NATS. Each kind that the operator makes is listed and
+# watched, read before it is first made, written by server-side apply (create and patch), and deleted when no longer wanted.
+- apiGroups: [""]
+  resources: [serviceaccounts, configmaps, services]
+  verbs: [get, list, watch, create, patch, delete]
+# Gateways, one Deployment for each revision, and a managed NATS.
+- apiGroups: [apps]
+  resources: [deployments, statefulsets]
+  verbs: [get, list, watch, create, patch, delete]
+# Gateways and NATS servers that nodes being drained have to leave.
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch, delete]
+# spec.exposure: the Ingress, and who may reach the pods.
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses, networkpolicies]
+  verbs: [get, list, watch, create, patch, delete]
+# spec.exposure.httpRoute.
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, watch, create, patch, delete]
+# spec.monitoring.
+- apiGroups: [monitoring.coreos.com]
+  resources: [podmonitors, prometheusrules]
+  verbs: [get, list, watch, create, patch, delete]
+# Why a pod does not start: conditions of the ChatCluster say it.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+# Events about ChatClusters; a repeated one is counted by a patch.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}

@@ -1,0 +1,70 @@
+"""The checks of the chart find faults that are planted into this repository's own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import unittest
+from collections.abc import Callable
+from pathlib import Path
+
+import chart
+from repo import Repo
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ("charts/natter", "scripts/chart", "Cargo.toml", "crds", "operator/src/kinds.rs")
+CHECKS = (chart.fresh_chart, chart.one_version, chart.role_of_operator, chart.schema_of_values)
+
+
+class Chart(unittest.TestCase):
+    def repo(self, name: str = "", old: str = "", new: str = "") -> Repo:
+        """A copy in which a text of one file is another one. A file that is not there yet is written."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        root = Path(folder.name)
+        for path in COPIED:
+            if (ROOT / path).exists():
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                (shutil.copytree if (ROOT / path).is_dir() else shutil.copy)(ROOT / path, root / path)
+        if name:
+            text = (root / name).read_text(encoding="utf-8") if (root / name).exists() else ""
+            self.assertIn(old, text)
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text.replace(old, new, 1) if old else new, encoding="utf-8")
+        subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+        return Repo(root)
+
+    def finds(self, check: Callable[[Repo], list[str]], text: str, repo: Repo) -> None:
+        violations = check(repo)
+        self.assertEqual(len(violations), 1, violations)
+        self.assertIn(text, violations[0])
+
+    def test_what_is_here_is_sound(self) -> None:
+        repo = self.repo()
+        for check in CHECKS:
+            self.assertEqual(check(repo), [])
+
+    def test_stale_files(self) -> None:
+        self.finds(chart.fresh_chart, "README.md: not what", self.repo("charts/natter/README.md", "| `crds.keep` |", "| `crds.kept` |"))
+        self.finds(chart.fresh_chart, "files/chatclusters", self.repo("crds/chatclusters.natter.dev.yaml", new="another: one\n"))
+
+    def test_versions(self) -> None:
+        self.finds(chart.one_version, "9.9.9, and the workspace is", self.repo("charts/natter/Chart.yaml", "appVersion: 0.1.0", "appVersion: 9.9.9"))
+
+    def test_role(self) -> None:
+        role, kinds = chart.ROLE, chart.KINDS
+        self.finds(chart.role_of_operator, "a rule without a reason", self.repo(role, "# spec.monitoring.\n", ""))
+        self.finds(chart.role_of_operator, "lists Secrets", self.repo(role, "resources: [pods]", "resources: [pods, secrets]"))
+        self.finds(chart.role_of_operator, "everything of something", self.repo(role, "verbs: [create, patch]", 'verbs: ["*"]'))
+        made = 'Self::Job => ("batch", "v1", "Job", "jobs"),\n'
+        self.finds(chart.role_of_operator, "makes jobs.batch and may not", self.repo(kinds, new=made))
+
+    def test_schema(self) -> None:
+        self.finds(chart.schema_of_values, "no crds.adopt", self.repo("charts/natter/values.yaml", "crds:\n", "crds:\n  # -- Adopt it.\n  adopt: true\n"))
+        self.finds(chart.schema_of_values, "crds.keep, which", self.repo("charts/natter/values.yaml", "  # -- Keep it when", "  # Keep it when"))
+
+    def test_values_are_read(self) -> None:
+        text = "a:\n  # -- One.\n  b: 1 \n  # -- Two.\n  c:\n    d: x\n    e:\n      f: 2\n# -- Three.\ng: []\n"
+        found = [(value.path, value.default.strip(), value.description) for value in chart.generator(self.repo()).values(text)]
+        self.assertEqual(found, [("a.b", "1", "One."), ("a.c", "{d: x, e: {…}}", "Two."), ("g", "[]", "Three.")])
