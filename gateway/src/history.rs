@@ -63,7 +63,7 @@ pub struct Page {
     /// The newest position of the room, at least as new as every publication here.
     pub head: Position,
     /// Whether everything between `since` and the first publication here is still known: false when history was
-    /// evicted or removed behind `since`, so that some of what followed it is lost.
+    /// evicted or removed behind `since`, so that some of what followed it is lost, or when the room was never there.
     pub complete: bool,
 }
 

@@ -3,7 +3,7 @@
 //! Three steps, cheapest first: the newest publications of a live room are at hand ([`crate::rooms`]); clients that
 //! ask for the same piece share one read; and only so many reads run at once, the others wait their turn.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::Shared};
 use parking_lot::Mutex;
@@ -14,7 +14,7 @@ use crate::{
     channel::Channel,
     history::{Epoch, HistoryPolicy, Page, Query},
     metrics::RecoveryMetrics,
-    publication::Publication,
+    publication::{Publication, unix_nanos},
     rooms::Rooms,
 };
 
@@ -69,6 +69,12 @@ impl Recovery {
         let publications = self
             .rooms
             .recent(&piece.channel, &piece.epoch, piece.since, piece.until)?;
+        if publications
+            .first()
+            .is_some_and(|oldest| piece.is_outdated(oldest))
+        {
+            return None;
+        }
         self.metrics.from_memory();
         Some(piece.judge(publications, true))
     }
@@ -83,9 +89,13 @@ impl Recovery {
                     return Ok(missed);
                 }
                 let page = recovery.flight(&bus, &piece).await?;
-                // Another epoch, or an offset that there never was: the head is the stream's own.
-                if page.head.epoch != piece.epoch || page.head.offset < piece.since {
+                // Another epoch, or an offset that there never was: the head is the stream's own. A room without
+                // messages may be behind the position that it was left at.
+                if page.head.epoch != piece.epoch || (page.head.offset < piece.since && !page.complete) {
                     return Ok(Missed::TooMuch);
+                }
+                if page.head.offset < piece.since {
+                    return Ok(Missed::All(Vec::new()));
                 }
                 let reaches = page.head.offset >= piece.until || !page.complete;
                 if reaches || page.publications.len() > piece.limit {
@@ -139,6 +149,12 @@ impl Recovery {
 }
 
 impl Piece {
+    /// Older than the room keeps it, by the clock of the gateway that accepted it: the bus knows whether it is forgotten.
+    fn is_outdated(&self, publication: &Publication) -> bool {
+        let age = Duration::from_nanos(unix_nanos().saturating_sub(publication.accepted_at));
+        age >= self.policy.options.ttl
+    }
+
     fn judge(&self, publications: Vec<Arc<Publication>>, complete: bool) -> Missed {
         if complete && publications.len() <= self.limit {
             Missed::All(publications)

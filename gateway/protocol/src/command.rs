@@ -114,6 +114,17 @@ pub struct SubscribeRequest<'a> {
     pub flag: i64,
 }
 
+impl SubscribeRequest<'_> {
+    /// Bit of `flag`: refuse the subscription when it cannot be recovered.
+    const REJECT_UNRECOVERED: i64 = 2;
+
+    /// Whether the client wants error 112 rather than a subscription that did not recover. The SDKs ask for it when the
+    /// application loads its state by itself (`getState`).
+    pub fn rejects_unrecovered(&self) -> bool {
+        self.flag & Self::REJECT_UNRECOVERED != 0
+    }
+}
+
 /// Leaves a room.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use natter_protocol::Payload;
+use natter_protocol::{ErrorCode, Payload};
 use serde_json::{json, value::RawValue};
 use tokio::task::JoinHandle;
 
@@ -23,6 +23,8 @@ pub(super) struct MessageRequest<'a> {
     pub(super) tags: BTreeMap<String, String>,
     /// Idempotency key.
     pub(super) key: Option<String>,
+    /// It asks not to be stored, or only if its version is newer: Centrifugo's `skip_history` and `version`.
+    pub(super) may_skip_history: bool,
 }
 
 /// A message that any member of a room can take.
@@ -30,6 +32,7 @@ pub(super) struct Message {
     data: Bytes,
     tags: Option<Bytes>,
     key: Option<String>,
+    may_skip_history: bool,
 }
 
 impl Message {
@@ -53,6 +56,7 @@ impl Message {
             data,
             tags,
             key: request.key,
+            may_skip_history: request.may_skip_history,
         })
     }
 }
@@ -83,6 +87,13 @@ impl Call<'_> {
     /// Hands the message to the bus, in call order, without waiting.
     pub(super) fn hand_over(&self, channel: &str, message: &Message) -> Result<Handed, Refusal> {
         let namespace = self.namespace(channel)?;
+        // Every message of a durable room is stored and has its place. Whoever counts on something else has to know;
+        // without history both options mean nothing, as in Centrifugo.
+        if message.may_skip_history && namespace.history.is_some() {
+            let error = ErrorCode::NotAvailable;
+            namespace.metrics.offer(Source::Api).refuse(error.label());
+            return Err(error.into());
+        }
         let accept = Accept {
             channel,
             data: message.data.clone(),

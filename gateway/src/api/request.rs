@@ -68,6 +68,10 @@ pub(super) struct PublishRequest<'a> {
     tags: BTreeMap<String, String>,
     #[serde(default, deserialize_with = "or_default")]
     idempotency_key: String,
+    #[serde(default, deserialize_with = "or_default")]
+    skip_history: bool,
+    #[serde(default, deserialize_with = "or_default")]
+    version: u64,
 }
 
 #[derive(Deserialize)]
@@ -81,6 +85,10 @@ pub(super) struct BroadcastRequest<'a> {
     tags: BTreeMap<String, String>,
     #[serde(default, deserialize_with = "or_default")]
     idempotency_key: String,
+    #[serde(default, deserialize_with = "or_default")]
+    skip_history: bool,
+    #[serde(default, deserialize_with = "or_default")]
+    version: u64,
 }
 
 /// `null` is the same as absent: encoders of many languages write it for what was not set.
@@ -104,6 +112,7 @@ impl<'a> PublishRequest<'a> {
                 b64data: self.b64data,
                 tags: self.tags,
                 key: (!self.idempotency_key.is_empty()).then_some(self.idempotency_key),
+                may_skip_history: self.skip_history || self.version != 0,
             },
         )
     }
@@ -118,6 +127,7 @@ impl<'a> BroadcastRequest<'a> {
                 b64data: self.b64data,
                 tags: self.tags,
                 key: (!self.idempotency_key.is_empty()).then_some(self.idempotency_key),
+                may_skip_history: self.skip_history || self.version != 0,
             },
         )
     }

@@ -13,6 +13,9 @@ const MAX_BYTES: usize = 512 * 1024;
 pub(super) struct Recent {
     /// Everything after this offset is here.
     after: u64,
+    /// Whether 0 stands for the beginning. A room whose messages were all forgotten begins at 0 again over NATS, and
+    /// only the stream knows.
+    from_the_start: bool,
     publications: VecDeque<Arc<Publication>>,
     bytes: usize,
 }
@@ -22,6 +25,7 @@ impl Recent {
     pub(super) fn starting_at(offset: u64) -> Self {
         Self {
             after: offset,
+            from_the_start: false,
             publications: VecDeque::new(),
             bytes: 0,
         }
@@ -36,7 +40,7 @@ impl Recent {
 
     /// Everything after `since` up to `until`; `None` when some of it is not here any more.
     pub(super) fn between(&self, since: u64, until: u64) -> Option<Vec<Arc<Publication>>> {
-        if since < self.after {
+        if since < self.after || (since == 0 && !self.from_the_start) {
             return None;
         }
         let wanted =
@@ -47,9 +51,10 @@ impl Recent {
     /// Takes over what was read from the stream: everything after `since` that it holds, oldest first. Of no use when
     /// it does not reach what is here.
     pub(super) fn prepend(&mut self, since: u64, read: &[Arc<Publication>], read_until: u64) {
-        if since >= self.after || read_until < self.after {
+        if since > self.after || read_until < self.after || (since == self.after && since > 0) {
             return;
         }
+        self.from_the_start |= since == 0;
         for publication in read
             .iter()
             .rev()
@@ -117,8 +122,21 @@ mod tests {
     }
 
     #[test]
+    fn the_beginning_is_known_only_from_a_read() {
+        let mut recent = Recent::starting_at(0);
+        recent.push(publication(7));
+        assert!(
+            recent.between(0, 7).is_none(),
+            "others may have come and gone before it"
+        );
+        recent.prepend(0, &[publication(7)], 7);
+        assert_eq!(offsets(&recent.between(0, 7).unwrap()), [7]);
+    }
+
+    #[test]
     fn the_oldest_go_first() {
         let mut recent = Recent::starting_at(0);
+        recent.prepend(0, &[], 0);
         for offset in 1..=400 {
             recent.push(publication(offset));
         }

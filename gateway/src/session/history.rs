@@ -42,6 +42,10 @@ impl Session {
             return Err(ErrorCode::PermissionDenied);
         }
         let bus = worker.gateway.bus().ok_or(ErrorCode::Internal)?;
+        // Nothing comes before it, as in the server API.
+        if request.reverse && request.since.as_ref().is_some_and(|since| since.offset == 0) {
+            return Err(ErrorCode::BadRequest);
+        }
         let query = Query {
             since: request.since.as_ref().map(|since| since.offset),
             limit: history::page_limit(request.limit, live.settings.client.history_limit),

@@ -3,6 +3,8 @@
 //! The position at which a session joins divides the room: what came before is read, once for all who ask
 //! ([`crate::recovery`]); what comes after is held until the answer with the former has gone out.
 
+mod plan;
+
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -13,19 +15,20 @@ use natter_protocol::{
     DisconnectCode, ErrorCode, Push, ReplyBody, ServerSubscription, SubscribeRequest, SubscribeResult,
 };
 
+use self::plan::{Plan, plan};
 use super::{
     Ending, ReplySlot, Session,
     output::{LEFT, RECOVERED, SLOW_READER},
 };
 use crate::{
-    bus::{BoxFuture, BusError, SharedBus},
+    bus::BusError,
     config::RecoveryMode,
     frame::Frame,
     gateway::error_code,
-    history::{HistoryPolicy, Position, Query},
+    history::Position,
     namespace::{Asker, Namespace},
     publication::Publication,
-    recovery::{Missed, Piece},
+    recovery::Missed,
     room::{MemberIndex, Room},
     worker::Worker,
 };
@@ -38,10 +41,10 @@ pub struct Wish {
     pub slot: Option<ReplySlot>,
     positioned: bool,
     recoverable: bool,
-    /// Where the client was before.
+    /// The client asked to recover, whether or not it may: it is told that it did not.
+    was_recovering: bool,
+    /// Where the client was before, if it may recover.
     recover: Option<Rc<Former>>,
-    /// It is enough to bring the newest publication (recovery mode `cache`).
-    newest_only: bool,
 }
 
 #[derive(Debug)]
@@ -49,6 +52,18 @@ struct Former {
     /// Empty when the client has none.
     epoch: String,
     offset: u64,
+    wants: Wants,
+}
+
+/// What a client that recovers wants to be brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wants {
+    /// What it missed.
+    All,
+    /// The same, and to be refused rather than let in without it: it loads the state anew before it comes back.
+    AllOrNothing,
+    /// The newest publication (recovery mode `cache`).
+    Newest,
 }
 
 /// Publications that wait until the answer to their reader's join has gone out: because it recovers, or because earlier
@@ -63,20 +78,14 @@ pub(super) struct Held {
     bytes: Cell<usize>,
 }
 
-/// How a join goes on.
-enum Plan {
-    Answer {
-        recovered: bool,
-        publications: Vec<Arc<Publication>>,
-    },
-    Read(BoxFuture<Result<Missed, BusError>>),
-}
-
 impl Wish {
     /// What of a client's request its namespace grants.
     pub(super) fn of(request: &SubscribeRequest<'_>, namespace: &Namespace, asker: Asker) -> Self {
         let Some(policy) = &namespace.history else {
-            return Self::default();
+            return Self {
+                was_recovering: request.recover,
+                ..Self::default()
+            };
         };
         let options = &policy.options;
         // Who recovers reads history.
@@ -86,18 +95,24 @@ impl Wish {
         });
         let recoverable = options.force_recovery || (request.recoverable && may_read);
         let positioned = recoverable || options.force_positioning || (request.positioned && may_read);
+        let wants = match options.recovery_mode {
+            RecoveryMode::Cache => Wants::Newest,
+            RecoveryMode::Stream if request.rejects_unrecovered() => Wants::AllOrNothing,
+            RecoveryMode::Stream => Wants::All,
+        };
         let recover = (request.recover && recoverable).then(|| {
             Rc::new(Former {
                 epoch: request.epoch.to_string(),
                 offset: request.offset,
+                wants,
             })
         });
         Self {
             slot: None,
             positioned,
             recoverable,
+            was_recovering: request.recover,
             recover,
-            newest_only: options.recovery_mode == RecoveryMode::Cache,
         }
     }
 
@@ -115,6 +130,10 @@ impl Wish {
 
     pub(super) fn is_positioned(&self) -> bool {
         self.positioned
+    }
+
+    fn former(&self) -> Option<&Former> {
+        self.recover.as_deref()
     }
 }
 
@@ -134,7 +153,11 @@ impl Session {
             self.hold_back(room, place, wish.slot, since);
         }
         let Some(position) = position.filter(|_| wish.positioned) else {
-            return self.answer_join(worker, room, &wish, SubscribeResult::default());
+            let result = SubscribeResult {
+                was_recovering: wish.was_recovering,
+                ..SubscribeResult::default()
+            };
+            return self.answer_join(worker, room, &wish, result);
         };
         let Some(former) = wish.recover.clone() else {
             return self.answer_at(worker, room, &wish, &position, false, &[]);
@@ -143,10 +166,7 @@ impl Session {
             Plan::Answer {
                 recovered,
                 publications,
-            } => {
-                worker.gateway.metrics.recovery.answered(recovered);
-                return self.answer_at(worker, room, &wish, &position, recovered, &publications);
-            }
+            } => return self.answer_recovery(worker, room, &wish, &position, recovered, &publications),
             Plan::Read(missed) => missed,
         };
         if is_next {
@@ -240,26 +260,48 @@ impl Session {
         let (recovered, publications) = match missed {
             Ok(Missed::All(publications)) => (true, publications),
             Ok(Missed::TooMuch) => (false, Vec::new()),
-            Err(error) => return self.take_back(worker, held, error_code(error)),
+            Err(error) => return self.turn_away(worker, &held.room, wish, error_code(error)),
         };
-        worker.gateway.metrics.recovery.answered(recovered);
-        if let Some(former) = wish.recover.as_ref().filter(|_| recovered && !wish.newest_only) {
+        if let Some(former) = wish
+            .former()
+            .filter(|former| recovered && former.wants != Wants::Newest)
+        {
             // The client may be ahead of the room.
             held.since.set(former.offset.max(position.offset));
         }
-        self.answer_at(worker, &held.room, wish, position, recovered, &publications);
+        self.answer_recovery(worker, &held.room, wish, position, recovered, &publications);
     }
 
-    /// Ends a join that cannot be completed.
-    fn take_back(self: &Rc<Self>, worker: &Rc<Worker>, held: &Held, code: ErrorCode) {
+    fn answer_recovery(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        room: &Rc<Room>,
+        wish: &Wish,
+        position: &Position,
+        recovered: bool,
+        publications: &[Arc<Publication>],
+    ) {
+        worker.gateway.metrics.recovery.answered(recovered);
+        let all_or_nothing = |former: &Former| former.wants == Wants::AllOrNothing;
+        if !recovered && wish.former().is_some_and(all_or_nothing) {
+            return self.turn_away(worker, room, wish, ErrorCode::UnrecoverablePosition);
+        }
+        self.answer_at(worker, room, wish, position, recovered, publications);
+    }
+
+    /// Ends a join that cannot be completed, with an error.
+    fn turn_away(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, wish: &Wish, code: ErrorCode) {
         worker
             .gateway
             .metrics
             .protocol
             .command_failed("subscribe", code.code());
-        let slot = held.unanswered.take();
-        self.leave(worker, &held.room.channel);
-        if let Some(slot) = slot {
+        // Who leaves before the answer would be told that it was in.
+        if let Some(held) = self.held(room) {
+            held.unanswered.set(None);
+        }
+        self.leave(worker, &room.channel);
+        if let Some(slot) = wish.slot {
             self.complete(worker, slot, ReplyBody::Error(code));
         }
     }
@@ -274,9 +316,8 @@ impl Session {
         recovered: bool,
         publications: &[Arc<Publication>],
     ) {
-        let former = wish.recover.as_ref();
-        let offset = match former {
-            Some(former) if recovered && !wish.newest_only => former.offset,
+        let offset = match wish.former() {
+            Some(former) if recovered && former.wants != Wants::Newest => former.offset,
             _ => position.offset,
         };
         let publications: Vec<_> = publications
@@ -290,7 +331,7 @@ impl Session {
             epoch: position.epoch.as_str(),
             offset,
             recovered,
-            was_recovering: former.is_some(),
+            was_recovering: wish.was_recovering,
             publications: &publications,
             ..SubscribeResult::default()
         };
@@ -351,75 +392,4 @@ impl Held {
         worker.counters().queued(-(frames.len().cast_signed() as i64));
         frames
     }
-}
-
-/// How a client that was at `former` catches up with `position`.
-fn plan(worker: &Worker, room: &Room, former: &Former, position: &Position) -> Plan {
-    let nothing = |recovered| Plan::Answer {
-        recovered,
-        publications: Vec::new(),
-    };
-    let (Some(policy), Some(bus)) = (room.namespace().history.clone(), worker.gateway.bus()) else {
-        return nothing(false);
-    };
-    if policy.options.recovery_mode == RecoveryMode::Cache {
-        let up_to_date =
-            former.offset > 0 && former.offset == position.offset && former.epoch == position.epoch.as_str();
-        return if up_to_date {
-            nothing(true)
-        } else {
-            Plan::Read(newest(bus, &room.channel, &policy, position.clone()))
-        };
-    }
-    if !former.epoch.is_empty() && former.epoch != position.epoch.as_str() {
-        return nothing(false);
-    }
-    if former.offset == position.offset {
-        return nothing(true);
-    }
-    let piece = Piece {
-        channel: room.channel.clone(),
-        policy,
-        epoch: position.epoch.clone(),
-        since: former.offset,
-        until: position.offset.max(former.offset),
-        limit: worker.live().settings.client.recovery_limit,
-    };
-    if former.offset > position.offset {
-        // Another gateway was faster, and this one will hear what the client has already; or there is no such offset.
-        // The stream knows.
-        return Plan::Read(worker.gateway.recovery.read(bus, piece));
-    }
-    match worker.gateway.recovery.at_hand(&piece) {
-        Some(Missed::All(publications)) => Plan::Answer {
-            recovered: true,
-            publications,
-        },
-        Some(Missed::TooMuch) => nothing(false),
-        None => Plan::Read(worker.gateway.recovery.read(bus, piece)),
-    }
-}
-
-/// The newest publication up to `position`. What is newer comes by itself, and makes the older one needless.
-fn newest(
-    bus: &SharedBus,
-    channel: &str,
-    policy: &Arc<HistoryPolicy>,
-    position: Position,
-) -> BoxFuture<Result<Missed, BusError>> {
-    let query = Query {
-        since: None,
-        limit: 1,
-        reverse: true,
-    };
-    let read = bus.history(channel, policy, query);
-    Box::pin(async move {
-        let page = read.await?;
-        if page.publications.is_empty() || page.head.epoch != position.epoch {
-            return Ok(Missed::TooMuch);
-        }
-        let mut publications = page.publications;
-        publications.retain(|publication| publication.offset <= position.offset);
-        Ok(Missed::All(publications))
-    })
 }

@@ -37,17 +37,18 @@ async fn flags_are_granted_by_policy(world: &World) -> Result<()> {
         assert_eq!(given, told, "{room} {asks}: {result}");
         assert!(!granted("was_recovering") && !granted("recovered"), "{result}");
     }
-    // Who may not recover does not, and is not told that it did.
+    // Who may not recover does not, and is told that it did not.
     let mut client = connect(&world.gateway).await?;
     let asks = json!({ "recover": true, "recoverable": true, "offset": 1, "epoch": "" });
     let result = join(&mut client, "closed:a", &asks).await?;
-    assert_eq!(result, json!({}));
+    assert_eq!(result, json!({ "was_recovering": true }));
     Ok(())
 }
 
 async fn without_history_nothing_is_granted(world: &World) -> Result<()> {
     let mut client = connect(&world.gateway).await?;
     let asks = json!({ "recover": true, "recoverable": true, "positioned": true, "epoch": "e", "offset": 3 });
-    assert_eq!(join(&mut client, "lobby", &asks).await?, json!({}));
+    let told = json!({ "was_recovering": true });
+    assert_eq!(join(&mut client, "lobby", &asks).await?, told);
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! Durable rooms on real gateways, on both buses: what was said is kept, in one order, and nobody misses any of it.
 
+mod bad_input;
 mod books;
 mod cache;
+mod expiry;
 mod flags;
 mod fleet;
 mod history;

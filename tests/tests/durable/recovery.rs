@@ -1,11 +1,12 @@
 //! Coming back: all that was missed, once and in order, or the plain word that it cannot be had.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use natter_tests::wait::eventually;
 use serde_json::json;
 
 use crate::support::{
-    Place, World, assert_not_recovered, assert_recovered, come_back, connect, join, newcomer, next, offsets,
-    on_both_buses,
+    LIMIT, Place, World, assert_not_recovered, assert_recovered, come_back, connect, join, newcomer, next,
+    offsets, on_both_buses, recover, refusal,
 };
 
 on_both_buses!(
@@ -15,6 +16,8 @@ on_both_buses!(
     an_empty_place_is_the_beginning,
     the_room_of_the_suites_keeps_a_hundred,
     a_small_history_recovers_what_it_keeps,
+    what_is_at_hand_is_no_more_than_what_is_kept,
+    who_wants_all_or_nothing_is_refused,
     a_join_behind_an_unanswered_command_gets_nothing_before_its_reply,
 );
 
@@ -171,6 +174,88 @@ async fn a_small_history_recovers_what_it_keeps(world: &World) -> Result<()> {
     Ok(())
 }
 
+/// A room with members has its newest publications at hand, also those that its history has forgotten.
+async fn what_is_at_hand_is_no_more_than_what_is_kept(world: &World) -> Result<()> {
+    let (_stays, place) = newcomer(&world.gateway, "smallhistory:room").await?;
+    let all = world.publish_all("smallhistory:room", 5).await?;
+    for (from, missed) in [(place.offset, None), (all[1], None), (all[2], Some(&all[3..]))] {
+        let from = place.at(from);
+        let (_client, result) = come_back(&world.gateway, "smallhistory:room", &from).await?;
+        match missed {
+            Some(missed) => assert_recovered(&result, &from, missed),
+            None => assert_not_recovered(&result, all[4]),
+        }
+    }
+
+    let (_stays, place) = newcomer(&world.gateway, "brief:room").await?;
+    let missed = world.publish_all("brief:room", 2).await?;
+    eventually("the history is forgotten", LIMIT, async || {
+        let page = world
+            .history(json!({ "channel": "brief:room", "limit": -1 }))
+            .await?;
+        ensure!(page["publications"] == json!([]), "{page}");
+        Ok(())
+    })
+    .await?;
+    let (_client, result) = come_back(&world.gateway, "brief:room", &place).await?;
+    assert_not_recovered(&result, missed[1]);
+    Ok(())
+}
+
+/// The SDKs set this flag when the application loads the state by itself (`getState`).
+async fn who_wants_all_or_nothing_is_refused(world: &World) -> Result<()> {
+    let (_stays, place) = newcomer(&world.gateway, "smallhistory:room").await?;
+    let all = world.publish_all("smallhistory:room", 5).await?;
+    let elsewhere = Place {
+        epoch: "another".to_owned(),
+        offset: all[4],
+    };
+    let strict = |place: &Place| {
+        let mut request = recover(place);
+        request["channel"] = "smallhistory:room".into();
+        request["flag"] = 2.into();
+        request
+    };
+    let mut client = connect(&world.gateway).await?;
+    for lost in [place.clone(), elsewhere, place.at(all[4] + 1)] {
+        let code = refusal(&mut client, json!({ "subscribe": strict(&lost) })).await?;
+        assert_eq!(code, 112, "{lost:?}");
+    }
+    assert_eq!(world.recoveries("not_recovered").await?, 3);
+    // Behind a command that is not answered yet it is no different.
+    client
+        .send_batch(&[
+            json!({ "id": 100, "subscribe": { "channel": "log:fresh" } }),
+            json!({ "id": 101, "subscribe": strict(&place) }),
+        ])
+        .await?;
+    let reply = client.recv_where(|value| value["id"] == 100).await?;
+    assert!(reply.get("subscribe").is_some(), "{reply}");
+    let reply = client.recv().await?;
+    assert_eq!(
+        (&reply["id"], &reply["error"]["code"]),
+        (&json!(101), &json!(112))
+    );
+    // It is not in the room: the next that it hears is said after its return.
+    let newest = world.publish("smallhistory:room", "missed").await?;
+    // What can be recovered is, and who does not recover is let in.
+    let from = place.at(newest.offset);
+    let result = join(&mut client, "smallhistory:room", &strict(&from)).await?;
+    assert_recovered(&result, &from, &[]);
+    let mut other = connect(&world.gateway).await?;
+    let result = join(&mut other, "smallhistory:room", &json!({ "flag": 2 })).await?;
+    assert_eq!(result["offset"], newest.offset, "{result}");
+    let live = world.publish("smallhistory:room", "live").await?;
+    for client in [&mut client, &mut other] {
+        assert_eq!(next(client).await?, (live.offset, json!("live")));
+    }
+    // A cache always has something to bring.
+    let lost = json!({ "flag": 2, "recover": true, "recoverable": true, "epoch": "another", "offset": 7 });
+    let result = join(&mut client, "cache:room", &lost).await?;
+    assert_not_recovered(&result, 0);
+    Ok(())
+}
+
 /// Replies keep the order of commands, and a reader's publications keep theirs: a join whose reply has to wait for an
 /// earlier one must not be overtaken by what is said in its room.
 async fn a_join_behind_an_unanswered_command_gets_nothing_before_its_reply(world: &World) -> Result<()> {
@@ -183,7 +268,7 @@ async fn a_join_behind_an_unanswered_command_gets_nothing_before_its_reply(world
         commands
             .push(json!({ "id": 100 + number, "subscribe": { "channel": format!("log:other-{number}") } }));
     }
-    let mut join = crate::support::recover(&place);
+    let mut join = recover(&place);
     join["channel"] = "log:room".into();
     commands.push(json!({ "id": 1000, "subscribe": join }));
     for number in 0..40 {

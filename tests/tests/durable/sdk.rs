@@ -1,4 +1,4 @@
-//! centrifuge-js: the official client recovers by itself.
+//! centrifuge-js: the official client recovers by itself and reads what is kept.
 
 use std::time::Duration;
 
@@ -7,11 +7,22 @@ use natter_tests::node;
 
 use crate::support::{World, on_both_buses};
 
-on_both_buses!(the_official_client_recovers);
+on_both_buses!(
+    the_official_client_recovers,
+    the_official_client_takes_every_answer
+);
 
 async fn the_official_client_recovers(world: &World) -> Result<()> {
+    succeeds(world, "sdk/recovery.mjs").await
+}
+
+async fn the_official_client_takes_every_answer(world: &World) -> Result<()> {
+    succeeds(world, "sdk/history.mjs").await
+}
+
+async fn succeeds(world: &World, script: &str) -> Result<()> {
     let url = world.gateway.ws_url();
-    let script = node::start("sdk/recovery.mjs", &[], &[("NATTER_URLS", url.as_str())])?;
+    let script = node::start(script, &[], &[("NATTER_URLS", url.as_str())])?;
     let summary = script
         .expect_json(
             |line| line["event"] == "summary" || line["event"] == "failed",

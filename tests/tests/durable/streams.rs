@@ -139,6 +139,47 @@ async fn a_full_stream_refuses_until_it_is_emptied() -> Result<()> {
     Ok(())
 }
 
+/// A full stream has no room for the marker of a removal either, until the removal makes some.
+#[tokio::test]
+async fn a_removal_makes_room_in_a_full_stream() -> Result<()> {
+    let world = World::nats("").await?;
+    let mut stored = Vec::new();
+    for size in [100_000, 10_000, 1_000, 100, 1] {
+        let request = json!({ "channel": "tight:room", "data": "x".repeat(size) });
+        loop {
+            let answer = world.gateway.api("publish", &request).await?;
+            let Some(offset) = answer["result"]["offset"].as_u64() else {
+                assert_eq!(answer["error"]["code"], 106, "{answer}");
+                break;
+            };
+            stored.push(offset);
+            ensure!(stored.len() < 100, "1 MiB took {} messages", stored.len());
+        }
+    }
+    let room = json!({ "channel": "tight:room" });
+    let answer = world.gateway.api("history_remove", &room).await?;
+    assert_eq!(answer["result"], json!({}), "{answer}");
+    let after = world.publish("tight:room", "there is room").await?;
+    let page = world
+        .history(json!({ "channel": "tight:room", "limit": -1 }))
+        .await?;
+    assert_eq!(crate::support::found(&page), [after.offset]);
+    Ok(())
+}
+
+/// The stream takes headers of 64 KiB, whatever the connection carries.
+#[tokio::test]
+async fn tags_over_the_limit_of_a_stream_are_refused_as_too_large() -> Result<()> {
+    let world = World::nats("").await?;
+    let tags = json!({ "much": "x".repeat(100_000) });
+    let request = json!({ "channel": "log:room", "data": 1, "tags": tags });
+    let answer = world.gateway.api("publish", &request).await?;
+    assert_eq!(answer["error"]["code"], 106, "{answer}");
+    let answer = rest(&world.gateway, &json!({ "data": 1, "tags": tags })).await?;
+    assert_eq!(answer.0, 413, "{}", answer.1);
+    Ok(())
+}
+
 /// Nobody publishes or joins: the gateway hears of it all the same.
 #[tokio::test]
 async fn a_stream_deleted_in_silence_is_made_again_at_once() -> Result<()> {

@@ -20,11 +20,13 @@ const ROOMS: &str = "rooms:
   default: { subscribe: anyone, publish: anyone }
   namespaces:
     - { name: log, subscribe: anyone, publish: anyone, history: { size: 1000, ttl: 10m, read: anyone } }
+    - { name: brief, subscribe: anyone, publish: anyone, history: { size: 100, ttl: 2s, read: anyone } }
     - { name: members, subscribe: anyone, publish: anyone, history: {} }
     - { name: closed, subscribe: anyone, publish: anyone, history: { read: server } }
     - { name: watched, subscribe: anyone, publish: anyone, history: { read: server, force_positioning: true } }
     - { name: recovery, subscribe: anyone, publish: anyone, history: { size: 100, ttl: 300s, read: anyone, force_recovery: true } }
     - { name: smallhistory, subscribe: anyone, publish: anyone, history: { size: 2, read: anyone, force_recovery: true } }
+    - { name: brief, subscribe: anyone, publish: anyone, history: { ttl: 1s, read: anyone, force_recovery: true } }
     - { name: cache, subscribe: anyone, publish: anyone, history: { read: anyone, force_recovery: true, recovery_mode: cache } }
     - { name: tight, subscribe: anyone, publish: anyone, history: { size: 1000, read: anyone, stream: { max_bytes: 1MiB, discard: new } } }
 ";

@@ -2,55 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use natter_tests::client::Client;
-use natter_tests::gateway::Gateway;
+use anyhow::{Result, ensure};
 use natter_tests::nats::NatsServer;
 use natter_tests::wait::eventually;
-use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
+use serde_json::json;
 
-use crate::support::{LIMIT, connect, expect, gateway, member, publish};
-
-/// Connects as a user that the proxy in front would vouch for.
-async fn user(gateway: &Gateway, name: &'static str) -> Result<Client> {
-    let mut request = gateway.ws_url().into_client_request()?;
-    request
-        .headers_mut()
-        .insert("x-user", HeaderValue::from_static(name));
-    let mut client = Client::open(request).await?;
-    let reply = client.request(json!({ "connect": {} })).await?;
-    ensure!(reply.get("connect").is_some(), "{reply}");
-    Ok(client)
-}
-
-async fn call(gateway: &Gateway, method: &str, request: Value) -> Result<Value> {
-    let mut answer = gateway.api(method, &request).await?;
-    ensure!(
-        answer.get("result").is_some(),
-        "{method} {request} was answered by {answer}"
-    );
-    Ok(answer["result"].take())
-}
-
-async fn names(gateway: &Gateway) -> Result<Vec<String>> {
-    let info = call(gateway, "info", json!({})).await?;
-    let nodes = info["nodes"].as_array().context("no nodes")?;
-    nodes
-        .iter()
-        .map(|node| node["name"].as_str().map(str::to_owned).context("no name"))
-        .collect()
-}
-
-async fn wait_names(gateway: &Gateway, expected: &[&str], limit: Duration) -> Result<()> {
-    eventually(&format!("{expected:?} are there"), limit, async || {
-        let names = names(gateway).await?;
-        ensure!(names == expected, "{names:?}");
-        Ok(())
-    })
-    .await
-}
+use crate::support::{LIMIT, call, connect, expect, gateway, member, names, publish, user, wait_names};
 
 #[tokio::test]
 async fn orders_reach_users_at_the_other_gateway() -> Result<()> {

@@ -4,6 +4,7 @@ mod api;
 mod cluster;
 mod conversation;
 mod degraded;
+mod formats;
 mod garbage;
 mod joins;
 mod outage;

@@ -7,6 +7,8 @@ use natter_tests::client::Client;
 use natter_tests::gateway::{API_KEY, Gateway, GatewayBuilder};
 use natter_tests::wait::eventually;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 /// The bound of a single wait.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
@@ -96,4 +98,46 @@ pub(crate) fn is_temporary(reply: &Value) -> bool {
 pub(crate) async fn metric(gateway: &Gateway, name: &str, labels: &[(&str, &str)]) -> Result<f64> {
     let value = gateway.metrics().await?.value(name, labels);
     value.with_context(|| format!("there is no {name} {labels:?}"))
+}
+
+/// Connects as a user that the proxy in front would vouch for.
+pub(crate) async fn user(gateway: &Gateway, name: &'static str) -> Result<Client> {
+    let mut request = gateway.ws_url().into_client_request()?;
+    request
+        .headers_mut()
+        .insert("x-user", HeaderValue::from_static(name));
+    let mut client = Client::open(request).await?;
+    let reply = client.request(json!({ "connect": {} })).await?;
+    ensure!(reply.get("connect").is_some(), "{reply}");
+    Ok(client)
+}
+
+/// Calls a method of the server API, which must succeed.
+pub(crate) async fn call(gateway: &Gateway, method: &str, request: Value) -> Result<Value> {
+    let mut answer = gateway.api(method, &request).await?;
+    ensure!(
+        answer.get("result").is_some(),
+        "{method} {request} was answered by {answer}"
+    );
+    Ok(answer["result"].take())
+}
+
+/// The gateways that this one knows, by name.
+pub(crate) async fn names(gateway: &Gateway) -> Result<Vec<String>> {
+    let info = call(gateway, "info", json!({})).await?;
+    let nodes = info["nodes"].as_array().context("no nodes")?;
+    nodes
+        .iter()
+        .map(|node| node["name"].as_str().map(str::to_owned).context("no name"))
+        .collect()
+}
+
+/// Waits until this gateway knows just these.
+pub(crate) async fn wait_names(gateway: &Gateway, expected: &[&str], limit: Duration) -> Result<()> {
+    eventually(&format!("{expected:?} are there"), limit, async || {
+        let names = names(gateway).await?;
+        ensure!(names == expected, "{names:?}");
+        Ok(())
+    })
+    .await
 }

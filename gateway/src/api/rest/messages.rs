@@ -72,6 +72,7 @@ pub(super) async fn publish(
         b64data: None,
         tags: request.tags,
         key,
+        may_skip_history: false,
     })?;
     Ok(match call.hand_over(room, &message)?.receipt().await? {
         None => json_response(StatusCode::ACCEPTED, b"{}".to_vec()),

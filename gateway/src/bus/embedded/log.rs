@@ -145,7 +145,7 @@ impl Log {
             let nearest = since.saturating_sub(1).min(self.last);
             nearest == 0 || nearest > evicted
         } else {
-            since >= evicted
+            (evicted..=self.last).contains(&since)
         }
     }
 

@@ -13,15 +13,16 @@ mod checks;
 mod namespaces;
 mod room;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use self::{checks::Joined, namespaces::Namespaces, room::LiveRoom};
+use self::{
+    checks::Joined,
+    namespaces::Namespaces,
+    room::{Beginning, LiveRoom},
+};
 use super::{
     Shared,
     jetstream::{JetStream, Limits, StoredRoom},
@@ -130,7 +131,7 @@ impl Durable {
             // What was delivered here must not be missing from what is read.
             let known = live
                 .filter(|live| live.epoch() == room.partition.epoch)
-                .map_or(0, |live| live.position.load(Ordering::Acquire));
+                .map_or(0, |live| live.known());
             let page = durable.jetstream.page(&room, &query, known).await;
             if matches!(page, Err(BusError::Disconnected | BusError::Refused)) {
                 durable.shared.suspicion.notify_one();
@@ -166,22 +167,23 @@ impl Durable {
         let join = async {
             let room = self.stored_room(&channel, &policy).await?;
             let turn = self.shared.admission.turn(deadline).await?;
+            let reached = self.jetstream.reached(&room.partition).await?;
             // Dropping the subscription, here or with its task, takes it back.
             let subscription = RoomSubscription::open(&self.shared.client, room.live.clone()).await?;
             let head = self.jetstream.head(&room).await?;
             drop(turn);
-            Ok((room, subscription, head))
+            Ok((room, subscription, Beginning { head, reached }))
         };
         let joined = timeout_at(deadline, join).await.unwrap_or(Err(BusError::Timeout));
         if matches!(joined, Err(BusError::Disconnected | BusError::Refused)) {
             self.shared.suspicion.notify_one();
         }
-        let (room, subscription, head) = joined?;
+        let (room, subscription, beginning) = joined?;
         let position = Position {
             epoch: room.partition.epoch.clone(),
-            offset: head,
+            offset: beginning.position(),
         };
-        let live = LiveRoom::start(&self, channel.clone(), policy, room, subscription, head);
+        let live = LiveRoom::start(&self, channel.clone(), policy, room, subscription, beginning);
         self.joined.add(&live);
         // The streams may have been made again since the room's was looked up.
         let moved = live.clone();

@@ -151,7 +151,8 @@ impl Model {
         } else {
             since + 1
         };
-        (offsets, !gone.contains(&nearest))
+        let known = reverse || since <= head;
+        (offsets, known && !gone.contains(&nearest))
     }
 }
 

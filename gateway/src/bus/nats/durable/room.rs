@@ -46,9 +46,28 @@ pub(super) struct LiveRoom {
     stored: Mutex<StoredRoom>,
     /// Sequence of the newest publication that was delivered.
     pub(super) position: AtomicU64,
+    /// Its position when it was subscribed.
+    began_at: AtomicU64,
     /// Wakes the task to compare its position with the stream's head.
     check: Notify,
     task: OnceLock<AbortHandle>,
+}
+
+/// Where deliveries begin.
+#[derive(Clone, Copy)]
+pub(super) struct Beginning {
+    /// Sequence of the room's newest message, 0 when it has none.
+    pub(super) head: u64,
+    /// What its stream had reached before.
+    pub(super) reached: u64,
+}
+
+impl Beginning {
+    /// The position of the room. One without messages is told where its stream is: 0 would be the same position again
+    /// when messages have come and gone, and who has it would seem to have missed none.
+    pub(super) fn position(self) -> u64 {
+        if self.head > 0 { self.head } else { self.reached }
+    }
 }
 
 /// The task's own side.
@@ -66,21 +85,22 @@ impl LiveRoom {
         policy: Arc<HistoryPolicy>,
         stored: StoredRoom,
         subscription: RoomSubscription,
-        head: u64,
+        beginning: Beginning,
     ) -> Arc<Self> {
         let epoch = stored.partition.epoch.clone();
         let room = Arc::new(Self {
             channel,
             policy,
             stored: Mutex::new(stored),
-            position: AtomicU64::new(head),
+            position: AtomicU64::new(beginning.head),
+            began_at: AtomicU64::new(beginning.position()),
             check: Notify::new(),
             task: OnceLock::new(),
         });
         let deliveries = Deliveries {
             durable: durable.clone(),
             room: room.clone(),
-            tracker: Tracker::new(head),
+            tracker: Tracker::new(beginning.head),
             epoch,
         };
         let task = durable.runtime.spawn(deliveries.run(subscription));
@@ -101,6 +121,12 @@ impl LiveRoom {
 
     pub(super) fn epoch(&self) -> Epoch {
         self.stored.lock().partition.epoch.clone()
+    }
+
+    /// The position that its members know at least.
+    pub(super) fn known(&self) -> u64 {
+        let position = self.position.load(Ordering::Acquire);
+        position.max(self.began_at.load(Ordering::Acquire))
     }
 
     /// The room is in another stream now; its task finds out at the next check.
@@ -152,8 +178,12 @@ impl Deliveries {
             return Ok(());
         };
         self.check_stream()?;
+        let mut checked = false;
         loop {
             match self.tracker.observe(arrival) {
+                // The check has read it, but for a marker.
+                Verdict::Old if checked && arrival.marker => break,
+                Verdict::Old if checked => return Ok(()),
                 Verdict::Old => {
                     // Read from the stream before it came; or the stream was made again, and counts from 1.
                     self.durable.shared.suspicion.notify_one();
@@ -161,7 +191,10 @@ impl Deliveries {
                 }
                 Verdict::Next => break,
                 Verdict::Gap { after, until } => Box::pin(self.fill(after, until, true)).await?,
-                Verdict::Check { after, until } => Box::pin(self.fill(after, until, false)).await?,
+                Verdict::Check { after, until } => {
+                    Box::pin(self.fill(after, until, false)).await?;
+                    checked = true;
+                }
             }
         }
         if arrival.marker {
@@ -187,6 +220,12 @@ impl Deliveries {
         let deadline = Instant::now() + shared.config.join_timeout;
         let _turn = shared.admission.turn(deadline).await?;
         self.durable.jetstream.head(stored).await
+    }
+
+    async fn beginning(&self, stored: &StoredRoom) -> Result<Beginning, BusError> {
+        let reached = self.durable.jetstream.reached(&stored.partition).await?;
+        let head = self.head(stored).await?;
+        Ok(Beginning { head, reached })
     }
 
     /// Looks whether the newest message was missed: nothing after it would tell.
@@ -278,6 +317,10 @@ impl Deliveries {
     /// Goes on after `offset`; clients are told that something before it is missing.
     fn lose(&mut self, offset: u64) {
         self.tracker.advance(offset);
+        self.tell_lost(offset);
+    }
+
+    fn tell_lost(&self, offset: u64) {
         let position = Position {
             epoch: self.epoch.clone(),
             offset,
@@ -291,9 +334,9 @@ impl Deliveries {
         while subscription.waiting().is_some() {}
         let stored = self.room.stored();
         let mut pause = RETRY;
-        let head = loop {
-            match self.head(&stored).await {
-                Ok(head) => break head,
+        let beginning = loop {
+            match self.beginning(&stored).await {
+                Ok(beginning) => break beginning,
                 Err(error) => {
                     debug!(channel = %self.room.channel, %error, "the new stream does not answer yet");
                 }
@@ -301,8 +344,10 @@ impl Deliveries {
             sleep(pause).await;
             pause = (pause * 2).min(RETRY_LIMIT);
         };
-        self.tracker = Tracker::new(head);
+        self.tracker = Tracker::new(beginning.head);
         self.epoch = stored.partition.epoch.clone();
-        self.lose(head);
+        let position = beginning.position();
+        self.room.began_at.store(position, Ordering::Release);
+        self.tell_lost(position);
     }
 }

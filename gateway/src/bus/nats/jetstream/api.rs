@@ -26,6 +26,8 @@ pub(super) mod code {
     pub(in super::super) const NOT_ENABLED: u32 = 10_076;
     /// Limits of the stream, a full disk among them.
     pub(in super::super) const STORE_FAILED: u32 = 10_077;
+    /// A message's headers take more than 64 KiB.
+    pub(in super::super) const HEADERS_TOO_LARGE: u32 = 10_097;
     /// As [`WRONG_LAST_SEQUENCE`], while publications of the same subject are under way; its text has no sequence.
     pub(in super::super) const WRONG_LAST_SEQUENCE_IN_FLIGHT: u32 = 10_164;
 }

@@ -6,6 +6,10 @@
 //! Eviction is silent: the stream just has no more of the room. That a position is still connected to what follows is
 //! known only if the message at the position itself is still there, because the stream forgets a room's oldest messages
 //! first. So a read starts *at* the position, which costs one message.
+//!
+//! A room without messages has the position that its stream had reached ([`JetStream::reached`]), where
+//! the message is another room's. As long as that is there, nothing after it was too old; and as long as the room has
+//! fewer messages than it may keep, none gave way to newer ones.
 
 mod newest;
 
@@ -38,6 +42,18 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 struct Forward {
     publications: Vec<Arc<Publication>>,
     complete: bool,
+    /// Messages that the room has from the start of the read on; `u64::MAX` when a removal comes first.
+    stored: u64,
+}
+
+impl Forward {
+    /// There is nothing to read.
+    fn nothing() -> Self {
+        Self {
+            complete: true,
+            ..Self::default()
+        }
+    }
 }
 
 impl JetStream {
@@ -110,27 +126,24 @@ impl JetStream {
                 reverse: true,
                 since: Some(since),
                 ..
-            } if *since > head.saturating_add(1) => Forward {
-                publications: Vec::new(),
-                complete: true,
-            },
+            } if *since > head.saturating_add(1) => Forward::nothing(),
             Query {
                 reverse: true,
                 since,
                 limit,
             } => Forward {
                 publications: self.newest(room, *since, *limit, head).await?,
-                complete: true,
+                ..Forward::nothing()
             },
             Query {
                 since: Some(since), ..
-            } if *since > head => Forward::default(),
+            } if *since > head => Forward {
+                complete: self.is_of_another_room(room, *since).await?,
+                ..Forward::default()
+            },
             Query {
                 since: Some(since), ..
-            } if *since == head && head > 0 => Forward {
-                publications: Vec::new(),
-                complete: true,
-            },
+            } if *since == head && head > 0 => Forward::nothing(),
             Query {
                 since: Some(0),
                 limit,
@@ -140,10 +153,7 @@ impl JetStream {
                 since: None,
                 limit: 0,
                 ..
-            } => Forward {
-                publications: Vec::new(),
-                complete: true,
-            },
+            } => Forward::nothing(),
             Query {
                 since: None, limit, ..
             } => Forward {
@@ -154,7 +164,7 @@ impl JetStream {
                 since: Some(since),
                 limit,
                 ..
-            } => self.forward(room, *since, *limit, head).await?,
+            } => self.since(room, *since, *limit, head).await?,
         };
         let newest = read
             .publications
@@ -176,8 +186,29 @@ impl JetStream {
     async fn since_the_start(&self, room: &StoredRoom, limit: usize, head: u64) -> Result<Forward, BusError> {
         let mut read = self.forward(room, 0, limit, head).await?;
         let stream = self.stream_info(&room.partition.stream).await?;
-        read.complete &= stream.is_some_and(|info| info.state.first_seq <= 1);
+        read.complete &= stream.is_some_and(|info| info.state.first_seq <= 1 && read.stored < info.size());
         Ok(read)
+    }
+
+    /// From a position on, which may be one of a time when the room had no messages.
+    async fn since(
+        &self,
+        room: &StoredRoom,
+        since: u64,
+        limit: usize,
+        head: u64,
+    ) -> Result<Forward, BusError> {
+        let mut read = self.forward(room, since, limit, head).await?;
+        if !read.complete && read.stored < room.partition.size {
+            read.complete = self.is_of_another_room(room, since).await?;
+        }
+        Ok(read)
+    }
+
+    /// Whether the stream still has the message with this sequence, and it is another room's.
+    async fn is_of_another_room(&self, room: &StoredRoom, sequence: u64) -> Result<bool, BusError> {
+        let found = self.message(&room.partition.stream, sequence).await?;
+        Ok(found.is_some_and(|stored| stored.subject() != Some(room.subject.as_str())))
     }
 
     /// Publications after `since`, at most `limit`. Complete when the message at `since` was there; from 0 on, when
@@ -192,11 +223,16 @@ impl JetStream {
         let mut publications = Vec::new();
         let mut complete = since == 0;
         let mut first = true;
+        let mut stored_after = 0;
         let batch = limit.saturating_add(1).min(BATCH);
         self.scan(room, since, batch, head, |stored| {
-            if since == 0 && first {
-                complete =
-                    stored.pending.saturating_add(1) < room.partition.size && !is_marker(&stored.message);
+            if first {
+                stored_after = if is_marker(&stored.message) {
+                    u64::MAX
+                } else {
+                    stored.pending.saturating_add(1)
+                };
+                complete &= stored_after < room.partition.size;
             }
             first = false;
             if stored.sequence == since {
@@ -214,6 +250,7 @@ impl JetStream {
         Ok(Forward {
             publications,
             complete,
+            stored: stored_after,
         })
     }
 

@@ -1,18 +1,48 @@
 //! Which stream a room is in. The answer is part of the data: a room whose partition changed would lose its history,
 //! so neither the hash nor a namespace's number of partitions ever changes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use crate::history::Epoch;
+use tokio::{sync::Mutex, time::Instant};
+
+use super::JetStream;
+use crate::{bus::BusError, history::Epoch};
+
+/// How long it counts where a stream was. Shorter than messages live, so that none has come and gone since.
+const FRESH: Duration = Duration::from_millis(500);
 
 /// One stream of a namespace.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(in crate::bus::nats) struct Partition {
     pub(in crate::bus::nats) stream: String,
     pub(in crate::bus::nats) number: u16,
     pub(in crate::bus::nats) epoch: Epoch,
-    /// Messages of one room that the stream keeps; `u64::MAX` when it does not limit them.
+    /// Messages of one room that the stream keeps and always kept; `u64::MAX` when it does not limit them.
     pub(in crate::bus::nats) size: u64,
+    /// When the stream was looked at, and its newest sequence then.
+    pub(super) reached: Mutex<(Instant, u64)>,
+}
+
+impl JetStream {
+    /// A sequence that the stream has reached, of whatever room. A room whose head is looked at afterwards, and which
+    /// has no message, has missed none up to here. Joins that come together share one look.
+    pub(in crate::bus::nats) async fn reached(&self, partition: &Partition) -> Result<u64, BusError> {
+        let mut reached = partition.reached.lock().await;
+        if reached.0.elapsed() > FRESH {
+            let now = Instant::now();
+            let info = self.stream_info(&partition.stream).await?;
+            *reached = (now, info.ok_or(BusError::Disconnected)?.state.last_seq);
+        }
+        Ok(reached.1)
+    }
+}
+
+/// How far the stream has come makes it no other one.
+impl PartialEq for Partition {
+    fn eq(&self, other: &Self) -> bool {
+        let identity = |partition: &Self| (partition.number, partition.size);
+        identity(self) == identity(other) && self.stream == other.stream && self.epoch == other.epoch
+    }
 }
 
 /// A durable room: its stream and its subjects.

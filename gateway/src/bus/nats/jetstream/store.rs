@@ -129,7 +129,7 @@ fn refused(error: &ApiError) -> StoreError {
         | code::STORAGE_EXCEEDED
         | code::MEMORY_EXCEEDED
         | code::INSUFFICIENT_RESOURCES => StoreError::Full,
-        code::MESSAGE_TOO_LARGE => BusError::TooLarge.into(),
+        code::MESSAGE_TOO_LARGE | code::HEADERS_TOO_LARGE => BusError::TooLarge.into(),
         _ => BusError::Refused.into(),
     }
 }
@@ -165,6 +165,7 @@ mod tests {
             (10_077, StoreError::Full),
             (10_047, StoreError::Full),
             (10_054, BusError::TooLarge.into()),
+            (10_097, BusError::TooLarge.into()),
             (10_060, BusError::Refused.into()),
         ] {
             let error = ApiError {

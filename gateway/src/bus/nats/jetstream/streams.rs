@@ -19,6 +19,7 @@ use std::sync::{
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tokio::{sync::Mutex, time::Instant};
 use tracing::info;
 
 pub(in crate::bus::nats) use self::error::StreamError;
@@ -78,6 +79,13 @@ impl Streams {
     }
 }
 
+impl StreamInfo {
+    /// Messages of one room that the stream keeps and always kept.
+    pub(super) fn size(&self) -> u64 {
+        settings::size(&self.config)
+    }
+}
+
 /// What is read of a stream.
 #[derive(Debug, Deserialize)]
 pub(super) struct StreamInfo {
@@ -91,6 +99,9 @@ pub(super) struct StreamState {
     /// Oldest sequence that the stream still has.
     #[serde(default)]
     pub(super) first_seq: u64,
+    /// Newest sequence that the stream ever gave.
+    #[serde(default)]
+    pub(super) last_seq: u64,
 }
 
 /// One run of [`JetStream::ensure`].
@@ -269,6 +280,7 @@ impl Ensure<'_> {
             number,
             epoch: partition::epoch(&stream, &info.created),
             size: settings::size(&info.config),
+            reached: Mutex::new((Instant::now(), info.state.last_seq)),
             stream,
         })
     }

@@ -19,6 +19,9 @@ const PARTITIONS: &str = "natter-partitions";
 /// Metadata key of the settings' hash.
 const STAMP: &str = "natter-settings";
 
+/// Metadata key of the smallest `max_msgs_per_subject` that the stream ever had, once it was raised.
+const SMALLEST: &str = "natter-smallest-size";
+
 /// Settings that a stream keeps for life.
 const FIXED: [&str; 3] = ["storage", "retention", "sealed"];
 
@@ -132,6 +135,9 @@ impl Wanted {
                 _ => drop(config.insert(name.clone(), wanted.clone())),
             }
         }
+        if names.iter().any(|name| name == "max_msgs_per_subject") {
+            remember_smallest(found, &mut config);
+        }
         match (names.is_empty(), impossible.is_empty()) {
             (true, _) => Change::None,
             (false, true) => Change::Update { config, names },
@@ -174,13 +180,28 @@ pub(super) fn partitions(config: &Map<String, Value>) -> Option<u16> {
         .filter(|&count| count > 0)
 }
 
-/// How many messages of one room a stream keeps.
+/// How many messages of one room a stream keeps, and always kept: a room that has fewer never lost one to this limit.
 pub(super) fn size(config: &Map<String, Value>) -> u64 {
-    config
-        .get("max_msgs_per_subject")
-        .and_then(Value::as_u64)
-        .filter(|&size| size > 0)
-        .unwrap_or(u64::MAX)
+    let smallest = || config.get("metadata")?.get(SMALLEST)?.as_str()?.parse().ok();
+    let limit = limit(config).unwrap_or(u64::MAX);
+    smallest().map_or(limit, |smallest: u64| smallest.min(limit))
+}
+
+fn limit(config: &Map<String, Value>) -> Option<u64> {
+    let limit = config.get("max_msgs_per_subject")?.as_u64();
+    limit.filter(|&limit| limit > 0)
+}
+
+/// What a room has lost to a lower limit does not come back when the limit is raised.
+fn remember_smallest(found: &Map<String, Value>, config: &mut Map<String, Value>) {
+    let (smallest, raised) = (size(found), limit(config).unwrap_or(u64::MAX));
+    if smallest >= raised {
+        return;
+    }
+    let metadata = config.entry("metadata").or_insert_with(|| json!({}));
+    if let Value::Object(metadata) = metadata {
+        metadata.insert(SMALLEST.to_owned(), smallest.to_string().into());
+    }
 }
 
 fn stamp(settings: &str) -> String {
@@ -277,7 +298,24 @@ mod tests {
         assert_eq!(config["placement"], json!({ "cluster": "east" }));
         let mut metadata = wanted().config["metadata"].clone();
         metadata["owner"] = "me".into();
+        metadata[SMALLEST] = "7".into();
         assert_eq!(config["metadata"], metadata);
+    }
+
+    #[test]
+    fn the_smallest_size_is_remembered_when_it_grows() {
+        let raised = |found: &Map<String, Value>| match wanted().change(found) {
+            Change::Update { config, .. } => config,
+            _ => panic!(),
+        };
+        let small = raised(&with(json!({ "max_msgs_per_subject": 7 })));
+        assert_eq!((limit(&small), size(&small)), (Some(100), 7));
+        assert_eq!(wanted().change(&small), Change::None);
+        let mut smaller = small;
+        smaller["max_msgs_per_subject"] = 3.into();
+        assert_eq!(size(&raised(&smaller)), 3);
+        let larger = with(json!({ "max_msgs_per_subject": 200 }));
+        assert_eq!(size(&raised(&larger)), 100, "what fits now always did");
     }
 
     /// In a roll old gateways leave the limits of the new ones alone, but nobody leaves a stream without live copies.

@@ -166,6 +166,46 @@ async fn a_young_room_is_complete_from_its_start_while_its_stream_is() {
 }
 
 #[tokio::test]
+async fn an_empty_room_is_read_from_where_its_stream_was() {
+    let setup = Setup::new(|options| options.size = 10).await;
+    let (room, other) = (setup.room(), setup.streams.room("chat:other"));
+    let place = setup.fill(&other, 3).await[1];
+    let read = async || {
+        let page = setup.page(&room, Some(place), 100, false).await;
+        (offsets(&page), page.complete)
+    };
+    assert_eq!(read().await, (vec![], true));
+    let all = setup.fill(&room, 9).await;
+    assert_eq!(read().await, (all, true));
+    setup.fill(&room, 1).await;
+    assert!(!read().await.1, "one may have given way");
+
+    let setup = Setup::new(|_| {}).await;
+    let (room, other) = (setup.room(), setup.streams.room("chat:other"));
+    let place = setup.fill(&other, 3).await[1];
+    let read = async || setup.page(&room, Some(place), 100, false).await.complete;
+    setup.fill(&room, 3).await;
+    assert!(read().await);
+    setup.jetstream.remove(&room).await.unwrap();
+    assert!(!read().await, "some was removed");
+    let until = json!({ "seq": place + 1 });
+    let (stream, room) = (&room.partition.stream, setup.streams.room("chat:third"));
+    admin(&setup.jetstream, "STREAM.PURGE", stream, until).await;
+    let page = setup.page(&room, Some(place), 100, false).await;
+    assert!(!page.complete, "what came then may be gone as well");
+}
+
+#[tokio::test]
+async fn what_a_smaller_stream_has_lost_is_missed_in_a_larger_one() {
+    let setup = Setup::new(|options| options.size = 2).await;
+    setup.fill(&setup.streams.room("chat:first"), 1).await;
+    setup.fill(&setup.room(), 5).await;
+    let larger = setup.jetstream.ensure(&policy(|_| {})).await.unwrap();
+    let page = setup.page(&larger.room("chat:lobby"), Some(0), 100, false).await;
+    assert!(!page.complete);
+}
+
+#[tokio::test]
 async fn a_removed_room_keeps_its_position() {
     let setup = Setup::new(|_| {}).await;
     let room = setup.room();
