@@ -109,6 +109,29 @@ impl Chat {
         .await
     }
 
+    /// Waits until the change is made and none of the former gateways is there, not even on its way out.
+    pub(crate) async fn wait_rolled(&self, former: &[String], limit: Duration) -> Result<()> {
+        self.wait_settled(limit).await?;
+        eventually("the former gateways are gone", limit, async || {
+            let pods = self.pods(GATEWAYS).await?;
+            let left: Vec<_> = pods.iter().filter(|pod| former.contains(pod)).collect();
+            ensure!(left.is_empty(), "{left:?}");
+            anyhow::Ok(())
+        })
+        .await
+    }
+
+    /// Waits until so many gateways are there, and none on its way out.
+    pub(crate) async fn wait_gateways(&self, count: usize, limit: Duration) -> Result<()> {
+        self.wait_settled(limit).await?;
+        eventually(&format!("there are {count} gateways"), limit, async || {
+            let pods = self.pods(GATEWAYS).await?;
+            ensure!(pods.len() == count, "{pods:?}");
+            anyhow::Ok(())
+        })
+        .await
+    }
+
     /// Waits until a condition has this reason; gives it.
     pub(crate) async fn wait_reason(&self, kind: &str, reason: &str, limit: Duration) -> Result<Value> {
         let what = format!("{} has the condition {kind} for the reason {reason}", self.name);
@@ -169,12 +192,12 @@ impl Chat {
         Ok(format!("{}:{port}", host.context("no node has an address")?))
     }
 
-    /// Names of the gateway pods that are not on their way out.
+    /// Names of the gateway pods.
     pub(crate) async fn gateways(&self) -> Result<Vec<String>> {
         self.pods(GATEWAYS).await
     }
 
-    /// Names of the NATS pods that are not on their way out.
+    /// Names of the NATS pods.
     pub(crate) async fn servers(&self) -> Result<Vec<String>> {
         self.pods(SERVERS).await
     }
@@ -182,10 +205,7 @@ impl Chat {
     async fn pods(&self, component: &str) -> Result<Vec<String>> {
         let labels = format!("app.kubernetes.io/instance={},{component}", self.name);
         let pods = list(&self.namespace, "pods", &labels).await?;
-        let alive = pods
-            .iter()
-            .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
-        alive
+        pods.iter()
             .map(|pod| {
                 pod["metadata"]["name"]
                     .as_str()
