@@ -224,13 +224,12 @@ fn reconciling(outcome: &Outcome<'_>) -> Condition {
         let message = format!("gateways of revision {} leave", progress.former.join(", "));
         return Condition::new(TYPE, Some(true), "RemovingFormerRevision", message);
     }
-    if progress.nats.as_ref().is_some_and(|nats| !nats.complete) {
-        return Condition::new(
-            TYPE,
-            Some(true),
-            "RollingNats",
-            "NATS servers are started or replaced",
+    if let Some(nats) = progress.nats.as_ref().filter(|nats| !nats.complete) {
+        let message = format!(
+            "{} of {} NATS servers are current and {} ready; one after another is restarted while all others are ready",
+            nats.updated, nats.desired, nats.ready
         );
+        return Condition::new(TYPE, Some(true), "RollingNats", message);
     }
     Condition::new(
         TYPE,
