@@ -11,6 +11,7 @@ mod config_change;
 mod gateway_lost;
 mod history_kept;
 mod install;
+mod network_policy;
 mod operator_lost;
 mod roll;
 mod scale;

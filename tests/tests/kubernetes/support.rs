@@ -9,8 +9,8 @@ mod space;
 
 pub(crate) use chat::Chat;
 pub(crate) use clients::Clients;
-use kubectl::{apply, list, raw};
-pub(crate) use kubectl::{delete, get, kubectl};
+pub(crate) use kubectl::{apply, cluster, delete, get, kubectl};
+use kubectl::{list, raw};
 pub(crate) use operator::{helm, operator};
 pub(crate) use pod::kill;
 pub(crate) use space::scenario;

@@ -1,6 +1,7 @@
 //! `kubectl`, as a user has it: every look and every change of the suite goes through it.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -60,6 +61,12 @@ pub(crate) async fn list(namespace: &str, kinds: &str, labels: &str) -> Result<V
 /// The answer of the API server to a path, which may lead on to a pod.
 pub(crate) async fn raw(path: &str) -> Result<String> {
     kubectl(&["get", "--raw", path]).await
+}
+
+/// Asks the recipe of the cluster, `tests/kubernetes/cluster`.
+pub(crate) async fn cluster(args: &[&str]) -> Result<String> {
+    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("kubernetes/cluster");
+    run(&recipe.to_string_lossy(), args, None).await
 }
 
 /// Runs a program of the cluster's recipe.

@@ -1,10 +1,8 @@
 //! Violence against pods.
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
 
-use super::{get, kubectl::run};
+use super::{cluster, get};
 
 /// Ends the program of a container as a crash would (SIGKILL): from the node, as the images hold no shell.
 pub(crate) async fn kill(namespace: &str, pod: &str, container: &str) -> Result<()> {
@@ -19,8 +17,5 @@ pub(crate) async fn kill(namespace: &str, pod: &str, container: &str) -> Result<
     let node = object["spec"]["nodeName"]
         .as_str()
         .context("the pod has no node")?;
-    let cluster = Path::new(env!("CARGO_MANIFEST_DIR")).join("kubernetes/cluster");
-    run(&cluster.to_string_lossy(), &["kill", node, id], None)
-        .await
-        .map(drop)
+    cluster(&["kill", node, id]).await.map(drop)
 }
