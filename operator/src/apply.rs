@@ -5,11 +5,13 @@
 //! be, or what is. In the steady state it writes nothing.
 
 mod memory;
+mod ownership;
 
 use kube::{
     Api, ResourceExt,
     api::{DynamicObject, Patch, PatchParams},
 };
+use serde_json::json;
 
 pub use self::memory::Memory;
 use crate::{
@@ -61,9 +63,7 @@ async fn apply_one(context: &Context, owner: &str, object: &Object) -> Result<()
     if known.is_none() {
         refuse_foreign(&api, owner, kind, &name).await?;
     }
-    let parameters = PatchParams::apply(OPERATOR).force();
-    let result = api.patch(&name, &parameters, &Patch::Apply(&object.value)).await;
-    let result = result.map_err(|source| Error::Object {
+    let result = write(&api, &object.value).await.map_err(|source| Error::Object {
         action: "apply",
         kind,
         name,
@@ -72,6 +72,20 @@ async fn apply_one(context: &Context, owner: &str, object: &Object) -> Result<()
     context.metrics.written(kind, "apply");
     context.memory.remember(kind, &result, &object.value);
     Ok(())
+}
+
+/// Applies; and once more when somebody had added what we do not want.
+async fn write(api: &Api<DynamicObject>, object: &DynamicObject) -> kube::Result<DynamicObject> {
+    let (name, parameters) = (object.name_any(), PatchParams::apply(OPERATOR).force());
+    let applied = api.patch(&name, &parameters, &Patch::Apply(object)).await?;
+    let Some(entries) = ownership::taken_over(&applied) else {
+        return Ok(applied);
+    };
+    let version = &applied.metadata.resource_version;
+    let change = json!({"metadata": {"managedFields": entries, "resourceVersion": version}});
+    api.patch(&name, &PatchParams::default(), &Patch::Merge(change))
+        .await?;
+    api.patch(&name, &parameters, &Patch::Apply(object)).await
 }
 
 /// An object that the watches do not know may still be there, without our label. A forced apply would take it over.

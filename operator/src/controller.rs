@@ -107,6 +107,7 @@ async fn reconcile_one(cluster: Arc<Guarded>, context: Arc<Context>) -> Result<A
     let result = reconcile::reconcile(&cluster, &context).await;
     measured.end(result.as_ref().err().map(Error::category));
     if result.is_ok() {
+        context.metrics.clusters.reconciled(&*cluster);
         context.backoff.reset(&reference(&cluster));
     }
     result.map(|()| Action::requeue(look_again()))

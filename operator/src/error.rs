@@ -20,6 +20,8 @@ pub enum Error {
         name: String,
         source: kube::Error,
     },
+    #[error("cannot restart the NATS server {name}: {}", describe(source))]
+    Restart { name: String, source: kube::Error },
     #[error("cannot write the status: {}", describe(.0))]
     Status(kube::Error),
 }
@@ -73,10 +75,12 @@ impl Error {
             Self::Invalid(_) => Category::InvalidSpec,
             Self::Build(_) => Category::BuildFailed,
             Self::NotOurs { .. } => Category::NotOurs,
-            Self::Object { source, .. } | Self::Status(source) if is_terminating(source) => {
+            Self::Object { source, .. } | Self::Restart { source, .. } | Self::Status(source)
+                if is_terminating(source) =>
+            {
                 Category::NamespaceTerminating
             }
-            Self::Object { .. } | Self::Status(_) => Category::ApplyFailed,
+            Self::Object { .. } | Self::Restart { .. } | Self::Status(_) => Category::ApplyFailed,
         }
     }
 }

@@ -3,8 +3,9 @@
 //! # A reconcile
 //!
 //! ```text
-//! watch ─▶ dereference ─▶ validate ─▶ build ─▶ apply ─▶ prune ─▶ status, events
-//! stores    reads them     no client   no client  writes   deletes  writes when new
+//! watch ─▶ dereference ─▶ validate ─▶ build ─▶ apply ─▶ prune ─▶ restart ─▶ status, events
+//! stores    reads them     no client   no client  writes   deletes  one NATS    writes when new
+//!                                                                   server
 //! ```
 //!
 //! | module | what it is |
@@ -13,7 +14,7 @@
 //! | [`kinds`] | the kinds of objects that are made |
 //! | [`watch`] | what is known of Kubernetes |
 //! | [`controller`], [`reconcile`] | which clusters, and the steps of one reconcile |
-//! | [`dereference`], [`validate`], [`build`], [`apply`], [`prune`], [`status`] | the steps |
+//! | [`dereference`], [`validate`], [`build`], [`apply`], [`prune`], [`restart`], [`status`] | the steps |
 //! | [`progress`] | how far gateways and NATS are |
 //! | [`events`], [`error`] | what is told, and why something failed |
 //! | [`leader`], [`run`], [`cli`] | one of several, its life, its flags |
@@ -35,6 +36,7 @@ pub mod ops;
 pub mod progress;
 pub mod prune;
 pub mod reconcile;
+pub mod restart;
 pub mod run;
 pub mod status;
 pub mod telemetry;

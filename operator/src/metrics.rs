@@ -1,24 +1,30 @@
-//! What the operator counts about itself.
+//! What the operator counts about itself and says of each cluster; the table is in `docs/monitoring.md`.
+
+mod clusters;
 
 use std::time::Duration;
 
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
     core::Collector,
 };
 use tokio::time::Instant;
 
+pub use self::clusters::ClusterMetrics;
 use crate::{error::Category, kinds::Kind};
 
 /// The families; clones share them.
 #[derive(Clone)]
 pub struct Metrics {
+    /// What is known of each cluster.
+    pub clusters: ClusterMetrics,
     registry: Registry,
     reconciles: IntCounterVec,
     duration: Histogram,
     running: IntGauge,
     writes: IntCounterVec,
     status_writes: IntCounter,
+    restarts: IntCounter,
     leader: IntGauge,
 }
 
@@ -33,6 +39,7 @@ impl Metrics {
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let metrics = Self {
+            clusters: ClusterMetrics::register(&registry)?,
             reconciles: IntCounterVec::new(
                 Opts::new(
                     "natter_operator_reconciles_total",
@@ -56,6 +63,10 @@ impl Metrics {
                 "natter_operator_status_writes_total",
                 "Writes of the status of a ChatCluster",
             )?,
+            restarts: IntCounter::new(
+                "natter_operator_nats_restarts_total",
+                "Servers of managed NATS restarted for a new image or configuration",
+            )?,
             leader: IntGauge::new(
                 "natter_operator_leader",
                 "1 while this operator holds the lease, else 0",
@@ -63,17 +74,19 @@ impl Metrics {
             registry,
         };
         metrics.register()?;
+        register_process(&metrics.registry)?;
         Ok(metrics)
     }
 
     /// With every series at 0 that can be known before.
     fn register(&self) -> prometheus::Result<()> {
-        let families: [Box<dyn Collector>; 6] = [
+        let families: [Box<dyn Collector>; 7] = [
             Box::new(self.reconciles.clone()),
             Box::new(self.duration.clone()),
             Box::new(self.running.clone()),
             Box::new(self.writes.clone()),
             Box::new(self.status_writes.clone()),
+            Box::new(self.restarts.clone()),
             Box::new(self.leader.clone()),
         ];
         for family in families {
@@ -109,26 +122,40 @@ impl Metrics {
         self.status_writes.inc();
     }
 
+    /// A NATS server was restarted.
+    pub fn restarted(&self) {
+        self.restarts.inc();
+    }
+
     /// Whether this operator holds the lease.
     pub fn leads(&self, leads: bool) {
         self.leader.set(i64::from(leads));
-    }
-
-    /// Everything written so far, objects and status.
-    pub fn writes(&self) -> u64 {
-        let objects: u64 = Kind::ALL
-            .iter()
-            .flat_map(|kind| {
-                ["apply", "delete"].map(|verb| self.writes.with_label_values(&[kind.name(), verb]).get())
-            })
-            .sum();
-        objects + self.status_writes.get()
     }
 
     /// Everything in the Prometheus text format.
     pub fn encode(&self) -> prometheus::Result<String> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
+}
+
+/// The `process_*` families of the crate (Linux) and the build.
+fn register_process(registry: &Registry) -> prometheus::Result<()> {
+    #[cfg(target_os = "linux")]
+    registry.register(Box::new(
+        prometheus::process_collector::ProcessCollector::for_self(),
+    ))?;
+    let build = IntGaugeVec::new(
+        Opts::new(
+            "natter_operator_build_info",
+            "Always 1; version and source revision of the operator are in the labels",
+        ),
+        &["version", "revision"],
+    )?;
+    let revision = option_env!("NATTER_REVISION").unwrap_or("unknown");
+    build
+        .with_label_values(&[env!("CARGO_PKG_VERSION"), revision])
+        .set(1);
+    registry.register(Box::new(build))
 }
 
 impl Measured<'_> {
@@ -147,3 +174,6 @@ impl Drop for Measured<'_> {
         self.metrics.running.dec();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,8 @@ pub struct Progress {
 pub struct NatsProgress {
     pub desired: i32,
     pub ready: i32,
+    /// Servers that run the current configuration and image.
+    pub updated: i32,
     /// All servers run the current configuration and image.
     pub complete: bool,
 }
@@ -73,14 +75,12 @@ fn nats_progress(desired: i32, built: &Built, observed: &Observed) -> NatsProgre
             ..NatsProgress::default()
         };
     };
-    let ready = count(set, "readyReplicas");
-    let status = &set.data["status"];
+    let (ready, updated) = (count(set, "readyReplicas"), count(set, "updatedReplicas"));
     NatsProgress {
         desired,
         ready,
-        complete: is_observed(set)
-            && ready >= desired
-            && status["currentRevision"] == status["updateRevision"],
+        updated,
+        complete: is_observed(set) && ready >= desired && updated >= desired,
     }
 }
 
@@ -92,11 +92,12 @@ fn is_gateway(object: &DynamicObject) -> bool {
 }
 
 /// Whether the status is about the spec as it is now.
-fn is_observed(object: &DynamicObject) -> bool {
+pub(crate) fn is_observed(object: &DynamicObject) -> bool {
     object.data["status"]["observedGeneration"].as_i64() >= object.metadata.generation
 }
 
-fn count(object: &DynamicObject, field: &str) -> i32 {
+/// A number of the status; 0 when it is not there.
+pub(crate) fn count(object: &DynamicObject, field: &str) -> i32 {
     let number = object.data["status"][field].as_i64().unwrap_or_default();
     i32::try_from(number).unwrap_or(i32::MAX)
 }

@@ -1,4 +1,4 @@
-//! One reconcile, as a pipeline: dereference, validate, build, apply, prune, status. Each step is a module of its name; those
+//! One reconcile, as a pipeline: dereference, validate, build, apply, prune, restart, status. Each step is a module of its name; those
 //! that decide have no client, those that have a client do not decide.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -12,7 +12,7 @@ use crate::{
     controller::Context,
     dereference::{Observed, dereference},
     error::Error,
-    events, progress, prune,
+    events, progress, prune, restart,
     status::{self, Current, Outcome},
     validate::{Invalid, validate},
     watch::Guarded,
@@ -53,12 +53,18 @@ async fn bring_about(cluster: &ChatCluster, observed: &Observed, context: &Conte
     let apply = apply::apply(context, &valid.owner.uid, &built.objects);
     let mut applied = apply.instrument(info_span!("apply")).await;
     let progress = progress::progress(&valid, &built, observed);
+    context
+        .metrics
+        .clusters
+        .count(cluster, progress.desired, progress.ready);
     if applied.errors.is_empty() {
         let unwanted = prune::unwanted(observed, &built, &progress);
-        let pruned = prune::prune(context, &unwanted)
-            .instrument(info_span!("prune"))
-            .await;
-        applied.errors.extend(pruned.err());
+        let pruned = prune::prune(context, &unwanted).instrument(info_span!("prune"));
+        applied.errors.extend(pruned.await.err());
+        if let Some(server) = restart::next(observed, &built) {
+            let restarted = restart::restart(context, server).instrument(info_span!("restart"));
+            applied.errors.extend(restarted.await.err());
+        }
     }
     let outcome = Outcome {
         observed,

@@ -44,6 +44,10 @@ operator/src/kinds.rs is here: scripts/checks/chart.py compares.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
+# Servers of a managed NATS are restarted one at a time, by eviction, so that a budget is never overrun.
+- apiGroups: [""]
+  resources: [pods/eviction]
+  verbs: [create]
 # Events about ChatClusters; a repeated one is counted by a patch.
 - apiGroups: [events.k8s.io]
   resources: [events]

@@ -1,7 +1,7 @@
 //! A managed NATS: a `StatefulSet` of 1, 3 or 5 servers with `JetStream`.
 //!
-//! A roll goes one server at a time and waits for health: a restarted server counts as started only when all its streams
-//! have caught up (`/healthz`), and a server that shall go first sends its clients away in lame-duck mode.
+//! Restarts go one server at a time and wait for health ([`crate::restart`]): a restarted server counts as started only when
+//! all its streams have caught up (`/healthz`), and a server that shall go first sends its clients away in lame-duck mode.
 
 mod stateful_set;
 

@@ -20,6 +20,7 @@ pub(super) async fn watch(api: Api<Guarded>, context: Arc<Context>) {
         match event {
             Ok(watcher::Event::Delete(cluster)) => {
                 context.backoff.reset(&reference(&cluster));
+                context.metrics.clusters.remove(&cluster);
                 if let DeserializeGuard(Ok(cluster)) = &cluster {
                     events::publish_retained(&context.recorder, cluster).await;
                 }

@@ -214,23 +214,26 @@ fn reconciling(outcome: &Outcome<'_>) -> Condition {
     };
     let revision = &built.revision;
     if !progress.complete {
-        let message = format!(
+        let counted = format!(
             "{} of {} gateways of revision {revision} serve",
             progress.ready, progress.desired
         );
+        let message = match pods::trouble(&outcome.observed.gateways_of(revision)) {
+            Some(trouble) => format!("{counted}; {}", trouble.message),
+            None => counted,
+        };
         return Condition::new(TYPE, Some(true), "RollingOut", message);
     }
     if !progress.former.is_empty() {
         let message = format!("gateways of revision {} leave", progress.former.join(", "));
         return Condition::new(TYPE, Some(true), "RemovingFormerRevision", message);
     }
-    if progress.nats.as_ref().is_some_and(|nats| !nats.complete) {
-        return Condition::new(
-            TYPE,
-            Some(true),
-            "RollingNats",
-            "NATS servers are started or replaced",
+    if let Some(nats) = progress.nats.as_ref().filter(|nats| !nats.complete) {
+        let message = format!(
+            "{} of {} NATS servers are current and {} ready; one after another is restarted while all others are ready",
+            nats.updated, nats.desired, nats.ready
         );
+        return Condition::new(TYPE, Some(true), "RollingNats", message);
     }
     Condition::new(
         TYPE,

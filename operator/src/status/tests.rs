@@ -82,7 +82,7 @@ impl Scene {
     }
 
     fn nats(self, ready: i32) -> Self {
-        let status = json!({"observedGeneration": 1, "readyReplicas": ready, "currentRevision": "a", "updateRevision": "a"});
+        let status = json!({"observedGeneration": 1, "readyReplicas": ready, "updatedReplicas": 3});
         self.with(Kind::StatefulSet, None, &status)
     }
 

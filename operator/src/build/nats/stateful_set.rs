@@ -29,7 +29,7 @@ use crate::{
 
 /// Seconds that a server gets beyond its lame-duck mode to close its streams.
 const SLACK_SECONDS: i64 = 20;
-/// Seconds that a new server must be ready before the next one goes.
+/// Seconds that a server must be ready before it counts as available, and the next one may go.
 const MIN_READY_SECONDS: i32 = 10;
 
 pub(super) fn build(cluster: &ValidCluster, nats: &ValidNats, names: &Names, config: &str) -> StatefulSet {
@@ -43,10 +43,11 @@ pub(super) fn build(cluster: &ValidCluster, nats: &ValidNats, names: &Names, con
             replicas: Some(nats.spec.replicas),
             service_name: Some(names.nats_headless()),
             selector: pod::select(&labels::selector(cluster, NATS)),
-            // All at once at the start, as a majority must meet; a roll still goes one by one.
+            // All at once at the start, as a majority must meet. Restarts are the operator's: Kubernetes would take a server
+            // while another one is down.
             pod_management_policy: Some("Parallel".to_owned()),
             update_strategy: Some(StatefulSetUpdateStrategy {
-                type_: Some("RollingUpdate".to_owned()),
+                type_: Some("OnDelete".to_owned()),
                 rolling_update: None,
             }),
             min_ready_seconds: Some(MIN_READY_SECONDS),
