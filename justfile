@@ -33,8 +33,9 @@ dashboards:
     python3 scripts/dashboards/generate.py
 
 # write everything that is generated: the table of keys, the custom resource definition, the objects of the operator's fixtures
-generate: docs chart dashboards
+generate: docs dashboards
     NATTER_UPDATE_FIXTURES=1 cargo test -p natter-operator --test pure
+    python3 scripts/chart/readme.py # copies the definition
 
 # what can be said without running the program: format, lints, documentation, house rules, dependencies
 check:

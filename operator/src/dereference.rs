@@ -6,7 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{ResourceExt, api::DynamicObject};
 
-use crate::{api::ChatCluster, kinds::Kind, watch::Stores};
+use crate::{api::ChatCluster, build::REVISION, kinds::Kind, watch::Stores};
 
 /// What is there of a cluster.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,12 @@ impl Observed {
     pub fn find(&self, kind: Kind, name: &str) -> Option<&DynamicObject> {
         self.of(kind)
             .find(|object| object.metadata.name.as_deref() == Some(name))
+    }
+
+    /// The gateways' pods of a revision.
+    pub fn gateways_of(&self, revision: &str) -> Vec<Arc<Pod>> {
+        let of_revision = |pod: &&Arc<Pod>| pod.labels().get(REVISION).is_some_and(|its| its == revision);
+        self.pods.iter().filter(of_revision).cloned().collect()
     }
 
     /// The objects of a kind.

@@ -1,4 +1,4 @@
-//! What the operator counts about itself and says of each cluster; the table is in `docs/operator.md`.
+//! What the operator counts about itself and says of each cluster; the table is in `docs/monitoring.md`.
 
 mod clusters;
 

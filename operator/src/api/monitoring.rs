@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::text::DurationText;
 
-/// Objects for Prometheus; they need the APIs of the Prometheus operator.
+/// Objects for Prometheus, which need the APIs of the Prometheus operator, and for Grafana.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Monitoring {
@@ -17,6 +17,10 @@ pub struct Monitoring {
     /// A `PrometheusRule` with alerts about this cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prometheus_rule: Option<PrometheusRule>,
+    /// A `ConfigMap` with dashboards for Grafana's sidecar. They show every cluster, and the chart brings the same: one copy
+    /// is enough for one Grafana.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dashboards: Option<Dashboards>,
 }
 
 /// A `PodMonitor`.
@@ -42,6 +46,22 @@ pub struct PrometheusRule {
     /// Labels of the object, by which Prometheus selects it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+}
+
+/// Dashboards for Grafana.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Dashboards {
+    /// Labels of the `ConfigMap`, by which the sidecar finds it.
+    #[serde(default = "default_sidecar")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the `ConfigMap`, for the sidecar's folder for example.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+fn default_sidecar() -> BTreeMap<String, String> {
+    BTreeMap::from([("grafana_dashboard".to_owned(), "1".to_owned())])
 }
 
 /// Traces of every gateway.

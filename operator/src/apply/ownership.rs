@@ -89,14 +89,14 @@ mod tests {
         object
     }
 
-    fn ours(fields: Value) -> Value {
+    fn ours(fields: &Value) -> Value {
         json!({"manager": OPERATOR, "operation": "Apply", "fieldsV1": fields})
     }
 
     #[test]
     fn what_somebody_added_becomes_ours_and_nothing_else_does() {
         let object = object(json!([
-            ours(json!({"f:data": {"f:a": {}}})),
+            ours(&json!({"f:data": {"f:a": {}}})),
             {"manager": "kubectl", "operation": "Update", "fieldsV1": {
                 "f:metadata": {"f:annotations": {"f:note": {}}}, "f:data": {"f:b": {}},
             }},
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(
             entries,
             json!([
-                ours(json!({"f:data": {"f:a": {}, "f:b": {}, "f:c": {}}})),
+                ours(&json!({"f:data": {"f:a": {}, "f:b": {}, "f:c": {}}})),
                 {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:metadata": {"f:annotations": {"f:note": {}}}}},
                 {"manager": "autoscaler", "operation": "Update", "subresource": "scale", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
             ])
@@ -120,7 +120,7 @@ mod tests {
         let admission =
             json!({"manager": OPERATOR, "operation": "Update", "fieldsV1": {"f:spec": {"f:x": {}}}});
         assert_eq!(
-            taken_over(&object(json!([ours(json!({"f:spec": {}})), status, admission]))),
+            taken_over(&object(json!([ours(&json!({"f:spec": {}})), status, admission]))),
             None
         );
     }

@@ -34,6 +34,11 @@ impl Names {
         child(&self.cluster, "gateway", LABEL)
     }
 
+    /// The `ConfigMap` with dashboards.
+    pub fn dashboards(&self) -> String {
+        child(&self.cluster, "dashboards", LABEL)
+    }
+
     /// Deployment and `ConfigMap` of a revision.
     pub fn gateway_revision(&self, revision: &str) -> String {
         child(&self.cluster, &format!("gateway-{revision}"), WORKLOAD)

@@ -4,9 +4,9 @@ use serde_json::json;
 use super::*;
 use crate::api::ChatCluster;
 
-const DOCUMENTATION: &str = include_str!("../../../docs/operator.md");
-const BEGIN: &str = "<!-- families: begin (checked by a test) -->\n";
-const END: &str = "<!-- families: end -->";
+const DOCUMENTATION: &str = include_str!("../../../docs/monitoring.md");
+const BEGIN: &str = "<!-- operator families: begin (checked by a test) -->\n";
+const END: &str = "<!-- operator families: end -->";
 
 fn cluster(uid: &str) -> ChatCluster {
     let cluster = json!({
@@ -55,7 +55,7 @@ fn the_documentation_lists_exactly_the_families() {
     let registered = format!("| family | type | labels | meaning |\n|---|---|---|---|\n{rows}");
     assert_eq!(
         documented, registered,
-        "docs/operator.md should hold this table:\n{registered}"
+        "docs/monitoring.md should hold this table:\n{registered}"
     );
 }
 

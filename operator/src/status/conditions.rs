@@ -214,10 +214,14 @@ fn reconciling(outcome: &Outcome<'_>) -> Condition {
     };
     let revision = &built.revision;
     if !progress.complete {
-        let message = format!(
+        let counted = format!(
             "{} of {} gateways of revision {revision} serve",
             progress.ready, progress.desired
         );
+        let message = match pods::trouble(&outcome.observed.gateways_of(revision)) {
+            Some(trouble) => format!("{counted}; {}", trouble.message),
+            None => counted,
+        };
         return Condition::new(TYPE, Some(true), "RollingOut", message);
     }
     if !progress.former.is_empty() {

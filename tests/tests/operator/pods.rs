@@ -109,9 +109,18 @@ async fn gateways_of_a_former_revision_serve_until_the_new_ones_do() -> Result<(
         Ok(())
     })
     .await?;
-    scenario
-        .condition("chat", ("Reconciling", "True", "RollingOut"))
-        .await?;
+    eventually(
+        "the condition says why the new ones do not start",
+        LIMIT,
+        async || {
+            let message = scenario
+                .condition("chat", ("Reconciling", "True", "RollingOut"))
+                .await?;
+            ensure!(message.contains("no such image"), "{message}");
+            Ok(())
+        },
+    )
+    .await?;
     scenario.condition("chat", ("Ready", "True", "AllReady")).await?;
     scenario.objects().get(Kind::Deployment, &old).await?;
 
