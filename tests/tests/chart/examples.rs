@@ -28,6 +28,9 @@ fn examples() -> Result<Vec<(String, Value)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
         let name = path
             .file_name()
             .unwrap_or_default()
