@@ -28,6 +28,10 @@ chart:
 dashboards:
     python3 scripts/dashboards/generate.py
 
+# write everything that is generated: the table of keys, the custom resource definition, the objects of the operator's fixtures
+generate: docs chart dashboards
+    NATTER_UPDATE_FIXTURES=1 cargo test -p natter-operator --test pure
+
 # what can be said without running the program: format, lints, documentation, house rules, dependencies
 check:
     ./scripts/test fmt clippy doc checks deny
@@ -44,6 +48,10 @@ test-unit *ARGS:
 test-scenarios *ARGS:
     cargo test -p natter-tests {{ ARGS }}
 
+# end to end on a real Kubernetes; with words, the scenarios whose names hold one: just kubernetes history
+kubernetes *NAMES:
+    ./tests/kubernetes/e2e {{ NAMES }}
+
 # durable rooms while servers, gateways and connections die, for so many seconds: just faults 600
 faults SECONDS:
     NATTER_FAULTS_SECONDS={{ SECONDS }} cargo test -p natter-tests --test faults -- --nocapture
@@ -58,8 +66,7 @@ run *ARGS:
 
 # the load tool, which starts the gateway beside it: just bench --help
 bench *ARGS:
-    cargo build --release -p natter-gateway -p natter-bench
-    cargo run --release -p natter-bench -- {{ ARGS }}
+    "$(./scripts/static-release)/natter-bench" {{ ARGS }}
 
 # memory of 10,000 idle connections, each in a room; fails above the bound that CI guards
 bench-density *ARGS: (bench "density --max-bytes-per-connection 6144" ARGS)

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail};
+use natter_websocket::client::frames::{self, Frame};
 use tokio::{
     sync::{Notify, oneshot},
     task::{AbortHandle, spawn_local, yield_now},
@@ -17,7 +18,6 @@ use tokio::{
 };
 
 use crate::{
-    frames::{self, Frame},
     link::{self, Receiver, Sender},
     protocol::Event,
     publisher::http,

@@ -3,11 +3,16 @@
 use std::{rc::Rc, time::Duration};
 
 use anyhow::{Context, ensure};
-use natter_websocket::{Opcode, client::encode_masked};
+use natter_websocket::{
+    Opcode,
+    client::{
+        encode_masked,
+        frames::{self, Frame},
+    },
+};
 use tokio::time::timeout;
 
 use crate::{
-    frames::{self, Frame},
     link::{self, Receiver, Sender},
     protocol::Event,
     run::Run,

@@ -6,9 +6,9 @@
 //! ([`load`]).
 //!
 //! A connection is a task that reads into a scratch shared by all ([`link`]) and looks only for a stamp in what comes
-//! ([`stamp`]): nothing is parsed, and nothing kept but the tail of an incomplete frame ([`frames`]). A stamp holds the
-//! time at which its message was due by the schedule, not the time at which it was sent, so a stall of the client or
-//! of the server counts for every message that it held up.
+//! ([`stamp`]): nothing is parsed, and nothing kept but the tail of an incomplete frame
+//! ([`natter_websocket::client::frames`]). A stamp holds the time at which its message was due by the schedule, not the
+//! time at which it was sent, so a stall of the client or of the server counts for every message that it held up.
 //!
 //! [`publish`], [`rooms`] and [`reconnect`] are about durable rooms: they start NATS and gateways of their own ([`durable`])
 //! and wait for the answer of every command ([`caller`]), by a schedule or a number in flight ([`pace`]).
@@ -24,7 +24,6 @@ pub mod crowd;
 pub mod density;
 pub mod durable;
 pub mod fanout;
-pub mod frames;
 pub mod kernel;
 pub mod link;
 pub mod load;

@@ -9,7 +9,10 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
-use crate::config::{self, Environment, Loader, Settings};
+use crate::{
+    config::{self, Environment, Loader, Settings},
+    probe::Probe,
+};
 
 /// Exit code of a wrong configuration or command line: `EX_USAGE` of sysexits.h.
 pub const EX_USAGE: u8 = 64;
@@ -27,6 +30,8 @@ Examples:
       One of several gateways over one NATS.
   natter-gateway check-config --config gateway.yaml
       Says all that is wrong with it, without starting.
+  natter-gateway probe --url ws://127.0.0.1:8000
+      Says whether two clients can talk through it.
 
 Environment:
   NATTER_CONFIG is the file, for want of --config.
@@ -36,7 +41,7 @@ Environment:
 
 Exit codes:
   0   stopped as asked, clients drained
-  1   failed while starting or running
+  1   failed while starting or running; a probe failed
   64  the command line or the configuration is wrong; nothing was opened";
 
 /// WebSocket chat gateway: speaks the Centrifuge client protocol and bridges rooms over NATS
@@ -53,6 +58,8 @@ pub struct Cli {
 enum Command {
     /// Check the configuration and exit: 0 if it is valid, 64 with every error if not
     CheckConfig(Flags),
+    /// Open two sockets, join a room, send, receive, and exit: 0 if that works, 1 with the failed step if not
+    Probe(Probe),
     /// Print the table of all keys, or write it into docs/configuration.md
     #[command(hide = true)]
     ConfigReference {
@@ -119,6 +126,10 @@ impl Cli {
     pub fn answer(&self) -> Option<u8> {
         let done = match self.command.as_ref()? {
             Command::CheckConfig(_) => check_config(&self.loader(), &mut io::stdout(), &mut io::stderr()),
+            Command::Probe(probe) => probe
+                .run(&mut io::stdout())
+                .map(|()| 0)
+                .map_err(|error| io::Error::other(format!("probe: {error:#}"))),
             Command::ConfigReference { file } => config_reference(file.as_deref(), &mut io::stdout()),
         };
         Some(done.unwrap_or_else(|error| {

@@ -24,7 +24,7 @@
 //! | [`bus`] | between gateways: embedded or NATS |
 //! | [`cluster`] | gateways among themselves: announcements, orders, surveys |
 //! | [`gateway`] | what the threads share |
-//! | [`config`], [`cli`] | settings and command line |
+//! | [`config`], [`cli`], [`probe`] | settings, command line, a conversation to see that chat works |
 //! | [`telemetry`], [`metrics`], [`ops`], [`limits`] | logs, traces, metrics, health, descriptors |
 
 pub mod api;
@@ -46,6 +46,7 @@ pub mod metrics;
 pub mod namespace;
 pub mod ops;
 pub mod outbox;
+pub mod probe;
 pub mod publication;
 pub mod recovery;
 pub mod room;

@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 
 use crate::process::Process;
 
-/// A debug build of the gateway on a slow, busy machine.
+/// A debug build of a program on a slow, busy machine.
 const BUILD_LIMIT: Duration = Duration::from_mins(20);
 
 /// The NATS server: `NATS_SERVER`, the cache, then `PATH`.
@@ -76,10 +76,20 @@ pub fn python() -> Result<PathBuf> {
 /// The gateway: `NATTER_GATEWAY_BIN`, or built once per test process in the profile of the tests.
 pub async fn gateway() -> Result<PathBuf> {
     static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
-    if let Some(path) = std::env::var_os("NATTER_GATEWAY_BIN") {
-        return existing("NATTER_GATEWAY_BIN", PathBuf::from(path));
+    built("NATTER_GATEWAY_BIN", "natter-gateway", &BINARY).await
+}
+
+/// The operator: `NATTER_OPERATOR_BIN`, or built once per test process in the profile of the tests.
+pub async fn operator() -> Result<PathBuf> {
+    static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
+    built("NATTER_OPERATOR_BIN", "natter-operator", &BINARY).await
+}
+
+async fn built(variable: &str, package: &str, binary: &OnceCell<PathBuf>) -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os(variable) {
+        return existing(variable, PathBuf::from(path));
     }
-    BINARY.get_or_try_init(build_gateway).await.cloned()
+    binary.get_or_try_init(|| build(package)).await.cloned()
 }
 
 fn find(variable: &str, cached: Option<&str>, names: &[&str]) -> Result<PathBuf> {
@@ -124,9 +134,9 @@ fn cache() -> Option<PathBuf> {
 }
 
 /// Cargo serialises builds of several test processes by its own lock.
-async fn build_gateway() -> Result<PathBuf> {
+async fn build(package: &str) -> Result<PathBuf> {
     let mut command = std::process::Command::new(env!("CARGO"));
-    command.args(["build", "--package", "natter-gateway", "--message-format", "json"]);
+    command.args(["build", "--package", package, "--message-format", "json"]);
     command
         .args(["--profile", &profile()])
         .current_dir(env!("CARGO_MANIFEST_DIR"));
@@ -134,13 +144,11 @@ async fn build_gateway() -> Result<PathBuf> {
     let cargo = Process::spawn("cargo", &mut command)?;
     let status = cargo.wait_exit(BUILD_LIMIT).await?;
     if !status.success() {
-        bail!(
-            "natter-gateway does not build ({status}):\n{}",
-            cargo.stderr().tail()
-        );
+        bail!("{package} does not build ({status}):\n{}", cargo.stderr().tail());
     }
-    let built = cargo.stdout().all().iter().find_map(|line| executable(line));
-    built.context("cargo built no executable of natter-gateway")
+    let lines = cargo.stdout().all();
+    let built = lines.iter().find_map(|line| executable(line, package));
+    built.with_context(|| format!("cargo built no executable of {package}"))
 }
 
 /// Takes out what cargo set for this test: build scripts that look at it (that of ring does) would run again, here and in the next
@@ -169,9 +177,9 @@ fn profile() -> String {
 }
 
 /// The program of a `compiler-artifact` message of cargo.
-fn executable(message: &str) -> Option<PathBuf> {
+fn executable(message: &str, package: &str) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(message).ok()?;
-    let named = message["target"]["name"] == "natter-gateway";
+    let named = message["target"]["name"] == package;
     message["executable"]
         .as_str()
         .filter(|_| named)
@@ -196,14 +204,11 @@ mod tests {
     #[test]
     fn the_executable_is_read_from_cargos_messages() {
         let message = r#"{"reason":"compiler-artifact","target":{"name":"natter-gateway"},"executable":"/t/natter-gateway"}"#;
+        let executable = |message| executable(message, "natter-gateway");
         assert_eq!(executable(message), Some(PathBuf::from("/t/natter-gateway")));
-        assert_eq!(
-            executable(r#"{"target":{"name":"natter-gateway"},"executable":null}"#),
-            None
-        );
-        assert_eq!(
-            executable(r#"{"target":{"name":"other"},"executable":"/t/other"}"#),
-            None
-        );
+        let library = r#"{"target":{"name":"natter-gateway"},"executable":null}"#;
+        assert_eq!(executable(library), None);
+        let other = r#"{"target":{"name":"other"},"executable":"/t/other"}"#;
+        assert_eq!(executable(other), None);
     }
 }

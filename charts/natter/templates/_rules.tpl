@@ -44,7 +44,7 @@ operator/src/kinds.rs is here: scripts/checks/chart.py compares.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
-# Restarts of NATS servers, one at a time and within their budget.
+# Servers of a managed NATS are restarted one at a time, by eviction, so that a budget is never overrun.
 - apiGroups: [""]
   resources: [pods/eviction]
   verbs: [create]

@@ -1,4 +1,6 @@
-//! Frames as clients send them, for load tools and tests.
+//! Frames as clients send and read them, for load tools, probes and tests.
+
+pub mod frames;
 
 use crate::header::MASKED;
 use crate::{Opcode, encode, mask};

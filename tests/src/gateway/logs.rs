@@ -16,7 +16,8 @@ pub struct LogLine {
 }
 
 impl LogLine {
-    pub(super) fn new(text: &str) -> Self {
+    /// Reads a line.
+    pub fn new(text: &str) -> Self {
         Self {
             text: text.to_owned(),
             json: serde_json::from_str(text).unwrap_or_default(),

@@ -10,6 +10,7 @@ mod drain;
 mod files;
 mod logs;
 mod ops;
+mod probe;
 mod proxies;
 mod reload;
 mod support;

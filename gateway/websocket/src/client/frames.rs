@@ -1,6 +1,6 @@
 //! Frames as a server sends them (RFC 6455 section 5), read where they lie.
 
-use anyhow::{bail, ensure};
+use crate::header::{FIN, LENGTH_16, LENGTH_64, MASKED};
 
 /// A text or binary message.
 const TEXT: u8 = 0x1;
@@ -8,20 +8,38 @@ const BINARY: u8 = 0x2;
 const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
 const PONG: u8 = 0xa;
-const FIN: u8 = 0x80;
-const MASKED: u8 = 0x80;
+
+/// Why nothing more is to be read from a server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// A close frame, with its code and reason.
+    #[error("the server closed the connection: {0}")]
+    Closed(String),
+    /// A part of a message; a server of short messages sends none.
+    #[error("the server fragments its messages")]
+    Fragmented,
+    /// Section 5.1.
+    #[error("the server masked a frame")]
+    Masked,
+    /// An opcode that is not defined, or a continuation.
+    #[error("the server sent a frame with opcode {0}")]
+    Opcode(u8),
+}
 
 /// A whole frame.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
+    /// Text or binary.
     Message(&'a [u8]),
+    /// To be answered by a pong with the same payload.
     Ping(&'a [u8]),
+    /// Answers a ping.
     Pong,
 }
 
 /// Takes the first frame off `input`; `None` while it is incomplete. A close frame is an error, as is everything that a
 /// server of short messages does not send.
-pub fn next<'a>(input: &mut &'a [u8]) -> anyhow::Result<Option<Frame<'a>>> {
+pub fn next<'a>(input: &mut &'a [u8]) -> Result<Option<Frame<'a>>, FrameError> {
     let Some((opcode, start, end)) = bounds(input)? else {
         return Ok(None);
     };
@@ -34,25 +52,33 @@ pub fn next<'a>(input: &mut &'a [u8]) -> anyhow::Result<Option<Frame<'a>>> {
         TEXT | BINARY => Frame::Message(payload),
         PING => Frame::Ping(payload),
         PONG => Frame::Pong,
-        CLOSE => bail!("the server closed the connection: {}", close_text(payload)),
-        other => bail!("the server sent a frame with opcode {other}"),
+        CLOSE => return Err(FrameError::Closed(close_text(payload))),
+        other => return Err(FrameError::Opcode(other)),
     }))
 }
 
 /// Opcode, start and end of the payload.
-fn bounds(input: &[u8]) -> anyhow::Result<Option<(u8, usize, usize)>> {
+fn bounds(input: &[u8]) -> Result<Option<(u8, usize, usize)>, FrameError> {
     let &[first, second, ref rest @ ..] = input else {
         return Ok(None);
     };
-    ensure!(first & FIN != 0, "the server fragments its messages");
-    ensure!(second & MASKED == 0, "the server masked a frame");
+    if first & FIN == 0 {
+        return Err(FrameError::Fragmented);
+    }
+    if second & MASKED != 0 {
+        return Err(FrameError::Masked);
+    }
     let (start, length) = match second {
-        126 => match rest.first_chunk() {
+        LENGTH_16 => match rest.first_chunk() {
             Some(length) => (4, usize::from(u16::from_be_bytes(*length))),
             None => return Ok(None),
         },
-        127 => match rest.first_chunk() {
-            Some(length) => (10, usize::try_from(u64::from_be_bytes(*length))?),
+        LENGTH_64 => match rest.first_chunk() {
+            // Where `usize` is too small, the frame never becomes complete.
+            Some(length) => (
+                10,
+                usize::try_from(u64::from_be_bytes(*length)).unwrap_or(usize::MAX),
+            ),
             None => return Ok(None),
         },
         short => (2, usize::from(short)),
@@ -75,9 +101,9 @@ fn close_text(payload: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use natter_websocket::{Opcode, encode};
-
     use super::*;
+    use crate::client::encode_masked;
+    use crate::{Opcode, close, encode};
 
     #[test]
     fn every_length_is_taken_whole_or_not_at_all() {
@@ -96,10 +122,10 @@ mod tests {
 
     #[test]
     fn what_ends_a_connection_says_why() {
-        let close = natter_websocket::close(3008, "slow");
+        let close = close(3008, "slow");
         let error = next(&mut &close[..]).unwrap_err().to_string();
         assert!(error.contains("3008 slow"), "{error}");
-        let masked = natter_websocket::client::encode_masked(Opcode::Text, b"a", [1; 4]);
+        let masked = encode_masked(Opcode::Text, b"a", [1; 4]);
         assert!(next(&mut &masked[..]).is_err());
     }
 }

@@ -1,0 +1,58 @@
+//! The gateways' own settings, key by key as in `docs/configuration.md`, in the spelling of Kubernetes.
+//!
+//! Left out are the keys that the operator decides: addresses and names (`listen`, `ops_listen`, `node_name`, `bus.prefix`),
+//! the connection to NATS (`spec.bus`), tracing (`spec.tracing`), `drain.deadline`, which follows from the drain, and
+//! `log.format`. What is not written keeps the gateway's default. A test compares both sides.
+
+mod client;
+mod history;
+mod rooms;
+mod server;
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    client::{Anonymous, ClientConfig},
+    history::{Discard, HistoryConfig, RecoveryMode, Storage, StreamConfig},
+    rooms::{DefaultRooms, Degraded, Joiners, Namespace, Publishers, RoomsConfig},
+    server::{
+        ApiConfig, BusConfig, DrainConfig, HttpConfig, LogConfig, MetricsConfig, NatsClientConfig, PageConfig,
+    },
+};
+
+/// Settings of every gateway of the cluster. Most of them change without a restart.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayConfig {
+    /// Worker threads of a gateway, at most 64; 0 = one per core. Default: `0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 64))]
+    pub workers: Option<u32>,
+    /// Who may connect, and what a connection may use.
+    pub client: ClientConfig,
+    /// HTTP up to the upgrade, and requests of the server API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpConfig>,
+    /// The server API; without keys it is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<ApiConfig>,
+    /// The demo page at `/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<PageConfig>,
+    /// Policies of rooms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rooms: Option<RoomsConfig>,
+    /// How gateways use the bus, whichever it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bus: Option<BusConfig>,
+    /// How a gateway takes leave of its clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainConfig>,
+    /// Log lines of the gateways.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogConfig>,
+    /// Metrics of the gateways.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<MetricsConfig>,
+}

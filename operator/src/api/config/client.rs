@@ -1,0 +1,71 @@
+//! Connections of clients.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::text::{DurationText, SizeText};
+
+/// Who may connect, and what a connection may use.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.userIdHeader) || (has(self.anonymous) && self.anonymous == 'allow')")
+    .message("say who the clients are: set userIdHeader behind an authenticating proxy, or anonymous: allow to let everybody in"))]
+#[x_kube(validation = Rule::new("!has(self.pingInterval) || duration(self.pingInterval) >= duration('1s')")
+    .message("pingInterval must be at least 1s"))]
+#[x_kube(validation = Rule::new("duration(has(self.pongTimeout) ? self.pongTimeout : '8s') < duration(has(self.pingInterval) ? self.pingInterval : '25s')")
+    .message("pongTimeout (default 8s) must be shorter than pingInterval (default 25s)"))]
+pub struct ClientConfig {
+    /// Whether clients without a user id may connect: `allow` or `deny`. One of `allow` and `userIdHeader` is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anonymous: Option<Anonymous>,
+    /// Request header in which an authenticating proxy passes the user id. Trusted as it is: the proxy
+    /// must remove it from what clients send, and must be the only way to the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub user_id_header: Option<String>,
+    /// Time between two pings to a client, in whole seconds. Default: `25s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ping_interval: Option<DurationText>,
+    /// Time after a ping in which a client must answer; shorter than `client.pingInterval`. Default:
+    /// `8s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pong_timeout: Option<DurationText>,
+    /// Time from the upgrade in which a client must send its connect command. Default: `10s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_timeout: Option<DurationText>,
+    /// Largest message from a client; a larger one closes the connection with 1009. Default: `64KiB`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_size_limit: Option<SizeText>,
+    /// Bytes that may wait for a slow reader before it is closed with 3008. Default: `1MiB`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_max_size: Option<SizeText>,
+    /// Rooms one connection may be in. Default: `128`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub channel_limit: Option<u32>,
+    /// Longest channel name in bytes, at most 255. Default: `255`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 255))]
+    pub channel_max_length: Option<u32>,
+    /// Publications that one recovery may bring, at most 10000; a client that missed more is told
+    /// `recovered: false`. Default: `300`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub recovery_limit: Option<u32>,
+    /// Largest page of a client's history command, in publications, at most 10000. Default: `300`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub history_limit: Option<u32>,
+    /// Time for a client to answer a close before its socket is cut. Default: `5s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub close_timeout: Option<DurationText>,
+}
+
+/// Whether clients without a user id may connect.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Anonymous {
+    Allow,
+    Deny,
+}

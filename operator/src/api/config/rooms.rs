@@ -1,0 +1,96 @@
+//! Who may join and write where.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::history::HistoryConfig;
+
+/// Policies of rooms; `namespace:name` picks the policy of its namespace.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RoomsConfig {
+    /// Policy of rooms without a namespace. Left out: such rooms are refused with 102.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<DefaultRooms>,
+    /// Policies of named namespaces; a namespace that is not listed is refused with 102.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub namespaces: Vec<Namespace>,
+}
+
+/// Policy of rooms without a namespace.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.degraded) || self.degraded != 'local' || !has(self.history)")
+    .message("degraded: local is for rooms without history"))]
+pub struct DefaultRooms {
+    /// Who may join; `users` = clients with a user id, `server` = only by a server API call.
+    #[serde(default)]
+    pub subscribe: Joiners,
+    /// Which clients may publish; `subscribers` = members of the room, `server` = the server API only.
+    #[serde(default)]
+    pub publish: Publishers,
+    /// What ephemeral rooms do while the bus is away: `refuse` joins and publications, or go on among the members of
+    /// each gateway (`local`). Default: `refuse`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<Degraded>,
+    /// Makes the rooms durable; `{}` = with every default, left out = ephemeral rooms, delivered at most once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistoryConfig>,
+}
+
+/// A named namespace and its policy.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.degraded) || self.degraded != 'local' || !has(self.history)")
+    .message("degraded: local is for rooms without history"))]
+pub struct Namespace {
+    /// What stands before the colon of a room's name; not `default`.
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_-]+$"))]
+    #[x_kube(validation = Rule::new("self != 'default'").message("the policy of rooms without a namespace is rooms.default"))]
+    pub name: String,
+    /// Who may join; `users` = clients with a user id, `server` = only by a server API call.
+    #[serde(default)]
+    pub subscribe: Joiners,
+    /// Which clients may publish; `subscribers` = members of the room, `server` = the server API only.
+    #[serde(default)]
+    pub publish: Publishers,
+    /// What ephemeral rooms do while the bus is away: `refuse` joins and publications, or go on among the members of
+    /// each gateway (`local`). Default: `refuse`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<Degraded>,
+    /// Makes the rooms durable; `{}` = with every default, left out = ephemeral rooms, delivered at most once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistoryConfig>,
+}
+
+/// Who may join a room.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Joiners {
+    Anyone,
+    #[default]
+    Users,
+    Server,
+}
+
+/// What ephemeral rooms do while the bus is away.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Degraded {
+    Refuse,
+    Local,
+}
+
+/// Which clients may publish to a room, or read its history.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Publishers {
+    Anyone,
+    #[default]
+    Users,
+    Subscribers,
+    Server,
+}

@@ -1,0 +1,126 @@
+//! HTTP, the server API, the page, the bus client, the drain, logs and metrics.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::reference::SecretKey;
+use crate::api::text::{DurationText, SizeText};
+
+/// HTTP up to the upgrade, and requests of the server API.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpConfig {
+    /// Web pages that may connect: `*` = all, `scheme://host[:port]` where the host may start with `*.`;
+    /// empty = the gateway's own origin only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 255)))]
+    pub allowed_origins: Vec<String>,
+    /// Time in which a request's head must have arrived. Default: `10s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header_timeout: Option<DurationText>,
+    /// Largest head of a request. Default: `16KiB`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header_max_size: Option<SizeText>,
+    /// Largest body of a server API request. Default: `1MiB`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_max_size: Option<SizeText>,
+    /// Time limit of a server API call. Default: `10s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_timeout: Option<DurationText>,
+}
+
+/// The server API; without `keys` it is off.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiConfig {
+    /// Secret with the keys of the server API (`X-API-Key`), separated by commas, each at least 16 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<SecretKey>,
+}
+
+/// The demo page at `/`.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PageConfig {
+    /// Whether the demo page is served at `/`. Default: `true`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+}
+
+/// How gateways use the bus, whichever it is.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct BusConfig {
+    /// How long a room's subscription outlives its last member; 0s = not at all. Default: `2s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub linger: Option<DurationText>,
+    /// Whether a gateway without its bus is not ready and refuses new connections. Default: `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub critical: Option<bool>,
+    /// How long a join may wait for the bus before it answers a temporary error. Default: `3s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join_timeout: Option<DurationText>,
+    /// Limits of the NATS client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nats: Option<NatsClientConfig>,
+}
+
+/// Limits of the NATS client.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct NatsClientConfig {
+    /// Time between two pings to the NATS server. Default: `5s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ping_interval: Option<DurationText>,
+    /// Time limit of every other wait on NATS. Default: `2s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_timeout: Option<DurationText>,
+    /// Time in which a publication to a durable room must be acknowledged by its stream; a stream that
+    /// loses its leader is back after about 5 seconds. Default: `5s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_timeout: Option<DurationText>,
+    /// First joins of rooms that NATS is asked for at once; more wait their turn, up to `joinTimeout`. Default: `256`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub join_concurrency: Option<u16>,
+}
+
+/// How a gateway takes leave of its clients. The time that the pod is given to end follows from it.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.duration) || duration(self.duration) <= duration('1h')")
+    .message("drain.duration must be at most 1h"))]
+#[x_kube(validation = Rule::new("!has(self.accept) || duration(self.accept) <= duration('5m')")
+    .message("drain.accept must be at most 5m"))]
+pub struct DrainConfig {
+    /// Time after SIGTERM in which new clients are still accepted, for load balancers to notice. Default:
+    /// `5s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept: Option<DurationText>,
+    /// Time over which the connections are then closed. Default: `20s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<DurationText>,
+    /// `Retry-After` of refused clients, in whole seconds. Default: `5s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<DurationText>,
+}
+
+/// Log lines of the gateways; always JSON, one object a line.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LogConfig {
+    /// Lowest level, or a filter such as `info,natter_gateway=debug`. Default: `info`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub level: Option<String>,
+}
+
+/// Metrics of the gateways.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricsConfig {
+    /// One message in this many is timed to the socket. Default: `16`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub delivery_sample: Option<u32>,
+}

@@ -1,0 +1,63 @@
+//! How many gateways, how large, and their settings.
+
+use std::borrow::Cow;
+
+use k8s_openapi::{api::core::v1::ResourceRequirements, apimachinery::pkg::api::resource::Quantity};
+use kube::KubeSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::config::GatewayConfig;
+
+/// The gateways of a cluster.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Gateways {
+    /// Gateways to run. `kubectl scale` and a `HorizontalPodAutoscaler` write here.
+    #[serde(default = "default_replicas")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub replicas: i32,
+    /// CPU and memory of a gateway.
+    #[serde(default = "default_resources")]
+    pub resources: ResourceRequirements,
+    /// Laid over the pods that the operator builds, list entries by their name: labels, annotations, scheduling, sidecars,
+    /// environment. The gateway's container is named `gateway`. What the operator decides is refused:
+    /// `terminationGracePeriodSeconds`, `serviceAccountName` and labels of `natter.dev`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_template: Option<PodTemplate>,
+    /// The gateway's own settings.
+    pub config: GatewayConfig,
+}
+
+fn default_replicas() -> i32 {
+    2
+}
+
+fn default_resources() -> ResourceRequirements {
+    let requests = [("cpu", "100m"), ("memory", "128Mi")]
+        .map(|(name, quantity)| (name.to_owned(), Quantity(quantity.to_owned())));
+    ResourceRequirements {
+        requests: Some(requests.into()),
+        ..ResourceRequirements::default()
+    }
+}
+
+/// A part of a pod template. Its schema would make the custom resource too large for `kubectl apply`; the operator checks it.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(transparent)]
+pub struct PodTemplate(pub Value);
+
+impl JsonSchema for PodTemplate {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "PodTemplate".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+    }
+}

@@ -1,0 +1,66 @@
+//! Objects for Prometheus, and traces.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::text::DurationText;
+
+/// Objects for Prometheus; they need the APIs of the Prometheus operator.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Monitoring {
+    /// A `PodMonitor` that has the gateways scraped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_monitor: Option<PodMonitor>,
+    /// A `PrometheusRule` with alerts about this cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prometheus_rule: Option<PrometheusRule>,
+}
+
+/// A `PodMonitor`.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PodMonitor {
+    /// Time between two scrapes.
+    #[serde(default = "default_interval")]
+    pub interval: DurationText,
+    /// Labels of the object, by which Prometheus selects it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+fn default_interval() -> DurationText {
+    DurationText("30s".to_owned())
+}
+
+/// A `PrometheusRule`.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PrometheusRule {
+    /// Labels of the object, by which Prometheus selects it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Traces of every gateway.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("double(self.sampleRatio) >= 0.0 && double(self.sampleRatio) <= 1.0")
+        .message("tracing.sampleRatio must be between 0 and 1")
+)]
+pub struct Tracing {
+    /// OTLP/HTTP collector that receives the traces, such as `http://collector.monitoring:4318`.
+    #[schemars(length(max = 2048), regex(pattern = "^http://.+$"))]
+    pub otlp_endpoint: String,
+    /// Share of publications that are traced, 0 to 1, as text.
+    #[serde(default = "default_ratio")]
+    #[schemars(length(max = 16), regex(pattern = r"^[01](\.[0-9]+)?$"))]
+    pub sample_ratio: String,
+}
+
+fn default_ratio() -> String {
+    "0.01".to_owned()
+}

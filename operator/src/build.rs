@@ -1,0 +1,73 @@
+//! Every object of a cluster, from a valid spec. No client and no clock: the same spec gives the same objects.
+
+mod config;
+mod exposure;
+mod gateway;
+mod labels;
+mod monitoring;
+mod names;
+mod nats;
+mod network;
+mod object;
+mod pod;
+mod service;
+
+use sha1::{Digest, Sha1};
+
+pub use self::{
+    config::{RESTART, snake},
+    labels::{COMPONENT, GATEWAY, MANAGED_BY, NATS, OPERATOR, REVISION},
+    names::Names,
+    object::Object,
+};
+use crate::validate::ValidCluster;
+
+/// What a cluster shall consist of.
+#[derive(Clone, Debug)]
+pub struct Built {
+    pub names: Names,
+    /// Names what of a gateway only a restart can change. One Deployment for each revision.
+    pub revision: String,
+    /// Selects every gateway of the cluster, as text.
+    pub selector: String,
+    pub objects: Vec<Object>,
+}
+
+/// An object could not be written as JSON: a fault of this program.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot build {what}: {source}")]
+pub struct BuildError {
+    pub what: &'static str,
+    pub source: serde_json::Error,
+}
+
+/// Builds all objects, in the order in which they are applied.
+pub fn build(cluster: &ValidCluster) -> Result<Built, BuildError> {
+    let names = Names::new(&cluster.namespace, &cluster.name);
+    let gateways = gateway::build(cluster, &names)?;
+    let mut objects = gateways.objects;
+    objects.extend(service::build(cluster, &names)?);
+    objects.extend(exposure::build(cluster, &names)?);
+    objects.extend(network::build(cluster, &names)?);
+    objects.extend(monitoring::build(cluster, &names)?);
+    if let Some(nats) = &cluster.nats {
+        objects.extend(nats::build(cluster, nats, &names)?);
+    }
+    objects.sort_by_key(|object| (object.kind, object.name()));
+    Ok(Built {
+        selector: labels::as_text(&labels::selector(cluster, GATEWAY)),
+        revision: gateways.revision,
+        names,
+        objects,
+    })
+}
+
+/// Ten hexadecimal digits that stand for a text.
+fn short_hash(text: &str) -> String {
+    let digest = Sha1::digest(text.as_bytes());
+    let number = digest
+        .iter()
+        .take(5)
+        .fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    format!("{number:010x}")
+}

@@ -1,0 +1,145 @@
+//! The gateways: one Deployment and one configuration for each revision.
+//!
+//! The revision is a hash of the pods, their replicas aside, and of that part of the configuration which only a restart
+//! changes. So a change that the gateways can take while they run writes the `ConfigMap` of their revision, and any other
+//! change makes a new Deployment beside the old one, which the operator removes when it is time.
+
+mod template;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::{
+    apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
+    core::v1::{ConfigMap, PodTemplateSpec, ServiceAccount},
+    policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
+};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde_json::Value;
+
+use super::{
+    BuildError, Names, Object, config,
+    labels::{self, GATEWAY, Labels, REVISION},
+    object::metadata,
+    pod, short_hash,
+};
+use crate::{kinds::Kind, validate::ValidCluster};
+
+/// Key of the file in the `ConfigMap`.
+const FILE: &str = "gateway.yaml";
+
+pub(super) struct Gateways {
+    pub(super) revision: String,
+    pub(super) objects: Vec<Object>,
+}
+
+pub(super) fn build(cluster: &ValidCluster, names: &Names) -> Result<Gateways, BuildError> {
+    let file = config::file(cluster, names)?;
+    let mut template = template::build(cluster, names);
+    let revision = revision(&template, &file)?;
+    let name = names.gateway_revision(&revision);
+    let pods = labels_of(cluster, &revision);
+    template::bind(&mut template, &name, &pods);
+    let mut objects = vec![
+        Object::of(Kind::ServiceAccount, &service_account(cluster, names))?,
+        Object::of(Kind::ConfigMap, &config_map(cluster, &name, &revision, &file)?)?,
+        Object::of(Kind::Deployment, &deployment(cluster, &name, &revision, template))?,
+    ];
+    if cluster.spec.gateways.replicas > 1 {
+        let selector = labels::selector(cluster, GATEWAY);
+        let budget = budget(cluster, GATEWAY, &names.gateways(), &selector);
+        objects.push(Object::of(Kind::PodDisruptionBudget, &budget)?);
+    }
+    Ok(Gateways { revision, objects })
+}
+
+fn revision(template: &PodTemplateSpec, file: &Value) -> Result<String, BuildError> {
+    let parts = serde_json::to_string(&(template, config::restart_part(file)));
+    parts.map(|text| short_hash(&text)).map_err(|source| BuildError {
+        what: "the revision",
+        source,
+    })
+}
+
+/// What a Deployment selects its pods by.
+fn labels_of(cluster: &ValidCluster, revision: &str) -> Labels {
+    let mut labels = labels::selector(cluster, GATEWAY);
+    labels.insert(REVISION.to_owned(), revision.to_owned());
+    labels
+}
+
+/// Without any right: gateways never talk to Kubernetes.
+fn service_account(cluster: &ValidCluster, names: &Names) -> ServiceAccount {
+    ServiceAccount {
+        metadata: metadata(cluster, GATEWAY, names.gateways()),
+        automount_service_account_token: Some(false),
+        ..ServiceAccount::default()
+    }
+}
+
+fn config_map(
+    cluster: &ValidCluster,
+    name: &str,
+    revision: &str,
+    file: &Value,
+) -> Result<ConfigMap, BuildError> {
+    let text = serde_json::to_string_pretty(file).map_err(|source| BuildError {
+        what: "the gateways' configuration",
+        source,
+    })?;
+    let mut metadata = metadata(cluster, GATEWAY, name);
+    metadata
+        .labels
+        .get_or_insert_default()
+        .insert(REVISION.to_owned(), revision.to_owned());
+    Ok(ConfigMap {
+        metadata,
+        data: Some(BTreeMap::from([(FILE.to_owned(), text + "\n")])),
+        ..ConfigMap::default()
+    })
+}
+
+/// Its own roll never happens: the pods of a revision do not change. A pod that an eviction took is replaced at once.
+fn deployment(cluster: &ValidCluster, name: &str, revision: &str, template: PodTemplateSpec) -> Deployment {
+    let mut metadata = metadata(cluster, GATEWAY, name);
+    metadata
+        .labels
+        .get_or_insert_default()
+        .insert(REVISION.to_owned(), revision.to_owned());
+    Deployment {
+        metadata,
+        spec: Some(DeploymentSpec {
+            replicas: Some(cluster.spec.gateways.replicas),
+            selector: pod::select(&labels_of(cluster, revision)),
+            revision_history_limit: Some(1),
+            strategy: Some(DeploymentStrategy {
+                type_: Some("RollingUpdate".to_owned()),
+                rolling_update: Some(RollingUpdateDeployment {
+                    max_unavailable: Some(IntOrString::Int(0)),
+                    max_surge: Some(IntOrString::Int(1)),
+                }),
+            }),
+            template,
+            ..DeploymentSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// One pod at a time leaves a node; one that is broken anyway never holds a node back.
+pub(super) fn budget(
+    cluster: &ValidCluster,
+    component: &str,
+    name: &str,
+    selector: &Labels,
+) -> PodDisruptionBudget {
+    PodDisruptionBudget {
+        metadata: metadata(cluster, component, name),
+        spec: Some(PodDisruptionBudgetSpec {
+            max_unavailable: Some(IntOrString::Int(1)),
+            selector: Some(pod::select(selector)),
+            unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
+            ..PodDisruptionBudgetSpec::default()
+        }),
+        status: None,
+    }
+}

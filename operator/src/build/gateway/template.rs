@@ -1,0 +1,215 @@
+//! The pods of gateways.
+
+use k8s_openapi::api::core::v1::{
+    ConfigMapVolumeSource, Container, EnvVar, EnvVarSource, KeyToPath, Lifecycle, LifecycleHandler, PodSpec,
+    PodTemplateSpec, SecretKeySelector, SecretVolumeSource, SleepAction, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::{
+    api::bus::ExternalNats,
+    build::{
+        Names,
+        config::{self, HTTP_PORT, OPS_PORT},
+        labels::{self, ACCEPTING, GATEWAY, Labels},
+        pod,
+    },
+    validate::ValidCluster,
+};
+
+/// Seconds in which a pod that shall go still serves as if nothing were: the time in which nodes and load balancers learn
+/// of it. Only then the gateway gets SIGTERM.
+const PRE_STOP_SECONDS: i64 = 5;
+const CONFIG_VOLUME: &str = "config";
+const CONFIG_DIRECTORY: &str = "/etc/natter";
+const AUTHORITY_VOLUME: &str = "nats-authority";
+const AUTHORITY_DIRECTORY: &str = "/etc/natter-nats";
+const AUTHORITY_FILE: &str = "ca.crt";
+
+/// The pods, still without what depends on their revision.
+pub(super) fn build(cluster: &ValidCluster, names: &Names) -> PodTemplateSpec {
+    let leave = config::leave_seconds(cluster);
+    let mut volumes = vec![Volume {
+        name: CONFIG_VOLUME.to_owned(),
+        config_map: Some(ConfigMapVolumeSource::default()),
+        ..Volume::default()
+    }];
+    volumes.extend(cluster.spec.bus.external.as_ref().and_then(authority_volume));
+    let mut template = PodTemplateSpec {
+        metadata: Some(ObjectMeta::default()),
+        spec: Some(PodSpec {
+            containers: vec![container(cluster)],
+            volumes: Some(volumes),
+            service_account_name: Some(names.gateways()),
+            automount_service_account_token: Some(false),
+            enable_service_links: Some(false),
+            image_pull_secrets: Some(cluster.spec.image_pull_secrets.clone())
+                .filter(|secrets| !secrets.is_empty()),
+            security_context: Some(pod::security()),
+            topology_spread_constraints: Some(pod::spread(&labels::selector(cluster, GATEWAY))),
+            termination_grace_period_seconds: i64::try_from(leave).ok().map(|leave| PRE_STOP_SECONDS + leave),
+            ..PodSpec::default()
+        }),
+    };
+    pod::overlay(&mut template, cluster.gateway_overlay.as_ref());
+    template
+}
+
+/// Gives the pods of a revision its labels and its configuration.
+pub(super) fn bind(template: &mut PodTemplateSpec, config_map: &str, pods: &Labels) {
+    let labels = template
+        .metadata
+        .get_or_insert_default()
+        .labels
+        .get_or_insert_default();
+    labels.extend(pods.clone());
+    labels.insert(labels::MANAGED_BY.to_owned(), labels::OPERATOR.to_owned());
+    labels.insert(ACCEPTING.to_owned(), "true".to_owned());
+    let Some(spec) = &mut template.spec else {
+        return;
+    };
+    for constraint in spec.topology_spread_constraints.iter_mut().flatten() {
+        // Each revision is spread by itself: the old one must not push the new one together.
+        if let Some(selector) = &mut constraint.label_selector {
+            selector.match_labels.get_or_insert_default().extend(pods.clone());
+        }
+    }
+    let volumes = spec.volumes.iter_mut().flatten();
+    for volume in volumes.filter(|volume| volume.name == CONFIG_VOLUME) {
+        config_map.clone_into(&mut volume.config_map.get_or_insert_default().name);
+    }
+}
+
+fn container(cluster: &ValidCluster) -> Container {
+    // A directory, not a file in it: only a directory follows changes of the `ConfigMap`.
+    let mut mounts = vec![mount(CONFIG_VOLUME, CONFIG_DIRECTORY)];
+    if cluster
+        .spec
+        .bus
+        .external
+        .as_ref()
+        .is_some_and(|nats| nats.tls.is_some())
+    {
+        mounts.push(mount(AUTHORITY_VOLUME, AUTHORITY_DIRECTORY));
+    }
+    Container {
+        name: GATEWAY.to_owned(),
+        image: Some(cluster.image.clone()),
+        image_pull_policy: Some(pod::pull_policy(cluster)),
+        args: Some(vec![
+            "--config".to_owned(),
+            format!("{CONFIG_DIRECTORY}/{}", super::FILE),
+        ]),
+        env: Some(environment(cluster)),
+        ports: Some(vec![pod::port("http", HTTP_PORT), pod::port("ops", OPS_PORT)]),
+        resources: Some(cluster.spec.gateways.resources.clone()),
+        liveness_probe: Some(pod::probe("ops", "/livez", 10, 3)),
+        readiness_probe: Some(pod::probe("ops", "/readyz", 2, 2)),
+        lifecycle: Some(Lifecycle {
+            pre_stop: Some(LifecycleHandler {
+                sleep: Some(SleepAction {
+                    seconds: PRE_STOP_SECONDS,
+                }),
+                ..LifecycleHandler::default()
+            }),
+            ..Lifecycle::default()
+        }),
+        security_context: Some(pod::container_security()),
+        volume_mounts: Some(mounts),
+        ..Container::default()
+    }
+}
+
+/// Secrets reach a gateway by reference only; the operator does not read them.
+fn environment(cluster: &ValidCluster) -> Vec<EnvVar> {
+    let mut environment = vec![
+        pod::env_of_pod("NATTER_NODE_NAME", "metadata.name"),
+        pod::env_of_pod("POD_NAMESPACE", "metadata.namespace"),
+    ];
+    if cluster.spec.tracing.is_some() {
+        let attributes = format!(
+            "k8s.namespace.name=$(POD_NAMESPACE),k8s.pod.name=$(NATTER_NODE_NAME),natter.cluster={}",
+            cluster.name
+        );
+        environment.push(pod::env("OTEL_RESOURCE_ATTRIBUTES", attributes));
+    }
+    if let Some(keys) = cluster
+        .spec
+        .gateways
+        .config
+        .api
+        .as_ref()
+        .and_then(|api| api.keys.as_ref())
+    {
+        environment.push(env_of_secret("NATTER_API_KEYS", &keys.name, &keys.key));
+    }
+    if let Some(nats) = &cluster.spec.bus.external {
+        environment.extend(nats_environment(nats));
+    }
+    environment
+}
+
+fn nats_environment(nats: &ExternalNats) -> Vec<EnvVar> {
+    let mut environment = Vec::new();
+    if nats.tls.is_some() {
+        let file = format!("{AUTHORITY_DIRECTORY}/{AUTHORITY_FILE}");
+        environment.push(pod::env("SSL_CERT_FILE", file));
+    }
+    if let Some(credentials) = &nats.credentials {
+        let (secret, user, password) = (
+            &credentials.secret_name,
+            &credentials.username_key,
+            &credentials.password_key,
+        );
+        environment.push(env_of_secret("NATS_USERNAME", secret, user));
+        environment.push(env_of_secret("NATS_PASSWORD", secret, password));
+        let addresses: Vec<_> = nats
+            .servers
+            .iter()
+            .map(|url| url.replacen("://", "://$(NATS_USERNAME):$(NATS_PASSWORD)@", 1))
+            .collect();
+        environment.push(pod::env("NATTER_BUS_NATS_SERVERS", addresses.join(",")));
+    }
+    environment
+}
+
+fn authority_volume(nats: &ExternalNats) -> Option<Volume> {
+    let authority = &nats.tls.as_ref()?.authority;
+    Some(Volume {
+        name: AUTHORITY_VOLUME.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(authority.name.clone()),
+            items: Some(vec![KeyToPath {
+                key: authority.key.clone(),
+                path: AUTHORITY_FILE.to_owned(),
+                mode: None,
+            }]),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    })
+}
+
+fn env_of_secret(name: &str, secret: &str, key: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: None,
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(SecretKeySelector {
+                name: secret.to_owned(),
+                key: key.to_owned(),
+                optional: Some(false),
+            }),
+            ..EnvVarSource::default()
+        }),
+    }
+}
+
+fn mount(volume: &str, path: &str) -> VolumeMount {
+    VolumeMount {
+        name: volume.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: Some(true),
+        ..VolumeMount::default()
+    }
+}

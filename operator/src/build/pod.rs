@@ -1,0 +1,129 @@
+//! What the pods of both components share: the restricted Pod Security Standard, spreading, probes, the user's overlay.
+
+use k8s_openapi::{
+    DeepMerge,
+    api::core::v1::{
+        Capabilities, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, ObjectFieldSelector,
+        PodSecurityContext, PodTemplateSpec, Probe, SeccompProfile, SecurityContext,
+        TopologySpreadConstraint,
+    },
+    apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
+};
+
+use super::labels::Labels;
+use crate::{api::ImagePullPolicy, validate::ValidCluster};
+
+/// User and group of every container: nobody that the host knows.
+const USER: i64 = 65532;
+
+/// Of a pod under the restricted standard; volumes belong to the group.
+pub(super) fn security() -> PodSecurityContext {
+    PodSecurityContext {
+        run_as_non_root: Some(true),
+        run_as_user: Some(USER),
+        run_as_group: Some(USER),
+        fs_group: Some(USER),
+        fs_group_change_policy: Some("OnRootMismatch".to_owned()),
+        seccomp_profile: Some(SeccompProfile {
+            type_: "RuntimeDefault".to_owned(),
+            localhost_profile: None,
+        }),
+        ..PodSecurityContext::default()
+    }
+}
+
+/// Of a container under the restricted standard.
+pub(super) fn container_security() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        read_only_root_filesystem: Some(true),
+        capabilities: Some(Capabilities {
+            drop: Some(vec!["ALL".to_owned()]),
+            add: None,
+        }),
+        ..SecurityContext::default()
+    }
+}
+
+/// Pods on nodes and zones of their own while there are enough; a pod that finds none still starts.
+pub(super) fn spread(pods: &Labels) -> Vec<TopologySpreadConstraint> {
+    ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+        .map(|key| TopologySpreadConstraint {
+            max_skew: 1,
+            topology_key: key.to_owned(),
+            when_unsatisfiable: "ScheduleAnyway".to_owned(),
+            label_selector: Some(select(pods)),
+            ..TopologySpreadConstraint::default()
+        })
+        .into()
+}
+
+pub(super) fn select(labels: &Labels) -> LabelSelector {
+    LabelSelector {
+        match_labels: Some(labels.clone()),
+        match_expressions: None,
+    }
+}
+
+pub(super) fn port(name: &str, number: i32) -> ContainerPort {
+    ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: number,
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    }
+}
+
+/// A probe by HTTP; `failures` in a row count, `period` seconds apart.
+pub(super) fn probe(port: &str, path: &str, period: i32, failures: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.to_owned()),
+            port: IntOrString::String(port.to_owned()),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(period),
+        failure_threshold: Some(failures),
+        timeout_seconds: Some(5),
+        ..Probe::default()
+    }
+}
+
+pub(super) fn env(name: &str, value: impl Into<String>) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: Some(value.into()),
+        value_from: None,
+    }
+}
+
+/// A variable with a field of the pod.
+pub(super) fn env_of_pod(name: &str, path: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: None,
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                api_version: None,
+                field_path: path.to_owned(),
+            }),
+            ..EnvVarSource::default()
+        }),
+    }
+}
+
+pub(super) fn pull_policy(cluster: &ValidCluster) -> String {
+    match cluster.spec.image_pull_policy {
+        ImagePullPolicy::Always => "Always",
+        ImagePullPolicy::IfNotPresent => "IfNotPresent",
+        ImagePullPolicy::Never => "Never",
+    }
+    .to_owned()
+}
+
+/// Lays the user's part over ours; lists are joined by the names of their entries.
+pub(super) fn overlay(template: &mut PodTemplateSpec, overlay: Option<&PodTemplateSpec>) {
+    if let Some(overlay) = overlay {
+        template.merge_from(overlay.clone());
+    }
+}

@@ -1,0 +1,137 @@
+//! The controller: which clusters to reconcile and when. One bad cluster never holds the others up: each has its own turn, and
+//! one that failed waits longer each time.
+
+mod backoff;
+mod deleted;
+
+use std::{future, sync::Arc, time::Duration};
+
+use futures_util::StreamExt;
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    runtime::{
+        controller::{Action, Config, Controller},
+        events::{Recorder, Reporter},
+        reflector::ObjectRef,
+        watcher,
+    },
+};
+use tracing::{error, info};
+
+use self::backoff::Backoff;
+use crate::{
+    apply::Memory,
+    error::Error,
+    metrics::Metrics,
+    reconcile,
+    validate::OperatorDefaults,
+    watch::{self, ClusterRef, Guarded, Stores},
+};
+
+/// Clusters that are reconciled at the same time.
+const CONCURRENCY: u16 = 8;
+/// Changes of one cluster within this time are reconciled once.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+/// A cluster is looked at again after this time though nothing happened, give or take a fifth.
+const LOOK_AGAIN: Duration = Duration::from_mins(10);
+
+/// What every reconcile needs.
+pub struct Context {
+    pub client: Client,
+    pub stores: Stores,
+    pub memory: Memory,
+    pub recorder: Recorder,
+    pub metrics: Metrics,
+    pub defaults: OperatorDefaults,
+    backoff: Backoff,
+}
+
+/// What the controller is told.
+#[derive(Clone, Debug)]
+pub struct ControllerSettings {
+    /// The only namespace to look at; `None`: all.
+    pub namespace: Option<String>,
+    /// Names this operator in events.
+    pub identity: String,
+    pub defaults: OperatorDefaults,
+}
+
+/// Reconciles until `stop` resolves and what is under way has ended.
+pub async fn run(
+    client: Client,
+    settings: ControllerSettings,
+    metrics: Metrics,
+    stop: impl Future<Output = ()> + Send + Sync + 'static,
+) -> anyhow::Result<()> {
+    let (stores, changes) = watch::start(&client, settings.namespace.as_deref());
+    let reporter = Reporter {
+        controller: "natter-operator".to_owned(),
+        instance: Some(settings.identity.clone()),
+    };
+    let context = Arc::new(Context {
+        recorder: Recorder::new(client.clone(), reporter),
+        memory: Memory::default(),
+        backoff: Backoff::default(),
+        defaults: settings.defaults,
+        metrics,
+        stores,
+        client: client.clone(),
+    });
+    // A reconcile that knows only half would make again what is there.
+    context.stores.ready().await?;
+    info!("watches are ready");
+    let api: Api<Guarded> = match &settings.namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    let deletions = tokio::spawn(deleted::watch(api.clone(), context.clone()));
+    let (clusters, kinds) = changes.streams();
+    Controller::new(api, watcher::Config::default())
+        .with_config(Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE))
+        .reconcile_on(clusters)
+        .reconcile_all_on(kinds)
+        .graceful_shutdown_on(stop)
+        .run(
+            reconcile_one,
+            |cluster, failure, context| on_error(&cluster, failure, &context),
+            context,
+        )
+        .for_each(|_| future::ready(()))
+        .await;
+    deletions.abort();
+    Ok(())
+}
+
+async fn reconcile_one(cluster: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
+    let measured = context.metrics.reconcile();
+    let result = reconcile::reconcile(&cluster, &context).await;
+    measured.end(result.as_ref().err().map(Error::category));
+    if result.is_ok() {
+        context.metrics.clusters.reconciled(&*cluster);
+        context.backoff.reset(&reference(&cluster));
+    }
+    result.map(|()| Action::requeue(look_again()))
+}
+
+fn on_error(cluster: &Guarded, failure: &Error, context: &Context) -> Action {
+    let category = failure.category();
+    let reference = reference(cluster);
+    error!(cluster = %reference, category = category.reason(), error = %failure, "reconcile failed");
+    if category.waits_for_change() {
+        return Action::await_change();
+    }
+    Action::requeue(context.backoff.next(&reference))
+}
+
+fn reference(cluster: &Guarded) -> ClusterRef {
+    let reference = ObjectRef::new(&cluster.name_any());
+    match &cluster.meta().namespace {
+        Some(namespace) => reference.within(namespace),
+        None => reference,
+    }
+}
+
+/// Spread, so that many clusters do not come in step.
+fn look_again() -> Duration {
+    LOOK_AGAIN.mul_f64(0.8 + 0.4 * fastrand::f64())
+}

@@ -1,0 +1,103 @@
+//! Why a reconcile failed, with a category that names it in events and metrics and decides when to try again.
+
+use thiserror::Error;
+
+use crate::{build::BuildError, kinds::Kind, validate::Invalid};
+
+/// A failed reconcile.
+#[derive(Debug, Error)]
+pub enum Error {
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error("{} {name} exists and belongs to somebody else", kind.name())]
+    NotOurs { kind: Kind, name: String },
+    #[error("cannot {action} {} {name}: {}", kind.name(), describe(source))]
+    Object {
+        action: &'static str,
+        kind: Kind,
+        name: String,
+        source: kube::Error,
+    },
+    #[error("cannot restart the NATS server {name}: {}", describe(source))]
+    Restart { name: String, source: kube::Error },
+    #[error("cannot write the status: {}", describe(.0))]
+    Status(kube::Error),
+}
+
+/// Stable names of failures: reasons of events and conditions, labels of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Category {
+    /// The spec cannot be built; only a change of it helps.
+    InvalidSpec,
+    /// A fault of this program.
+    BuildFailed,
+    /// An object of the name is there and not ours.
+    NotOurs,
+    /// The API server refused, or could not be reached.
+    ApplyFailed,
+    /// The namespace is being deleted; nothing can be made in it.
+    NamespaceTerminating,
+}
+
+impl Category {
+    pub const ALL: [Self; 5] = [
+        Self::InvalidSpec,
+        Self::BuildFailed,
+        Self::NotOurs,
+        Self::ApplyFailed,
+        Self::NamespaceTerminating,
+    ];
+
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::InvalidSpec => "InvalidSpec",
+            Self::BuildFailed => "BuildFailed",
+            Self::NotOurs => "NotOurs",
+            Self::ApplyFailed => "ApplyFailed",
+            Self::NamespaceTerminating => "NamespaceTerminating",
+        }
+    }
+
+    /// Whether only a change of the cluster can help, so that trying again is of no use.
+    pub fn waits_for_change(self) -> bool {
+        matches!(
+            self,
+            Self::InvalidSpec | Self::BuildFailed | Self::NamespaceTerminating
+        )
+    }
+}
+
+impl Error {
+    pub fn category(&self) -> Category {
+        match self {
+            Self::Invalid(_) => Category::InvalidSpec,
+            Self::Build(_) => Category::BuildFailed,
+            Self::NotOurs { .. } => Category::NotOurs,
+            Self::Object { source, .. } | Self::Restart { source, .. } | Self::Status(source)
+                if is_terminating(source) =>
+            {
+                Category::NamespaceTerminating
+            }
+            Self::Object { .. } | Self::Restart { .. } | Self::Status(_) => Category::ApplyFailed,
+        }
+    }
+}
+
+/// Whether the API server says that there is no such object or kind.
+pub fn is_not_found(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
+fn is_terminating(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403 && status.message.contains("is being terminated"))
+}
+
+/// The API server's own words, without the debug form around them.
+fn describe(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}

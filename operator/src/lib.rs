@@ -1,0 +1,44 @@
+//! Natter's operator: a `ChatCluster` becomes running gateways, their bus, and what belongs to them.
+//!
+//! # A reconcile
+//!
+//! ```text
+//! watch ─▶ dereference ─▶ validate ─▶ build ─▶ apply ─▶ prune ─▶ restart ─▶ status, events
+//! stores    reads them     no client   no client  writes   deletes  one NATS    writes when new
+//!                                                                   server
+//! ```
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`api`], [`crd`] | the custom resource and its definition |
+//! | [`kinds`] | the kinds of objects that are made |
+//! | [`watch`] | what is known of Kubernetes |
+//! | [`controller`], [`reconcile`] | which clusters, and the steps of one reconcile |
+//! | [`dereference`], [`validate`], [`build`], [`apply`], [`prune`], [`restart`], [`status`] | the steps |
+//! | [`progress`] | how far gateways and NATS are |
+//! | [`events`], [`error`] | what is told, and why something failed |
+//! | [`leader`], [`run`], [`cli`] | one of several, its life, its flags |
+//! | [`metrics`], [`ops`], [`telemetry`] | metrics, health, logs and traces |
+
+pub mod api;
+pub mod apply;
+pub mod build;
+pub mod cli;
+pub mod controller;
+pub mod crd;
+pub mod dereference;
+pub mod error;
+pub mod events;
+pub mod kinds;
+pub mod leader;
+pub mod metrics;
+pub mod ops;
+pub mod progress;
+pub mod prune;
+pub mod reconcile;
+pub mod restart;
+pub mod run;
+pub mod status;
+pub mod telemetry;
+pub mod validate;
+pub mod watch;

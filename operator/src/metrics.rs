@@ -1,0 +1,179 @@
+//! What the operator counts about itself and says of each cluster; the table is in `docs/operator.md`.
+
+mod clusters;
+
+use std::time::Duration;
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    core::Collector,
+};
+use tokio::time::Instant;
+
+pub use self::clusters::ClusterMetrics;
+use crate::{error::Category, kinds::Kind};
+
+/// The families; clones share them.
+#[derive(Clone)]
+pub struct Metrics {
+    /// What is known of each cluster.
+    pub clusters: ClusterMetrics,
+    registry: Registry,
+    reconciles: IntCounterVec,
+    duration: Histogram,
+    running: IntGauge,
+    writes: IntCounterVec,
+    status_writes: IntCounter,
+    restarts: IntCounter,
+    leader: IntGauge,
+}
+
+/// Measures one reconcile.
+pub struct Measured<'a> {
+    metrics: &'a Metrics,
+    started: Instant,
+}
+
+impl Metrics {
+    /// Fails only when two families have one name.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let metrics = Self {
+            clusters: ClusterMetrics::register(&registry)?,
+            reconciles: IntCounterVec::new(
+                Opts::new(
+                    "natter_operator_reconciles_total",
+                    "Reconciles that ended, by result",
+                ),
+                &["result"],
+            )?,
+            duration: Histogram::with_opts(HistogramOpts::new(
+                "natter_operator_reconcile_duration_seconds",
+                "Duration of a reconcile",
+            ))?,
+            running: IntGauge::new("natter_operator_reconciles_running", "Reconciles under way")?,
+            writes: IntCounterVec::new(
+                Opts::new(
+                    "natter_operator_writes_total",
+                    "Objects written to the API server, by kind and verb",
+                ),
+                &["kind", "verb"],
+            )?,
+            status_writes: IntCounter::new(
+                "natter_operator_status_writes_total",
+                "Writes of the status of a ChatCluster",
+            )?,
+            restarts: IntCounter::new(
+                "natter_operator_nats_restarts_total",
+                "Servers of managed NATS restarted for a new image or configuration",
+            )?,
+            leader: IntGauge::new(
+                "natter_operator_leader",
+                "1 while this operator holds the lease, else 0",
+            )?,
+            registry,
+        };
+        metrics.register()?;
+        register_process(&metrics.registry)?;
+        Ok(metrics)
+    }
+
+    /// With every series at 0 that can be known before.
+    fn register(&self) -> prometheus::Result<()> {
+        let families: [Box<dyn Collector>; 7] = [
+            Box::new(self.reconciles.clone()),
+            Box::new(self.duration.clone()),
+            Box::new(self.running.clone()),
+            Box::new(self.writes.clone()),
+            Box::new(self.status_writes.clone()),
+            Box::new(self.restarts.clone()),
+            Box::new(self.leader.clone()),
+        ];
+        for family in families {
+            self.registry.register(family)?;
+        }
+        let results = Category::ALL.iter().map(|category| category.reason());
+        for result in results.chain(["Done"]) {
+            self.reconciles.with_label_values(&[result]);
+        }
+        for kind in Kind::ALL {
+            self.writes.with_label_values(&[kind.name(), "apply"]);
+            self.writes.with_label_values(&[kind.name(), "delete"]);
+        }
+        Ok(())
+    }
+
+    /// Starts to measure a reconcile.
+    pub fn reconcile(&self) -> Measured<'_> {
+        self.running.inc();
+        Measured {
+            metrics: self,
+            started: Instant::now(),
+        }
+    }
+
+    /// An object was written; `verb` is `apply` or `delete`.
+    pub fn written(&self, kind: Kind, verb: &'static str) {
+        self.writes.with_label_values(&[kind.name(), verb]).inc();
+    }
+
+    /// A status was written.
+    pub fn status_written(&self) {
+        self.status_writes.inc();
+    }
+
+    /// A NATS server was restarted.
+    pub fn restarted(&self) {
+        self.restarts.inc();
+    }
+
+    /// Whether this operator holds the lease.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    /// Everything in the Prometheus text format.
+    pub fn encode(&self) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+/// The `process_*` families of the crate (Linux) and the build.
+fn register_process(registry: &Registry) -> prometheus::Result<()> {
+    #[cfg(target_os = "linux")]
+    registry.register(Box::new(
+        prometheus::process_collector::ProcessCollector::for_self(),
+    ))?;
+    let build = IntGaugeVec::new(
+        Opts::new(
+            "natter_operator_build_info",
+            "Always 1; version and source revision of the operator are in the labels",
+        ),
+        &["version", "revision"],
+    )?;
+    let revision = option_env!("NATTER_REVISION").unwrap_or("unknown");
+    build
+        .with_label_values(&[env!("CARGO_PKG_VERSION"), revision])
+        .set(1);
+    registry.register(Box::new(build))
+}
+
+impl Measured<'_> {
+    /// Counts how the reconcile ended: `None` = well.
+    pub fn end(self, failure: Option<Category>) {
+        let result = failure.map_or("Done", Category::reason);
+        self.metrics.reconciles.with_label_values(&[result]).inc();
+        self.metrics
+            .duration
+            .observe(Duration::as_secs_f64(&self.started.elapsed()));
+    }
+}
+
+impl Drop for Measured<'_> {
+    fn drop(&mut self) {
+        self.metrics.running.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests;

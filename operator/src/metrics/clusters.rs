@@ -1,0 +1,82 @@
+//! What is known of each cluster, as gauges that go with it.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::{Resource, ResourceExt};
+use parking_lot::Mutex;
+use prometheus::{IntGaugeVec, Opts, Registry};
+
+/// Clusters that are gone and remembered, so that a reconcile that was under way brings no gauge of theirs back.
+const REMEMBERED: usize = 1024;
+
+/// The gauges; clones share them.
+#[derive(Clone)]
+pub struct ClusterMetrics {
+    last_reconcile: IntGaugeVec,
+    gateways: IntGaugeVec,
+    gone: Arc<Mutex<VecDeque<String>>>,
+}
+
+impl ClusterMetrics {
+    pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let metrics = Self {
+            last_reconcile: IntGaugeVec::new(
+                Opts::new(
+                    "natter_operator_last_reconcile_timestamp_seconds",
+                    "Unix time of the last reconcile of a ChatCluster that ended well",
+                ),
+                &["namespace", "name"],
+            )?,
+            gateways: IntGaugeVec::new(
+                Opts::new(
+                    "natter_operator_gateways",
+                    "Gateways of a ChatCluster: those that shall be, and those of the current revision that serve",
+                ),
+                &["namespace", "name", "state"],
+            )?,
+            gone: Arc::default(),
+        };
+        registry.register(Box::new(metrics.last_reconcile.clone()))?;
+        registry.register(Box::new(metrics.gateways.clone()))?;
+        Ok(metrics)
+    }
+
+    /// A reconcile ended well.
+    pub fn reconciled(&self, cluster: &impl Resource<DynamicType = ()>) {
+        let now = Timestamp::now().as_second();
+        self.set(cluster, |namespace, name| {
+            self.last_reconcile.with_label_values(&[namespace, name]).set(now);
+        });
+    }
+
+    /// How many gateways there are.
+    pub fn count(&self, cluster: &impl Resource<DynamicType = ()>, desired: i32, ready: i32) {
+        self.set(cluster, |namespace, name| {
+            for (state, number) in [("desired", desired), ("ready", ready)] {
+                let gauge = self.gateways.with_label_values(&[namespace, name, state]);
+                gauge.set(i64::from(number));
+            }
+        });
+    }
+
+    /// The cluster is gone.
+    pub fn remove(&self, cluster: &impl Resource<DynamicType = ()>) {
+        let mut gone = self.gone.lock();
+        gone.truncate(REMEMBERED - 1);
+        gone.push_front(cluster.uid().unwrap_or_default());
+        let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
+        // An error says that there is none.
+        let _ = self.last_reconcile.remove_label_values(&[&namespace, &name]);
+        for state in ["desired", "ready"] {
+            let _ = self.gateways.remove_label_values(&[&namespace, &name, state]);
+        }
+    }
+
+    fn set(&self, cluster: &impl Resource<DynamicType = ()>, set: impl FnOnce(&str, &str)) {
+        let gone = self.gone.lock();
+        if !gone.contains(&cluster.uid().unwrap_or_default()) {
+            set(&cluster.namespace().unwrap_or_default(), &cluster.name_any());
+        }
+    }
+}

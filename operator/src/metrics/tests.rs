@@ -1,0 +1,73 @@
+use prometheus::proto::MetricFamily;
+use serde_json::json;
+
+use super::*;
+use crate::api::ChatCluster;
+
+const DOCUMENTATION: &str = include_str!("../../../docs/operator.md");
+const BEGIN: &str = "<!-- families: begin (checked by a test) -->\n";
+const END: &str = "<!-- families: end -->";
+
+fn cluster(uid: &str) -> ChatCluster {
+    let cluster = json!({
+        "apiVersion": "natter.dev/v1alpha1", "kind": "ChatCluster",
+        "metadata": {"name": "chat", "namespace": "default", "uid": uid},
+        "spec": {"gateways": {"config": {"client": {"anonymous": "allow"}}}},
+    });
+    serde_json::from_value(cluster).unwrap()
+}
+
+/// All families, each with a series.
+fn families() -> Vec<MetricFamily> {
+    let metrics = Metrics::new().unwrap();
+    metrics.clusters.reconciled(&cluster("1"));
+    metrics.clusters.count(&cluster("1"), 2, 1);
+    let families = metrics.registry.gather();
+    families
+        .into_iter()
+        .filter(|family| family.name().starts_with("natter_"))
+        .collect()
+}
+
+fn row(family: &MetricFamily) -> String {
+    let labels = family.get_metric()[0].get_label();
+    let mut labels: Vec<_> = labels.iter().map(|label| format!("`{}`", label.name())).collect();
+    if labels.is_empty() {
+        labels.push("–".to_owned());
+    }
+    let kind = format!("{:?}", family.get_field_type()).to_lowercase();
+    format!(
+        "| `{}` | {kind} | {} | {} |\n",
+        family.name(),
+        labels.join(", "),
+        family.help()
+    )
+}
+
+#[test]
+fn the_documentation_lists_exactly_the_families() {
+    let documented = DOCUMENTATION
+        .split_once(BEGIN)
+        .and_then(|(_, rest)| rest.split_once(END))
+        .unwrap()
+        .0;
+    let rows: String = families().iter().map(row).collect();
+    let registered = format!("| family | type | labels | meaning |\n|---|---|---|---|\n{rows}");
+    assert_eq!(
+        documented, registered,
+        "docs/operator.md should hold this table:\n{registered}"
+    );
+}
+
+#[test]
+fn gauges_of_a_cluster_go_with_it_and_do_not_come_back() {
+    let metrics = Metrics::new().unwrap();
+    let shown = || metrics.encode().unwrap().contains("name=\"chat\"");
+    metrics.clusters.count(&cluster("1"), 2, 1);
+    assert!(shown());
+    metrics.clusters.remove(&cluster("1"));
+    metrics.clusters.reconciled(&cluster("1"));
+    assert!(!shown(), "a reconcile that was under way");
+    metrics.clusters.reconciled(&cluster("2"));
+    assert!(shown(), "another cluster of the same name");
+}

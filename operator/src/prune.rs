@@ -1,0 +1,74 @@
+//! Deletes what a cluster no longer wants: an exposure that was turned off, gateways of a former revision.
+//!
+//! Gateways of a former revision stay until all gateways of the current one serve: an image that does not start never costs
+//! a client its connection.
+
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, DynamicObject, Preconditions, PropagationPolicy},
+};
+
+use crate::{
+    build::{Built, REVISION},
+    controller::Context,
+    dereference::Observed,
+    error::{Error, is_not_found},
+    kinds::Kind,
+    progress::Progress,
+};
+
+/// What shall go, in the order of applying turned round. Pure, so that it can be tested without Kubernetes.
+pub fn unwanted<'a>(
+    observed: &'a Observed,
+    built: &Built,
+    progress: &Progress,
+) -> Vec<(Kind, &'a DynamicObject)> {
+    let wanted = |kind: Kind, name: &str| {
+        built
+            .objects
+            .iter()
+            .any(|object| object.kind == kind && object.name() == name)
+    };
+    observed
+        .objects
+        .iter()
+        .rev()
+        .map(|(kind, object)| (*kind, object.as_ref()))
+        .filter(|(kind, object)| {
+            object.metadata.deletion_timestamp.is_none() && !wanted(*kind, &object.name_any())
+        })
+        .filter(|(_, object)| progress.complete || !object.labels().contains_key(REVISION))
+        .collect()
+}
+
+/// Deletes the objects that `unwanted` names.
+pub async fn prune(context: &Context, unwanted: &[(Kind, &DynamicObject)]) -> Result<(), Error> {
+    for (kind, object) in unwanted {
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(context.client.clone(), &namespace, &kind.api_resource());
+        // Only the object that was looked at, not one of the same name that came after it.
+        let parameters = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: object.uid(),
+                resource_version: None,
+            }),
+            propagation_policy: Some(PropagationPolicy::Background),
+            ..DeleteParams::default()
+        };
+        match api.delete(&name, &parameters).await {
+            Ok(_) => context.metrics.written(*kind, "delete"),
+            Err(error) if is_not_found(&error) => {}
+            Err(source) => {
+                return Err(Error::Object {
+                    action: "delete",
+                    kind: *kind,
+                    name,
+                    source,
+                });
+            }
+        }
+        context.memory.forget(*kind, object);
+    }
+    Ok(())
+}

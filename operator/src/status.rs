@@ -1,0 +1,73 @@
+//! What is reported of a cluster: numbers and conditions, from what was seen and what this reconcile came to. Written only
+//! when something changed.
+
+mod conditions;
+mod pods;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{
+    Api, ResourceExt,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+
+pub use self::conditions::{Current, Outcome};
+use crate::{
+    api::{ChatCluster, status::ChatClusterStatus, status::Count},
+    controller::Context,
+    error::Error,
+};
+
+/// Owner of the status fields; another one than of the objects, so that neither takes a field from the other.
+const FIELD_MANAGER: &str = "natter-operator-status";
+
+/// The new status. `now` becomes the time of conditions whose status changed.
+pub fn compute(cluster: &ChatCluster, outcome: &Outcome<'_>, now: &Time) -> ChatClusterStatus {
+    let old = cluster.status.clone().unwrap_or_default();
+    let conditions = conditions::of(cluster, outcome)
+        .into_iter()
+        .map(|condition| condition.since(&old.conditions, cluster.metadata.generation, now))
+        .collect();
+    let mut status = ChatClusterStatus {
+        observed_generation: cluster.metadata.generation,
+        conditions,
+        ..old
+    };
+    // Where nothing could be built, the numbers are those of before.
+    if let Some(current) = &outcome.current {
+        let progress = &current.progress;
+        status.image = Some(current.cluster.image.clone());
+        status.revision = Some(current.built.revision.clone());
+        status.selector = Some(current.built.selector.clone());
+        status.replicas = progress.replicas;
+        status.gateways = Some(Count::new(progress.desired, progress.ready));
+        status.nats = progress
+            .nats
+            .as_ref()
+            .map(|nats| Count::new(nats.desired, nats.ready));
+    }
+    status
+}
+
+/// Writes the status if it is new.
+pub async fn write(
+    context: &Context,
+    cluster: &ChatCluster,
+    status: &ChatClusterStatus,
+) -> Result<(), Error> {
+    if cluster.status.as_ref() == Some(status) {
+        return Ok(());
+    }
+    let namespace = cluster.namespace().unwrap_or_default();
+    let api: Api<ChatCluster> = Api::namespaced(context.client.clone(), &namespace);
+    let patch = json!({"apiVersion": "natter.dev/v1alpha1", "kind": "ChatCluster", "status": status});
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    api.patch_status(&cluster.name_any(), &parameters, &Patch::Apply(&patch))
+        .await
+        .map_err(Error::Status)?;
+    context.metrics.status_written();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

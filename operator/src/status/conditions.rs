@@ -1,0 +1,295 @@
+//! The conditions: each answers one question, and `Ready` sums them up. `Reconciling` and `Stalled` are those that tools such
+//! as `helm --wait` look for.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{self as meta, Time};
+
+use super::pods;
+use crate::{
+    api::{ChatCluster, ImagePolicy},
+    build::Built,
+    dereference::Observed,
+    error::Error,
+    kinds::Kind,
+    progress::{NatsProgress, Progress},
+    validate::{OperatorDefaults, ValidCluster},
+};
+
+/// What a reconcile came to.
+#[derive(Clone, Copy)]
+pub struct Outcome<'a> {
+    pub observed: &'a Observed,
+    /// `None`: nothing could be built.
+    pub current: Option<Current<'a>>,
+    /// Kinds that the cluster wants and Kubernetes does not have.
+    pub missing: &'a [Kind],
+    pub errors: &'a [Error],
+    pub defaults: &'a OperatorDefaults,
+}
+
+/// What was built, and how far it is.
+#[derive(Clone, Copy)]
+pub struct Current<'a> {
+    pub cluster: &'a ValidCluster,
+    pub built: &'a Built,
+    pub progress: &'a Progress,
+}
+
+/// The question that a condition answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ConditionType {
+    /// Does the cluster serve as its spec wants?
+    Ready,
+    /// Are as many gateways serving as shall be?
+    GatewaysAvailable,
+    /// Can the bus store and deliver?
+    BusReady,
+    /// Is there something between the spec and what runs?
+    Reconciling,
+    /// Does it need a person?
+    Stalled,
+    /// Are all kinds there that the spec asks for?
+    ApisAvailable,
+    /// Does this operator offer a newer gateway than the one that runs?
+    UpgradeAvailable,
+}
+
+impl ConditionType {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::GatewaysAvailable => "GatewaysAvailable",
+            Self::BusReady => "BusReady",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
+            Self::ApisAvailable => "ApisAvailable",
+            Self::UpgradeAvailable => "UpgradeAvailable",
+        }
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Condition {
+    pub(super) type_: ConditionType,
+    /// `None`: unknown.
+    pub(super) status: Option<bool>,
+    pub(super) reason: &'static str,
+    pub(super) message: String,
+}
+
+impl Condition {
+    fn new(
+        type_: ConditionType,
+        status: Option<bool>,
+        reason: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            type_,
+            status,
+            reason,
+            message: message.into(),
+        }
+    }
+
+    /// As Kubernetes writes it; the time stays while the status does.
+    pub(super) fn since(
+        self,
+        old: &[meta::Condition],
+        generation: Option<i64>,
+        now: &Time,
+    ) -> meta::Condition {
+        let status = match self.status {
+            Some(true) => "True",
+            Some(false) => "False",
+            None => "Unknown",
+        };
+        let same = old
+            .iter()
+            .find(|old| old.type_ == self.type_.name() && old.status == status);
+        meta::Condition {
+            type_: self.type_.name().to_owned(),
+            status: status.to_owned(),
+            reason: self.reason.to_owned(),
+            message: self.message,
+            observed_generation: generation,
+            last_transition_time: same.map_or_else(|| now.clone(), |old| old.last_transition_time.clone()),
+        }
+    }
+}
+
+/// All conditions, the summary first.
+pub(super) fn of(cluster: &ChatCluster, outcome: &Outcome<'_>) -> Vec<Condition> {
+    let gateways = gateways(outcome);
+    let bus = bus(outcome);
+    let stalled = stalled(outcome);
+    let ready = ready(&gateways, &bus, &stalled);
+    vec![
+        ready,
+        gateways,
+        bus,
+        reconciling(outcome),
+        stalled,
+        apis(outcome),
+        upgrade(cluster, outcome),
+    ]
+}
+
+/// The first reason why not, or that all is well. What is unknown is no reason.
+fn ready(gateways: &Condition, bus: &Condition, stalled: &Condition) -> Condition {
+    let reasons = [
+        (stalled.status == Some(true)).then_some(stalled),
+        (gateways.status != Some(true)).then_some(gateways),
+        (bus.status == Some(false)).then_some(bus),
+    ];
+    match reasons.into_iter().flatten().next() {
+        Some(why) => Condition::new(ConditionType::Ready, Some(false), why.reason, why.message.clone()),
+        None => Condition::new(
+            ConditionType::Ready,
+            Some(true),
+            "AllReady",
+            "gateways and bus are ready",
+        ),
+    }
+}
+
+/// Gateways of former revisions count: clients do not care which one serves them.
+fn gateways(outcome: &Outcome<'_>) -> Condition {
+    const TYPE: ConditionType = ConditionType::GatewaysAvailable;
+    let Some(Current { progress, .. }) = outcome.current else {
+        return Condition::new(TYPE, None, "NotBuilt", "the spec could not be built");
+    };
+    let counted = format!("{} of {} gateways serve", progress.serving, progress.desired);
+    if progress.serving >= progress.desired {
+        return Condition::new(TYPE, Some(true), "EnoughGateways", counted);
+    }
+    match pods::trouble(&outcome.observed.pods) {
+        Some(trouble) => Condition::new(
+            TYPE,
+            Some(false),
+            trouble.reason,
+            format!("{counted}; {}", trouble.message),
+        ),
+        None => Condition::new(TYPE, Some(false), "GatewaysStarting", counted),
+    }
+}
+
+fn bus(outcome: &Outcome<'_>) -> Condition {
+    const TYPE: ConditionType = ConditionType::BusReady;
+    let Some(Current { progress, .. }) = outcome.current else {
+        return Condition::new(TYPE, None, "NotBuilt", "the spec could not be built");
+    };
+    let Some(NatsProgress { desired, ready, .. }) = progress.nats else {
+        return Condition::new(
+            TYPE,
+            None,
+            "ExternalNats",
+            "gateways report it in the body of /readyz and as natter_bus_up",
+        );
+    };
+    let counted = format!("{ready} of {desired} NATS servers are ready");
+    if ready >= desired {
+        Condition::new(TYPE, Some(true), "AllServersReady", counted)
+    } else if ready * 2 > desired {
+        Condition::new(
+            TYPE,
+            Some(true),
+            "ServersMissing",
+            format!("{counted}; that is a majority"),
+        )
+    } else {
+        Condition::new(
+            TYPE,
+            Some(false),
+            "NoMajority",
+            format!("{counted}; nothing can be stored"),
+        )
+    }
+}
+
+fn reconciling(outcome: &Outcome<'_>) -> Condition {
+    const TYPE: ConditionType = ConditionType::Reconciling;
+    let Some(Current { built, progress, .. }) = outcome.current else {
+        return Condition::new(TYPE, Some(false), "NotBuilt", "the spec could not be built");
+    };
+    let revision = &built.revision;
+    if !progress.complete {
+        let message = format!(
+            "{} of {} gateways of revision {revision} serve",
+            progress.ready, progress.desired
+        );
+        return Condition::new(TYPE, Some(true), "RollingOut", message);
+    }
+    if !progress.former.is_empty() {
+        let message = format!("gateways of revision {} leave", progress.former.join(", "));
+        return Condition::new(TYPE, Some(true), "RemovingFormerRevision", message);
+    }
+    if let Some(nats) = progress.nats.as_ref().filter(|nats| !nats.complete) {
+        let message = format!(
+            "{} of {} NATS servers are current and {} ready; one after another is restarted while all others are ready",
+            nats.updated, nats.desired, nats.ready
+        );
+        return Condition::new(TYPE, Some(true), "RollingNats", message);
+    }
+    Condition::new(
+        TYPE,
+        Some(false),
+        "UpToDate",
+        format!("every gateway runs revision {revision}"),
+    )
+}
+
+fn stalled(outcome: &Outcome<'_>) -> Condition {
+    const TYPE: ConditionType = ConditionType::Stalled;
+    match outcome.errors.first() {
+        None => Condition::new(TYPE, Some(false), "NoError", "nothing is in the way"),
+        Some(error) => Condition::new(TYPE, Some(true), error.category().reason(), error.to_string()),
+    }
+}
+
+fn apis(outcome: &Outcome<'_>) -> Condition {
+    const TYPE: ConditionType = ConditionType::ApisAvailable;
+    if outcome.missing.is_empty() {
+        return Condition::new(
+            TYPE,
+            Some(true),
+            "AllFound",
+            "every API that the spec asks for is there",
+        );
+    }
+    let names: Vec<_> = outcome
+        .missing
+        .iter()
+        .map(|kind| {
+            let resource = kind.api_resource();
+            format!("{} ({})", resource.kind, resource.api_version)
+        })
+        .collect();
+    let message = format!(
+        "Kubernetes does not have {}; the rest is made without",
+        names.join(", ")
+    );
+    Condition::new(TYPE, Some(false), "ApiMissing", message)
+}
+
+fn upgrade(cluster: &ChatCluster, outcome: &Outcome<'_>) -> Condition {
+    const TYPE: ConditionType = ConditionType::UpgradeAvailable;
+    let offered = &outcome.defaults.gateway_image;
+    let pinned = cluster.spec.image.is_none() && cluster.spec.image_policy == ImagePolicy::Pinned;
+    match outcome.current {
+        Some(Current { cluster: valid, .. }) if pinned && valid.image != *offered => Condition::new(
+            TYPE,
+            Some(true),
+            "NewerImage",
+            format!(
+                "this operator comes with {offered}; set spec.image to it, or spec.imagePolicy: FollowOperator"
+            ),
+        ),
+        _ => Condition::new(
+            TYPE,
+            Some(false),
+            "NothingNewer",
+            "the gateways run what they should",
+        ),
+    }
+}

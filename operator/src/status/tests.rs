@@ -1,0 +1,306 @@
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    build::{self, Built},
+    dereference::Observed,
+    kinds::Kind,
+    progress::{Progress, progress},
+    validate::{OperatorDefaults, ValidCluster, validate},
+};
+
+fn cluster(change: impl FnOnce(&mut Value)) -> ChatCluster {
+    let mut value = json!({
+        "apiVersion": "natter.dev/v1alpha1", "kind": "ChatCluster",
+        "metadata": {"name": "chat", "namespace": "default", "uid": "1", "generation": 3},
+        "spec": {"gateways": {"config": {"client": {"anonymous": "allow"}}}},
+    });
+    change(&mut value);
+    serde_json::from_value(value).unwrap()
+}
+
+fn defaults() -> OperatorDefaults {
+    OperatorDefaults {
+        gateway_image: "gateway:2".to_owned(),
+    }
+}
+
+fn now(text: &str) -> Time {
+    Time(text.parse().unwrap())
+}
+
+struct Scene {
+    cluster: ChatCluster,
+    valid: ValidCluster,
+    built: Built,
+    observed: Observed,
+}
+
+impl Scene {
+    fn new(cluster: ChatCluster) -> Self {
+        let valid = validate(&cluster, &defaults()).unwrap();
+        let built = build::build(&valid).unwrap();
+        Self {
+            cluster,
+            valid,
+            built,
+            observed: Observed::default(),
+        }
+    }
+
+    /// Makes the Deployment of a revision, or the `StatefulSet`, with a status.
+    fn with(mut self, kind: Kind, revision: Option<&str>, status: &Value) -> Self {
+        let built = self
+            .built
+            .objects
+            .iter()
+            .find(|object| object.kind == kind)
+            .unwrap();
+        let mut object = built.value.clone();
+        object.metadata.generation = Some(1);
+        if let Some(revision) = revision {
+            object
+                .metadata
+                .labels
+                .as_mut()
+                .unwrap()
+                .insert(build::REVISION.to_owned(), revision.to_owned());
+            object.metadata.name = Some(format!("chat-gateway-{revision}"));
+        }
+        object.data["status"] = status.clone();
+        self.observed.objects.push((kind, Arc::new(object)));
+        self
+    }
+
+    fn gateways(self, ready: i32) -> Self {
+        let status =
+            json!({"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": ready});
+        self.with(Kind::Deployment, None, &status)
+    }
+
+    fn nats(self, ready: i32) -> Self {
+        let status = json!({"observedGeneration": 1, "readyReplicas": ready, "updatedReplicas": 3});
+        self.with(Kind::StatefulSet, None, &status)
+    }
+
+    fn progress(&self) -> Progress {
+        progress(&self.valid, &self.built, &self.observed)
+    }
+
+    fn status(&self, missing: &[Kind], errors: &[Error]) -> ChatClusterStatus {
+        let outcome = Outcome {
+            observed: &self.observed,
+            current: Some(Current {
+                cluster: &self.valid,
+                built: &self.built,
+                progress: &self.progress(),
+            }),
+            missing,
+            errors,
+            defaults: &defaults(),
+        };
+        compute(&self.cluster, &outcome, &now("2026-01-01T00:00:00Z"))
+    }
+}
+
+fn answer(status: &ChatClusterStatus, type_: &str) -> (String, String) {
+    let condition = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == type_)
+        .unwrap();
+    assert_eq!(condition.observed_generation, Some(3));
+    (condition.status.clone(), condition.reason.clone())
+}
+
+fn is(status: &ChatClusterStatus, type_: &str, expected: (&str, &str)) {
+    let (status, reason) = answer(status, type_);
+    assert_eq!((status.as_str(), reason.as_str()), expected, "{type_}");
+}
+
+#[test]
+fn a_cluster_that_is_well_says_so() {
+    let status = Scene::new(cluster(|_| {})).gateways(2).nats(3).status(&[], &[]);
+    is(&status, "Ready", ("True", "AllReady"));
+    is(&status, "Reconciling", ("False", "UpToDate"));
+    is(&status, "Stalled", ("False", "NoError"));
+    is(&status, "ApisAvailable", ("True", "AllFound"));
+    assert_eq!(status.gateways.unwrap().summary, "2/2");
+    assert_eq!(status.nats.unwrap().summary, "3/3");
+    assert_eq!((status.observed_generation, status.replicas), (Some(3), 2));
+    assert!(
+        status
+            .selector
+            .unwrap()
+            .contains("app.kubernetes.io/instance=chat")
+    );
+}
+
+#[test]
+fn nothing_there_yet_is_a_start() {
+    let status = Scene::new(cluster(|_| {})).status(&[], &[]);
+    is(&status, "Ready", ("False", "GatewaysStarting"));
+    is(&status, "BusReady", ("False", "NoMajority"));
+    is(&status, "Reconciling", ("True", "RollingOut"));
+}
+
+#[test]
+fn a_majority_of_nats_servers_is_enough() {
+    let scene = |ready| {
+        Scene::new(cluster(|_| {}))
+            .gateways(2)
+            .nats(ready)
+            .status(&[], &[])
+    };
+    is(&scene(2), "BusReady", ("True", "ServersMissing"));
+    is(&scene(2), "Ready", ("True", "AllReady"));
+    is(&scene(1), "Ready", ("False", "NoMajority"));
+}
+
+#[test]
+fn gateways_of_a_former_revision_serve_on() {
+    let old = json!({"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2});
+    let scene = Scene::new(cluster(|_| {}))
+        .gateways(0)
+        .with(Kind::Deployment, Some("old"), &old)
+        .nats(3);
+    let status = scene.status(&[], &[]);
+    is(&status, "Ready", ("True", "AllReady"));
+    is(&status, "Reconciling", ("True", "RollingOut"));
+    assert_eq!(status.replicas, 4);
+    let unwanted = crate::prune::unwanted(&scene.observed, &scene.built, &scene.progress());
+    assert!(
+        unwanted.is_empty(),
+        "nobody is cut off before the new revision serves"
+    );
+}
+
+#[test]
+fn a_former_revision_goes_when_the_new_one_serves() {
+    let old = json!({"observedGeneration": 1, "replicas": 2, "availableReplicas": 2});
+    let scene = Scene::new(cluster(|_| {}))
+        .gateways(2)
+        .with(Kind::Deployment, Some("old"), &old)
+        .nats(3);
+    let progress = scene.progress();
+    let unwanted = crate::prune::unwanted(&scene.observed, &scene.built, &progress);
+    assert_eq!(
+        unwanted
+            .iter()
+            .map(|(_, object)| object.name_any())
+            .collect::<Vec<_>>(),
+        ["chat-gateway-old"]
+    );
+    is(
+        &scene.status(&[], &[]),
+        "Reconciling",
+        ("True", "RemovingFormerRevision"),
+    );
+}
+
+#[test]
+fn the_kubelets_words_reach_the_condition() {
+    let pod: Pod = serde_json::from_value(json!({
+        "metadata": {"name": "chat-gateway-1"},
+        "status": {"containerStatuses": [{"name": "gateway", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"waiting": {"reason": "CreateContainerConfigError", "message": "secret \"keys\" not found"}}}]},
+    }))
+    .unwrap();
+    let mut scene = Scene::new(cluster(|_| {})).gateways(0).nats(3);
+    scene.observed.pods.push(Arc::new(pod));
+    let status = scene.status(&[], &[]);
+    is(&status, "GatewaysAvailable", ("False", "ReferenceMissing"));
+    let ready = &status.conditions[0];
+    assert!(
+        ready.message.contains("secret \"keys\" not found"),
+        "{}",
+        ready.message
+    );
+}
+
+#[test]
+fn a_missing_api_is_a_condition_and_no_failure() {
+    let status = Scene::new(cluster(|_| {}))
+        .gateways(2)
+        .nats(3)
+        .status(&[Kind::PodMonitor], &[]);
+    is(&status, "ApisAvailable", ("False", "ApiMissing"));
+    is(&status, "Ready", ("True", "AllReady"));
+}
+
+#[test]
+fn an_object_of_somebody_else_stalls() {
+    let error = Error::NotOurs {
+        kind: Kind::Service,
+        name: "chat".to_owned(),
+    };
+    let status = Scene::new(cluster(|_| {}))
+        .gateways(2)
+        .nats(3)
+        .status(&[], &[error]);
+    is(&status, "Stalled", ("True", "NotOurs"));
+    is(&status, "Ready", ("False", "NotOurs"));
+}
+
+#[test]
+fn the_image_is_pinned_and_a_newer_one_offered() {
+    let status = json!({"image": "gateway:1"});
+    let pinned = Scene::new(cluster(|value| value["status"] = status.clone())).status(&[], &[]);
+    assert_eq!(pinned.image.as_deref(), Some("gateway:1"));
+    is(&pinned, "UpgradeAvailable", ("True", "NewerImage"));
+    let following = cluster(|value| {
+        value["status"] = status.clone();
+        value["spec"]["imagePolicy"] = json!("FollowOperator");
+    });
+    let following = Scene::new(following).status(&[], &[]);
+    assert_eq!(following.image.as_deref(), Some("gateway:2"));
+    is(&following, "UpgradeAvailable", ("False", "NothingNewer"));
+}
+
+#[test]
+fn times_stay_while_the_answer_does_and_nothing_else_changes() {
+    let scene = Scene::new(cluster(|_| {})).gateways(2).nats(3);
+    let first = scene.status(&[], &[]);
+    let again = ChatCluster {
+        status: Some(first.clone()),
+        ..scene.cluster.clone()
+    };
+    let outcome = Outcome {
+        observed: &scene.observed,
+        current: Some(Current {
+            cluster: &scene.valid,
+            built: &scene.built,
+            progress: &scene.progress(),
+        }),
+        missing: &[],
+        errors: &[],
+        defaults: &defaults(),
+    };
+    assert_eq!(compute(&again, &outcome, &now("2026-02-01T00:00:00Z")), first);
+}
+
+#[test]
+fn what_cannot_be_built_keeps_its_numbers() {
+    let invalid = cluster(|value| {
+        value["spec"]["gateways"]["podTemplate"] = json!({"spec": {"nodeSelektor": {}, "hostNetwrk": true}});
+    });
+    let error = Error::from(validate(&invalid, &defaults()).unwrap_err());
+    let outcome = Outcome {
+        observed: &Observed::default(),
+        current: None,
+        missing: &[],
+        errors: &[error],
+        defaults: &defaults(),
+    };
+    let status = compute(&invalid, &outcome, &now("2026-01-01T00:00:00Z"));
+    is(&status, "Stalled", ("True", "InvalidSpec"));
+    is(&status, "GatewaysAvailable", ("Unknown", "NotBuilt"));
+    assert!(
+        status.conditions[0].message.contains("hostNetwrk"),
+        "{}",
+        status.conditions[0].message
+    );
+}

@@ -1,0 +1,55 @@
+//! Quantities of Kubernetes as bytes.
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+const UNITS: [(&str, u64); 10] = [
+    ("Ki", 1 << 10),
+    ("Mi", 1 << 20),
+    ("Gi", 1 << 30),
+    ("Ti", 1 << 40),
+    ("Pi", 1 << 50),
+    ("k", 1_000),
+    ("M", 1_000_000),
+    ("G", 1_000_000_000),
+    ("T", 1_000_000_000_000),
+    ("P", 1_000_000_000_000_000),
+];
+
+/// Whole bytes; `None` for what is no number, has a fraction in bytes, or does not fit.
+pub(super) fn bytes(quantity: &Quantity) -> Option<u64> {
+    let text = quantity.0.trim();
+    let (number, unit) = UNITS
+        .iter()
+        .find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor)))
+        .unwrap_or((text, 1));
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let whole = whole.parse::<u64>().ok()?.checked_mul(unit)?;
+    if fraction.is_empty() {
+        return Some(whole);
+    }
+    let digits = u32::try_from(fraction.len()).ok()?;
+    let part = fraction.parse::<u64>().ok()?.checked_mul(unit)? / 10_u64.checked_pow(digits)?;
+    whole.checked_add(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_read_as_kubernetes_writes_them() {
+        let cases = [
+            ("10Gi", Some(10 << 30)),
+            ("1.5Gi", Some(3 << 29)),
+            ("500M", Some(500_000_000)),
+            ("1024", Some(1024)),
+            ("", None),
+            ("-1Gi", None),
+            ("1e3", None),
+            ("99999999Pi", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(bytes(&Quantity(text.to_owned())), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+# Sourced: builds container images without a daemon.
+# shellcheck shell=bash
+
+# make_image CONTAINERFILE CONTEXT IMAGE ARCHIVE: builds an image FROM scratch and saves it as a docker-archive.
+#
+# Its storage is a folder that is thrown away. `chroot` and `vfs` work also inside a container.
+make_image() (
+    set -euo pipefail
+    local containerfile="$1" context="$2" image="$3" archive="$4" storage
+    storage="$(mktemp -d)"
+    trap 'rm -rf "$storage"' EXIT
+    export BUILDAH_ISOLATION=chroot STORAGE_DRIVER=vfs
+    buildah=(buildah --root "$storage/root" --runroot "$storage/run")
+    "${buildah[@]}" bud --quiet --timestamp 0 --file "$containerfile" --tag "$image" "$context" >/dev/null
+    mkdir -p "$(dirname "$archive")"
+    rm -f "$archive" # the target of a docker-archive must not exist
+    "${buildah[@]}" push --quiet "$image" "docker-archive:$archive:$image"
+)

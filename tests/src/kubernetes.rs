@@ -1,0 +1,7 @@
+//! A real Kubernetes API, and the operator on it.
+
+mod api_server;
+mod operator;
+
+pub use api_server::ApiServer;
+pub use operator::{Operator, OperatorBuilder};

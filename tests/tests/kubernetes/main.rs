@@ -1,0 +1,17 @@
+//! Chat on a real Kubernetes, end to end: operator and gateways are pods from the project's own images, clients are the
+//! official SDK outside of the cluster, and what they were promised is counted.
+//!
+//! `tests/kubernetes/e2e` builds the images, starts a cluster and runs this suite in it, one scenario after another. The
+//! first scenario that needs it installs the operator by its chart; each scenario has a namespace of its own.
+
+mod bad_input;
+mod bus_lost;
+mod by_hand;
+mod config_change;
+mod gateway_lost;
+mod history_kept;
+mod install;
+mod operator_lost;
+mod roll;
+mod scale;
+mod support;

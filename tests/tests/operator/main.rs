@@ -1,0 +1,15 @@
+//! The operator on a real API server with the controllers of Kubernetes, without nodes: what is refused, made, mended and
+//! reported. A test has a namespace and an operator of its own.
+
+mod apis;
+mod children;
+mod deletion;
+mod isolation;
+mod leader;
+mod names;
+mod nats;
+mod operation;
+mod pods;
+mod specs;
+mod steady;
+mod support;
