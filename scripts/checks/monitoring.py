@@ -19,7 +19,7 @@ RUNBOOKS = "docs/runbooks/"
 RUNBOOK_URL = "https://natter.dev/runbooks/"
 AWAITED = "tests/monitoring/awaited-families.txt"
 # Documents with a table of families, between these marks.
-FAMILY_TABLES = ("docs/observability.md", "docs/operator.md")
+FAMILY_TABLES = ("docs/observability.md", "docs/monitoring.md")
 FAMILIES = re.compile(r"<!-- \w*\s?families: begin.*?-->\n(.*?)<!-- \w*\s?families: end", re.DOTALL)
 # Of the prometheus crate and of Prometheus itself.
 FOREIGN = {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds", "ALERTS"}

@@ -13,7 +13,7 @@ import monitoring
 from repo import Repo
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("charts/natter/monitoring", "docs/runbooks", "docs/observability.md", "docs/monitoring.md", "scripts/dashboards", "tests/monitoring")
+COPIED = ("charts/natter/monitoring", "docs/runbooks", *monitoring.FAMILY_TABLES, "scripts/dashboards", "tests/monitoring")
 BUS = "charts/natter/monitoring/dashboards/natter-bus.json"
 RULES = "charts/natter/monitoring/rules/gateway.yaml"
 TESTS = "tests/monitoring/gateway_test.yaml"

@@ -26,6 +26,8 @@ pub struct Job {
     pub targets: Vec<SocketAddr>,
     /// Label of every target, as Kubernetes service discovery sets it; none with a plain list of targets.
     pub namespace: Option<String>,
+    /// Whether labels of the metrics count more than those of the target.
+    pub honor_labels: bool,
 }
 
 /// A server that scrapes and evaluates every second; dropping it kills the process and removes its data.
@@ -139,8 +141,8 @@ fn configuration(jobs: &[Job], rules: &[PathBuf]) -> String {
         let targets: Vec<_> = job.targets.iter().map(SocketAddr::to_string).collect();
         let _ = write!(
             text,
-            "  - job_name: {:?}\n    static_configs:\n      - targets: {targets:?}\n",
-            job.name
+            "  - job_name: {:?}\n    honor_labels: {}\n    static_configs:\n      - targets: {targets:?}\n",
+            job.name, job.honor_labels
         );
         if let Some(namespace) = &job.namespace {
             let _ = writeln!(text, "        labels: {{ namespace: {namespace:?} }}");
@@ -160,6 +162,7 @@ mod tests {
                 name: "x".to_owned(),
                 targets: vec![SocketAddr::from(([127, 0, 0, 1], 1))],
                 namespace: Some("n".to_owned()),
+                honor_labels: false,
             }],
             &[],
         );

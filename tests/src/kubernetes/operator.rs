@@ -78,6 +78,11 @@ impl Operator {
         self.process.wait_exit(limit).await
     }
 
+    /// Where `/livez`, `/readyz` and `/metrics` are.
+    pub fn ops(&self) -> SocketAddr {
+        self.ops
+    }
+
     /// Its log so far.
     pub fn logs(&self) -> Vec<LogLine> {
         self.process

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::helm::{ALL_APIS, Render, chart, find, values};
 
-fn parse(text: &str) -> Result<Vec<Value>> {
+pub(crate) fn parse(text: &str) -> Result<Vec<Value>> {
     let documents = serde_yaml_ng::Deserializer::from_str(text);
     documents
         .map(|document| Value::deserialize(document).context("no YAML"))
@@ -23,11 +23,14 @@ fn schema() -> Result<Value> {
 }
 
 /// Every file of `docs/examples/` with a `ChatCluster`.
-fn examples() -> Result<Vec<(String, Value)>> {
+pub(crate) fn examples() -> Result<Vec<(String, Value)>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples");
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
         let name = path
             .file_name()
             .unwrap_or_default()

@@ -1,5 +1,6 @@
-//! The chart as helm renders it, over a matrix of values. Whether Kubernetes takes the manifests is for the suites that have one.
+//! The chart as helm renders it, over a matrix of values, and what an API server says of that.
 
+mod api_server;
 mod examples;
 mod helm;
 mod matrix;

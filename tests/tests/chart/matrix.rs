@@ -11,7 +11,7 @@ use crate::helm::{ALL_APIS, NAMESPACE, RELEASE, Render, chart, identity, values}
 const CLUSTER_WIDE: [&str; 3] = ["ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"];
 
 /// Each with a Kubernetes that knows nothing but itself, and with one that knows every API of the chart.
-fn matrix() -> Vec<Render> {
+pub(crate) fn matrix() -> Vec<Render> {
     let files = [
         values("everything"),
         values("namespaced"),

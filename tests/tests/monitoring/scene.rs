@@ -58,6 +58,7 @@ impl Scene {
                 name: name.to_owned(),
                 targets,
                 namespace: namespace.map(str::to_owned),
+                honor_labels: false,
             })
         };
         let jobs = [job(CLUSTER, Some(NAMESPACE))?, job(PLAIN, None)?];
