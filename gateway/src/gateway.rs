@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use natter_protocol::ErrorCode;
 use natter_websocket::Limits;
@@ -44,6 +44,7 @@ pub struct Gateway {
     pub node: Uuid,
     pub started: Instant,
     live: ArcSwap<Live>,
+    config_hash: ArcSwapOption<String>,
     pub metrics: Metrics,
     pub rooms: Arc<Rooms>,
     pub recovery: Arc<Recovery>,
@@ -51,7 +52,7 @@ pub struct Gateway {
     bus: OnceLock<SharedBus>,
     pub cluster: Cluster,
     pub clients: Clients,
-    pub drain: Drain,
+    pub drain: Arc<Drain>,
     pub file_limit: Arc<FileLimit>,
     pub log_budget: Arc<LogBudget>,
     pub tracer: Tracer,
@@ -165,6 +166,7 @@ impl Gateway {
             node,
             started: Instant::now(),
             live: ArcSwap::from_pointee(live),
+            config_hash: ArcSwapOption::empty(),
             recovery: Arc::new(Recovery::new(rooms.clone(), metrics.recovery.clone())),
             metrics,
             rooms,
@@ -172,7 +174,7 @@ impl Gateway {
             bus: OnceLock::new(),
             cluster: Cluster::new(node),
             clients: Clients::default(),
-            drain: Drain::default(),
+            drain: Arc::default(),
             file_limit: FileLimit::of_process(),
             log_budget: Arc::new(LogBudget::new(LOG_LINES)),
             tracer,
@@ -200,6 +202,16 @@ impl Gateway {
 
     pub fn live(&self) -> Arc<Live> {
         self.live.load_full()
+    }
+
+    /// SHA-1 of the configuration file that is in force, if there is one.
+    pub fn config_hash(&self) -> Option<String> {
+        self.config_hash.load().as_deref().cloned()
+    }
+
+    /// Tells which configuration file the settings in force are from.
+    pub fn set_config_hash(&self, hash: Option<String>) {
+        self.config_hash.store(hash.map(Arc::new));
     }
 
     pub fn inbox(&self, worker: WorkerId) -> &Arc<Inbox> {

@@ -17,9 +17,7 @@ use tokio::{net::TcpStream, time::timeout};
 use tower::ServiceExt;
 use tracing::{Level, debug, info};
 
-use crate::{
-    api, drain::Phase, gateway::Gateway, limits::FileGuard, metrics::HandshakeFailure, worker::Worker,
-};
+use crate::{api, gateway::Gateway, limits::FileGuard, metrics::HandshakeFailure, worker::Worker};
 
 const WEBSOCKET_PATH: &str = "/connection/websocket";
 /// Smallest buffer that hyper works with, in bytes.
@@ -88,7 +86,7 @@ impl Connection {
             Ok(Ok(response)) => response,
             Err(_) => plain(StatusCode::REQUEST_TIMEOUT, "the request took too long\n"),
         };
-        if self.worker.gateway.drain.phase() != Phase::Running {
+        if self.worker.gateway.drain.sends_elsewhere() {
             // The next request of a backend goes elsewhere instead of being cut off by the exit.
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);

@@ -11,6 +11,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`server`], [`drain`] | assembly, start and end of a gateway |
+//! | [`control`] | what the operator can make it do: cordon, drain, shed |
 //! | [`listener`], [`http`] | accepting sockets; upgrade, page |
 //! | [`api`] | the server API |
 //! | [`worker`] | a thread with its connections: inbox, flush, timers |
@@ -33,6 +34,7 @@ pub mod channel;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod control;
 pub mod drain;
 pub mod frame;
 pub mod gateway;

@@ -83,6 +83,13 @@ impl FileLimit {
             .saturating_add(self.base.load(Ordering::Relaxed))
     }
 
+    /// Sockets that fit before new ones are refused, those that are open included.
+    pub fn connections(&self) -> u64 {
+        let full = u128::from(self.limit) * u128::from(FULL_PERCENT) / 100;
+        let full = u64::try_from(full).unwrap_or(u64::MAX);
+        full.saturating_sub(self.base.load(Ordering::Relaxed))
+    }
+
     /// Counts a socket until the guard drops; `None` when there is no room even for telling it that there is none.
     pub fn admit(self: &Arc<Self>) -> Option<FileGuard> {
         let sockets = self.sockets.fetch_add(1, Ordering::Relaxed);
@@ -183,6 +190,7 @@ mod tests {
         let _sockets: Vec<_> = (0..10).map(|_| limit.admit().unwrap()).collect();
         limit.measured(95);
         assert_eq!(limit.used(), 95, "counted sockets are not counted again");
+        assert_eq!(limit.connections(), 10);
         assert!(limit.admit().unwrap().is_refused());
         limit.measured(94);
         assert!(!limit.admit().unwrap().is_refused());
@@ -202,6 +210,7 @@ mod tests {
     #[test]
     fn no_limit_admits() {
         assert!(FileLimit::new(u64::MAX).admit().is_some());
+        assert!(FileLimit::new(u64::MAX).connections() > u64::MAX / 2);
     }
 
     #[test]

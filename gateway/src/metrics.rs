@@ -8,6 +8,7 @@
 mod api;
 mod bus;
 mod connections;
+mod control;
 mod family;
 mod messages;
 mod process;
@@ -24,6 +25,7 @@ use prometheus::{Registry, TextEncoder};
 pub use api::ApiMetrics;
 pub use bus::{BusMetrics, HeadCheck};
 pub use connections::{AcceptFailure, ConnectionMetrics, HandshakeFailure, Refusal};
+pub use control::{ControlCall, ControlMetrics, ControlResult};
 pub use family::{Family, LabeledCounter};
 pub use messages::{NamespaceMetrics, Offer, Source};
 pub use process::{ConfigMetrics, FileMetrics, TraceMetrics};
@@ -49,6 +51,7 @@ pub struct Metrics {
     pub bus: BusMetrics,
     pub api: ApiMetrics,
     pub config: ConfigMetrics,
+    pub control: ControlMetrics,
     pub files: FileMetrics,
     pub traces: TraceMetrics,
 }
@@ -67,6 +70,7 @@ impl Metrics {
         let bus = BusMetrics::register(&mut registrar)?;
         let api = ApiMetrics::register(&mut registrar)?;
         let config = ConfigMetrics::register(&mut registrar)?;
+        let control = ControlMetrics::register(&mut registrar)?;
         let files = FileMetrics::register(&mut registrar)?;
         let traces = TraceMetrics::register(&mut registrar)?;
         let families = registrar.finish().into();
@@ -83,6 +87,7 @@ impl Metrics {
             bus,
             api,
             config,
+            control,
             files,
             traces,
         })

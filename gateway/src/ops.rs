@@ -1,9 +1,10 @@
-//! The ops port: `/livez`, `/readyz` and `/metrics`, for the kubelet, the operator and Prometheus.
+//! The ops port: `/livez`, `/readyz`, `/metrics` and control calls, for the kubelet, the operator and Prometheus.
 //!
 //! Liveness asks only whether the workers still turn: restarting a gateway because its bus is away would
 //! disconnect every client for nothing. Readiness says in its body what it thinks of the bus and why it is
 //! not ready.
 
+mod control;
 mod heartbeat;
 mod readiness;
 
@@ -21,9 +22,11 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+pub use control::{ControlAccess, TokenError, Tokens};
 pub use heartbeat::Heartbeats;
 pub use readiness::{NotReady, Readiness, ReadinessReport};
 
+use crate::drain::Drain;
 use crate::limits::FileLimit;
 use crate::metrics::Metrics;
 
@@ -37,12 +40,13 @@ pub struct OpsState {
     pub heartbeats: Heartbeats,
     pub metrics: Metrics,
     pub files: Arc<FileLimit>,
+    pub drain: Arc<Drain>,
 }
 
-/// Answers on `listener` until `shutdown` resolves, and at most a second longer for requests under way.
+/// Answers `router` on `listener` until `shutdown` resolves, and at most a second longer for requests under way.
 pub async fn serve(
     listener: TcpListener,
-    state: OpsState,
+    router: Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let (closing, closes) = oneshot::channel();
@@ -51,7 +55,7 @@ pub async fn serve(
         // The receiver is gone only when the server ended before.
         let _ = closing.send(());
     };
-    let server = axum::serve(listener, router(state))
+    let server = axum::serve(listener, router)
         .with_graceful_shutdown(ended)
         .into_future();
     let mut server = std::pin::pin!(server);
@@ -63,8 +67,12 @@ pub async fn serve(
     timeout(CLOSE_TIMEOUT, server).await.unwrap_or(Ok(()))
 }
 
-/// GET and HEAD only; other methods get 405, other paths 404.
-pub fn router(state: OpsState) -> Router {
+/// GET and HEAD only but for control calls; other methods get 405, other paths 404.
+pub fn router(state: OpsState, access: ControlAccess) -> Router {
+    observing(state).merge(control::router(access))
+}
+
+fn observing(state: OpsState) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -92,7 +100,16 @@ async fn readyz(State(state): State<OpsState>) -> Response {
 }
 
 async fn metrics(State(state): State<OpsState>) -> Response {
-    state.metrics.files.set(state.files.limit(), state.files.used());
+    let files = &state.files;
+    state
+        .metrics
+        .files
+        .set(files.limit(), files.used(), files.connections());
+    let drain = &state.drain;
+    state
+        .metrics
+        .control
+        .set(drain.is_cordoned(), drain.is_draining());
     match state.metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {

@@ -29,12 +29,13 @@ use self::{ports::Ports, worker_thread::WorkerThread};
 use crate::{
     bus::{Embedded, Nats, NatsConfig, SharedBus},
     cluster::{self, Command},
-    config::Settings,
+    config::{ControlSettings, Settings},
+    control::Control,
     drain::{Pace, Phase},
     gateway::Gateway,
     inbox::{Inbox, Note},
     metrics::Metrics,
-    ops::{self, Heartbeats, OpsState, Readiness},
+    ops::{self, ControlAccess, Heartbeats, OpsState, Readiness, Tokens},
     rooms::{Linger, Rooms},
     telemetry::{TraceGuard, TraceSettings, Tracer},
 };
@@ -50,7 +51,6 @@ pub struct Server {
     pub gateway: Arc<Gateway>,
     pub public: SocketAddr,
     pub ops: SocketAddr,
-    readiness: Arc<Readiness>,
     workers: Vec<WorkerThread>,
     traces: Option<TraceGuard>,
     stop: watch::Sender<bool>,
@@ -71,29 +71,33 @@ const PROMPT_WINDOW: Duration = Duration::from_millis(500);
 impl Server {
     /// Binds, connects and starts everything. Must be called on the control runtime.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let control = settings.ops.control.clone();
         let ports = Ports::bind(&settings).await?;
         let (gateway, linger, traces) = assemble(settings)?;
         let bus = connect(&gateway).await?;
         gateway.attach(bus.clone());
 
         let critical = gateway.live().settings.bus.critical;
-        let readiness = Arc::new(Readiness::new(bus.status(), bus.condition(), critical));
+        let drain = gateway.drain.clone();
+        let readiness = Readiness::new(bus.status(), bus.condition(), critical, drain);
+        let access = control_access(&gateway, &control)?;
         let heartbeats = Heartbeats::new(ports.listeners.len());
         let (stop, _) = watch::channel(false);
         let workers = start_workers(&gateway, ports.listeners, &heartbeats, &stop)?;
         let state = OpsState {
-            readiness: readiness.clone(),
+            readiness: readiness.into(),
             heartbeats,
             metrics: gateway.metrics.clone(),
             files: gateway.file_limit.clone(),
+            drain: gateway.drain.clone(),
         };
+        let router = ops::router(state, access);
         spawn_background(&gateway, linger, bus);
-        tokio::spawn(ops::serve(ports.ops, state, stopped(stop.subscribe())));
+        tokio::spawn(ops::serve(ports.ops, router, stopped(stop.subscribe())));
         Ok(Self {
             gateway,
             public: ports.public_address,
             ops: ports.ops_address,
-            readiness,
             workers,
             traces,
             stop,
@@ -104,10 +108,10 @@ impl Server {
     pub async fn leave(self, how: Leave) {
         let drain = self.gateway.live().settings.drain.clone();
         let deadline = Instant::now() + drain.deadline;
-        self.readiness.drain();
         self.gateway.drain.advance(Phase::Leaving);
         info!(?how, connections = self.open_sockets(), "leaving");
-        if how == Leave::Drained {
+        // A gateway that refuses already was taken out of the load balancers before.
+        if how == Leave::Drained && !self.gateway.drain.refuses() {
             sleep(drain.accept).await;
         }
         self.gateway.drain.advance(Phase::Refusing);
@@ -150,6 +154,29 @@ impl Server {
     fn open_sockets(&self) -> u64 {
         self.gateway.open_sockets.load(Ordering::Relaxed)
     }
+}
+
+/// Control calls with the tokens of the configured file, which must be there: a gateway that cannot be drained would be
+/// found out only when it is to go.
+fn control_access(gateway: &Arc<Gateway>, settings: &ControlSettings) -> anyhow::Result<ControlAccess> {
+    let metrics = &gateway.metrics.control;
+    let tokens = settings
+        .token_file
+        .as_ref()
+        .map(|path| {
+            Tokens::read(path, metrics.clone())
+                .with_context(|| format!("cannot use ops.control.token_file {}", path.display()))
+        })
+        .transpose()?;
+    if let Some(tokens) = &tokens {
+        tokio::spawn(tokens.clone().follow());
+    }
+    Ok(ControlAccess {
+        control: Arc::new(Control::new(gateway.clone())),
+        tokens,
+        metrics: metrics.clone(),
+        log_budget: gateway.log_budget.clone(),
+    })
 }
 
 /// What the threads share, not connected to anything yet.

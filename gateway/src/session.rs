@@ -34,7 +34,6 @@ use uuid::Uuid;
 pub use self::{ending::Ending, recover::Wish, replies::ReplySlot};
 use self::{heartbeat::Heartbeat, output::CONNECTION_ENDED, replies::Replies, subscriptions::Subscriptions};
 use crate::{
-    drain,
     frame::Frame,
     limits::FileGuard,
     outbox::Outbox,
@@ -127,7 +126,7 @@ impl Session {
         debug!(connection = %self.id, user = self.user(), peer = ?self.socket.borrow().peer(), "opened");
         worker.opened(&self);
         self.start_heartbeat(&worker);
-        if worker.gateway.drain.phase() == drain::Phase::Refusing {
+        if worker.gateway.drain.refuses() {
             // Admitted just before the refusals began: those who close all others do not know of it.
             self.end(&worker, &Ending::Disconnect(DisconnectCode::Shutdown));
         }

@@ -8,6 +8,7 @@
 //! A broadcast costs one note to each worker with members in the room, whatever their number; the worker does the rest
 //! among its own.
 
+mod closing;
 mod commands;
 mod flush;
 mod inbox;
@@ -15,7 +16,7 @@ mod reload;
 mod timers;
 
 use std::{
-    cell::{Ref, RefCell, RefMut},
+    cell::{Cell, Ref, RefCell, RefMut},
     collections::HashMap,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
@@ -50,6 +51,8 @@ pub struct Worker {
     scratch: RefCell<Box<[u8]>>,
     dirty: Dirty,
     timers: Timers,
+    /// Number of the pace at which connections are closed now, if any.
+    pace: Cell<u64>,
     ping: Arc<Frame>,
 }
 
@@ -72,6 +75,7 @@ impl Worker {
             scratch: RefCell::new(vec![0; SCRATCH_SIZE].into()),
             dirty: Dirty::default(),
             timers: Timers::default(),
+            pace: Cell::new(0),
             ping: Arc::new(Frame::text(2, |out| {
                 out.extend_from_slice(natter_protocol::json::PING);
             })),

@@ -1,12 +1,12 @@
 //! What the server API makes gateways do to connections.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::drain::Pace;
+use crate::drain::{Pace, Shed};
 
 /// Which connections are meant: those of a user, one client, or one client if it is that user's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,4 +46,8 @@ pub enum Command {
     },
     /// Close every connection with 3001.
     CloseAll(Pace),
+    /// Close some connections with 3011.
+    Shed(Arc<Shed>),
+    /// Close no more of them.
+    StopClosing,
 }

@@ -1,6 +1,7 @@
 //! Holds the sources and loads them, at the start and again at every reload.
 
 use std::{
+    fmt::Write as _,
     fs, io,
     num::NonZero,
     path::{Path, PathBuf},
@@ -10,6 +11,7 @@ use std::{
 };
 
 use serde_yaml_ng::{Mapping, Value};
+use sha1::{Digest as _, Sha1};
 
 use super::{
     Settings,
@@ -31,6 +33,13 @@ pub struct Loader {
     environment: Environment,
     flags: Vec<Flag>,
     machine: Machine,
+}
+
+/// Valid settings, and which file they came from.
+pub struct Loaded {
+    pub settings: Settings,
+    /// SHA-1 of the file in hexadecimal, for whoever wrote it to know that it is in force; `None`: there is no file.
+    pub file_hash: Option<String>,
 }
 
 /// What defaults are taken from the machine.
@@ -116,14 +125,26 @@ impl Loader {
 
     /// Reads the file again and returns valid settings or every finding; nothing is kept between two calls.
     pub fn load(&self) -> Result<Settings, ConfigErrors> {
-        let mut problems = Problems::default();
-        let mut layers: Vec<Layer> = self.file_layer(&mut problems).into_iter().collect();
-        layers.extend(self.environment.layers(&mut problems));
-        layers.extend(self.flags.iter().filter_map(|flag| flag.layer(&mut problems)));
-        assemble(layers, &self.machine, problems)
+        self.read().map(|loaded| loaded.settings)
     }
 
-    fn file_layer(&self, problems: &mut Problems) -> Option<Layer> {
+    /// As [`Loader::load`], with the hash of what was read.
+    pub fn read(&self) -> Result<Loaded, ConfigErrors> {
+        let mut problems = Problems::default();
+        let text = self.file_text(&mut problems);
+        let mut layers: Vec<Layer> = text
+            .iter()
+            .filter_map(|(name, text)| document(name, text, &mut problems))
+            .collect();
+        layers.extend(self.environment.layers(&mut problems));
+        layers.extend(self.flags.iter().filter_map(|flag| flag.layer(&mut problems)));
+        let settings = assemble(layers, &self.machine, problems)?;
+        let file_hash = text.map(|(_, text)| hash(&text));
+        Ok(Loaded { settings, file_hash })
+    }
+
+    /// The file's name and content.
+    fn file_text(&self, problems: &mut Problems) -> Option<(String, String)> {
         let path = self.file.as_deref()?;
         if path.as_os_str().is_empty() {
             problems.add(CONFIG, "empty", "the path of a YAML file");
@@ -131,7 +152,7 @@ impl Loader {
         }
         let name = path.display().to_string();
         match fs::read_to_string(path) {
-            Ok(text) => document(&name, &text, problems),
+            Ok(text) => Some((name, text)),
             Err(error) => {
                 let expected = match error.kind() {
                     io::ErrorKind::InvalidData => "a YAML file in UTF-8",
@@ -142,6 +163,15 @@ impl Loader {
             }
         }
     }
+}
+
+fn hash(text: &str) -> String {
+    let digest = Sha1::digest(text.as_bytes());
+    digest.iter().fold(String::new(), |mut hash, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(hash, "{byte:02x}");
+        hash
+    })
 }
 
 impl Default for Settings {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::settings::{
     ApiSettings, BusSettings, ClientSettings, DrainSettings, HttpSettings, LogSettings, MetricsSettings,
-    PageSettings, RoomSettings, TracingSettings,
+    OpsSettings, PageSettings, RoomSettings, TracingSettings,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -21,6 +21,7 @@ pub(super) struct RawSettings {
     pub(super) client: ClientSettings,
     pub(super) http: HttpSettings,
     pub(super) api: ApiSettings,
+    pub(super) ops: OpsSettings,
     pub(super) page: PageSettings,
     pub(super) rooms: RoomSettings,
     pub(super) bus: BusSettings,
@@ -40,6 +41,7 @@ impl Default for RawSettings {
             client: ClientSettings::default(),
             http: HttpSettings::default(),
             api: ApiSettings::default(),
+            ops: OpsSettings::default(),
             page: PageSettings::default(),
             rooms: RoomSettings::default(),
             bus: BusSettings::default(),

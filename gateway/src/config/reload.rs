@@ -24,13 +24,17 @@ impl Settings {
         problems.result(Some(()))
     }
 
-    fn fixed_changes(&self, new: &Self) -> [(&'static str, bool); 11] {
+    fn fixed_changes(&self, new: &Self) -> [(&'static str, bool); 12] {
         let (old_bus, new_bus) = (&self.bus, &new.bus);
         [
             ("listen", self.listen != new.listen),
             ("ops_listen", self.ops_listen != new.ops_listen),
             ("workers", self.workers != new.workers),
             ("node_name", self.node_name != new.node_name),
+            (
+                "ops.control.token_file",
+                self.ops.control.token_file != new.ops.control.token_file,
+            ),
             ("bus.prefix", old_bus.prefix != new_bus.prefix),
             ("bus.linger", old_bus.linger != new_bus.linger),
             ("bus.critical", old_bus.critical != new_bus.critical),

@@ -49,7 +49,7 @@ const DISCARD: Kind = Choice(&["old", "new"]);
 #[rustfmt::skip]
 pub(super) const KEYS: &[Key] = &[
     fixed("listen", Address, "Where clients, the server API and the page are served; port 0 takes a free one."),
-    fixed("ops_listen", Address, "Where `/livez`, `/readyz` and `/metrics` are served."),
+    fixed("ops_listen", Address, "Where `/livez`, `/readyz`, `/metrics` and `/control` are served."),
     fixed("workers", Count, "Worker threads, at most 64; 0 = one per core."),
     fixed("node_name", Text, "This gateway's name in logs, in `info` and at NATS; null = the host name."),
 
@@ -73,6 +73,8 @@ pub(super) const KEYS: &[Key] = &[
     live("http.request_timeout", Duration, "Time limit of a server API call."),
 
     live("api.keys", Secrets, "Keys of the server API (`X-API-Key`); any of them opens it, none = the API is off. At least 16 characters where `listen` is not a loopback address."),
+
+    fixed("ops.control.token_file", Text, "File with the bearer tokens that control calls on the ops port need, one a line, at least 16 characters each; read again when it changes; null = control calls are off."),
 
     live("page.enabled", Switch, "Whether the demo page is served at `/`."),
 

@@ -6,7 +6,7 @@ mod client;
 mod history;
 mod rooms;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ use super::{
 pub struct Settings {
     /// Where clients, the server API and the page are served; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Where `/livez`, `/readyz` and `/metrics` are served.
+    /// Where `/livez`, `/readyz`, `/metrics` and `/control` are served.
     pub ops_listen: SocketAddr,
     /// Worker threads, 1 to 64.
     pub workers: usize,
@@ -35,6 +35,7 @@ pub struct Settings {
     pub client: ClientSettings,
     pub http: HttpSettings,
     pub api: ApiSettings,
+    pub ops: OpsSettings,
     pub page: PageSettings,
     pub rooms: RoomSettings,
     pub bus: BusSettings,
@@ -93,6 +94,21 @@ impl Default for HttpSettings {
 #[serde(default, deny_unknown_fields)]
 pub struct ApiSettings {
     pub keys: Vec<Secret>,
+}
+
+/// The ops port, but for its address.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpsSettings {
+    pub control: ControlSettings,
+}
+
+/// Control calls on the ops port. No file: they are off.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ControlSettings {
+    /// The bearer tokens that are accepted, one a line.
+    pub token_file: Option<PathBuf>,
 }
 
 /// The demo page at `/`.

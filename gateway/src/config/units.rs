@@ -13,7 +13,7 @@ const UNITS: [(&str, u64); 5] = [
 ];
 
 /// Reads `25s` or `1m 30s`; a number without a unit is refused because nobody can tell seconds from milliseconds.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok()
 }
 

@@ -52,6 +52,7 @@ pub(super) fn resolve(raw: RawSettings, machine: &Machine) -> Settings {
         client: raw.client,
         http: raw.http,
         api: raw.api,
+        ops: raw.ops,
         page: raw.page,
         rooms: raw.rooms,
         bus: raw.bus,
@@ -136,6 +137,12 @@ fn listeners(settings: &Settings, problems: &mut Problems) {
             format!("{ops} meets listen ({clients})"),
             "another port",
         );
+    }
+    if let Some(file) = &settings.ops.control.token_file
+        && file.as_os_str().is_empty()
+    {
+        let expected = "the path of a file with a token on each line, or null for no control calls";
+        problems.add("ops.control.token_file", "empty", expected);
     }
     problems.within("workers", settings.workers, 1..=MAX_WORKERS, |n| n);
     problems.label("node_name", &settings.node_name);

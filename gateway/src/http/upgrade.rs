@@ -12,9 +12,7 @@ use tokio::net::TcpStream;
 use tracing::{debug, warn};
 
 use super::{Connection, limit_unread, origin, plain};
-use crate::{
-    drain::Phase, limits::FileGuard, metrics::Refusal, session::Session, socket::Socket, worker::Worker,
-};
+use crate::{limits::FileGuard, metrics::Refusal, session::Session, socket::Socket, worker::Worker};
 
 /// The subprotocol that a client may offer to say that it speaks JSON, which is also what no offer means.
 const JSON_PROTOCOL: &str = "centrifuge-json";
@@ -94,8 +92,8 @@ impl Connection {
                 text,
             });
         }
-        if worker.gateway.drain.phase() == Phase::Refusing {
-            return Err(unavailable(Refusal::Draining, "the gateway shuts down\n"));
+        if worker.gateway.drain.refuses() {
+            return Err(unavailable(Refusal::Draining, "the gateway drains\n"));
         }
         if worker.live().settings.bus.critical && !worker.gateway.bus_is_up() {
             return Err(unavailable(Refusal::Bus, "the bus is down\n"));

@@ -23,7 +23,7 @@ pub struct ConnectionMetrics {
 /// Why the gateway answered an upgrade with an HTTP error although the request was well formed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The gateway shuts down.
+    /// The gateway drains.
     Draining,
     /// 95 % of the limit of open files are used.
     FileLimit,

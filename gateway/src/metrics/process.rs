@@ -27,6 +27,7 @@ pub(super) fn register_process(registrar: &mut Registrar<'_>) -> prometheus::Res
 pub struct FileMetrics {
     limit: IntGauge,
     used: IntGauge,
+    connections: IntGauge,
 }
 
 impl FileMetrics {
@@ -40,13 +41,19 @@ impl FileMetrics {
                 "natter_file_descriptors_used",
                 "File descriptors in use, as counted for the limit",
             )?,
+            connections: registrar.gauge(
+                "natter_connections_limit",
+                "Client connections that the limit of file descriptors allows; from there on new ones are refused",
+            )?,
         })
     }
 
     /// Called on every scrape.
-    pub fn set(&self, limit: u64, used: u64) {
+    pub fn set(&self, limit: u64, used: u64, connections: u64) {
         self.limit.set(i64::try_from(limit).unwrap_or(i64::MAX));
         self.used.set(i64::try_from(used).unwrap_or(i64::MAX));
+        self.connections
+            .set(i64::try_from(connections).unwrap_or(i64::MAX));
     }
 }
 

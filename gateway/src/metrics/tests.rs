@@ -8,7 +8,8 @@ const BEGIN: &str = "<!-- families: begin (checked by a test) -->\n";
 const END: &str = "<!-- families: end -->";
 
 /// Every label that a family may have, and where its values come from.
-const CLOSED_LABELS: [&str; 10] = [
+const CLOSED_LABELS: [&str; 11] = [
+    "call",
     "code",
     "command",
     "kind",

@@ -1,11 +1,12 @@
 //! Whether the gateway wants traffic.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::bus::{BusCondition, BusStatus};
+use crate::drain::Drain;
 
 /// What readiness follows from. The bus tells its own state; the gateway tells the rest.
 #[derive(Debug)]
@@ -13,14 +14,14 @@ pub struct Readiness {
     bus: watch::Receiver<BusStatus>,
     condition: watch::Receiver<BusCondition>,
     critical: bool,
-    draining: AtomicBool,
+    drain: Arc<Drain>,
 }
 
 /// Why a gateway is not ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NotReady {
-    /// The gateway shuts down.
+    /// The gateway shuts down, or was told to drain.
     Draining,
     /// The bus was never connected since start: joins could only fail.
     BusConnecting,
@@ -37,6 +38,8 @@ pub struct ReadinessReport {
     /// `connecting`, `up` or `down`; `down` alone does not make the gateway unready.
     pub bus: &'static str,
     pub draining: bool,
+    /// The Service shall choose others; the gateway is ready for whoever comes all the same.
+    pub cordoned: bool,
     pub reasons: Vec<NotReady>,
     #[serde(flatten)]
     pub condition: BusCondition,
@@ -48,28 +51,20 @@ impl Readiness {
         bus: watch::Receiver<BusStatus>,
         condition: watch::Receiver<BusCondition>,
         critical: bool,
+        drain: Arc<Drain>,
     ) -> Self {
         Self {
             bus,
             condition,
             critical,
-            draining: AtomicBool::new(false),
+            drain,
         }
-    }
-
-    /// Not ready from now on, for good.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-    }
-
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
     }
 
     pub fn report(&self) -> ReadinessReport {
         let bus = *self.bus.borrow();
         let condition = self.condition.borrow().clone();
-        let draining = self.is_draining();
+        let draining = self.drain.is_draining();
         let reasons: Vec<_> = [
             draining.then_some(NotReady::Draining),
             (bus == BusStatus::Connecting).then_some(NotReady::BusConnecting),
@@ -83,6 +78,7 @@ impl Readiness {
             ready: reasons.is_empty(),
             bus: bus.as_str(),
             draining,
+            cordoned: self.drain.is_cordoned(),
             reasons,
             condition,
         }

@@ -10,18 +10,22 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::bus::{BusCondition, BusStatus, ServerCondition, ServerSupport};
+use crate::drain::Phase;
 
 fn state(bus: BusStatus, critical: bool) -> (OpsState, watch::Sender<BusStatus>) {
     let (sender, receiver) = watch::channel(bus);
+    let drain = Arc::<Drain>::default();
     let state = OpsState {
         readiness: Arc::new(Readiness::new(
             receiver,
             watch::Sender::default().subscribe(),
             critical,
+            drain.clone(),
         )),
         heartbeats: Heartbeats::new(4),
         metrics: Metrics::new().unwrap(),
         files: FileLimit::new(1_000),
+        drain,
     };
     (state, sender)
 }
@@ -32,7 +36,7 @@ async fn ask(state: &OpsState, method: &str, path: &str) -> (StatusCode, String)
         .uri(path)
         .body(Body::empty())
         .unwrap();
-    let response = router(state.clone()).oneshot(request).await.unwrap();
+    let response = observing(state.clone()).oneshot(request).await.unwrap();
     let status = response.status();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     (status, String::from_utf8(body.to_vec()).unwrap())
@@ -46,14 +50,13 @@ async fn readyz(state: &OpsState) -> (u16, Value) {
 #[tokio::test]
 async fn ready_follows_the_bus_only_until_the_first_connection() {
     let (state, bus) = state(BusStatus::Connecting, false);
-    let unready =
-        json!({"ready": false, "bus": "connecting", "draining": false, "reasons": ["bus_connecting"]});
+    let unready = json!({"ready": false, "bus": "connecting", "draining": false, "cordoned": false, "reasons": ["bus_connecting"]});
     assert_eq!(readyz(&state).await, (503, unready));
     bus.send_replace(BusStatus::Up);
-    let ready = json!({"ready": true, "bus": "up", "draining": false, "reasons": []});
+    let ready = json!({"ready": true, "bus": "up", "draining": false, "cordoned": false, "reasons": []});
     assert_eq!(readyz(&state).await, (200, ready));
     bus.send_replace(BusStatus::Down);
-    let ready = json!({"ready": true, "bus": "down", "draining": false, "reasons": []});
+    let ready = json!({"ready": true, "bus": "down", "draining": false, "cordoned": false, "reasons": []});
     assert_eq!(readyz(&state).await, (200, ready));
 }
 
@@ -73,7 +76,7 @@ async fn a_server_too_old_for_durable_rooms_makes_it_unready() {
     let (mut state, _bus) = state(BusStatus::Up, false);
     let (_status, status) = watch::channel(BusStatus::Up);
     let (condition, conditions) = watch::channel(BusCondition::default());
-    state.readiness = Arc::new(Readiness::new(status, conditions, false));
+    state.readiness = Arc::new(Readiness::new(status, conditions, false, state.drain.clone()));
     condition.send_modify(|condition| {
         condition.server = Some(ServerCondition {
             version: "2.10.1".to_owned(),
@@ -83,7 +86,7 @@ async fn a_server_too_old_for_durable_rooms_makes_it_unready() {
         condition.problems.insert("chat".to_owned(), "no".to_owned());
     });
     let said = json!({"version": "2.10.1", "support": "too_old", "message": "use another"});
-    let ready = json!({"ready": true, "bus": "up", "draining": false, "reasons": [], "nats": said, "namespaces": {"chat": "no"}});
+    let ready = json!({"ready": true, "bus": "up", "draining": false, "cordoned": false, "reasons": [], "nats": said, "namespaces": {"chat": "no"}});
     assert_eq!(readyz(&state).await, (200, ready));
     condition.send_modify(|condition| condition.durable = true);
     let (status, body) = readyz(&state).await;
@@ -93,9 +96,8 @@ async fn a_server_too_old_for_durable_rooms_makes_it_unready() {
 #[tokio::test]
 async fn draining_is_unready_for_good() {
     let (state, bus) = state(BusStatus::Down, true);
-    state.readiness.drain();
-    let unready =
-        json!({"ready": false, "bus": "down", "draining": true, "reasons": ["draining", "bus_down"]});
+    state.drain.advance(Phase::Leaving);
+    let unready = json!({"ready": false, "bus": "down", "draining": true, "cordoned": false, "reasons": ["draining", "bus_down"]});
     assert_eq!(readyz(&state).await, (503, unready));
     bus.send_replace(BusStatus::Up);
     assert_eq!(readyz(&state).await.0, 503);
@@ -125,6 +127,7 @@ async fn metrics_carry_the_file_limit() {
     assert_eq!(status, StatusCode::OK);
     assert!(text.contains("\nnatter_file_descriptors_limit 1000\n"), "{text}");
     assert!(text.contains("\nnatter_file_descriptors_used 1\n"), "{text}");
+    assert!(text.contains("\nnatter_connections_limit 950\n"), "{text}");
 }
 
 #[tokio::test]
@@ -147,7 +150,11 @@ async fn serves_until_shutdown_even_with_a_request_that_never_ends() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = tokio::spawn(serve(listener, state, async move { drop(stopped.await) }));
+    let server = tokio::spawn(serve(
+        listener,
+        observing(state),
+        async move { drop(stopped.await) },
+    ));
 
     let mut hanging = TcpStream::connect(address).await.unwrap();
     hanging.write_all(b"GET /livez HTTP/1.1\r\nhost:").await.unwrap();
@@ -166,4 +173,21 @@ async fn serves_until_shutdown_even_with_a_request_that_never_ends() {
         .expect("the server ends")
         .unwrap()
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_cordoned_gateway_is_ready_and_a_drained_one_is_not() {
+    let (state, _bus) = state(BusStatus::Up, false);
+    state.drain.set_cordoned(true);
+    let ready = json!({"ready": true, "bus": "up", "draining": false, "cordoned": true, "reasons": []});
+    assert_eq!(readyz(&state).await, (200, ready));
+    state.drain.set_emptying(true);
+    assert_eq!(readyz(&state).await.0, 503);
+    let (_, text) = ask(&state, "GET", "/metrics").await;
+    assert!(
+        text.contains("\nnatter_cordoned 1\n") && text.contains("\nnatter_draining 1\n"),
+        "{text}"
+    );
+    state.drain.set_emptying(false);
+    assert_eq!(readyz(&state).await.0, 200, "a drain by a call can be taken back");
 }

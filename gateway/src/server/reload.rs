@@ -28,14 +28,16 @@ impl Server {
     }
 
     fn try_reload(&self, loader: &Loader, logs: Option<&LogHandle>) -> Result<bool, Vec<String>> {
-        let new = loader
-            .load()
+        let given = loader
+            .read()
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let new = given.settings;
         let old = self.gateway.live();
         old.settings
             .check_reload(&new)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         if new == old.settings {
+            self.gateway.set_config_hash(given.file_hash);
             return Ok(false);
         }
         if let Some(logs) = logs {
@@ -43,6 +45,7 @@ impl Server {
                 .map_err(|error| vec![error.to_string()])?;
         }
         self.gateway.reload(new);
+        self.gateway.set_config_hash(given.file_hash);
         Ok(true)
     }
 }

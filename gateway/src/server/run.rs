@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 use super::{Leave, Server};
 use crate::{
     cli::{Cli, EX_FAILURE, EX_USAGE},
-    config::{Loader, POLL_INTERVAL, Settings, Watcher},
+    config::{Loaded, Loader, POLL_INTERVAL, Watcher},
     limits::raise_file_limit,
     telemetry::{LogHandle, logs},
 };
@@ -26,14 +26,14 @@ pub fn run(cli: &Cli) -> ExitCode {
         return code.into();
     }
     let loader = cli.loader();
-    let settings = match loader.load() {
-        Ok(settings) => settings,
+    let given = match loader.read() {
+        Ok(given) => given,
         Err(errors) => {
             eprintln!("{errors}");
             return EX_USAGE.into();
         }
     };
-    match serve(settings, &loader) {
+    match serve(given, &loader) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{error:#}");
@@ -43,7 +43,8 @@ pub fn run(cli: &Cli) -> ExitCode {
     }
 }
 
-fn serve(settings: Settings, loader: &Loader) -> anyhow::Result<()> {
+fn serve(given: Loaded, loader: &Loader) -> anyhow::Result<()> {
+    let settings = &given.settings;
     let logs = logs::install(&settings.log.level, settings.log.format)?;
     match raise_file_limit() {
         Ok(limit) => info!(before = limit.before, after = limit.after, "limit of open files"),
@@ -54,14 +55,15 @@ fn serve(settings: Settings, loader: &Loader) -> anyhow::Result<()> {
         .thread_name("control")
         .enable_all()
         .build()?;
-    runtime.block_on(live(settings, loader, &logs))
+    runtime.block_on(live(given, loader, &logs))
 }
 
-async fn live(settings: Settings, loader: &Loader, logs: &LogHandle) -> anyhow::Result<()> {
+async fn live(given: Loaded, loader: &Loader, logs: &LogHandle) -> anyhow::Result<()> {
     // Before the ports are open: a signal that comes early must not kill the process.
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let mut watcher = loader.watcher(POLL_INTERVAL);
-    let server = Server::start(settings).await?;
+    let server = Server::start(given.settings).await?;
+    server.gateway.set_config_hash(given.file_hash);
     if server.gateway.live().settings.page.enabled {
         info!("the chat page is at http://{}/", server.public);
     }

@@ -1,14 +1,12 @@
-//! Orders that concern connections by user or by client: from the server API, and from a drain.
+//! Orders that concern connections by user or by client: from the server API, from a drain and from control calls.
 
 use std::{collections::HashMap, rc::Rc};
 
-use natter_protocol::{DisconnectCode, UnsubscribeCode};
-use tokio::time::sleep_until;
+use natter_protocol::UnsubscribeCode;
 
 use super::Worker;
 use crate::{
     cluster::{Command, Order, Target},
-    drain::Pace,
     glob,
     session::{Ending, Session, Wish},
 };
@@ -22,7 +20,15 @@ impl Worker {
                 let _ = answer.send(self.count_rooms(pattern.as_deref()));
             }
             Command::CloseAll(pace) => {
-                tokio::task::spawn_local(self.clone().close_all(pace.clone()));
+                let number = self.next_pace();
+                tokio::task::spawn_local(self.clone().close_all(*pace, number));
+            }
+            Command::Shed(shed) => {
+                let number = self.next_pace();
+                tokio::task::spawn_local(self.clone().shed(shed.clone(), number));
+            }
+            Command::StopClosing => {
+                self.next_pace();
             }
         }
     }
@@ -104,22 +110,5 @@ impl Worker {
             .filter(|room| pattern.is_none_or(|pattern| glob::matches(pattern, &room.channel)))
             .map(|room| (room.channel.to_string(), room.member_count() as u64))
             .collect()
-    }
-
-    /// Closes every connection with 3001, spread over `pace`, so that clients do not come back all at once.
-    async fn close_all(self: Rc<Self>, pace: Pace) {
-        let sessions: Vec<_> = self
-            .sessions
-            .borrow()
-            .all
-            .iter()
-            .map(|(_, session)| session.clone())
-            .collect();
-        let times = pace.times(sessions.len());
-        // Each is let go once it is told: a socket lives as long as its session.
-        for (session, time) in sessions.into_iter().zip(times) {
-            sleep_until(time).await;
-            session.end(&self, &Ending::Disconnect(DisconnectCode::Shutdown));
-        }
     }
 }

@@ -47,6 +47,21 @@ impl Gateway {
         Metrics::parse(&body)
     }
 
+    /// A control call (`POST`, or `GET` for `state`) with a bearer token and a body; gives the status and the answer.
+    pub async fn control(&self, call: &str, token: &str, body: &str) -> Result<(u16, Value)> {
+        let url = format!("{}/control/{call}", self.ops_url());
+        let method = if call == "state" {
+            reqwest::Method::GET
+        } else {
+            reqwest::Method::POST
+        };
+        let request = self.http.request(method, &url).bearer_auth(token);
+        let (status, text) = answer(request.body(body.to_owned()), &url).await?;
+        let answer =
+            serde_json::from_str(&text).with_context(|| format!("{url} answered no JSON: {text}"))?;
+        Ok((status, answer))
+    }
+
     /// Gets any URL; gives the status and the body.
     pub async fn get(&self, url: &str) -> Result<(u16, String)> {
         answer(self.http.get(url), url).await

@@ -6,6 +6,7 @@
 )]
 
 mod configuration;
+mod control;
 mod drain;
 mod files;
 mod logs;
