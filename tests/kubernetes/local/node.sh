@@ -76,6 +76,7 @@ clusterDNS: [$dns_address]
 clusterDomain: cluster.local
 evictionHard: {memory.available: 50Mi}
 localStorageCapacityIsolation: false
+podLogsDir: $2/logs # a kubelet removes logs of pods that are not its own
 nodeStatusUpdateFrequency: 2s
 syncFrequency: 5s
 oomScoreAdj: 0
