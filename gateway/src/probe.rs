@@ -18,13 +18,16 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use http::{HeaderName, HeaderValue, Uri};
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
-use self::connection::Connection;
+use self::connection::{Connection, Refused};
 
 /// The path of a gateway's socket unless the address names another path.
 const PATH: &str = "/connection/websocket";
+
+/// Before what was refused for the moment is asked again, as every SDK does.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What to ask of whom.
 #[derive(Args)]
@@ -117,12 +120,19 @@ impl Probe {
             let deadline = Instant::now() + self.time_limit;
             let mut step = Step {
                 name: String::new(),
+                refused: None,
                 out,
             };
             let done = timeout_at(deadline, self.converse(&mut step)).await;
-            done.with_context(|| format!("not within {}", humantime::format_duration(self.time_limit)))
-                .flatten()
-                .with_context(|| step.name)
+            done.with_context(|| {
+                let limit = humantime::format_duration(self.time_limit);
+                match &step.refused {
+                    Some(refused) => format!("not within {limit}, last {refused}"),
+                    None => format!("not within {limit}"),
+                }
+            })
+            .flatten()
+            .with_context(|| step.name)
         })
     }
 
@@ -138,9 +148,8 @@ impl Probe {
         let data = json!({ "probe": Uuid::new_v4() });
         step.begin(format!("publish in {}", self.room));
         let began = Instant::now();
-        sender
-            .request(&json!({ "publish": { "channel": self.room, "data": data } }))
-            .await?;
+        let publish = json!({ "publish": { "channel": self.room, "data": data } });
+        accepted(&mut sender, &publish, step).await?;
         step.end("accepted")?;
 
         step.begin("receive it at the other socket".to_owned());
@@ -163,21 +172,42 @@ impl Probe {
 
         step.begin(format!("join {}", self.room));
         let join = json!({ "subscribe": { "channel": self.room } });
-        connection.request(&join).await.map(|_: Value| ())?;
+        accepted(&mut connection, &join, step).await?;
         step.end("joined")?;
         Ok(connection)
+    }
+}
+
+/// Asks until it is not refused for the moment only, as a bus that has just come up does.
+async fn accepted(
+    connection: &mut Connection,
+    command: &Value,
+    step: &mut Step<'_, impl Write>,
+) -> anyhow::Result<()> {
+    loop {
+        let Err(error) = connection.request(command).await else {
+            return Ok(());
+        };
+        match error.downcast_ref::<Refused>() {
+            Some(refused) if refused.temporary => step.refused = Some(refused.to_string()),
+            _ => return Err(error),
+        }
+        sleep(PAUSE).await;
     }
 }
 
 /// The step that is being taken, for the output and for the error.
 struct Step<'a, W> {
     name: String,
+    /// Why it has not been accepted yet.
+    refused: Option<String>,
     out: &'a mut W,
 }
 
 impl<W: Write> Step<'_, W> {
     fn begin(&mut self, name: String) {
         self.name = name;
+        self.refused = None;
     }
 
     fn end(&mut self, result: &str) -> io::Result<()> {

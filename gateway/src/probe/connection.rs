@@ -35,6 +35,26 @@ pub(super) struct Connection {
     last_id: u32,
 }
 
+/// An error of the protocol in place of an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("refused with code {code}: {message}")]
+pub(super) struct Refused {
+    code: Value,
+    message: Value,
+    /// The same may be accepted later.
+    pub(super) temporary: bool,
+}
+
+impl Refused {
+    fn of(error: &Value) -> Self {
+        Self {
+            code: error["code"].clone(),
+            message: error["message"].clone(),
+            temporary: error["temporary"] == true,
+        }
+    }
+}
+
 impl Connection {
     /// Opens the WebSocket.
     pub(super) async fn open(
@@ -80,7 +100,7 @@ impl Connection {
         let id = self.last_id;
         let reply = self.next(|value| value["id"] == id).await?;
         if let Some(error) = reply.get("error") {
-            bail!("refused with code {}: {}", error["code"], error["message"]);
+            return Err(Refused::of(error).into());
         }
         Ok(reply)
     }

@@ -107,6 +107,23 @@ async fn the_failed_step_is_named() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_is_refused_for_the_moment_is_asked_again_and_named_at_last() -> Result<()> {
+    let port = ReservedPort::take()?;
+    let config = format!(
+        "client: {{ anonymous: allow }}\nbus: {{ nats: {{ servers: ['nats://{}'] }} }}",
+        port.address()
+    );
+    let gateway = Gateway::builder().config(&config).start().await?;
+    let (code, finished) = probe(&["--url", &url(&gateway), "--time-limit", "1s"]).await?;
+    let error = finished.stderr.join("\n");
+    ensure!(
+        code == 1 && error.contains("join natter-probe: not within 1s, last refused with code 100"),
+        "{finished:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_server_that_says_nothing_costs_the_time_limit() -> Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
