@@ -16,6 +16,7 @@ const DRAIN_SLACK_SECONDS: u64 = 5;
 pub const RESTART: &[&str] = &[
     "listen",
     "ops_listen",
+    "ops",
     "workers",
     "node_name",
     "rooms.default.history",

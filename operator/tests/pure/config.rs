@@ -9,9 +9,10 @@ use serde_json::Value;
 use crate::fixtures;
 
 /// Keys that the operator decides.
-const DECIDED: [&str; 11] = [
+const DECIDED: [&str; 12] = [
     "listen",
     "ops_listen",
+    "ops.control.token_file",
     "node_name",
     "api.keys",
     "bus.prefix",

@@ -76,6 +76,7 @@ async fn what_the_client_dropped_is_found_again() -> Result<()> {
             ..HistoryOptions::default()
         },
     });
+    bus.prepare(vec![policy.clone()]);
     bus.subscribe(Channel::from("chat:a"), Some(policy.clone()))
         .await?;
     // The look after the join must not be what finds it.
