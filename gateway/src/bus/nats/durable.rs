@@ -110,13 +110,17 @@ impl Durable {
         publication: &Publication,
         key: Option<&str>,
     ) -> BoxFuture<Result<Receipt, StoreError>> {
-        let seen = room.partition.seen();
+        let (partition, seen) = (room.partition.clone(), room.partition.seen());
         let stored = self.jetstream.store(room, publication, key);
         let durable = self.clone();
         Box::pin(async move {
             let result = stored.await;
             let suspect = match &result {
-                Ok(receipt) => !receipt.repeated && receipt.position.offset <= seen,
+                Ok(receipt) if !receipt.repeated && receipt.position.offset <= seen => {
+                    partition.repeats_itself();
+                    true
+                }
+                Ok(_) => false,
                 Err(error) => matches!(error, StoreError::Bus(BusError::Disconnected | BusError::Refused)),
             };
             if suspect {

@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -34,6 +34,8 @@ pub(in crate::bus::nats) struct Partition {
     seen: AtomicU64,
     /// Looks in a row that found the stream behind it.
     behind: AtomicU32,
+    /// A sequence was given that had been given before.
+    repeats: AtomicBool,
     /// When the stream was looked at, and its newest sequence then.
     reached: Mutex<(Instant, u64)>,
 }
@@ -57,6 +59,7 @@ impl Partition {
             generation,
             seen: AtomicU64::new(newest),
             behind: AtomicU32::new(0),
+            repeats: AtomicBool::new(false),
             reached: Mutex::new((Instant::now(), newest)),
         }
     }
@@ -71,8 +74,16 @@ impl Partition {
         self.seen.load(Ordering::Acquire)
     }
 
+    /// A sequence that was given before was given again: proof that the stream went back, wherever it is by now.
+    pub(in crate::bus::nats) fn repeats_itself(&self) {
+        self.repeats.store(true, Ordering::Release);
+    }
+
     /// Compares what the stream's leader says, asked after `seen` was known, with it.
     pub(super) fn judge(&self, seen: u64, newest: u64) -> Progress {
+        if self.repeats.load(Ordering::Acquire) {
+            return Progress::WentBack;
+        }
         if newest >= seen {
             self.see(newest);
             self.behind.store(0, Ordering::Release);
@@ -92,8 +103,12 @@ impl JetStream {
     pub(in crate::bus::nats) async fn reached(&self, partition: &Partition) -> Result<u64, BusError> {
         let mut reached = partition.reached.lock().await;
         if reached.0.elapsed() > FRESH {
-            let now = Instant::now();
-            *reached = (now, self.newest_sequence(partition).await?);
+            let (now, seen) = (Instant::now(), partition.seen());
+            let newest = self.newest_sequence(partition).await?;
+            if newest < seen {
+                return Err(BusError::Disconnected);
+            }
+            *reached = (now, newest);
         }
         Ok(reached.1)
     }

@@ -94,9 +94,21 @@ pub(super) struct StreamInfo {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct StreamState {
+    #[serde(default)]
+    messages: u64,
+    /// The oldest sequence that is still there.
+    #[serde(default)]
+    pub(super) first_seq: u64,
     /// The newest sequence that the stream has given, whether or not that message is still there.
     #[serde(default)]
     pub(super) last_seq: u64,
+}
+
+impl StreamState {
+    /// It lacks none of its messages from the oldest to the newest.
+    pub(super) fn is_whole(&self) -> bool {
+        self.messages == self.last_seq.saturating_add(1).saturating_sub(self.first_seq)
+    }
 }
 
 /// One run of [`JetStream::ensure`].
@@ -174,7 +186,7 @@ impl JetStream {
         }
     }
 
-    async fn stream_info(&self, stream: &str) -> Result<Option<StreamInfo>, CallError> {
+    pub(super) async fn stream_info(&self, stream: &str) -> Result<Option<StreamInfo>, CallError> {
         match self.call("STREAM.INFO", stream, &Value::Null).await {
             Ok(found) => Ok(Some(found)),
             Err(CallError::Api(error)) if error.number == code::STREAM_NOT_FOUND => Ok(None),

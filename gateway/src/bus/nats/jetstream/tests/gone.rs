@@ -210,3 +210,32 @@ async fn by_a_removal() {
         .unwrap();
     assert!(!range.complete && !range.reached, "there is no such sequence");
 }
+
+#[tokio::test]
+async fn while_others_publish() {
+    let setup = Setup::new(|options| options.size = 3).await;
+    let (room, quiet) = (setup.room(), setup.streams.room("chat:quiet"));
+    let (other, busy) = (setup.streams.room("chat:other"), setup.streams.room("chat:busy"));
+    let former = setup.fill(&room, 5).await;
+    let empty = position(&setup, &quiet).await;
+    setup.fill(&other, 2).await;
+    setup.fill(&quiet, 1).await;
+    let publisher = async {
+        loop {
+            setup.fill(&busy, 1).await;
+        }
+    };
+    let readers = async {
+        let mut intact = 0;
+        for _ in 0..100 {
+            // The second one is gone as well.
+            assert!(!complete(&setup, &room, former[0]).await);
+            intact += usize::from(complete(&setup, &quiet, empty).await);
+        }
+        assert!(intact > 0, "nothing of it is gone");
+    };
+    tokio::select! {
+        () = readers => {}
+        () = publisher => {}
+    }
+}
