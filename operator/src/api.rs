@@ -14,6 +14,7 @@ pub mod exposure;
 pub mod gateways;
 pub mod monitoring;
 pub mod reference;
+pub mod scaling;
 pub mod status;
 pub mod text;
 
@@ -23,7 +24,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::{
-    bus::Bus, exposure::Exposure, gateways::Gateways, monitoring::Monitoring, monitoring::Tracing,
+    bus::Bus,
+    exposure::Exposure,
+    gateways::Gateways,
+    monitoring::Monitoring,
+    monitoring::Tracing,
+    scaling::{Rebalance, Rollout, Scaling},
     status::ChatClusterStatus,
 };
 
@@ -114,6 +120,21 @@ pub struct ChatClusterSpec {
     pub image_pull_secrets: Vec<LocalObjectReference>,
     /// The gateways: how many, how large, and their settings.
     pub gateways: Gateways,
+    /// Scaling on what the gateways carry, between a smallest and a largest number. Left out: `gateways.replicas` is the
+    /// number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<Scaling>,
+    /// How gateways give way to those of a newer revision.
+    #[serde(default)]
+    pub rollout: Rollout,
+    /// Connections that are closed so that they spread over gateways that came later.
+    #[serde(default)]
+    pub rebalance: Rebalance,
+    /// Connections that the operator has closed a second at most, in rolls, when gateways go, and to spread them: the rate at which
+    /// clients may come back.
+    #[serde(default = "scaling::default_reconnects")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub reconnects_per_second: i32,
     /// The bus between the gateways: a NATS that the operator runs, or one that is there already.
     #[serde(default)]
     pub bus: Bus,

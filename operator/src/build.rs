@@ -15,12 +15,13 @@ mod service;
 use sha1::{Digest, Sha1};
 
 pub use self::{
-    config::{RESTART, snake},
-    labels::{COMPONENT, GATEWAY, MANAGED_BY, NATS, OPERATOR, REVISION},
+    config::{OPS_PORT, RESTART, snake},
+    gateway::TOKEN_FILE,
+    labels::{ACCEPTING, COMPONENT, GATEWAY, MANAGED_BY, NATS, OPERATOR, REVISION},
     names::Names,
     object::Object,
 };
-use crate::validate::ValidCluster;
+use crate::{kinds::Kind, validate::ValidCluster};
 
 /// What a cluster shall consist of.
 #[derive(Clone, Debug)]
@@ -31,6 +32,20 @@ pub struct Built {
     /// Selects every gateway of the cluster, as text.
     pub selector: String,
     pub objects: Vec<Object>,
+}
+
+impl Built {
+    /// Sets the pods of the current revision, which nothing in the spec decides alone.
+    pub fn set_replicas(&mut self, replicas: usize) {
+        let current = self.names.gateway_revision(&self.revision);
+        let deployment = self
+            .objects
+            .iter_mut()
+            .find(|object| object.kind == Kind::Deployment && object.name() == current);
+        if let Some(deployment) = deployment {
+            deployment.value.data["spec"]["replicas"] = replicas.into();
+        }
+    }
 }
 
 /// An object could not be written as JSON: a fault of this program.
@@ -60,6 +75,11 @@ pub fn build(cluster: &ValidCluster) -> Result<Built, BuildError> {
         names,
         objects,
     })
+}
+
+/// Labels of an object that belongs to the gateways.
+pub fn gateway_labels(cluster: &ValidCluster) -> std::collections::BTreeMap<String, String> {
+    labels::of(cluster, GATEWAY)
 }
 
 /// Ten hexadecimal digits that stand for a text.

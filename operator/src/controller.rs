@@ -22,8 +22,10 @@ use self::backoff::Backoff;
 use crate::{
     apply::Memory,
     error::Error,
+    gateways::Gateways,
     metrics::Metrics,
     reconcile,
+    token::{Secrets, TokenKey},
     validate::OperatorDefaults,
     watch::{self, ClusterRef, Guarded, Stores},
 };
@@ -43,6 +45,9 @@ pub struct Context {
     pub recorder: Recorder,
     pub metrics: Metrics,
     pub defaults: OperatorDefaults,
+    pub gateways: Gateways,
+    pub token_key: TokenKey,
+    pub token_secrets: Secrets,
     backoff: Backoff,
 }
 
@@ -54,6 +59,8 @@ pub struct ControllerSettings {
     /// Names this operator in events.
     pub identity: String,
     pub defaults: OperatorDefaults,
+    /// Makes the tokens of control calls.
+    pub token_key: TokenKey,
 }
 
 /// Reconciles until `stop` resolves and what is under way has ended.
@@ -71,6 +78,9 @@ pub async fn run(
     let context = Arc::new(Context {
         recorder: Recorder::new(client.clone(), reporter),
         memory: Memory::default(),
+        gateways: Gateways::new()?,
+        token_key: settings.token_key,
+        token_secrets: Secrets::default(),
         backoff: Backoff::default(),
         defaults: settings.defaults,
         metrics,
@@ -110,7 +120,7 @@ async fn reconcile_one(cluster: Arc<Guarded>, context: Arc<Context>) -> Result<A
         context.metrics.clusters.reconciled(&*cluster);
         context.backoff.reset(&reference(&cluster));
     }
-    result.map(|()| Action::requeue(look_again()))
+    result.map(|again| Action::requeue(again.map_or_else(look_again, jittered)))
 }
 
 fn on_error(cluster: &Guarded, failure: &Error, context: &Context) -> Action {
@@ -131,7 +141,11 @@ fn reference(cluster: &Guarded) -> ClusterRef {
     }
 }
 
-/// Spread, so that many clusters do not come in step.
 fn look_again() -> Duration {
-    LOOK_AGAIN.mul_f64(0.8 + 0.4 * fastrand::f64())
+    jittered(LOOK_AGAIN)
+}
+
+/// Spread, so that many clusters do not come in step.
+fn jittered(after: Duration) -> Duration {
+    after.mul_f64(0.8 + 0.4 * fastrand::f64())
 }

@@ -22,6 +22,17 @@ pub enum Error {
     },
     #[error("cannot restart the NATS server {name}: {}", describe(source))]
     Restart { name: String, source: kube::Error },
+    #[error("cannot {what} {name}: {}", describe(source))]
+    Action {
+        what: &'static str,
+        name: String,
+        source: kube::Error,
+    },
+    #[error(
+        "cannot apply Secret {name} with the tokens of control calls: {}",
+        describe(source)
+    )]
+    Tokens { name: String, source: kube::Error },
     #[error("cannot write the status: {}", describe(.0))]
     Status(kube::Error),
 }
@@ -75,12 +86,20 @@ impl Error {
             Self::Invalid(_) => Category::InvalidSpec,
             Self::Build(_) => Category::BuildFailed,
             Self::NotOurs { .. } => Category::NotOurs,
-            Self::Object { source, .. } | Self::Restart { source, .. } | Self::Status(source)
+            Self::Object { source, .. }
+            | Self::Restart { source, .. }
+            | Self::Action { source, .. }
+            | Self::Tokens { source, .. }
+            | Self::Status(source)
                 if is_terminating(source) =>
             {
                 Category::NamespaceTerminating
             }
-            Self::Object { .. } | Self::Restart { .. } | Self::Status(_) => Category::ApplyFailed,
+            Self::Object { .. }
+            | Self::Restart { .. }
+            | Self::Action { .. }
+            | Self::Tokens { .. }
+            | Self::Status(_) => Category::ApplyFailed,
         }
     }
 }

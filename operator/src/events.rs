@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Conditions whose `True` is bad news.
-const BAD_WHEN_TRUE: [&str; 1] = ["Stalled"];
+const BAD_WHEN_TRUE: [&str; 3] = ["Stalled", "ScalingHeld", "CapacityLimited"];
 /// Conditions whose `False` is bad news.
 const BAD_WHEN_FALSE: [&str; 4] = ["Ready", "GatewaysAvailable", "BusReady", "ApisAvailable"];
 /// `Ready` repeats the others.

@@ -16,10 +16,13 @@
 //! | [`controller`], [`reconcile`] | which clusters, and the steps of one reconcile |
 //! | [`dereference`], [`validate`], [`build`], [`apply`], [`prune`], [`restart`], [`status`] | the steps |
 //! | [`progress`] | how far gateways and NATS are |
+//! | [`fleet`], [`steer`], [`rollout`], [`scaling`] | the gateways as they are, and what becomes of them: no client, no clock |
+//! | [`act`], [`gateways`], [`token`] | carrying that out: pods are written, gateways are told |
 //! | [`events`], [`error`] | what is told, and why something failed |
 //! | [`leader`], [`run`], [`cli`] | one of several, its life, its flags |
 //! | [`metrics`], [`ops`], [`telemetry`] | metrics, health, logs and traces |
 
+pub mod act;
 pub mod api;
 pub mod apply;
 pub mod build;
@@ -29,16 +32,23 @@ pub mod crd;
 pub mod dereference;
 pub mod error;
 pub mod events;
+pub mod fleet;
+pub mod gateways;
 pub mod kinds;
 pub mod leader;
 pub mod metrics;
 pub mod ops;
+pub mod pods;
 pub mod progress;
 pub mod prune;
 pub mod reconcile;
 pub mod restart;
+pub mod rollout;
 pub mod run;
+pub mod scaling;
 pub mod status;
+pub mod steer;
 pub mod telemetry;
+pub mod token;
 pub mod validate;
 pub mod watch;

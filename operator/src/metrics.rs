@@ -11,7 +11,7 @@ use prometheus::{
 use tokio::time::Instant;
 
 pub use self::clusters::ClusterMetrics;
-use crate::{error::Category, kinds::Kind};
+use crate::{error::Category, fleet::Action, kinds::Kind};
 
 /// The families; clones share them.
 #[derive(Clone)]
@@ -26,6 +26,8 @@ pub struct Metrics {
     status_writes: IntCounter,
     restarts: IntCounter,
     leader: IntGauge,
+    actions: IntCounterVec,
+    calls: IntCounterVec,
 }
 
 /// Measures one reconcile.
@@ -71,6 +73,20 @@ impl Metrics {
                 "natter_operator_leader",
                 "1 while this operator holds the lease, else 0",
             )?,
+            actions: IntCounterVec::new(
+                Opts::new(
+                    "natter_operator_actions_total",
+                    "What was done about gateways, by action and result",
+                ),
+                &["action", "result"],
+            )?,
+            calls: IntCounterVec::new(
+                Opts::new(
+                    "natter_operator_control_calls_total",
+                    "Control calls that tell a gateway something, by result",
+                ),
+                &["result"],
+            )?,
             registry,
         };
         metrics.register()?;
@@ -80,7 +96,7 @@ impl Metrics {
 
     /// With every series at 0 that can be known before.
     fn register(&self) -> prometheus::Result<()> {
-        let families: [Box<dyn Collector>; 7] = [
+        let families: [Box<dyn Collector>; 9] = [
             Box::new(self.reconciles.clone()),
             Box::new(self.duration.clone()),
             Box::new(self.running.clone()),
@@ -88,6 +104,8 @@ impl Metrics {
             Box::new(self.status_writes.clone()),
             Box::new(self.restarts.clone()),
             Box::new(self.leader.clone()),
+            Box::new(self.actions.clone()),
+            Box::new(self.calls.clone()),
         ];
         for family in families {
             self.registry.register(family)?;
@@ -95,6 +113,14 @@ impl Metrics {
         let results = Category::ALL.iter().map(|category| category.reason());
         for result in results.chain(["Done"]) {
             self.reconciles.with_label_values(&[result]);
+        }
+        for action in Action::NAMES {
+            for done in [true, false] {
+                self.actions.with_label_values(&[action, result(done)]);
+            }
+        }
+        for heard in [true, false] {
+            self.calls.with_label_values(&[result(heard)]);
         }
         for kind in Kind::ALL {
             self.writes.with_label_values(&[kind.name(), "apply"]);
@@ -117,6 +143,16 @@ impl Metrics {
         self.writes.with_label_values(&[kind.name(), verb]).inc();
     }
 
+    /// Something was done about a gateway, by a write.
+    pub fn acted(&self, action: &'static str, done: bool) {
+        self.actions.with_label_values(&[action, result(done)]).inc();
+    }
+
+    /// A gateway was told something, or could not be.
+    pub fn told(&self, heard: bool) {
+        self.calls.with_label_values(&[result(heard)]).inc();
+    }
+
     /// A status was written.
     pub fn status_written(&self) {
         self.status_writes.inc();
@@ -136,6 +172,10 @@ impl Metrics {
     pub fn encode(&self) -> prometheus::Result<String> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
+}
+
+fn result(done: bool) -> &'static str {
+    if done { "done" } else { "failed" }
 }
 
 /// The `process_*` families of the crate (Linux) and the build.

@@ -39,10 +39,10 @@ pub struct NatsProgress {
     pub complete: bool,
 }
 
-/// Reads the progress off the objects.
-pub fn progress(cluster: &ValidCluster, built: &Built, observed: &Observed) -> Progress {
+/// Reads the progress off the objects; there shall be `desired` gateways.
+pub fn progress(cluster: &ValidCluster, built: &Built, observed: &Observed, desired: usize) -> Progress {
     let mut progress = Progress {
-        desired: cluster.spec.gateways.replicas,
+        desired: i32::try_from(desired).unwrap_or(i32::MAX),
         nats: cluster
             .nats
             .as_ref()

@@ -1,7 +1,6 @@
 //! Deletes what a cluster no longer wants: an exposure that was turned off, gateways of a former revision.
 //!
-//! Gateways of a former revision stay until all gateways of the current one serve: an image that does not start never costs
-//! a client its connection.
+//! What belongs to a revision goes only when a roll has come to its end for that revision (see [`crate::rollout`]).
 
 use kube::{
     Api, ResourceExt,
@@ -14,14 +13,14 @@ use crate::{
     dereference::Observed,
     error::{Error, is_not_found},
     kinds::Kind,
-    progress::Progress,
 };
 
-/// What shall go, in the order of applying turned round. Pure, so that it can be tested without Kubernetes.
+/// What shall go, in the order of applying turned round; `removed` are former revisions that no client needs any more. Pure,
+/// so that it can be tested without Kubernetes.
 pub fn unwanted<'a>(
     observed: &'a Observed,
     built: &Built,
-    progress: &Progress,
+    removed: &[String],
 ) -> Vec<(Kind, &'a DynamicObject)> {
     let wanted = |kind: Kind, name: &str| {
         built
@@ -37,7 +36,10 @@ pub fn unwanted<'a>(
         .filter(|(kind, object)| {
             object.metadata.deletion_timestamp.is_none() && !wanted(*kind, &object.name_any())
         })
-        .filter(|(_, object)| progress.complete || !object.labels().contains_key(REVISION))
+        .filter(|(_, object)| {
+            let revision = object.labels().get(REVISION);
+            revision.is_none_or(|revision| removed.contains(revision))
+        })
         .collect()
 }
 

@@ -21,6 +21,7 @@ use crate::{
     metrics::Metrics,
     ops::{self, OpsState},
     telemetry::Telemetry,
+    token,
     validate::OperatorDefaults,
 };
 
@@ -57,7 +58,9 @@ async fn work(args: RunArgs, identity: String) -> anyhow::Result<()> {
         .context("cannot find the API server")?;
     let mut election = Election::join(client.clone(), &args.lease_namespace, &identity).await?;
     ready.store(true, Ordering::Release);
+    let token_key = token::load(&client, &args.lease_namespace).await?;
     let settings = ControllerSettings {
+        token_key,
         namespace: args.namespace,
         identity,
         defaults: OperatorDefaults {

@@ -2,9 +2,8 @@
 //! when something changed.
 
 mod conditions;
-mod pods;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{
     Api, ResourceExt,
     api::{Patch, PatchParams},
@@ -13,9 +12,13 @@ use serde_json::json;
 
 pub use self::conditions::{Current, Outcome};
 use crate::{
-    api::{ChatCluster, status::ChatClusterStatus, status::Count},
+    api::{
+        ChatCluster,
+        status::{ChatClusterStatus, Count, ScalingStatus},
+    },
     controller::Context,
     error::Error,
+    scaling::{Memory, rounded},
 };
 
 /// Owner of the status fields; another one than of the objects, so that neither takes a field from the other.
@@ -41,12 +44,51 @@ pub fn compute(cluster: &ChatCluster, outcome: &Outcome<'_>, now: &Time) -> Chat
         status.selector = Some(current.built.selector.clone());
         status.replicas = progress.replicas;
         status.gateways = Some(Count::new(progress.desired, progress.ready));
+        status.scaling = Some(scaling(current));
         status.nats = progress
             .nats
             .as_ref()
             .map(|nats| Count::new(nats.desired, nats.ready));
     }
     status
+}
+
+/// What was decided on before, and since when a lower number has been enough.
+pub fn memory(cluster: &ChatCluster) -> Memory {
+    let scaling = cluster.status.as_ref().and_then(|status| status.scaling.as_ref());
+    let Some(scaling) = scaling else {
+        return Memory::default();
+    };
+    let whole = |number: i32| usize::try_from(number).unwrap_or_default();
+    let since = scaling.lower_since.as_ref().map(|time| time.0);
+    Memory {
+        desired: Some(whole(scaling.desired)),
+        lower: since.zip(scaling.lower_to.map(whole)),
+        why: scaling.decision.clone(),
+    }
+}
+
+fn scaling(current: &Current<'_>) -> ScalingStatus {
+    let (fleet, sizing) = (current.fleet, &current.steering.sizing);
+    let short = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+    let long = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let leaving = fleet.gateways().filter(|gateway| gateway.leaving.is_some());
+    ScalingStatus {
+        desired: short(sizing.desired),
+        serving: short(fleet.gateways().filter(|gateway| gateway.serves()).count()),
+        draining: short(leaving.count()),
+        connections: long(rounded(fleet.connections())),
+        capacity: current.steering.capacity.map(|capacity| long(rounded(capacity))),
+        decision: sizing.memory.why.clone(),
+        held: sizing.held.clone(),
+        lower_since: sizing.memory.lower.map(|(since, _)| Time(whole_second(since))),
+        lower_to: sizing.memory.lower.map(|(_, highest)| short(highest)),
+    }
+}
+
+/// As it is read again from the API server.
+fn whole_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 /// Writes the status if it is new.

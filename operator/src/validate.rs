@@ -3,6 +3,7 @@
 //! The API server has applied the schema and its rules; what is left are checks that they cannot express. What fails here
 //! waits for somebody to change the spec.
 
+mod course;
 mod overlay;
 mod quantity;
 
@@ -12,7 +13,10 @@ use k8s_openapi::{api::core::v1::PodTemplateSpec, apimachinery::pkg::apis::meta:
 use kube::{Resource, ResourceExt};
 use thiserror::Error;
 
-use crate::api::{ChatCluster, ChatClusterSpec, ImagePolicy, bus::ManagedNats};
+use crate::{
+    api::{ChatCluster, ChatClusterSpec, ImagePolicy, bus::ManagedNats},
+    steer::Course,
+};
 
 /// What the operator itself brings.
 #[derive(Clone, Debug)]
@@ -44,6 +48,8 @@ pub struct ValidCluster {
     /// The gateways' image, resolved.
     pub image: String,
     pub drain: Drain,
+    /// What rolls and scaling keep to.
+    pub course: Course,
     pub gateway_overlay: Option<PodTemplateSpec>,
     pub nats: Option<ValidNats>,
 }
@@ -76,6 +82,7 @@ const MEMORY_STORE: u64 = 128 << 20;
 pub fn validate(cluster: &ChatCluster, defaults: &OperatorDefaults) -> Result<ValidCluster, Invalid> {
     let gateways = &cluster.spec.gateways;
     let nats = cluster.spec.bus.managed.as_ref().map(nats).transpose()?;
+    let drain = drain(cluster)?;
     Ok(ValidCluster {
         name: cluster.name_any(),
         namespace: cluster.namespace().ok_or(Invalid::Identity("namespace"))?,
@@ -83,7 +90,8 @@ pub fn validate(cluster: &ChatCluster, defaults: &OperatorDefaults) -> Result<Va
             .controller_owner_ref(&())
             .ok_or(Invalid::Identity("uid"))?,
         image: image(cluster, defaults),
-        drain: drain(cluster)?,
+        course: course::of(&cluster.spec, drain)?,
+        drain,
         gateway_overlay: overlay::parse("gateways.podTemplate", gateways.pod_template.as_ref())?,
         nats,
         spec: cluster.spec.clone(),

@@ -40,10 +40,16 @@ operator/src/kinds.rs is here: scripts/checks/chart.py compares.
 - apiGroups: [monitoring.coreos.com]
   resources: [podmonitors, prometheusrules]
   verbs: [get, list, watch, create, patch, delete]
-# Why a pod does not start: conditions of the ChatCluster say it.
+# Why a pod does not start: conditions of the ChatCluster say it. Gateways that shall go are marked: out of the Service, and how far
+# their drain is.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, watch]
+  verbs: [list, watch, patch]
+# The tokens that gateways accept control calls with, written by server-side apply. Secrets are neither listed nor watched; but whoever
+# may patch one is answered with it, so operator.watchNamespace is the way to keep the operator from Secrets of other namespaces.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [patch, create]
 # Servers of a managed NATS are restarted one at a time, by eviction, so that a budget is never overrun.
 - apiGroups: [""]
   resources: [pods/eviction]

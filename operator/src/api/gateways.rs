@@ -14,7 +14,7 @@ use super::config::GatewayConfig;
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Gateways {
-    /// Gateways to run. `kubectl scale` and a `HorizontalPodAutoscaler` write here.
+    /// Gateways to run. `kubectl scale` and a `HorizontalPodAutoscaler` write here. Means nothing while `scaling` is set.
     #[serde(default = "default_replicas")]
     #[schemars(range(min = 0, max = 1000))]
     pub replicas: i32,

@@ -1,4 +1,4 @@
-//! References to objects of the same namespace. The operator never reads a Secret: pods mount them.
+//! References to objects of the same namespace. The operator reads none of them: pods mount them.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};

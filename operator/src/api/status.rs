@@ -1,6 +1,6 @@
 //! What the operator reports.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
@@ -30,9 +30,41 @@ pub struct ChatClusterStatus {
     /// The gateways in numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateways: Option<Count>,
+    /// How many gateways there shall be, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<ScalingStatus>,
     /// The servers of a managed NATS in numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nats: Option<Count>,
+}
+
+/// How many gateways there shall be, and why. Numbers of connections have two digits, so that a status is not written for
+/// each client.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ScalingStatus {
+    /// Gateways that shall be.
+    pub desired: i32,
+    /// Gateways that take newcomers.
+    pub serving: i32,
+    /// Gateways that take no newcomers, of any revision, and are drained or wait for it.
+    pub draining: i32,
+    /// Connections of all gateways that said how many they have.
+    pub connections: i64,
+    /// Connections that the limit of open files allows on a gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<i64>,
+    /// The last decision on the number, and why.
+    pub decision: String,
+    /// Why the number is not decided on now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
+    /// Since when a lower number has been enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lower_since: Option<Time>,
+    /// The highest number that was needed since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lower_to: Option<i32>,
 }
 
 /// Pods in numbers.

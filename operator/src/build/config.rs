@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{BuildError, Names};
+use super::{BuildError, Names, gateway::token_path};
 use crate::validate::ValidCluster;
 
 /// Where a gateway's ports are. 8000 is for clients, 9000 for the kubelet, the operator and Prometheus.
 pub(super) const HTTP_PORT: i32 = 8000;
-pub(super) const OPS_PORT: i32 = 9000;
+pub const OPS_PORT: i32 = 9000;
 /// Time that a gateway gets beyond its drain to end what is left.
 const DRAIN_SLACK_SECONDS: u64 = 5;
 
@@ -49,6 +49,7 @@ pub(super) fn file(cluster: &ValidCluster, names: &Names) -> Result<Value, Build
     file.remove("api");
     file.insert("listen".to_owned(), json!(format!("0.0.0.0:{HTTP_PORT}")));
     file.insert("ops_listen".to_owned(), json!(format!("0.0.0.0:{OPS_PORT}")));
+    file.insert("ops".to_owned(), json!({"control": {"token_file": token_path()}}));
     put(&mut file, "log", "format", json!("json"));
     let deadline = cluster.drain.accept.as_secs() + cluster.drain.duration.as_secs() + DRAIN_SLACK_SECONDS;
     put(&mut file, "drain", "deadline", json!(format!("{deadline}s")));

@@ -16,6 +16,9 @@ use k8s_openapi::api::{
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 
+pub use self::template::TOKEN_FILE;
+pub(super) use self::template::token_path;
+
 use super::{
     BuildError, Names, Object, config,
     labels::{self, GATEWAY, Labels, REVISION},
@@ -44,7 +47,7 @@ pub(super) fn build(cluster: &ValidCluster, names: &Names) -> Result<Gateways, B
         Object::of(Kind::ConfigMap, &config_map(cluster, &name, &revision, &file)?)?,
         Object::of(Kind::Deployment, &deployment(cluster, &name, &revision, template))?,
     ];
-    if cluster.spec.gateways.replicas > 1 {
+    if cluster.course.size.most() > 1 {
         let selector = labels::selector(cluster, GATEWAY);
         let budget = budget(cluster, GATEWAY, &names.gateways(), &selector);
         objects.push(Object::of(Kind::PodDisruptionBudget, &budget)?);

@@ -15,7 +15,7 @@ pub const NATS: &str = "nats";
 pub const REVISION: &str = "natter.dev/revision";
 /// `true` on gateways that may get new clients. The client Service selects it, and neither Deployment nor budget does: so a
 /// gateway can be closed to newcomers without being replaced.
-pub(super) const ACCEPTING: &str = "natter.dev/accepting";
+pub const ACCEPTING: &str = "natter.dev/accepting";
 
 pub(super) type Labels = BTreeMap<String, String>;
 

@@ -34,6 +34,11 @@ impl Names {
         child(&self.cluster, "gateway", LABEL)
     }
 
+    /// The Secret with the tokens of control calls.
+    pub fn control(&self) -> String {
+        child(&self.cluster, "gateway-control", LABEL)
+    }
+
     /// The `ConfigMap` with dashboards.
     pub fn dashboards(&self) -> String {
         child(&self.cluster, "dashboards", LABEL)

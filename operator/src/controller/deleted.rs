@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use kube::{
-    Api,
+    Api, ResourceExt,
     core::DeserializeGuard,
     runtime::{WatchStreamExt, watcher},
 };
@@ -21,6 +21,10 @@ pub(super) async fn watch(api: Api<Guarded>, context: Arc<Context>) {
             Ok(watcher::Event::Delete(cluster)) => {
                 context.backoff.reset(&reference(&cluster));
                 context.metrics.clusters.remove(&cluster);
+                if let Some(uid) = cluster.uid() {
+                    context.gateways.forget(&uid);
+                    context.token_secrets.forget(&uid);
+                }
                 if let DeserializeGuard(Ok(cluster)) = &cluster {
                     events::publish_retained(&context.recorder, cluster).await;
                 }

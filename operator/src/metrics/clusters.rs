@@ -15,6 +15,8 @@ const REMEMBERED: usize = 1024;
 pub struct ClusterMetrics {
     last_reconcile: IntGaugeVec,
     gateways: IntGaugeVec,
+    scaling_held: IntGaugeVec,
+    roll_stalled: IntGaugeVec,
     gone: Arc<Mutex<VecDeque<String>>>,
 }
 
@@ -35,10 +37,30 @@ impl ClusterMetrics {
                 ),
                 &["namespace", "name", "state"],
             )?,
+            scaling_held: IntGaugeVec::new(
+                Opts::new(
+                    "natter_operator_scaling_held",
+                    "1 while the number of gateways of a ChatCluster is kept because one does not say how it is, else 0",
+                ),
+                &["namespace", "name"],
+            )?,
+            roll_stalled: IntGaugeVec::new(
+                Opts::new(
+                    "natter_operator_roll_stalled",
+                    "1 while a roll of a ChatCluster needs a person, else 0",
+                ),
+                &["namespace", "name"],
+            )?,
             gone: Arc::default(),
         };
-        registry.register(Box::new(metrics.last_reconcile.clone()))?;
-        registry.register(Box::new(metrics.gateways.clone()))?;
+        for family in [
+            &metrics.last_reconcile,
+            &metrics.gateways,
+            &metrics.scaling_held,
+            &metrics.roll_stalled,
+        ] {
+            registry.register(Box::new(family.clone()))?;
+        }
         Ok(metrics)
     }
 
@@ -60,6 +82,17 @@ impl ClusterMetrics {
         });
     }
 
+    /// Whether the number of gateways is held, and whether a roll is stalled.
+    pub fn stopped(&self, cluster: &impl Resource<DynamicType = ()>, held: bool, stalled: bool) {
+        self.set(cluster, |namespace, name| {
+            for (family, stopped) in [(&self.scaling_held, held), (&self.roll_stalled, stalled)] {
+                family
+                    .with_label_values(&[namespace, name])
+                    .set(i64::from(stopped));
+            }
+        });
+    }
+
     /// The cluster is gone.
     pub fn remove(&self, cluster: &impl Resource<DynamicType = ()>) {
         let mut gone = self.gone.lock();
@@ -67,7 +100,9 @@ impl ClusterMetrics {
         gone.push_front(cluster.uid().unwrap_or_default());
         let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
         // An error says that there is none.
-        let _ = self.last_reconcile.remove_label_values(&[&namespace, &name]);
+        for family in [&self.last_reconcile, &self.scaling_held, &self.roll_stalled] {
+            let _ = family.remove_label_values(&[&namespace, &name]);
+        }
         for state in ["desired", "ready"] {
             let _ = self.gateways.remove_label_values(&[&namespace, &name, state]);
         }

@@ -22,6 +22,7 @@ fn families() -> Vec<MetricFamily> {
     let metrics = Metrics::new().unwrap();
     metrics.clusters.reconciled(&cluster("1"));
     metrics.clusters.count(&cluster("1"), 2, 1);
+    metrics.clusters.stopped(&cluster("1"), true, false);
     let families = metrics.registry.gather();
     families
         .into_iter()
@@ -64,6 +65,7 @@ fn gauges_of_a_cluster_go_with_it_and_do_not_come_back() {
     let metrics = Metrics::new().unwrap();
     let shown = || metrics.encode().unwrap().contains("name=\"chat\"");
     metrics.clusters.count(&cluster("1"), 2, 1);
+    metrics.clusters.stopped(&cluster("1"), true, false);
     assert!(shown());
     metrics.clusters.remove(&cluster("1"));
     metrics.clusters.reconciled(&cluster("1"));

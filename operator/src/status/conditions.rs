@@ -3,14 +3,18 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{self as meta, Time};
 
-use super::pods;
 use crate::{
     api::{ChatCluster, ImagePolicy},
     build::Built,
     dereference::Observed,
     error::Error,
+    fleet::Fleet,
     kinds::Kind,
+    pods,
     progress::{NatsProgress, Progress},
+    rollout::Stage,
+    scaling::{Size, rounded},
+    steer::Steering,
     validate::{OperatorDefaults, ValidCluster},
 };
 
@@ -32,6 +36,8 @@ pub struct Current<'a> {
     pub cluster: &'a ValidCluster,
     pub built: &'a Built,
     pub progress: &'a Progress,
+    pub fleet: &'a Fleet,
+    pub steering: &'a Steering,
 }
 
 /// The question that a condition answers.
@@ -49,6 +55,10 @@ pub(super) enum ConditionType {
     Stalled,
     /// Are all kinds there that the spec asks for?
     ApisAvailable,
+    /// Is the number of gateways kept because too little is known?
+    ScalingHeld,
+    /// Shall a gateway carry more connections than it can have?
+    CapacityLimited,
     /// Does this operator offer a newer gateway than the one that runs?
     UpgradeAvailable,
 }
@@ -62,6 +72,8 @@ impl ConditionType {
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
             Self::ApisAvailable => "ApisAvailable",
+            Self::ScalingHeld => "ScalingHeld",
+            Self::CapacityLimited => "CapacityLimited",
             Self::UpgradeAvailable => "UpgradeAvailable",
         }
     }
@@ -131,6 +143,8 @@ pub(super) fn of(cluster: &ChatCluster, outcome: &Outcome<'_>) -> Vec<Condition>
         reconciling(outcome),
         stalled,
         apis(outcome),
+        scaling_held(outcome),
+        capacity(outcome),
         upgrade(cluster, outcome),
     ]
 }
@@ -209,10 +223,20 @@ fn bus(outcome: &Outcome<'_>) -> Condition {
 
 fn reconciling(outcome: &Outcome<'_>) -> Condition {
     const TYPE: ConditionType = ConditionType::Reconciling;
-    let Some(Current { built, progress, .. }) = outcome.current else {
+    let Some(Current {
+        built,
+        progress,
+        steering,
+        ..
+    }) = outcome.current
+    else {
         return Condition::new(TYPE, Some(false), "NotBuilt", "the spec could not be built");
     };
     let revision = &built.revision;
+    if !steering.stage.is_done() {
+        let (reason, message) = (steering.stage.reason(), steering.stage.message());
+        return Condition::new(TYPE, Some(true), reason, message);
+    }
     if !progress.complete {
         let counted = format!(
             "{} of {} gateways of revision {revision} serve",
@@ -223,10 +247,6 @@ fn reconciling(outcome: &Outcome<'_>) -> Condition {
             None => counted,
         };
         return Condition::new(TYPE, Some(true), "RollingOut", message);
-    }
-    if !progress.former.is_empty() {
-        let message = format!("gateways of revision {} leave", progress.former.join(", "));
-        return Condition::new(TYPE, Some(true), "RemovingFormerRevision", message);
     }
     if let Some(nats) = progress.nats.as_ref().filter(|nats| !nats.complete) {
         let message = format!(
@@ -245,9 +265,64 @@ fn reconciling(outcome: &Outcome<'_>) -> Condition {
 
 fn stalled(outcome: &Outcome<'_>) -> Condition {
     const TYPE: ConditionType = ConditionType::Stalled;
-    match outcome.errors.first() {
-        None => Condition::new(TYPE, Some(false), "NoError", "nothing is in the way"),
-        Some(error) => Condition::new(TYPE, Some(true), error.category().reason(), error.to_string()),
+    if let Some(error) = outcome.errors.first() {
+        return Condition::new(TYPE, Some(true), error.category().reason(), error.to_string());
+    }
+    match outcome.current.map(|current| &current.steering.stage) {
+        Some(stage @ Stage::Stalled { .. }) => {
+            Condition::new(TYPE, Some(true), stage.reason(), stage.message())
+        }
+        _ => Condition::new(TYPE, Some(false), "NoError", "nothing is in the way"),
+    }
+}
+
+/// Only where the operator decides on the number.
+fn scaling_held(outcome: &Outcome<'_>) -> Condition {
+    const TYPE: ConditionType = ConditionType::ScalingHeld;
+    let held = outcome
+        .current
+        .and_then(|current| current.steering.sizing.held.as_ref());
+    match held {
+        Some(why) => Condition::new(
+            TYPE,
+            Some(true),
+            "SamplesMissing",
+            format!("the number of gateways stays: {why}"),
+        ),
+        None => Condition::new(
+            TYPE,
+            Some(false),
+            "NotHeld",
+            "the number of gateways is decided on",
+        ),
+    }
+}
+
+fn capacity(outcome: &Outcome<'_>) -> Condition {
+    const TYPE: ConditionType = ConditionType::CapacityLimited;
+    let known = outcome.current.and_then(|current| {
+        let Size::Automatic(automatic) = current.cluster.course.size else {
+            return None;
+        };
+        Some((automatic.ceilings.connections, current.steering.capacity?))
+    });
+    match known {
+        Some((wanted, capacity)) if wanted > capacity => Condition::new(
+            TYPE,
+            Some(true),
+            "FileLimit",
+            format!(
+                "scaling.connectionsPerGateway is {wanted}, but the limit of open files allows a gateway {} connections; \
+                 more gateways are made instead",
+                rounded(capacity)
+            ),
+        ),
+        _ => Condition::new(
+            TYPE,
+            Some(false),
+            "WithinLimit",
+            "no gateway shall carry more than it can have",
+        ),
     }
 }
 

@@ -7,8 +7,10 @@ use super::*;
 use crate::{
     build::{self, Built},
     dereference::Observed,
+    fleet::{self, Fleet, Sample},
     kinds::Kind,
     progress::{Progress, progress},
+    steer::{Steering, steer},
     validate::{OperatorDefaults, ValidCluster, validate},
 };
 
@@ -86,8 +88,48 @@ impl Scene {
         self.with(Kind::StatefulSet, None, &status)
     }
 
+    /// Pods of the current revision that are ready.
+    fn pods(mut self, names: &[&str]) -> Self {
+        for name in names {
+            let pod = json!({
+                "metadata": {"name": name, "labels": {
+                    (build::COMPONENT): build::GATEWAY, (build::REVISION): self.built.revision, (build::ACCEPTING): "true",
+                }},
+                "status": {
+                    "conditions": [{"type": "Ready", "status": "True"}],
+                    "containerStatuses": [{"name": "gateway", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+                        "state": {"running": {}}}],
+                },
+            });
+            self.observed
+                .pods
+                .push(Arc::new(serde_json::from_value(pod).unwrap()));
+        }
+        self
+    }
+
     fn progress(&self) -> Progress {
-        progress(&self.valid, &self.built, &self.observed)
+        progress(
+            &self.valid,
+            &self.built,
+            &self.observed,
+            self.steering().sizing.desired,
+        )
+    }
+
+    fn fleet(&self) -> Fleet {
+        let sample = Sample {
+            connections: 1_234,
+            connection_limit: 65_000,
+            bus_up: true,
+            ..Sample::default()
+        };
+        fleet::observe(&self.observed, &self.built.revision, |_| Some(sample.clone()))
+    }
+
+    fn steering(&self) -> Steering {
+        let now = now("2026-01-01T00:00:00Z").0;
+        steer(&self.fleet(), &self.valid.course, &memory(&self.cluster), now)
     }
 
     fn status(&self, missing: &[Kind], errors: &[Error]) -> ChatClusterStatus {
@@ -97,6 +139,8 @@ impl Scene {
                 cluster: &self.valid,
                 built: &self.built,
                 progress: &self.progress(),
+                fleet: &self.fleet(),
+                steering: &self.steering(),
             }),
             missing,
             errors,
@@ -169,9 +213,9 @@ fn gateways_of_a_former_revision_serve_on() {
         .nats(3);
     let status = scene.status(&[], &[]);
     is(&status, "Ready", ("True", "AllReady"));
-    is(&status, "Reconciling", ("True", "RollingOut"));
+    is(&status, "Reconciling", ("True", "RevisionStarting"));
     assert_eq!(status.replicas, 4);
-    let unwanted = crate::prune::unwanted(&scene.observed, &scene.built, &scene.progress());
+    let unwanted = crate::prune::unwanted(&scene.observed, &scene.built, &scene.steering().removed);
     assert!(
         unwanted.is_empty(),
         "nobody is cut off before the new revision serves"
@@ -183,10 +227,10 @@ fn a_former_revision_goes_when_the_new_one_serves() {
     let old = json!({"observedGeneration": 1, "replicas": 2, "availableReplicas": 2});
     let scene = Scene::new(cluster(|_| {}))
         .gateways(2)
+        .pods(&["chat-1", "chat-2"])
         .with(Kind::Deployment, Some("old"), &old)
         .nats(3);
-    let progress = scene.progress();
-    let unwanted = crate::prune::unwanted(&scene.observed, &scene.built, &progress);
+    let unwanted = crate::prune::unwanted(&scene.observed, &scene.built, &scene.steering().removed);
     assert_eq!(
         unwanted
             .iter()
@@ -197,8 +241,42 @@ fn a_former_revision_goes_when_the_new_one_serves() {
     is(
         &scene.status(&[], &[]),
         "Reconciling",
-        ("True", "RemovingFormerRevision"),
+        ("True", "RevisionCordoned"),
     );
+}
+
+#[test]
+fn the_number_of_gateways_and_why_is_told() {
+    let scaling = json!({"minReplicas": 2, "maxReplicas": 6, "connectionsPerGateway": 100_000});
+    let scene = Scene::new(cluster(|value| value["spec"]["scaling"] = scaling))
+        .gateways(2)
+        .pods(&["chat-1", "chat-2"])
+        .nats(3);
+    let status = scene.status(&[], &[]);
+    let told = status.scaling.clone().unwrap();
+    assert_eq!((told.desired, told.serving, told.draining), (2, 2, 0));
+    assert_eq!((told.connections, told.capacity), (2_400, Some(65_000)));
+    assert_eq!(told.decision, "2 gateways were found or are the limit");
+    is(&status, "CapacityLimited", ("True", "FileLimit"));
+    is(&status, "ScalingHeld", ("False", "NotHeld"));
+    let mut again = scene.cluster.clone();
+    again.status = Some(status);
+    assert_eq!(memory(&again).desired, Some(2));
+    assert_eq!(
+        compute_again(&scene, &again).scaling,
+        Some(told),
+        "nothing new, nothing to write"
+    );
+}
+
+fn compute_again(scene: &Scene, cluster: &ChatCluster) -> ChatClusterStatus {
+    let again = Scene {
+        cluster: cluster.clone(),
+        valid: scene.valid.clone(),
+        built: scene.built.clone(),
+        observed: scene.observed.clone(),
+    };
+    again.status(&[], &[])
 }
 
 #[test]
@@ -274,6 +352,8 @@ fn times_stay_while_the_answer_does_and_nothing_else_changes() {
             cluster: &scene.valid,
             built: &scene.built,
             progress: &scene.progress(),
+            fleet: &scene.fleet(),
+            steering: &scene.steering(),
         }),
         missing: &[],
         errors: &[],

@@ -1,4 +1,4 @@
-//! Quantities of Kubernetes as bytes.
+//! Quantities of Kubernetes as bytes and as cores.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
@@ -32,9 +32,34 @@ pub(super) fn bytes(quantity: &Quantity) -> Option<u64> {
     whole.checked_add(part)
 }
 
+/// Cores; `None` for what is no number.
+pub(super) fn cores(quantity: &Quantity) -> Option<f64> {
+    let text = quantity.0.trim();
+    let (number, share) = match text.strip_suffix('m') {
+        Some(number) => (number, 0.001),
+        None => (text, 1.0),
+    };
+    let cores = number.parse::<f64>().ok()? * share;
+    (cores.is_finite() && cores >= 0.0).then_some(cores)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cores_are_read() {
+        for (text, expected) in [
+            ("1500m", Some(1.5)),
+            ("2", Some(2.0)),
+            ("0.5", Some(0.5)),
+            ("x", None),
+            ("-1", None),
+            ("inf", None),
+        ] {
+            assert_eq!(cores(&Quantity(text.to_owned())), expected, "{text}");
+        }
+    }
 
     #[test]
     fn quantities_are_read_as_kubernetes_writes_them() {

@@ -49,7 +49,7 @@ pub(crate) fn examples() -> Result<Vec<(String, Value)>> {
 async fn every_example_fits_the_schema() -> Result<()> {
     let schema = schema()?;
     let mut clusters = examples()?;
-    ensure!(clusters.len() >= 4, "{} examples", clusters.len());
+    ensure!(clusters.len() >= 5, "{} examples", clusters.len());
     let everything = Render::new()
         .values(&values("everything"))
         .apis(&ALL_APIS)

@@ -1,4 +1,4 @@
-//! The operator that leads dies in the middle of a roll; the next one finishes it.
+//! The operator that leads dies in the middle of a drain; the next one finishes it.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
@@ -12,9 +12,10 @@ async fn the_next_operator_finishes_what_the_last_one_began() -> Result<()> {
         let clients = Clients::join(&chat, Chat::ROOM, 20).await?;
         clients.progress(20, SOON).await?;
         let former = chat.gateways().await?;
-        chat.patch(&json!({ "gateways": { "config": { "workers": 1 } } }))
-            .await?;
-        chat.wait_reason("Reconciling", "RollingOut", SOON).await?;
+        // Slowly, so that there is a middle.
+        let change = json!({ "reconnectsPerSecond": 1, "gateways": { "config": { "workers": 1 } } });
+        chat.patch(&change).await?;
+        chat.wait_reason("Reconciling", "RevisionDraining", START).await?;
         let leader = leader().await?;
         kill(operator::NAMESPACE, &leader, "operator").await?;
         chat.wait_rolled(&former, START).await?;

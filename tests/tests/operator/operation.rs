@@ -8,7 +8,18 @@ use serde_json::json;
 use crate::support::{LIMIT, Scenario};
 
 /// The steps of a reconcile that writes and deletes nothing special.
-const STEPS: [&str; 6] = ["dereference", "validate", "build", "apply", "prune", "status"];
+const STEPS: [&str; 10] = [
+    "dereference",
+    "validate",
+    "build",
+    "ask",
+    "steer",
+    "tokens",
+    "apply",
+    "act",
+    "prune",
+    "status",
+];
 
 #[tokio::test]
 async fn a_span_for_each_reconcile_and_each_of_its_steps() -> Result<()> {

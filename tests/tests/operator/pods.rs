@@ -114,14 +114,20 @@ async fn gateways_of_a_former_revision_serve_until_the_new_ones_do() -> Result<(
         LIMIT,
         async || {
             let message = scenario
-                .condition("chat", ("Reconciling", "True", "RollingOut"))
+                .condition("chat", ("Reconciling", "True", "ImageNotPulled"))
                 .await?;
             ensure!(message.contains("no such image"), "{message}");
             Ok(())
         },
     )
     .await?;
-    scenario.condition("chat", ("Ready", "True", "AllReady")).await?;
+    for (type_, status, reason) in [
+        ("GatewaysAvailable", "True", "EnoughGateways"),
+        ("Stalled", "True", "ImageNotPulled"),
+        ("Ready", "False", "ImageNotPulled"),
+    ] {
+        scenario.condition("chat", (type_, status, reason)).await?;
+    }
     scenario.objects().get(Kind::Deployment, &old).await?;
 
     kubelet.release().await?;

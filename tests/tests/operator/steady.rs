@@ -30,7 +30,7 @@ async fn writes(scenario: &Scenario) -> Result<f64> {
     let resources = Kind::ALL
         .iter()
         .map(|kind| kind.api_resource().plural)
-        .chain(["chatclusters".to_owned()]);
+        .chain(["chatclusters", "pods", "secrets"].map(str::to_owned));
     let count = |resource: &str, verb: &str| {
         let of = |labels: &[(&str, &str)]| {
             metrics

@@ -1,7 +1,9 @@
 //! A scenario: a namespace of its own on a real API server, and what is done there.
 
+mod fleet;
 mod kubelet;
 mod objects;
+mod ops;
 mod server;
 
 use std::path::Path;
@@ -17,6 +19,7 @@ use natter_tests::kubernetes::{Operator, OperatorBuilder};
 use natter_tests::wait::eventually;
 use serde_json::{Value, json};
 
+pub(crate) use self::fleet::Fleet;
 pub(crate) use self::kubelet::Kubelet;
 pub(crate) use self::objects::{Objects, merge};
 pub(crate) use self::server::{Server, foreign_definitions, install_definition, remove_definition};

@@ -22,6 +22,10 @@ use crate::{
 const PRE_STOP_SECONDS: i64 = 5;
 const CONFIG_VOLUME: &str = "config";
 const CONFIG_DIRECTORY: &str = "/etc/natter";
+const CONTROL_VOLUME: &str = "control";
+const CONTROL_DIRECTORY: &str = "/etc/natter-control";
+/// Key of the Secret with the tokens of control calls, and the file's name.
+pub const TOKEN_FILE: &str = "tokens";
 const AUTHORITY_VOLUME: &str = "nats-authority";
 const AUTHORITY_DIRECTORY: &str = "/etc/natter-nats";
 const AUTHORITY_FILE: &str = "ca.crt";
@@ -29,11 +33,21 @@ const AUTHORITY_FILE: &str = "ca.crt";
 /// The pods, still without what depends on their revision.
 pub(super) fn build(cluster: &ValidCluster, names: &Names) -> PodTemplateSpec {
     let leave = config::leave_seconds(cluster);
-    let mut volumes = vec![Volume {
-        name: CONFIG_VOLUME.to_owned(),
-        config_map: Some(ConfigMapVolumeSource::default()),
-        ..Volume::default()
-    }];
+    let mut volumes = vec![
+        Volume {
+            name: CONFIG_VOLUME.to_owned(),
+            config_map: Some(ConfigMapVolumeSource::default()),
+            ..Volume::default()
+        },
+        Volume {
+            name: CONTROL_VOLUME.to_owned(),
+            secret: Some(SecretVolumeSource {
+                secret_name: Some(names.control()),
+                ..SecretVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+    ];
     volumes.extend(cluster.spec.bus.external.as_ref().and_then(authority_volume));
     let mut template = PodTemplateSpec {
         metadata: Some(ObjectMeta::default()),
@@ -53,6 +67,11 @@ pub(super) fn build(cluster: &ValidCluster, names: &Names) -> PodTemplateSpec {
     };
     pod::overlay(&mut template, cluster.gateway_overlay.as_ref());
     template
+}
+
+/// Where a gateway finds the tokens of control calls.
+pub(in crate::build) fn token_path() -> String {
+    format!("{CONTROL_DIRECTORY}/{TOKEN_FILE}")
 }
 
 /// Gives the pods of a revision its labels and its configuration.
@@ -81,8 +100,11 @@ pub(super) fn bind(template: &mut PodTemplateSpec, config_map: &str, pods: &Labe
 }
 
 fn container(cluster: &ValidCluster) -> Container {
-    // A directory, not a file in it: only a directory follows changes of the `ConfigMap`.
-    let mut mounts = vec![mount(CONFIG_VOLUME, CONFIG_DIRECTORY)];
+    // Directories, not files in them: only a directory follows changes of the `ConfigMap` or Secret.
+    let mut mounts = vec![
+        mount(CONFIG_VOLUME, CONFIG_DIRECTORY),
+        mount(CONTROL_VOLUME, CONTROL_DIRECTORY),
+    ];
     if cluster
         .spec
         .bus

@@ -6,19 +6,21 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt;
 
 /// What keeps a pod from running.
-pub(super) struct Trouble {
-    pub(super) reason: &'static str,
-    pub(super) message: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    pub reason: &'static str,
+    pub message: String,
 }
 
 /// The first trouble among the pods, by name.
-pub(super) fn trouble(pods: &[Arc<Pod>]) -> Option<Trouble> {
+pub fn trouble(pods: &[Arc<Pod>]) -> Option<Trouble> {
     let mut pods: Vec<_> = pods.iter().collect();
     pods.sort_by_key(|pod| pod.name_any());
     pods.into_iter().find_map(|pod| of_pod(pod))
 }
 
-fn of_pod(pod: &Pod) -> Option<Trouble> {
+/// What keeps one pod from running.
+pub fn of_pod(pod: &Pod) -> Option<Trouble> {
     let status = pod.status.as_ref()?;
     let containers = status.container_statuses.iter().flatten();
     containers

@@ -1,0 +1,175 @@
+//! The gateways of a cluster as they are, for those who decide what becomes of them: [`crate::rollout`] and
+//! [`crate::scaling`]. No client and no clock.
+//!
+//! Nothing that is decided is kept in the operator's memory. What has begun is written on the pod that it concerns, before it
+//! begins: that it shall go and why, since when no newcomers are sent to it, and until when its drain may take. So an
+//! operator that is killed in the middle of a drain leaves a cluster that says of itself how far it is, and the next one
+//! goes on from there.
+
+mod action;
+mod leave;
+mod observe;
+
+use k8s_openapi::jiff::Timestamp;
+
+pub use self::{
+    action::{Action, marks},
+    leave::{Leave, Step, deadline},
+    observe::observe,
+};
+pub use crate::pods::Trouble;
+
+/// All gateways of a cluster.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fleet {
+    /// The revision that every gateway shall have.
+    pub current: Revision,
+    /// Revisions before it that still have a Deployment, by name.
+    pub former: Vec<Revision>,
+}
+
+/// The gateways of one Deployment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Revision {
+    pub name: String,
+    /// Pods that the Deployment shall have; 0 if there is none.
+    pub replicas: i32,
+    /// When the Deployment was made.
+    pub made: Option<Timestamp>,
+    /// Pods that are not about to end, by name.
+    pub gateways: Vec<Gateway>,
+}
+
+/// One gateway.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Gateway {
+    pub pod: String,
+    /// Whether its container runs; one that does not has no connection to lose.
+    pub running: bool,
+    /// Since when it has been ready without a break.
+    pub ready_since: Option<Timestamp>,
+    /// Whether the Service may choose it.
+    pub accepting: bool,
+    /// That it shall go.
+    pub leaving: Option<Leaving>,
+    /// Whether its Deployment removes it first.
+    pub marked: bool,
+    /// What keeps it from running, in the words of the kubelet.
+    pub trouble: Option<Trouble>,
+    /// What it said of itself lately; `None`: nothing.
+    pub sample: Option<Sample>,
+}
+
+/// That a gateway shall go, as it is written on its pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaving {
+    pub why: Why,
+    /// Since when the Service may not choose it.
+    pub since: Timestamp,
+    /// When it is removed whatever is left; `None`: its drain has not begun.
+    pub until: Option<Timestamp>,
+}
+
+/// Why a gateway shall go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It is of a former revision.
+    Roll,
+    /// There are more gateways than there shall be.
+    Scale,
+}
+
+/// What a gateway said of itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sample {
+    pub connections: u64,
+    /// Connections that its limit of open files allows.
+    pub connection_limit: u64,
+    pub draining: bool,
+    /// Drained, and nobody gets in.
+    pub empty: bool,
+    /// Connections that it has been told to shed and has not closed yet.
+    pub shedding: u64,
+    pub bus_up: bool,
+    /// CPU in cores over the last interval.
+    pub cpu: Option<f64>,
+    /// Resident bytes.
+    pub memory: Option<u64>,
+}
+
+impl Fleet {
+    /// Every gateway of every revision.
+    pub fn gateways(&self) -> impl Iterator<Item = &Gateway> {
+        self.revisions().flat_map(|revision| &revision.gateways)
+    }
+
+    /// The revisions, the current one first.
+    pub fn revisions(&self) -> impl Iterator<Item = &Revision> {
+        std::iter::once(&self.current).chain(&self.former)
+    }
+
+    /// Connections of all gateways that said how many they have.
+    pub fn connections(&self) -> u64 {
+        self.gateways().map(Gateway::connections).sum()
+    }
+
+    /// Gateways of former revisions.
+    pub fn former_count(&self) -> usize {
+        self.former.iter().map(|revision| revision.gateways.len()).sum()
+    }
+}
+
+impl Revision {
+    /// Gateways that serve newcomers.
+    pub fn serving(&self) -> impl Iterator<Item = &Gateway> {
+        self.gateways.iter().filter(|gateway| gateway.serves())
+    }
+
+    /// Gateways that shall stay.
+    pub fn staying(&self) -> impl Iterator<Item = &Gateway> {
+        self.gateways.iter().filter(|gateway| gateway.leaving.is_none())
+    }
+}
+
+impl Gateway {
+    pub fn is_ready(&self) -> bool {
+        self.ready_since.is_some()
+    }
+
+    /// Whether newcomers are sent to it, and it takes them.
+    pub fn serves(&self) -> bool {
+        self.is_ready() && self.accepting && self.leaving.is_none()
+    }
+
+    /// Connections as last said; 0 if it said nothing.
+    pub fn connections(&self) -> u64 {
+        self.sample.as_ref().map_or(0, |sample| sample.connections)
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.sample.as_ref().is_some_and(|sample| sample.draining)
+    }
+
+    pub fn leaves_for(&self, why: Why) -> bool {
+        self.leaving.is_some_and(|leaving| leaving.why == why)
+    }
+}
+
+impl Why {
+    /// As it is written on the pod.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Roll => "roll",
+            Self::Scale => "scale-down",
+        }
+    }
+
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Roll, Self::Scale]
+            .into_iter()
+            .find(|why| why.name() == name)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,179 @@
+//! Fleets in few words, for the tables of those who decide; and the steps of one gateway.
+
+use std::time::Duration;
+
+use super::*;
+
+/// A moment, so many seconds after an hour of its own.
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+/// A gateway that has been ready for a long time and serves so many connections.
+pub(crate) fn serving(pod: &str, connections: u64) -> Gateway {
+    Gateway {
+        pod: pod.to_owned(),
+        running: true,
+        ready_since: Some(at(-10_000)),
+        accepting: true,
+        sample: Some(Sample {
+            connections,
+            connection_limit: 1_000_000,
+            bus_up: true,
+            ..Sample::default()
+        }),
+        ..Gateway::default()
+    }
+}
+
+/// A gateway that is out of the Service since then.
+pub(crate) fn cordoned(pod: &str, connections: u64, why: Why, since: i64) -> Gateway {
+    Gateway {
+        accepting: false,
+        leaving: Some(Leaving {
+            why,
+            since: at(since),
+            until: None,
+        }),
+        ..serving(pod, connections)
+    }
+}
+
+/// A gateway that has been told to drain until then.
+pub(crate) fn draining(pod: &str, connections: u64, why: Why, until: i64) -> Gateway {
+    let mut gateway = cordoned(pod, connections, why, -1_000);
+    gateway.leaving = gateway.leaving.map(|leaving| Leaving {
+        until: Some(at(until)),
+        ..leaving
+    });
+    gateway.ready_since = None;
+    if let Some(sample) = &mut gateway.sample {
+        sample.draining = true;
+        sample.empty = connections == 0;
+    }
+    gateway
+}
+
+/// A gateway whose pod was made and is not ready yet.
+pub(crate) fn starting(pod: &str) -> Gateway {
+    Gateway {
+        pod: pod.to_owned(),
+        running: true,
+        accepting: true,
+        ..Gateway::default()
+    }
+}
+
+pub(crate) fn silent(gateway: Gateway) -> Gateway {
+    Gateway {
+        sample: None,
+        ..gateway
+    }
+}
+
+pub(crate) fn marked(gateway: Gateway) -> Gateway {
+    Gateway {
+        marked: true,
+        ..gateway
+    }
+}
+
+pub(crate) fn revision(name: &str, gateways: Vec<Gateway>) -> Revision {
+    Revision {
+        name: name.to_owned(),
+        replicas: i32::try_from(gateways.len()).unwrap(),
+        made: Some(at(-60)),
+        gateways,
+    }
+}
+
+fn leave() -> Leave {
+    Leave {
+        why: Why::Roll,
+        settle: Duration::from_secs(5),
+        rate: 10.0,
+        now: at(0),
+    }
+}
+
+fn drain(until: i64) -> Action {
+    Action::Drain {
+        pod: "a".to_owned(),
+        rate: 10.0,
+        until: at(until),
+    }
+}
+
+#[test]
+fn a_gateway_leaves_step_by_step() {
+    let unheard = |until| {
+        let mut gateway = draining("a", 7, Why::Roll, until);
+        gateway.sample.as_mut().unwrap().draining = false;
+        gateway
+    };
+    let crashed = Gateway {
+        running: false,
+        ..cordoned("a", 0, Why::Roll, 0)
+    };
+    for (gateway, step, case) in [
+        (serving("a", 7), Step::Staying, "nobody told it"),
+        (
+            cordoned("a", 7, Why::Roll, -4),
+            Step::Settling,
+            "load balancers still send newcomers",
+        ),
+        (
+            cordoned("a", 100, Why::Roll, -5),
+            Step::Draining(Some(drain(40))),
+            "10 s at 10 a second, and 30 more",
+        ),
+        (
+            silent(cordoned("a", 7, Why::Roll, -5)),
+            Step::Draining(Some(drain(30))),
+            "it does not answer, and gets its time",
+        ),
+        (
+            draining("a", 7, Why::Roll, 20),
+            Step::Draining(None),
+            "it is being drained",
+        ),
+        (
+            unheard(20),
+            Step::Draining(Some(drain(20))),
+            "the order did not arrive: the time stays",
+        ),
+        (
+            silent(draining("a", 7, Why::Roll, 20)),
+            Step::Draining(None),
+            "it does not answer",
+        ),
+        (draining("a", 0, Why::Roll, 20), Step::Done, "empty"),
+        (draining("a", 7, Why::Roll, 0), Step::Done, "its time is over"),
+        (
+            silent(draining("a", 7, Why::Roll, -1)),
+            Step::Done,
+            "its time is over, whatever it has",
+        ),
+        (
+            crashed,
+            Step::Done,
+            "nobody is connected to a container that does not run",
+        ),
+    ] {
+        assert_eq!(leave().step(&gateway), step, "{case}");
+    }
+}
+
+#[test]
+fn deadlines_that_no_clock_knows_are_the_last_moment() {
+    assert_eq!(deadline(at(0), u64::MAX, 0.0), Timestamp::MAX);
+    assert_eq!(deadline(at(0), 0, 1.0), at(30));
+}
+
+#[test]
+fn whys_are_written_and_read() {
+    for why in [Why::Roll, Why::Scale] {
+        assert_eq!(Why::of_name(why.name()), Some(why));
+    }
+    assert_eq!(Why::of_name("else"), None);
+}

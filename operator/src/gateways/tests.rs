@@ -1,0 +1,117 @@
+use std::net::SocketAddr;
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    routing::{get, post},
+};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, time::advance};
+
+use super::{client::Usage, *};
+
+fn said(connections: u64, cpu_seconds: f64) -> Said {
+    Said {
+        config: None,
+        cordoned: false,
+        draining: false,
+        empty: false,
+        connections,
+        connection_limit: 1_000,
+        shedding: 0,
+        bus_up: true,
+        usage: Some(Usage {
+            cpu_seconds,
+            memory_bytes: 1 << 20,
+        }),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_said_counts_for_a_while_and_cpu_is_measured_over_time() {
+    let mut known = Known::default();
+    known.heard("a/chat", said(5, 100.0));
+    let sample = |known: &Known| known.sample(MAX_AGE);
+    assert_eq!(sample(&known).unwrap().cpu, None, "one answer is no measurement");
+    advance(Duration::from_secs(5)).await;
+    known.heard("a/chat", said(6, 104.0));
+    assert_eq!(sample(&known).unwrap().cpu, None, "too short a time");
+    advance(Duration::from_secs(5)).await;
+    known.heard("a/chat", said(7, 105.0));
+    assert_eq!(sample(&known).unwrap().cpu, Some(0.5));
+    assert_eq!(sample(&known).unwrap().connections, 7);
+    known.heard("a/chat", said(0, 1.0));
+    assert_eq!(
+        sample(&known).unwrap().cpu,
+        None,
+        "the container was started again"
+    );
+    advance(MAX_AGE + Duration::from_millis(1)).await;
+    assert_eq!(sample(&known), None);
+    assert!(known.is_of("a/chat") && !known.is_of("b/chat"));
+}
+
+/// A gateway's ops port as far as the operator knows it; it repeats what it was told in `config`.
+async fn gateway() -> SocketAddr {
+    async fn answer(
+        State(call): State<&'static str>,
+        headers: HeaderMap,
+        body: String,
+    ) -> (StatusCode, Json<Value>) {
+        if headers
+            .get("authorization")
+            .is_none_or(|value| value != "Bearer token")
+        {
+            return (StatusCode::UNAUTHORIZED, Json(json!({"error": "no"})));
+        }
+        let state = json!({
+            "node": "n", "version": "1", "config": format!("{call} {body}"), "cordoned": true, "draining": false,
+            "terminating": false, "empty": false, "connections": 3, "connection_limit": 9, "bus_up": true,
+            "usage": null, "drain": null, "shedding": 0,
+        });
+        (StatusCode::ACCEPTED, Json(state))
+    }
+    let calls = ["cordon", "uncordon", "drain", "shed"];
+    let router = calls.into_iter().fold(
+        Router::new().route("/control/state", get(answer).with_state("state")),
+        |router, call| router.route(&format!("/control/{call}"), post(answer).with_state(call)),
+    );
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+#[tokio::test]
+async fn calls_are_made_as_the_gateway_expects_them() {
+    let address = gateway().await.to_string();
+    let client = Client::new().unwrap();
+    for (call, told) in [
+        (Call::State, "state "),
+        (Call::Cordon, "cordon "),
+        (Call::Uncordon, "uncordon "),
+        (Call::Drain { rate: 12.5 }, r#"drain {"rate":12.5}"#),
+        (
+            Call::Shed {
+                connections: 7,
+                rate: 2.0,
+            },
+            r#"shed {"connections":7,"rate":2.0}"#,
+        ),
+    ] {
+        let said = client.call(&address, &call, "token").await.unwrap();
+        assert_eq!(said.config.as_deref(), Some(told));
+        assert!(said.cordoned && said.connections == 3 && said.usage.is_none());
+    }
+    let refused = client.call(&address, &Call::State, "other").await.unwrap_err();
+    assert!(refused.is_unauthorized(), "{refused}");
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
+    let unreachable = client.call(&closed, &Call::State, "token").await.unwrap_err();
+    assert!(matches!(unreachable, CallError::Unreachable(_)), "{unreachable}");
+}

@@ -1,0 +1,267 @@
+//! How gateways of a former revision give way to those of the current one.
+//!
+//! # What is promised
+//!
+//! A client is cut at most once per roll, no message is lost, and clients come back at no higher rate than the budget. So:
+//!
+//! 1. The current revision gets all its gateways, beside those of the former ones, and all must be ready and on the bus.
+//! 2. Only then all former gateways are taken out of the Service, together. From here on every client that is cut comes to
+//!    a gateway that stays. Were they taken out one after another, a client could come to one that goes next, and be cut again.
+//! 3. After load balancers had time to notice, the former gateways are drained one after another, each at the whole budget.
+//! 4. A former gateway is removed when it is empty, or when its time is over: then it gets SIGTERM and closes what is left
+//!    at its own pace. The last ones go with their Deployment.
+//!
+//! For that time there are up to twice as many gateways. Where that is too much, `maxSurge` allows fewer, and gives up the
+//! promise of step 2: former gateways go in turns, and a client that is cut may come to one whose turn is still to come.
+//!
+//! # What stops it
+//!
+//! A gateway of the current revision that does not become ready, or no longer is, or has lost the bus, stops the drains at
+//! once, those under way included: clients that are still connected had better stay. A pod that cannot start, or takes longer
+//! than `readyTimeout`, stalls the roll, which needs a person. If not one current gateway serves, the former ones are put back
+//! into the Service, since a second cut is better than no gateway to go to. The bus is looked at through the eyes of the current
+//! revision alone: a roll may be the very repair of a wrong address, and the former gateways' opinion must not hold it.
+//!
+//! # Going back
+//!
+//! A spec that returns to a former revision makes that revision the current one: its gateways, cordoned or half drained, are
+//! put back, and the others go by the same rules. Everything is decided from the fleet alone, so an operator that starts in the
+//! middle of a roll goes on with it (see [`crate::fleet`]).
+
+mod stage;
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+
+pub use self::stage::Stage;
+use crate::fleet::{Action, Fleet, Gateway, Leave, Revision, Step, Why};
+
+/// What a roll shall keep to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plan {
+    /// Gateways that there shall be.
+    pub desired: usize,
+    /// Gateways that there may be beyond that; `None`: as many as it takes.
+    pub max_surge: Option<usize>,
+    /// Connections that may be closed a second.
+    pub rate: f64,
+    /// Time that load balancers get to notice.
+    pub settle: Duration,
+    /// Time that a revision gets to become ready.
+    pub ready_timeout: Duration,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decision {
+    /// Pods that the Deployment of the current revision shall have.
+    pub replicas: usize,
+    pub actions: Vec<Action>,
+    /// Former revisions whose Deployment and configuration shall be deleted.
+    pub removed: Vec<String>,
+    pub stage: Stage,
+}
+
+/// Decides the next step of a roll. Without a former revision there is nothing to do.
+pub fn decide(fleet: &Fleet, plan: &Plan, now: Timestamp) -> Decision {
+    let wanted = wanted(fleet, plan);
+    let mut decision = Decision {
+        // What is there stays: how many is no matter of the roll.
+        replicas: wanted.max(fleet.current.gateways.len()),
+        actions: take_back(fleet),
+        ..Decision::default()
+    };
+    if fleet.former.is_empty() {
+        return decision;
+    }
+    if let Some(stage) = trouble(fleet, plan, wanted, now) {
+        decision.actions.extend(hold(fleet, plan));
+        decision.stage = stage;
+        return decision;
+    }
+    let leave = Leave {
+        why: Why::Roll,
+        settle: plan.settle,
+        rate: plan.rate,
+        now,
+    };
+    retire(fleet, plan, &leave, &mut decision);
+    decision
+}
+
+/// Gateways that the current revision may have now.
+fn wanted(fleet: &Fleet, plan: &Plan) -> usize {
+    let room = match plan.max_surge {
+        None => plan.desired,
+        Some(surge) => (plan.desired + surge).saturating_sub(fleet.former_count()),
+    };
+    room.min(plan.desired)
+}
+
+/// Gateways of the current revision that were to go when it was a former one, or that somebody took out of the Service.
+fn take_back(fleet: &Fleet) -> Vec<Action> {
+    let gateways = fleet.current.gateways.iter();
+    gateways
+        .filter(|gateway| gateway.leaves_for(Why::Roll) || gateway.leaving.is_none() && !gateway.accepting)
+        .map(|gateway| Action::Accept {
+            pod: gateway.pod.clone(),
+        })
+        .collect()
+}
+
+/// Why former gateways may not go yet.
+fn trouble(fleet: &Fleet, plan: &Plan, wanted: usize, now: Timestamp) -> Option<Stage> {
+    let current = &fleet.current;
+    let serving = current.serving().count();
+    let late = current
+        .made
+        .and_then(|made| made.checked_add(plan.ready_timeout).ok())
+        .is_some_and(|limit| now > limit);
+    if serving < wanted {
+        let trouble = current.staying().find_map(|gateway| gateway.trouble.clone());
+        return Some(match trouble {
+            Some(trouble) => Stage::Stalled {
+                reason: trouble.reason,
+                message: trouble.message,
+            },
+            None if late => Stage::Stalled {
+                reason: "NotReadyInTime",
+                message: format!(
+                    "{serving} of {wanted} gateways of revision {} are ready after {}",
+                    current.name,
+                    humantime::format_duration(plan.ready_timeout)
+                ),
+            },
+            None => Stage::Starting {
+                ready: serving,
+                wanted,
+            },
+        });
+    }
+    let lost = current
+        .serving()
+        .find(|gateway| gateway.sample.as_ref().is_some_and(|sample| !sample.bus_up));
+    if let Some(gateway) = lost {
+        return Some(Stage::Held {
+            reason: "BusDown",
+            message: format!("gateway {} has lost the bus", gateway.pod),
+        });
+    }
+    let silent = current.serving().find(|gateway| gateway.sample.is_none());
+    silent.map(|gateway| {
+        let (reason, message) = ("NoSamples", format!("gateway {} does not answer", gateway.pod));
+        if late {
+            Stage::Stalled { reason, message }
+        } else {
+            Stage::Held { reason, message }
+        }
+    })
+}
+
+/// Ends drains under way; opens the former gateways again when no other serves.
+fn hold(fleet: &Fleet, plan: &Plan) -> Vec<Action> {
+    let alone = plan.desired > 0 && fleet.current.serving().next().is_none();
+    let leaving = |gateway: &&Gateway| gateway.leaves_for(Why::Roll);
+    former(fleet)
+        .filter(leaving)
+        .filter_map(|gateway| {
+            let pod = gateway.pod.clone();
+            let has_begun =
+                gateway.is_draining() || gateway.leaving.is_some_and(|leaving| leaving.until.is_some());
+            if alone {
+                Some(Action::Accept { pod })
+            } else {
+                has_begun.then_some(Action::Pause { pod })
+            }
+        })
+        .collect()
+}
+
+/// Cordons those that may go, drains one of them, and removes what is done.
+fn retire(fleet: &Fleet, plan: &Plan, leave: &Leave, decision: &mut Decision) {
+    // With as many gateways of the current revision as there shall be, all former ones may go.
+    let may_go = (fleet.former_count() + fleet.current.serving().count()).saturating_sub(plan.desired);
+    let mut open: Vec<_> = former(fleet)
+        .filter(|gateway| gateway.leaving.is_none())
+        .collect();
+    open.sort_by_key(|gateway| (gateway.connections(), gateway.pod.clone()));
+    let gone = fleet.former_count() - open.len();
+    for gateway in open.iter().take(may_go.saturating_sub(gone)) {
+        decision.actions.push(leave.cordon(gateway));
+    }
+    drain_one(fleet, leave, decision);
+    for revision in &fleet.former {
+        remove(revision, leave, decision);
+    }
+}
+
+/// One drain at a time has the whole budget. One that has begun goes on first; then the emptiest, as it makes room soonest.
+fn drain_one(fleet: &Fleet, leave: &Leave, decision: &mut Decision) {
+    let mut going: Vec<_> = former(fleet)
+        .map(|gateway| (gateway, leave.step(gateway)))
+        .collect();
+    going.sort_by_key(|(gateway, _)| {
+        let begun = gateway.leaving.is_some_and(|leaving| leaving.until.is_some());
+        (!begun, gateway.connections(), gateway.pod.clone())
+    });
+    let done = going.iter().filter(|(_, step)| *step == Step::Done).count();
+    decision.stage = Stage::Waiting {
+        left: going.len() - done,
+    };
+    // All of them: a client of the first to be drained must not come to one that load balancers still choose.
+    if decision
+        .actions
+        .iter()
+        .any(|action| matches!(action, Action::Cordon { .. }))
+        || going.iter().any(|(_, step)| *step == Step::Settling)
+    {
+        return;
+    }
+    let next = going.into_iter().find_map(|(gateway, step)| match step {
+        Step::Draining(order) => Some((gateway, order)),
+        Step::Staying | Step::Settling | Step::Done => None,
+    });
+    if let Some((gateway, order)) = next {
+        decision.stage = Stage::Draining {
+            pod: gateway.pod.clone(),
+            connections: gateway.connections(),
+            left: fleet.former_count() - done,
+        };
+        decision.actions.extend(order);
+    }
+}
+
+/// Removes what is done: pod by pod, the last ones with their Deployment.
+fn remove(revision: &Revision, leave: &Leave, decision: &mut Decision) {
+    let done: Vec<_> = revision
+        .gateways
+        .iter()
+        .filter(|gateway| leave.step(gateway) == Step::Done)
+        .collect();
+    if done.len() == revision.gateways.len() {
+        decision.removed.push(revision.name.clone());
+        return;
+    }
+    for gateway in done.iter().filter(|gateway| !gateway.marked) {
+        decision.actions.push(Action::Mark {
+            pod: gateway.pod.clone(),
+        });
+    }
+    let marked = done.iter().filter(|gateway| gateway.marked).count();
+    let replicas = i32::try_from(revision.gateways.len() - marked).unwrap_or(i32::MAX);
+    // Only downwards: what an eviction took from a former revision need not come back.
+    if replicas < revision.replicas {
+        decision.actions.push(Action::Scale {
+            revision: revision.name.clone(),
+            replicas,
+        });
+    }
+}
+
+fn former(fleet: &Fleet) -> impl Iterator<Item = &Gateway> {
+    fleet.former.iter().flat_map(|revision| &revision.gateways)
+}
+
+#[cfg(test)]
+mod tests;

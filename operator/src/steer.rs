@@ -1,0 +1,262 @@
+//! What becomes of a cluster's gateways next: number, roll, removal and rebalancing, put together so that only one of them
+//! closes connections at a time and the budget is kept.
+//!
+//! A roll comes first. Without one, gateways that are too many go. Only when neither has anything to do, connections are
+//! spread.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::{
+    fleet::{Action, Fleet, Leave, Why},
+    rollout::{self, Stage},
+    scaling::{self, Memory, Rebalance, Size, Sizing},
+};
+
+/// While something is under way, a cluster is looked at again after this time.
+const BUSY: Duration = Duration::from_secs(2);
+/// Where the number follows the load.
+const WATCHFUL: Duration = Duration::from_secs(5);
+/// Where nothing but the status can change.
+const QUIET: Duration = Duration::from_secs(15);
+/// Share of the limit of connections, in percent, that a gateway is to carry at most.
+const USABLE_PERCENT: u64 = 90;
+
+/// What to keep to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Course {
+    pub size: Size,
+    /// Gateways beyond the number in a roll; `None`: as many as it takes.
+    pub max_surge: Option<usize>,
+    pub ready_timeout: Duration,
+    /// Connections that may be closed a second.
+    pub rate: f64,
+    /// Time that load balancers get to notice.
+    pub settle: Duration,
+    /// Percent above the mean; `None`: no rebalancing.
+    pub skew_percent: Option<u64>,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Steering {
+    /// Pods that the Deployment of the current revision shall have.
+    pub replicas: usize,
+    pub actions: Vec<Action>,
+    /// Former revisions that shall be deleted.
+    pub removed: Vec<String>,
+    pub stage: Stage,
+    pub sizing: Sizing,
+    /// Fewest connections that the limit of open files allows on any gateway; `None`: not known yet.
+    pub capacity: Option<u64>,
+    /// When to look again.
+    pub look_again: Duration,
+}
+
+/// Decides what to do next.
+pub fn steer(fleet: &Fleet, course: &Course, memory: &Memory, now: Timestamp) -> Steering {
+    let capacity = capacity(fleet);
+    let sizing = scaling::size(fleet, &within(course.size, capacity), memory, now);
+    let rolled = rollout::decide(
+        fleet,
+        &rollout::Plan {
+            desired: sizing.desired,
+            max_surge: course.max_surge,
+            rate: course.rate,
+            settle: course.settle,
+            ready_timeout: course.ready_timeout,
+        },
+        now,
+    );
+    let leave = Leave {
+        why: Why::Scale,
+        settle: course.settle,
+        rate: course.rate,
+        now,
+    };
+    let rolls = !fleet.former.is_empty();
+    let may_drain = !rolls && has_bus(fleet);
+    let shrunk = scaling::shrink(&fleet.current, sizing.desired, &leave, may_drain);
+    let mut actions = rolled.actions;
+    actions.extend(shrunk.actions);
+    let leaving = fleet.gateways().any(|gateway| gateway.leaving.is_some());
+    if actions.is_empty() && !leaving {
+        actions.extend(spread(fleet, course, now));
+    }
+    Steering {
+        replicas: if rolls { rolled.replicas } else { shrunk.replicas },
+        look_again: look_again(course, rolls || leaving || !actions.is_empty()),
+        actions,
+        removed: rolled.removed,
+        stage: rolled.stage,
+        sizing,
+        capacity,
+    }
+}
+
+fn capacity(fleet: &Fleet) -> Option<u64> {
+    fleet
+        .gateways()
+        .filter_map(|gateway| gateway.sample.as_ref())
+        .map(|sample| sample.connection_limit)
+        .min()
+}
+
+/// No gateway is counted on for more connections than it can have.
+fn within(size: Size, capacity: Option<u64>) -> Size {
+    match (size, capacity) {
+        (Size::Automatic(mut automatic), Some(capacity)) => {
+            let usable = (capacity / 100 * USABLE_PERCENT).max(1);
+            automatic.ceilings.connections = automatic.ceilings.connections.min(usable);
+            Size::Automatic(automatic)
+        }
+        (size, _) => size,
+    }
+}
+
+/// Clients that are cut while the bus is away could not join their rooms again.
+fn has_bus(fleet: &Fleet) -> bool {
+    fleet
+        .current
+        .serving()
+        .all(|gateway| gateway.sample.as_ref().is_none_or(|sample| sample.bus_up))
+}
+
+fn spread(fleet: &Fleet, course: &Course, now: Timestamp) -> Option<Action> {
+    let rebalance = Rebalance {
+        skew_percent: course.skew_percent?,
+        rate: course.rate,
+        now,
+    };
+    scaling::rebalance(fleet, &rebalance)
+}
+
+fn look_again(course: &Course, busy: bool) -> Duration {
+    match course.size {
+        _ if busy => BUSY,
+        Size::Automatic(_) => WATCHFUL,
+        Size::Fixed(_) => QUIET,
+    }
+}
+
+#[cfg(test)]
+mod simulation;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fleet::{
+            Gateway,
+            tests::{at, cordoned, draining, revision, serving},
+        },
+        scaling::{Automatic, Ceilings},
+    };
+
+    fn course(size: Size) -> Course {
+        Course {
+            size,
+            max_surge: None,
+            ready_timeout: Duration::from_mins(5),
+            rate: 10.0,
+            settle: Duration::from_secs(5),
+            skew_percent: Some(30),
+        }
+    }
+
+    fn steered(
+        current: Vec<Gateway>,
+        former: Vec<Gateway>,
+        desired: usize,
+    ) -> (usize, Vec<String>, Duration) {
+        let fleet = Fleet {
+            current: revision("new", current),
+            former: if former.is_empty() {
+                vec![]
+            } else {
+                vec![revision("old", former)]
+            },
+        };
+        let steering = steer(&fleet, &course(Size::Fixed(desired)), &Memory::default(), at(0));
+        let names = steering
+            .actions
+            .iter()
+            .map(|action| format!("{} {}", action.name(), action.pod().unwrap_or_default()));
+        (steering.replicas, names.collect(), steering.look_again)
+    }
+
+    #[test]
+    fn one_thing_closes_connections_at_a_time() {
+        let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let even = || vec![serving("a", 100), serving("b", 100)];
+        assert_eq!(steered(even(), vec![], 2), (2, vec![], QUIET));
+        assert_eq!(
+            steered(vec![], vec![], 2),
+            (2, vec![], QUIET),
+            "the beginning of a cluster"
+        );
+        // A roll comes before a removal, and a removal that has begun waits for its end.
+        let three = || {
+            vec![
+                serving("a", 100),
+                serving("b", 100),
+                draining("c", 9, Why::Scale, 50),
+            ]
+        };
+        let old = || vec![cordoned("o", 50, Why::Roll, -50)];
+        assert_eq!(
+            steered(three(), old(), 2),
+            (3, named(&["drain o", "pause c"]), BUSY)
+        );
+        assert_eq!(steered(three(), vec![], 2), (3, vec![], BUSY));
+        // Only where nothing goes connections are spread.
+        let skewed = || vec![serving("a", 900), serving("b", 100)];
+        assert_eq!(steered(skewed(), vec![], 2), (2, named(&["shed a"]), BUSY));
+        assert_eq!(steered(skewed(), vec![], 1), (2, named(&["cordon b"]), BUSY));
+    }
+
+    #[test]
+    fn nothing_is_removed_while_the_bus_is_away() {
+        let mut lost = serving("a", 100);
+        lost.sample.as_mut().unwrap().bus_up = false;
+        let gateways = vec![
+            lost,
+            serving("b", 100),
+            draining("c", 9, Why::Scale, 50),
+            serving("d", 1),
+        ];
+        assert_eq!(
+            steered(gateways, vec![], 2),
+            (4, vec!["pause c".to_owned()], BUSY)
+        );
+    }
+
+    #[test]
+    fn a_gateway_is_not_counted_on_for_more_than_it_can_hold() {
+        let mut small = serving("a", 800);
+        small.sample.as_mut().unwrap().connection_limit = 1_000;
+        let fleet = Fleet {
+            current: revision("r", vec![small, serving("b", 200)]),
+            former: vec![],
+        };
+        let automatic = Automatic {
+            min: 1,
+            max: 9,
+            ceilings: Ceilings {
+                connections: 5_000,
+                cpu: None,
+                memory: None,
+            },
+            window: Duration::from_mins(5),
+        };
+        let steering = steer(
+            &fleet,
+            &course(Size::Automatic(automatic)),
+            &Memory::default(),
+            at(0),
+        );
+        assert_eq!((steering.capacity, steering.sizing.desired), (Some(1_000), 2));
+        assert_eq!(steering.look_again, BUSY, "it sheds");
+    }
+}
