@@ -20,10 +20,6 @@ fmt:
 docs:
     cargo run -p natter-gateway -- config-reference docs/configuration.md
 
-# write everything that is generated: the table of keys, the custom resource definition, the objects of the operator's fixtures
-generate: docs
-    NATTER_UPDATE_FIXTURES=1 cargo test -p natter-operator --test pure
-
 # write the generated parts of the chart: the table of values, and the definition copied from crds/
 chart:
     python3 scripts/chart/readme.py
