@@ -3,6 +3,7 @@
 
 mod apis;
 mod children;
+mod control_calls;
 mod deletion;
 mod isolation;
 mod leader;
