@@ -10,6 +10,7 @@ from __future__ import annotations
 import fnmatch
 import re
 import tomllib
+from collections import Counter
 from functools import cache
 from pathlib import PurePosixPath
 
@@ -130,10 +131,17 @@ def links(repo: Repo) -> list[str]:
     return violations
 
 
-def recipes(repo: Repo) -> set[str]:
+def recipes(repo: Repo) -> list[str]:
+    """Names of the recipes and their aliases, as often as they are there."""
     text = (repo.read("justfile") or "") if "justfile" in repo.files else ""
     named = re.findall(r"^@?([A-Za-z_][\w-]*)(?: [^:=\n]*)?:(?!=)", text, re.MULTILINE)
-    return {*named, *re.findall(r"^alias ([\w-]+)", text, re.MULTILINE)}
+    return [*named, *re.findall(r"^alias ([\w-]+)", text, re.MULTILINE)]
+
+
+def recipes_once(repo: Repo) -> list[str]:
+    """Two recipes of one name make `just` refuse the whole file."""
+    counted = Counter(recipes(repo))
+    return [f"justfile: '{name}' is there {times} times" for name, times in counted.items() if times > 1]
 
 
 def crates(repo: Repo) -> tuple[set[str], set[str]]:

@@ -22,6 +22,7 @@ CHECKS = (
     docs.paths,
     docs.links,
     docs.named_commands,
+    docs.recipes_once,
     provider.one_rustls_provider,
     sources.module_files,
     sources.markers,

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import tempfile
 import unittest
-from collections.abc import Callable
-from pathlib import Path
 
 import docs
 import machine
 import provider
 import sources
+from fixture import Fixture
 from repo import Repo, production_lines
 
 SOUND = {
@@ -26,26 +23,13 @@ SOUND = {
 }
 
 
-class Fixture(unittest.TestCase):
+class Planted(Fixture):
     def repo(self, **changed: str) -> Repo:
         """A sound repository with some files written anew; `__` in a keyword is a slash, `_` a dot."""
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        root = Path(folder.name)
-        files = SOUND | {name.replace("__", "/").replace("_", "."): text for name, text in changed.items()}
-        for name, text in files.items():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_text(text, encoding="utf-8")
-        subprocess.run(["git", "init", "-q"], cwd=root, check=True)
-        return Repo(root)
-
-    def finds(self, check: Callable[[Repo], list[str]], text: str, repo: Repo) -> None:
-        violations = check(repo)
-        self.assertEqual(len(violations), 1, violations)
-        self.assertIn(text, violations[0])
+        return self.written(SOUND | {name.replace("__", "/").replace("_", "."): text for name, text in changed.items()})
 
 
-class Docs(Fixture):
+class Docs(Planted):
     def test_sound_documents_pass(self) -> None:
         text = (
             "See `gateway/src/main.rs`, `bus/nats.rs`, `gateway/`, `gateway/src/*.rs`, `target/x.json`, `gateway/built` and\n"
@@ -56,7 +40,7 @@ class Docs(Fixture):
             "```text\nnowhere/else.rs\n```\n# Heading\n"
         )
         repo = self.repo(README_md=text)
-        self.assertEqual(docs.paths(repo) + docs.links(repo) + docs.named_commands(repo), [])
+        self.assertEqual(docs.paths(repo) + docs.links(repo) + docs.named_commands(repo) + docs.recipes_once(repo), [])
 
     def test_missing_path(self) -> None:
         self.finds(docs.paths, "README.md:2: `gateway/src/gone.rs`", self.repo(README_md="\n`gateway/src/gone.rs`\n"))
@@ -82,6 +66,9 @@ class Docs(Fixture):
             with self.subTest(command):
                 self.finds(docs.named_commands, fault, self.repo(README_md=f"```sh\n{command}\n```\n"))
 
+    def test_recipe_twice(self) -> None:
+        self.finds(docs.recipes_once, "'test' is there 2 times", self.repo(justfile=SOUND["justfile"] + "test:\n    true\n"))
+
 
 class Provider(unittest.TestCase):
     def test_one_provider_passes(self) -> None:
@@ -92,7 +79,7 @@ class Provider(unittest.TestCase):
         self.assertIn("no provider", provider.judge("rustls v0.23.46\n")[0])
 
 
-class Sources(Fixture):
+class Sources(Planted):
     def test_sound_sources_pass(self) -> None:
         repo = self.repo()
         for check in (sources.module_files, sources.markers, sources.error_texts, sources.file_length):
@@ -124,7 +111,7 @@ class Sources(Fixture):
         self.assertEqual(production_lines("fn a() {}\n#[cfg(test)]\nmod tests;\n"), 3)
 
 
-class Machine(Fixture):
+class Machine(Planted):
     def test_sound_files_pass(self) -> None:
         repo = self.repo(
             README_md="target/work/x, $HOME/work/, https://example.org/home/me/, GET /connection/websocket\n",

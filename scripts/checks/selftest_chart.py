@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import tempfile
-import unittest
-from collections.abc import Callable
-from pathlib import Path
-
 import chart
+from fixture import Fixture
 from repo import Repo
 
-ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("charts/natter", "scripts/chart", "Cargo.toml", "crds", "operator/src/kinds.rs")
 CHECKS = (chart.fresh_chart, chart.one_version, chart.role_of_operator, chart.schema_of_values)
 
 
-class Chart(unittest.TestCase):
+class Chart(Fixture):
     def repo(self, name: str = "", old: str = "", new: str = "") -> Repo:
         """A copy in which a text of one file is another one. A file that is not there yet is written."""
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        root = Path(folder.name)
-        for path in COPIED:
-            if (ROOT / path).exists():
-                (root / path).parent.mkdir(parents=True, exist_ok=True)
-                (shutil.copytree if (ROOT / path).is_dir() else shutil.copy)(ROOT / path, root / path)
-        if name:
-            text = (root / name).read_text(encoding="utf-8") if (root / name).exists() else ""
-            self.assertIn(old, text)
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_text(text.replace(old, new, 1) if old else new, encoding="utf-8")
-        subprocess.run(["git", "init", "-q"], cwd=root, check=True)
-        return Repo(root)
-
-    def finds(self, check: Callable[[Repo], list[str]], text: str, repo: Repo) -> None:
-        violations = check(repo)
-        self.assertEqual(len(violations), 1, violations)
-        self.assertIn(text, violations[0])
+        return self.copied(COPIED, lambda root: self.replace(root / name, old, new) if name else None)
 
     def test_what_is_here_is_sound(self) -> None:
         repo = self.repo()

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import tempfile
-import unittest
 from collections.abc import Callable
 from pathlib import Path
 
 import monitoring
+from fixture import ROOT, Fixture
 from repo import Repo
 
-ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("charts/natter/monitoring", "docs/runbooks", *monitoring.FAMILY_TABLES, "scripts/dashboards", "tests/monitoring")
 BUS = "charts/natter/monitoring/dashboards/natter-bus.json"
 RULES = "charts/natter/monitoring/rules/gateway.yaml"
@@ -20,26 +16,20 @@ TESTS = "tests/monitoring/gateway_test.yaml"
 PAGE = "docs/runbooks/NatterBusDown.md"
 
 
-class Monitoring(unittest.TestCase):
+class Monitoring(Fixture):
     def repo(self, name: str = "", old: str = "", new: str = "") -> Repo:
         """A copy in which a text of one file is another one; without `old` the file is gone."""
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        root = Path(folder.name)
-        for path in COPIED:
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
-            copy = shutil.copytree if (ROOT / path).is_dir() else shutil.copy
-            copy(ROOT / path, root / path)
-        if old:
-            text = (root / name).read_text(encoding="utf-8")
-            self.assertIn(old, text)
-            (root / name).write_text(text.replace(old, new), encoding="utf-8")
-        elif name:
-            (root / name).unlink()
-        subprocess.run(["git", "init", "-q"], cwd=root, check=True)
-        return Repo(root)
+
+        def change(root: Path) -> None:
+            if old:
+                self.replace(root / name, old, new)
+            elif name:
+                (root / name).unlink()
+
+        return self.copied(COPIED, change)
 
     def finds(self, check: Callable[[Repo], list[str]], text: str, repo: Repo) -> None:
+        """One planted fault may be found in several places."""
         violations = check(repo)
         self.assertTrue(any(text in violation for violation in violations), f"{text!r} is not among {violations}")
 

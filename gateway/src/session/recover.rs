@@ -163,10 +163,7 @@ impl Session {
             return self.answer_at(worker, room, &wish, &position, false, &[]);
         };
         let missed = match plan(worker, room, &former, &position) {
-            Plan::Answer {
-                recovered,
-                publications,
-            } => return self.answer_recovery(worker, room, &wish, &position, recovered, &publications),
+            Plan::Answer(missed) => return self.answer_recovery(worker, room, &wish, &position, &missed),
             Plan::Read(missed) => missed,
         };
         if is_next {
@@ -257,11 +254,11 @@ impl Session {
         {
             return;
         }
-        let (recovered, publications) = match missed {
-            Ok(Missed::All(publications)) => (true, publications),
-            Ok(Missed::TooMuch) => (false, Vec::new()),
+        let missed = match missed {
+            Ok(missed) => missed,
             Err(error) => return self.turn_away(worker, &held.room, wish, error_code(error)),
         };
+        let recovered = matches!(missed, Missed::All(_));
         if let Some(former) = wish
             .former()
             .filter(|former| recovered && former.wants != Wants::Newest)
@@ -269,7 +266,7 @@ impl Session {
             // The client may be ahead of the room.
             held.since.set(former.offset.max(position.offset));
         }
-        self.answer_recovery(worker, &held.room, wish, position, recovered, &publications);
+        self.answer_recovery(worker, &held.room, wish, position, &missed);
     }
 
     fn answer_recovery(
@@ -278,9 +275,12 @@ impl Session {
         room: &Rc<Room>,
         wish: &Wish,
         position: &Position,
-        recovered: bool,
-        publications: &[Arc<Publication>],
+        missed: &Missed,
     ) {
+        let (recovered, publications) = match missed {
+            Missed::All(publications) => (true, publications.as_slice()),
+            Missed::TooMuch => (false, [].as_slice()),
+        };
         if !self.has_room_for(worker, publications) {
             return self.turn_away(worker, room, wish, ErrorCode::TooManyRequests);
         }

@@ -1,9 +1,12 @@
 //! A gateway's HTTP surfaces: the server API, readiness and metrics.
 
-use anyhow::{Context, Result};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::{Gateway, Metrics, check};
+use crate::wait::eventually;
 
 impl Gateway {
     /// Calls a method of the server API with the test's key; anything but a JSON success is an error.
@@ -37,6 +40,17 @@ impl Gateway {
     /// `/readyz`: the status and the body, which says why not.
     pub async fn ready(&self) -> Result<(u16, String)> {
         self.get(&format!("{}/readyz", self.ops_url())).await
+    }
+
+    /// Waits until the body of `/readyz` says that the bus is in this state; gives the status that goes with it.
+    pub async fn wait_bus(&self, state: &str, limit: Duration) -> Result<u16> {
+        eventually(&format!("the bus is {state}"), limit, async || {
+            let (status, body) = self.ready().await?;
+            let report: Value = serde_json::from_str(&body)?;
+            ensure!(report["bus"] == state, "{body}");
+            Ok(status)
+        })
+        .await
     }
 
     /// `/metrics`, parsed.

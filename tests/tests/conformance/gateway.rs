@@ -1,10 +1,9 @@
 //! A gateway on every version: join, publish, a gap, a recovery, and what it says of the server.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use natter_tests::client::Client;
 use natter_tests::gateway::{API_KEY, Gateway};
 use natter_tests::nats::NatsServer;
-use natter_tests::wait::eventually;
 use serde_json::{Value, json};
 
 use crate::support::{LIMIT, Wire, builder, on_every_version};
@@ -26,12 +25,7 @@ bus: {{ prefix: c, linger: 0s, nats: {{ servers: ['{}'] }} }}
         nats.url()
     );
     let gateway = Gateway::builder().config(&config).start().await?;
-    eventually("the bus is up", LIMIT, async || {
-        let (_, report) = ready(&gateway).await?;
-        ensure!(report["bus"] == "up", "{report}");
-        Ok(())
-    })
-    .await?;
+    gateway.wait_bus("up", LIMIT).await?;
     Ok(gateway)
 }
 

@@ -160,13 +160,7 @@ bus:
 
 /// Waits until the body of `/readyz` says so.
 pub(crate) async fn wait_bus(gateway: &Gateway, state: &str) -> Result<()> {
-    eventually(&format!("the bus is {state}"), LIMIT, async || {
-        let (_, body) = gateway.ready().await?;
-        let report: Value = serde_json::from_str(&body)?;
-        ensure!(report["bus"] == state, "{body}");
-        Ok(())
-    })
-    .await
+    gateway.wait_bus(state, LIMIT).await.map(drop)
 }
 
 /// A place in a room.

@@ -26,18 +26,8 @@ rooms:
 "
     );
     let gateway = Gateway::builder().name(name).config(&config).start().await?;
-    bus(&gateway, "up").await?;
+    gateway.wait_bus("up", LIMIT).await?;
     Ok(gateway)
-}
-
-async fn bus(gateway: &Gateway, state: &str) -> Result<()> {
-    eventually("the bus", LIMIT, async || {
-        let (_, body) = gateway.ready().await?;
-        let report: Value = serde_json::from_str(&body)?;
-        ensure!(report["bus"] == state, "{body}");
-        Ok(())
-    })
-    .await
 }
 
 /// Joins the room, at a position if there is one; gives the whole reply.
@@ -78,7 +68,7 @@ async fn a_client_ahead_of_its_gateway_recovers_and_gets_nothing_twice() -> Resu
         .to_owned();
 
     link.cut();
-    bus(&slow, "down").await?;
+    slow.wait_bus("down", LIMIT).await?;
     for text in ["1", "2", "3"] {
         publish(&fast, text).await?;
     }

@@ -8,7 +8,6 @@ use natter_tests::gateway::{API_KEY, Gateway};
 use natter_tests::nats::{NatsCluster, NatsServer};
 use natter_tests::proxy::Proxy;
 use natter_tests::wait::eventually;
-use serde_json::Value;
 
 /// Bound of a single wait. A stream without a leader takes about 5 s to have one, a node that comes back a few more.
 pub(crate) const LIMIT: Duration = Duration::from_secs(40);
@@ -103,13 +102,7 @@ rooms:
     }
 
     pub(crate) async fn wait_up(&self) -> Result<()> {
-        eventually("the bus is up", LIMIT, async || {
-            let (_, body) = self.gateway.ready().await?;
-            let report: Value = serde_json::from_str(&body)?;
-            ensure!(report["bus"] == "up", "{body}");
-            Ok(())
-        })
-        .await
+        self.gateway.wait_bus("up", LIMIT).await.map(drop)
     }
 
     /// Ends the gateway's connection to NATS and every new one.

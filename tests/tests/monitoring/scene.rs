@@ -86,7 +86,7 @@ impl Scene {
 
     pub(crate) async fn wait_bus(&self, state: &str) -> Result<()> {
         for gateway in &self.gateways {
-            wait_bus(gateway, state).await?;
+            gateway.wait_bus(state, LIMIT).await?;
         }
         Ok(())
     }
@@ -107,18 +107,8 @@ async fn gateway(name: &str, nats: &str) -> Result<Gateway> {
         .config(&configuration(name, nats))
         .start()
         .await?;
-    wait_bus(&gateway, "up").await?;
+    gateway.wait_bus("up", LIMIT).await?;
     Ok(gateway)
-}
-
-async fn wait_bus(gateway: &Gateway, state: &str) -> Result<()> {
-    eventually(&format!("the bus is {state}"), LIMIT, async || {
-        let (_, body) = gateway.ready().await?;
-        let report: Value = serde_json::from_str(&body)?;
-        ensure!(report["bus"] == state, "{body}");
-        Ok(())
-    })
-    .await
 }
 
 /// A connected client.

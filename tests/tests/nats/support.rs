@@ -41,13 +41,7 @@ pub(crate) async fn gateway(name: &str, nats: String) -> Result<Gateway> {
 
 /// Waits until the body of `/readyz` says so; gives the status that goes with it.
 pub(crate) async fn wait_bus(gateway: &Gateway, state: &str) -> Result<u16> {
-    eventually(&format!("the bus is {state}"), LIMIT, async || {
-        let (status, body) = gateway.ready().await?;
-        let report: Value = serde_json::from_str(&body)?;
-        ensure!(report["bus"] == state, "{body}");
-        Ok(status)
-    })
-    .await
+    gateway.wait_bus(state, LIMIT).await
 }
 
 pub(crate) async fn connect(gateway: &Gateway) -> Result<Client> {

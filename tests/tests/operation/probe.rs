@@ -4,7 +4,6 @@ use anyhow::{Context, Result, ensure};
 use natter_tests::gateway::{Finished, Gateway};
 use natter_tests::nats::NatsServer;
 use natter_tests::port::ReservedPort;
-use natter_tests::wait::eventually;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
@@ -51,12 +50,7 @@ async fn two_gateways_of_one_bus_talk_and_two_buses_do_not() -> Result<()> {
             nats.url()
         );
         let gateway = Gateway::builder().config(&config).start().await?;
-        eventually("the bus is up", LIMIT, async || {
-            let (_, body) = gateway.ready().await?;
-            ensure!(body.contains(r#""bus":"up""#), "{body}");
-            Ok(())
-        })
-        .await?;
+        gateway.wait_bus("up", LIMIT).await?;
         anyhow::Ok(gateway)
     };
     let (a, b, alone) = tokio::try_join!(start(&one), start(&one), start(&other))?;

@@ -65,12 +65,7 @@ async fn a_cluster_has_all_its_parts_and_only_the_wanted_ones() -> Result<()> {
     }
 
     scenario.delete("chat").await?;
-    eventually("nothing is left", LIMIT, async || {
-        let names = scenario.objects().names().await?;
-        ensure!(names.is_empty(), "{names:?}");
-        Ok(())
-    })
-    .await
+    scenario.nothing_is_left().await
 }
 
 #[tokio::test]

@@ -15,15 +15,6 @@ fn claims(scenario: &Scenario) -> Api<PersistentVolumeClaim> {
     Api::namespaced(scenario.client.clone(), &scenario.namespace)
 }
 
-async fn nothing_is_left(scenario: &Scenario) -> Result<()> {
-    eventually("nothing is left", LIMIT, async || {
-        let names = scenario.objects().names().await?;
-        ensure!(names.is_empty(), "{names:?}");
-        Ok(())
-    })
-    .await
-}
-
 #[tokio::test]
 async fn volumes_stay_by_default_are_named_and_are_found_again() -> Result<()> {
     let scenario = Scenario::start().await?;
@@ -36,7 +27,7 @@ async fn volumes_stay_by_default_are_named_and_are_found_again() -> Result<()> {
     let claim = claims(&scenario).get("data-chat-nats-0").await?;
 
     scenario.delete("chat").await?;
-    nothing_is_left(&scenario).await?;
+    scenario.nothing_is_left().await?;
     let note = scenario.event("chat", "Retained").await?;
     for number in 0..3 {
         let name = format!("data-chat-nats-{number}");
@@ -72,7 +63,7 @@ async fn nothing_is_left_when_the_spec_says_so() -> Result<()> {
         .condition("chat", ("BusReady", "True", "AllServersReady"))
         .await?;
     scenario.delete("chat").await?;
-    nothing_is_left(&scenario).await?;
+    scenario.nothing_is_left().await?;
     eventually("no claim is left", LIMIT, async || {
         let left: Vec<_> = claims(&scenario)
             .list(&ListParams::default())

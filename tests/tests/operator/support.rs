@@ -111,6 +111,16 @@ impl Scenario {
         Ok(())
     }
 
+    /// Waits until nothing that an operator made is there.
+    pub(crate) async fn nothing_is_left(&self) -> Result<()> {
+        eventually("nothing is left", LIMIT, async || {
+            let names = self.objects().names().await?;
+            ensure!(names.is_empty(), "{names:?}");
+            Ok(())
+        })
+        .await
+    }
+
     /// Waits until a condition answers so, for this reason; gives its message.
     pub(crate) async fn condition(&self, name: &str, wanted: (&str, &str, &str)) -> Result<String> {
         let (type_, status, reason) = wanted;

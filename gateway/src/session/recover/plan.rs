@@ -1,13 +1,10 @@
 //! Where what a client missed comes from: nowhere, from what is at hand, or from the bus.
 
-use std::sync::Arc;
-
 use super::Former;
 use crate::{
     bus::{BoxFuture, BusError},
     config::RecoveryMode,
     history::Position,
-    publication::Publication,
     recovery::{Missed, Part, Piece},
     room::Room,
     worker::Worker,
@@ -15,35 +12,26 @@ use crate::{
 
 /// How a join goes on.
 pub(super) enum Plan {
-    Answer {
-        recovered: bool,
-        publications: Vec<Arc<Publication>>,
-    },
+    Answer(Missed),
     Read(BoxFuture<Result<Missed, BusError>>),
 }
 
 /// How a client that was at `former` catches up with `position`.
 pub(super) fn plan(worker: &Worker, room: &Room, former: &Former, position: &Position) -> Plan {
-    let nothing = |recovered| Plan::Answer {
-        recovered,
-        publications: Vec::new(),
-    };
+    let nothing = || Plan::Answer(Missed::All(Vec::new()));
+    let lost = || Plan::Answer(Missed::TooMuch);
     let (Some(policy), Some(bus)) = (room.namespace().history.clone(), worker.gateway.bus()) else {
-        return nothing(false);
+        return lost();
     };
     let is_same_epoch = former.epoch == position.epoch.as_str();
     let part = match policy.options.recovery_mode {
-        // What is up to date has the newest; a room at 0 has none.
-        RecoveryMode::Cache if is_same_epoch && former.offset == position.offset => {
-            return nothing(former.offset > 0);
-        }
-        RecoveryMode::Cache if position.offset == 0 => return nothing(false),
+        // A room at 0 has no newest.
+        RecoveryMode::Cache if position.offset == 0 => return lost(),
+        RecoveryMode::Cache if is_same_epoch && former.offset == position.offset => return nothing(),
         RecoveryMode::Cache => Part::Newest,
-        RecoveryMode::Stream if !former.epoch.is_empty() && !is_same_epoch => return nothing(false),
+        RecoveryMode::Stream if !former.epoch.is_empty() && !is_same_epoch => return lost(),
         // An empty room may have had messages since it was at 0: the stream knows.
-        RecoveryMode::Stream if former.offset == position.offset && position.offset > 0 => {
-            return nothing(true);
-        }
+        RecoveryMode::Stream if former.offset == position.offset && position.offset > 0 => return nothing(),
         RecoveryMode::Stream => Part::After {
             since: former.offset,
             // What is at hand may be more than the room keeps; who missed that much lost some of it.
@@ -69,11 +57,7 @@ pub(super) fn plan(worker: &Worker, room: &Room, former: &Former, position: &Pos
         return Plan::Read(worker.gateway.recovery.read(bus, piece));
     }
     match worker.gateway.recovery.at_hand(&piece) {
-        Some(Missed::All(publications)) => Plan::Answer {
-            recovered: true,
-            publications,
-        },
-        Some(Missed::TooMuch) => nothing(false),
+        Some(missed) => Plan::Answer(missed),
         None => Plan::Read(worker.gateway.recovery.read(bus, piece)),
     }
 }

@@ -5,12 +5,13 @@
 //! that leaves a trace in the room. But it leaves one in the stream: a sequence that is not there. So the room lacks
 //! nothing if the stream has every sequence between the position and the next message of the room, of whatever rooms.
 //! When it lacks some they may have been of other rooms: in doubt the answer is no.
-
 //!
 //! That is known at once of a stream that lacks none at all, and by reading them when they are few. Else it is the difference
 //! of two counts, taken one after the other. The longer one comes first: what is stored in between then makes the difference
 //! too small, never too large. A replica that lags by just the number of missing messages could still make up for them, so
 //! two differences must agree.
+
+use std::ops::ControlFlow;
 
 use super::BATCH_BYTES;
 use crate::bus::{
@@ -51,28 +52,28 @@ impl JetStream {
             return Ok(true);
         }
         if end - begin <= NEAR {
-            return self.has_every(stream, begin, end).await;
+            return self.has_every(room, begin, end).await;
         }
         self.counts_every(stream, begin, end).await
     }
 
     /// Whether the stream has every sequence from `begin` to before `end`, by reading them.
-    async fn has_every(&self, stream: &str, begin: u64, end: u64) -> Result<bool, BusError> {
+    async fn has_every(&self, room: &StoredRoom, begin: u64, end: u64) -> Result<bool, BusError> {
+        let every_room = StoredRoom {
+            subject: ANY.to_owned(),
+            ..room.clone()
+        };
         let mut next = begin;
-        for _ in 0..NEAR {
-            let left = usize::try_from(end - next).unwrap_or(usize::MAX);
-            let batch = self.read(stream, ANY, next, left, BATCH_BYTES).await?;
-            for stored in batch.messages {
-                if stored.sequence != next {
-                    return Ok(false);
-                }
-                next += 1;
+        let batch = usize::try_from(end - begin).unwrap_or(usize::MAX);
+        let read = self.scan(&every_room, begin, batch, end - 1, |stored| {
+            if stored.sequence != next {
+                return ControlFlow::Break(());
             }
-            if next == end {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+            next += 1;
+            ControlFlow::Continue(())
+        });
+        read.await?;
+        Ok(next >= end)
     }
 
     /// The same by counting.
