@@ -103,7 +103,7 @@ use self::{
     .message("stream.replicas must not exceed bus.managed.replicas")
 )]
 pub struct ChatClusterSpec {
-    /// Image of the gateways. Left out: the operator's own version, resolved once and kept in `status.image`.
+    /// Image of the gateways. Left out: the one of `status.image`, at first the operator's own version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub image: Option<String>,

@@ -39,7 +39,9 @@ pub fn compute(cluster: &ChatCluster, outcome: &Outcome<'_>, now: &Time) -> Chat
     // Where nothing could be built, the numbers are those of before.
     if let Some(current) = &outcome.current {
         let progress = &current.progress;
-        status.image = Some(current.cluster.image.clone());
+        if image_is_resolved(cluster, current) {
+            status.image = Some(current.cluster.image.clone());
+        }
         status.revision = Some(current.built.revision.clone());
         status.selector = Some(current.built.selector.clone());
         status.replicas = progress.replicas;
@@ -51,6 +53,11 @@ pub fn compute(cluster: &ChatCluster, outcome: &Outcome<'_>, now: &Time) -> Chat
             .map(|nats| Count::new(nats.desired, nats.ready));
     }
     status
+}
+
+/// An image that was asked for is kept once every gateway runs it: whoever takes back one that fails gets the former one.
+fn image_is_resolved(cluster: &ChatCluster, current: &Current<'_>) -> bool {
+    cluster.spec.image.is_none() || current.steering.stage.is_done() && current.progress.complete
 }
 
 /// What was decided on before, and since when a lower number has been enough.

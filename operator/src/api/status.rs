@@ -15,7 +15,7 @@ pub struct ChatClusterStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// Image of the gateways, resolved once.
+    /// Image of the gateways: the last that every one of them ran, at first the one that was resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// Revision that gateways are rolled to: what of a gateway only a restart can change.

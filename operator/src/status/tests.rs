@@ -339,6 +339,24 @@ fn the_image_is_pinned_and_a_newer_one_offered() {
 }
 
 #[test]
+fn an_image_that_was_asked_for_is_kept_once_every_gateway_runs_it() {
+    let asked = || {
+        cluster(|value| {
+            value["status"] = json!({"image": "gateway:1"});
+            value["spec"]["image"] = json!("gateway:3");
+        })
+    };
+    for (ready, kept) in [(0, "gateway:1"), (1, "gateway:1"), (2, "gateway:3")] {
+        let status = Scene::new(asked()).gateways(ready).status(&[], &[]);
+        assert_eq!(status.image.as_deref(), Some(kept), "{ready} are ready");
+    }
+    let rolling = Scene::new(asked()).gateways(2);
+    let old = json!({"observedGeneration": 1, "replicas": 2, "availableReplicas": 2});
+    let rolling = rolling.with(Kind::Deployment, Some("old"), &old);
+    assert_eq!(rolling.status(&[], &[]).image.as_deref(), Some("gateway:1"));
+}
+
+#[test]
 fn times_stay_while_the_answer_does_and_nothing_else_changes() {
     let scene = Scene::new(cluster(|_| {})).gateways(2).nats(3);
     let first = scene.status(&[], &[]);
