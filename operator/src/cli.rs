@@ -17,7 +17,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 pub enum Command {
     /// Reconcile until SIGTERM
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Print the custom resource definition in YAML
     Crd,
 }
@@ -41,6 +41,9 @@ pub struct RunArgs {
         default_value = concat!("ghcr.io/natter-chat/natter-gateway:", env!("CARGO_PKG_VERSION"))
     )]
     pub gateway_image: String,
+    /// Version under which it reports itself; an image may be released under another one than its sources
+    #[arg(long, env = "NATTER_OPERATOR_RELEASE", default_value = env!("CARGO_PKG_VERSION"))]
+    pub release: String,
     /// Address of `/livez`, `/readyz` and `/metrics`
     #[arg(long, env = "NATTER_OPERATOR_OPS_LISTEN", default_value = "0.0.0.0:9000")]
     pub ops_listen: SocketAddr,

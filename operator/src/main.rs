@@ -10,7 +10,7 @@ use natter_operator::{
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(*args),
         Command::Crd => Ok(io::stdout().write_all(crd::yaml()?.as_bytes())?),
     }
 }

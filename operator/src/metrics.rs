@@ -37,8 +37,8 @@ pub struct Measured<'a> {
 }
 
 impl Metrics {
-    /// Fails only when two families have one name.
-    pub fn new() -> prometheus::Result<Self> {
+    /// Of an operator that was released as `release`. Fails only when two families have one name.
+    pub fn new(release: &str) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let metrics = Self {
             clusters: ClusterMetrics::register(&registry)?,
@@ -90,7 +90,7 @@ impl Metrics {
             registry,
         };
         metrics.register()?;
-        register_process(&metrics.registry)?;
+        register_process(&metrics.registry, release)?;
         Ok(metrics)
     }
 
@@ -179,7 +179,7 @@ fn result(done: bool) -> &'static str {
 }
 
 /// The `process_*` families of the crate (Linux) and the build.
-fn register_process(registry: &Registry) -> prometheus::Result<()> {
+fn register_process(registry: &Registry, release: &str) -> prometheus::Result<()> {
     #[cfg(target_os = "linux")]
     registry.register(Box::new(
         prometheus::process_collector::ProcessCollector::for_self(),
@@ -192,9 +192,7 @@ fn register_process(registry: &Registry) -> prometheus::Result<()> {
         &["version", "revision"],
     )?;
     let revision = option_env!("NATTER_REVISION").unwrap_or("unknown");
-    build
-        .with_label_values(&[env!("CARGO_PKG_VERSION"), revision])
-        .set(1);
+    build.with_label_values(&[release, revision]).set(1);
     registry.register(Box::new(build))
 }
 

@@ -20,7 +20,7 @@ use crate::{
     leader::Election,
     metrics::Metrics,
     ops::{self, OpsState},
-    telemetry::Telemetry,
+    telemetry::{Instance, Telemetry},
     token,
     validate::OperatorDefaults,
 };
@@ -32,7 +32,10 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         &args.log_level,
         args.log_format,
         args.otlp_endpoint.as_deref(),
-        &identity,
+        Instance {
+            release: &args.release,
+            identity: &identity,
+        },
     )?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let result = runtime.block_on(work(args, identity));
@@ -42,12 +45,12 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
 
 async fn work(args: RunArgs, identity: String) -> anyhow::Result<()> {
     let stop = stop_signal()?.shared();
-    let metrics = Metrics::new()?;
+    let metrics = Metrics::new(&args.release)?;
     let ready = Arc::new(AtomicBool::new(false));
     let listener = TcpListener::bind(args.ops_listen)
         .await
         .with_context(|| format!("cannot listen on {}", args.ops_listen))?;
-    info!(version = env!("CARGO_PKG_VERSION"), %identity, ops = %listener.local_addr()?, "starts");
+    info!(version = args.release, %identity, ops = %listener.local_addr()?, "starts");
     let state = OpsState {
         metrics: metrics.clone(),
         ready: ready.clone(),

@@ -22,6 +22,13 @@ pub enum LogFormat {
     Json,
 }
 
+/// What spans say of the process that they come from.
+#[derive(Clone, Copy)]
+pub struct Instance<'a> {
+    pub release: &'a str,
+    pub identity: &'a str,
+}
+
 /// Ends tracing in order.
 pub struct Telemetry {
     spans: Option<SdkTracerProvider>,
@@ -33,7 +40,7 @@ impl Telemetry {
         level: &str,
         format: LogFormat,
         endpoint: Option<&str>,
-        identity: &str,
+        instance: Instance<'_>,
     ) -> anyhow::Result<Self> {
         let filter = EnvFilter::try_new(level).with_context(|| format!("invalid log filter {level:?}"))?;
         let lines = match format {
@@ -45,7 +52,7 @@ impl Telemetry {
                 .boxed(),
         };
         let spans = endpoint
-            .map(|endpoint| provider(endpoint, identity))
+            .map(|endpoint| provider(endpoint, instance))
             .transpose()?;
         // Only our own spans: those of the Kubernetes client are many and say little.
         let ours = Targets::new().with_target("natter_operator", LevelFilter::INFO);
@@ -70,7 +77,7 @@ impl Telemetry {
     }
 }
 
-fn provider(endpoint: &str, identity: &str) -> anyhow::Result<SdkTracerProvider> {
+fn provider(endpoint: &str, instance: Instance<'_>) -> anyhow::Result<SdkTracerProvider> {
     let url = format!(
         "{}/v1/traces",
         endpoint.trim_end_matches('/').trim_end_matches("/v1/traces")
@@ -84,8 +91,8 @@ fn provider(endpoint: &str, identity: &str) -> anyhow::Result<SdkTracerProvider>
     let resource = Resource::builder()
         .with_service_name("natter-operator")
         .with_attributes([
-            KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-            KeyValue::new("service.instance.id", identity.to_owned()),
+            KeyValue::new("service.version", instance.release.to_owned()),
+            KeyValue::new("service.instance.id", instance.identity.to_owned()),
         ])
         .build();
     Ok(SdkTracerProvider::builder()

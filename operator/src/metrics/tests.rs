@@ -19,7 +19,7 @@ fn cluster(uid: &str) -> ChatCluster {
 
 /// All families, each with a series.
 fn families() -> Vec<MetricFamily> {
-    let metrics = Metrics::new().unwrap();
+    let metrics = Metrics::new("1.2.3").unwrap();
     metrics.clusters.reconciled(&cluster("1"));
     metrics.clusters.count(&cluster("1"), 2, 1);
     metrics.clusters.stopped(&cluster("1"), true, false);
@@ -62,7 +62,7 @@ fn the_documentation_lists_exactly_the_families() {
 
 #[test]
 fn gauges_of_a_cluster_go_with_it_and_do_not_come_back() {
-    let metrics = Metrics::new().unwrap();
+    let metrics = Metrics::new("1.2.3").unwrap();
     let shown = || metrics.encode().unwrap().contains("name=\"chat\"");
     metrics.clusters.count(&cluster("1"), 2, 1);
     metrics.clusters.stopped(&cluster("1"), true, false);
