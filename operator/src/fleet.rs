@@ -7,6 +7,7 @@
 //! goes on from there.
 
 mod action;
+mod bus;
 mod leave;
 mod observe;
 
@@ -14,6 +15,7 @@ use k8s_openapi::jiff::Timestamp;
 
 pub use self::{
     action::{Action, marks},
+    bus::BusView,
     leave::{Leave, Step, deadline},
     observe::observe,
 };
@@ -144,6 +146,11 @@ impl Gateway {
     /// Connections as last said; 0 if it said nothing.
     pub fn connections(&self) -> u64 {
         self.sample.as_ref().map_or(0, |sample| sample.connections)
+    }
+
+    /// Whether it said that it is not connected to the bus.
+    pub fn lacks_bus(&self) -> bool {
+        self.sample.as_ref().is_some_and(|sample| !sample.bus_up)
     }
 
     pub fn is_draining(&self) -> bool {

@@ -20,7 +20,8 @@
 //! once, those under way included: clients that are still connected had better stay. A pod that cannot start, or takes longer
 //! than `readyTimeout`, stalls the roll, which needs a person. If not one current gateway serves, the former ones are put back
 //! into the Service, since a second cut is better than no gateway to go to. The bus is looked at through the eyes of the current
-//! revision alone: a roll may be the very repair of a wrong address, and the former gateways' opinion must not hold it.
+//! revision alone: a roll may be the very repair of a wrong address, and the former gateways' opinion must not hold it. Only when
+//! no gateway at all is connected, one that does not become ready for that is held rather than stalled: the bus is to be mended.
 //!
 //! # Going back
 //!
@@ -35,7 +36,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 pub use self::stage::Stage;
-use crate::fleet::{Action, Fleet, Gateway, Leave, Revision, Step, Why};
+use crate::fleet::{Action, BusView, Fleet, Gateway, Leave, Revision, Step, Why};
 
 /// What a roll shall keep to.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -119,34 +120,10 @@ fn trouble(fleet: &Fleet, plan: &Plan, wanted: usize, now: Timestamp) -> Option<
         .and_then(|made| made.checked_add(plan.ready_timeout).ok())
         .is_some_and(|limit| now > limit);
     if serving < wanted {
-        let trouble = current.staying().find_map(|gateway| gateway.trouble.clone());
-        return Some(match trouble {
-            Some(trouble) => Stage::Stalled {
-                reason: trouble.reason,
-                message: trouble.message,
-            },
-            None if late => Stage::Stalled {
-                reason: "NotReadyInTime",
-                message: format!(
-                    "{serving} of {wanted} gateways of revision {} are ready after {}",
-                    current.name,
-                    humantime::format_duration(plan.ready_timeout)
-                ),
-            },
-            None => Stage::Starting {
-                ready: serving,
-                wanted,
-            },
-        });
+        return Some(starting(fleet, plan, (serving, wanted), late));
     }
-    let lost = current
-        .serving()
-        .find(|gateway| gateway.sample.as_ref().is_some_and(|sample| !sample.bus_up));
-    if let Some(gateway) = lost {
-        return Some(Stage::Held {
-            reason: "BusDown",
-            message: format!("gateway {} has lost the bus", gateway.pod),
-        });
+    if let Some(gateway) = current.serving().find(|gateway| gateway.lacks_bus()) {
+        return Some(Stage::bus_down(&gateway.pod));
     }
     let silent = current.serving().find(|gateway| gateway.sample.is_none());
     silent.map(|gateway| {
@@ -157,6 +134,35 @@ fn trouble(fleet: &Fleet, plan: &Plan, wanted: usize, now: Timestamp) -> Option<
             Stage::Held { reason, message }
         }
     })
+}
+
+/// How the current revision becomes ready, and what keeps it from that.
+fn starting(fleet: &Fleet, plan: &Plan, (ready, wanted): (usize, usize), late: bool) -> Stage {
+    let current = &fleet.current;
+    if let Some(trouble) = current.staying().find_map(|gateway| gateway.trouble.clone()) {
+        return Stage::Stalled {
+            reason: trouble.reason,
+            message: trouble.message,
+        };
+    }
+    let lacking = current.staying().find(|gateway| gateway.lacks_bus());
+    match lacking {
+        Some(gateway) if BusView::of(fleet).is_down() => Stage::bus_down(&gateway.pod),
+        _ if late => {
+            let bus = lacking.map_or_else(String::new, |gateway| {
+                format!("; gateway {} is not connected to NATS", gateway.pod)
+            });
+            Stage::Stalled {
+                reason: "NotReadyInTime",
+                message: format!(
+                    "{ready} of {wanted} gateways of revision {} are ready after {}{bus}",
+                    current.name,
+                    humantime::format_duration(plan.ready_timeout)
+                ),
+            }
+        }
+        _ => Stage::Starting { ready, wanted },
+    }
 }
 
 /// Ends drains under way; opens the former gateways again when no other serves.

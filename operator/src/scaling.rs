@@ -11,7 +11,8 @@
 //! a tenth to spare, so that a cluster on the edge of a number does not go back and forth.
 //!
 //! A gateway that is ready and does not say how it is (a scrape that fails, a network that is split) may hold any number of
-//! connections. Then the size stays, with one exception: what the others have alone may be reason enough for more.
+//! connections. Then the size stays, with one exception: what the others have alone may be reason enough for more. So it is
+//! while a gateway has lost the bus; when all have, there is no exception: clients that come back tell nothing of the load.
 //! While a roll is under way nothing shrinks either; connections of former gateways count, as they come over.
 //!
 //! # Which goes
@@ -39,7 +40,7 @@ pub use self::{
     rebalance::{Rebalance, rebalance},
     shrink::{Shrink, shrink},
 };
-use crate::fleet::Fleet;
+use crate::fleet::{BusView, Fleet};
 
 /// Who says how many gateways there shall be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -87,7 +88,32 @@ pub struct Sizing {
     pub desired: usize,
     pub memory: Memory,
     /// Why the size is not decided on now; it stays.
-    pub held: Option<String>,
+    pub held: Option<Held>,
+}
+
+/// Why the size is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Reason of the condition.
+    pub reason: &'static str,
+    pub message: String,
+}
+
+impl Held {
+    /// Gateways have lost the bus.
+    pub fn bus_down(message: String) -> Self {
+        Self {
+            reason: "BusDown",
+            message,
+        }
+    }
+
+    fn silent(pod: &str) -> Self {
+        Self {
+            reason: "SamplesMissing",
+            message: format!("gateway {pod} does not say how many connections it has"),
+        }
+    }
 }
 
 /// Decides on the number of gateways.
@@ -116,24 +142,20 @@ impl Automatic {
         // An operator that knows nothing yet takes over what is there.
         let found = fleet.current.gateways.len().max(fleet.former_count());
         let old = inside(memory.desired.unwrap_or(found));
+        let bus = BusView::of(fleet);
+        if let Some(message) = bus.hold().filter(|_| bus.is_down()) {
+            return held(old, memory, Held::bus_down(message));
+        }
         let need = need(fleet, &self.ceilings);
         let wanted = inside(need.up);
         if wanted > old {
             return self.changed(wanted, format!("up from {old}: {}", need.why_up), &need);
         }
         if let Some(silent) = need.silent {
-            return Sizing {
-                desired: old,
-                // What was enough is not known any more: the window starts again afterwards.
-                memory: Memory {
-                    desired: Some(old),
-                    lower: None,
-                    why: memory.why.clone(),
-                },
-                held: Some(format!(
-                    "gateway {silent} does not say how many connections it has"
-                )),
-            };
+            return held(old, memory, Held::silent(&silent));
+        }
+        if let Some(message) = bus.hold() {
+            return held(old, memory, Held::bus_down(message));
         }
         let enough = inside(need.down);
         if enough >= old || !fleet.former.is_empty() {
@@ -171,6 +193,19 @@ impl Automatic {
             },
             held: None,
         }
+    }
+}
+
+/// What was enough is not known any more: the window starts again afterwards.
+fn held(desired: usize, memory: &Memory, held: Held) -> Sizing {
+    Sizing {
+        desired,
+        memory: Memory {
+            desired: Some(desired),
+            lower: None,
+            why: memory.why.clone(),
+        },
+        held: Some(held),
     }
 }
 

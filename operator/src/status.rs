@@ -87,7 +87,7 @@ fn scaling(current: &Current<'_>) -> ScalingStatus {
         connections: long(rounded(fleet.connections())),
         capacity: current.steering.capacity.map(|capacity| long(rounded(capacity))),
         decision: sizing.memory.why.clone(),
-        held: sizing.held.clone(),
+        held: sizing.held.as_ref().map(|held| held.message.clone()),
         lower_since: sizing.memory.lower.map(|(since, _)| Time(whole_second(since))),
         lower_to: sizing.memory.lower.map(|(_, highest)| short(highest)),
     }

@@ -9,17 +9,18 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::{
-    fleet::{Action, Fleet, Leave, Why},
+    fleet::{Action, BusView, Fleet, Leave, Why},
     rollout::{self, Stage},
-    scaling::{self, Memory, Rebalance, Size, Sizing},
+    scaling::{self, Held, Memory, Rebalance, Size, Sizing},
 };
 
 /// While something is under way, a cluster is looked at again after this time.
 const BUSY: Duration = Duration::from_secs(2);
 /// Where the number follows the load.
 const WATCHFUL: Duration = Duration::from_secs(5);
-/// Where nothing but the status can change.
-const QUIET: Duration = Duration::from_secs(15);
+/// Where nothing but the status can change: what gateways say of the bus. Often enough that one answer that is missing leaves
+/// the one before it in force.
+const QUIET: Duration = Duration::from_secs(10);
 /// Share of the limit of connections, in percent, that a gateway is to carry at most.
 const USABLE_PERCENT: u64 = 90;
 
@@ -57,7 +58,7 @@ pub struct Steering {
 /// Decides what to do next.
 pub fn steer(fleet: &Fleet, course: &Course, memory: &Memory, now: Timestamp) -> Steering {
     let capacity = capacity(fleet);
-    let sizing = scaling::size(fleet, &within(course.size, capacity), memory, now);
+    let mut sizing = scaling::size(fleet, &within(course.size, capacity), memory, now);
     let rolled = rollout::decide(
         fleet,
         &rollout::Plan {
@@ -76,8 +77,12 @@ pub fn steer(fleet: &Fleet, course: &Course, memory: &Memory, now: Timestamp) ->
         now,
     };
     let rolls = !fleet.former.is_empty();
-    let may_drain = !rolls && has_bus(fleet);
+    let lost = BusView::of(fleet).hold();
+    let may_drain = !rolls && lost.is_none();
     let shrunk = scaling::shrink(&fleet.current, sizing.desired, &leave, may_drain);
+    if let Some(message) = lost.filter(|_| !rolls && fleet.current.gateways.len() > sizing.desired) {
+        sizing.held.get_or_insert(Held::bus_down(message));
+    }
     let mut actions = rolled.actions;
     actions.extend(shrunk.actions);
     let leaving = fleet.gateways().any(|gateway| gateway.leaving.is_some());
@@ -113,14 +118,6 @@ fn within(size: Size, capacity: Option<u64>) -> Size {
         }
         (size, _) => size,
     }
-}
-
-/// Clients that are cut while the bus is away could not join their rooms again.
-fn has_bus(fleet: &Fleet) -> bool {
-    fleet
-        .current
-        .serving()
-        .all(|gateway| gateway.sample.as_ref().is_none_or(|sample| sample.bus_up))
 }
 
 fn spread(fleet: &Fleet, course: &Course, now: Timestamp) -> Option<Action> {
@@ -227,9 +224,20 @@ mod tests {
             serving("d", 1),
         ];
         assert_eq!(
-            steered(gateways, vec![], 2),
+            steered(gateways.clone(), vec![], 2),
             (4, vec!["pause c".to_owned()], BUSY)
         );
+        let held = |desired| {
+            let fleet = Fleet {
+                current: revision("new", gateways.clone()),
+                former: vec![],
+            };
+            let fixed = course(Size::Fixed(desired));
+            steer(&fleet, &fixed, &Memory::default(), at(0)).sizing.held
+        };
+        let why = "bus down: gateway a is not connected to NATS".to_owned();
+        assert_eq!(held(2), Some(Held::bus_down(why)));
+        assert_eq!(held(4), None, "nobody shall go");
     }
 
     #[test]

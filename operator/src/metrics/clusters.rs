@@ -40,7 +40,7 @@ impl ClusterMetrics {
             scaling_held: IntGaugeVec::new(
                 Opts::new(
                     "natter_operator_scaling_held",
-                    "1 while the number of gateways of a ChatCluster is kept because one does not say how it is, else 0",
+                    "1 while the number of gateways of a ChatCluster is kept because one does not say how it is or has lost the bus, else 0",
                 ),
                 &["namespace", "name"],
             )?,

@@ -23,6 +23,14 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// The bus has to come back first.
+    pub(super) fn bus_down(pod: &str) -> Self {
+        Self::Held {
+            reason: "BusDown",
+            message: format!("bus down: gateway {pod} is not connected to NATS"),
+        }
+    }
+
     /// Whether there is something between the fleet and the current revision.
     pub fn is_done(&self) -> bool {
         *self == Self::Done

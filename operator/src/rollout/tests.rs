@@ -236,6 +236,35 @@ fn a_former_gateway_without_the_bus_holds_nothing() {
 }
 
 #[test]
+fn a_roll_in_which_nobody_has_the_bus_is_held_and_not_stalled() {
+    let lost = |gateway: Gateway| {
+        let mut gateway = gateway;
+        gateway.sample.get_or_insert_default().bus_up = false;
+        gateway
+    };
+    let former: Vec<_> = three_serving().into_iter().map(lost).collect();
+    let mut away = fleet(vec![lost(starting("new-0"))], former);
+    away.current.made = Some(at(-301));
+    let stage = decided(&away).stage;
+    assert_eq!(stage.reason(), "BusDown");
+    assert_eq!(
+        stage.message(),
+        "the roll is held: bus down: gateway new-0 is not connected to NATS"
+    );
+    // Others have it: the new revision looks in the wrong place, and a person has to see to that.
+    away.former = vec![revision("old", three_serving())];
+    let stage = decided(&away).stage;
+    assert_eq!(stage.reason(), "NotReadyInTime");
+    assert!(
+        stage
+            .message()
+            .ends_with("gateway new-0 is not connected to NATS"),
+        "{}",
+        stage.message()
+    );
+}
+
+#[test]
 fn a_revision_that_takes_too_long_stalls() {
     let mut fleet = fleet(vec![starting("new-0")], three_serving());
     fleet.current.made = Some(at(-301));

@@ -209,9 +209,35 @@ fn the_reason_is_kept_until_the_next_decision() {
         at(0),
     );
     assert_eq!(
-        held.held.as_deref(),
-        Some("gateway g does not say how many connections it has")
+        held.held.unwrap().message,
+        "gateway g does not say how many connections it has"
     );
+}
+
+#[test]
+fn the_size_is_held_while_the_bus_is_away() {
+    let automatic = Size::Automatic(AUTOMATIC);
+    let lost = |connections: &[u64], without: usize| {
+        let mut fleet = with(connections);
+        for gateway in &mut fleet.current.gateways[..without] {
+            gateway.sample.as_mut().unwrap().bus_up = false;
+        }
+        let sizing = size(&fleet, &automatic, &memory(3, LONG_AGO), at(0));
+        let held = sizing.held.map(|held| (held.reason, held.message));
+        (sizing.desired, sizing.memory.lower, held)
+    };
+    let said = |text: &str| Some(("BusDown", text.to_owned()));
+    assert_eq!(
+        lost(&[600, 600], 2),
+        (3, None, said("bus down: 0 of 2 gateways are connected to NATS")),
+        "nothing is known of the load"
+    );
+    assert_eq!(lost(&[600, 0], 1).0, 6, "the others' clients may not wait");
+    assert_eq!(
+        lost(&[1, 1], 1),
+        (3, None, said("bus down: gateway g-0 is not connected to NATS"))
+    );
+    assert_eq!(lost(&[1, 1], 0).0, 2);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The conditions: each answers one question, and `Ready` sums them up. `Reconciling` and `Stalled` are those that tools such
 //! as `helm --wait` look for.
 
+mod bus;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{self as meta, Time};
 
 use crate::{
@@ -11,7 +13,7 @@ use crate::{
     fleet::Fleet,
     kinds::Kind,
     pods,
-    progress::{NatsProgress, Progress},
+    progress::Progress,
     rollout::Stage,
     scaling::{Size, rounded},
     steer::Steering,
@@ -55,7 +57,7 @@ pub(super) enum ConditionType {
     Stalled,
     /// Are all kinds there that the spec asks for?
     ApisAvailable,
-    /// Is the number of gateways kept because too little is known?
+    /// Is the number of gateways kept because too little is known, or the bus is away?
     ScalingHeld,
     /// Shall a gateway carry more connections than it can have?
     CapacityLimited,
@@ -133,9 +135,9 @@ impl Condition {
 /// All conditions, the summary first.
 pub(super) fn of(cluster: &ChatCluster, outcome: &Outcome<'_>) -> Vec<Condition> {
     let gateways = gateways(outcome);
-    let bus = bus(outcome);
+    let bus = bus::of(outcome);
     let stalled = stalled(outcome);
-    let ready = ready(&gateways, &bus, &stalled);
+    let ready = ready(cluster, &gateways, &bus, &stalled);
     vec![
         ready,
         gateways,
@@ -149,12 +151,17 @@ pub(super) fn of(cluster: &ChatCluster, outcome: &Outcome<'_>) -> Vec<Condition>
     ]
 }
 
-/// The first reason why not, or that all is well. What is unknown is no reason.
-fn ready(gateways: &Condition, bus: &Condition, stalled: &Condition) -> Condition {
+/// The first reason why not, or that all is well. A cluster becomes ready only when a gateway said that the bus is there;
+/// one that is ready does not lose that for a while without answers.
+fn ready(cluster: &ChatCluster, gateways: &Condition, bus: &Condition, stalled: &Condition) -> Condition {
+    let bus_missing = match bus.status {
+        Some(up) => !up,
+        None => bus.reason == bus::NOT_ASKED && !was_ready(cluster),
+    };
     let reasons = [
         (stalled.status == Some(true)).then_some(stalled),
         (gateways.status != Some(true)).then_some(gateways),
-        (bus.status == Some(false)).then_some(bus),
+        bus_missing.then_some(bus),
     ];
     match reasons.into_iter().flatten().next() {
         Some(why) => Condition::new(ConditionType::Ready, Some(false), why.reason, why.message.clone()),
@@ -165,6 +172,12 @@ fn ready(gateways: &Condition, bus: &Condition, stalled: &Condition) -> Conditio
             "gateways and bus are ready",
         ),
     }
+}
+
+fn was_ready(cluster: &ChatCluster) -> bool {
+    let conditions = cluster.status.iter().flat_map(|status| &status.conditions);
+    let mut ready = conditions.filter(|old| old.type_ == ConditionType::Ready.name());
+    ready.any(|old| old.status == "True")
 }
 
 /// Gateways of former revisions count: clients do not care which one serves them.
@@ -185,39 +198,6 @@ fn gateways(outcome: &Outcome<'_>) -> Condition {
             format!("{counted}; {}", trouble.message),
         ),
         None => Condition::new(TYPE, Some(false), "GatewaysStarting", counted),
-    }
-}
-
-fn bus(outcome: &Outcome<'_>) -> Condition {
-    const TYPE: ConditionType = ConditionType::BusReady;
-    let Some(Current { progress, .. }) = outcome.current else {
-        return Condition::new(TYPE, None, "NotBuilt", "the spec could not be built");
-    };
-    let Some(NatsProgress { desired, ready, .. }) = progress.nats else {
-        return Condition::new(
-            TYPE,
-            None,
-            "ExternalNats",
-            "gateways report it in the body of /readyz and as natter_bus_up",
-        );
-    };
-    let counted = format!("{ready} of {desired} NATS servers are ready");
-    if ready >= desired {
-        Condition::new(TYPE, Some(true), "AllServersReady", counted)
-    } else if ready * 2 > desired {
-        Condition::new(
-            TYPE,
-            Some(true),
-            "ServersMissing",
-            format!("{counted}; that is a majority"),
-        )
-    } else {
-        Condition::new(
-            TYPE,
-            Some(false),
-            "NoMajority",
-            format!("{counted}; nothing can be stored"),
-        )
     }
 }
 
@@ -276,18 +256,17 @@ fn stalled(outcome: &Outcome<'_>) -> Condition {
     }
 }
 
-/// Only where the operator decides on the number.
 fn scaling_held(outcome: &Outcome<'_>) -> Condition {
     const TYPE: ConditionType = ConditionType::ScalingHeld;
     let held = outcome
         .current
         .and_then(|current| current.steering.sizing.held.as_ref());
     match held {
-        Some(why) => Condition::new(
+        Some(held) => Condition::new(
             TYPE,
             Some(true),
-            "SamplesMissing",
-            format!("the number of gateways stays: {why}"),
+            held.reason,
+            format!("the number of gateways stays: {}", held.message),
         ),
         None => Condition::new(
             TYPE,

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
@@ -39,6 +39,8 @@ struct Scene {
     valid: ValidCluster,
     built: Built,
     observed: Observed,
+    /// Whether a gateway has the bus; `None`: it does not answer.
+    bus: HashMap<String, Option<bool>>,
 }
 
 impl Scene {
@@ -50,6 +52,7 @@ impl Scene {
             valid,
             built,
             observed: Observed::default(),
+            bus: HashMap::new(),
         }
     }
 
@@ -80,7 +83,16 @@ impl Scene {
     fn gateways(self, ready: i32) -> Self {
         let status =
             json!({"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": ready});
+        let names: Vec<_> = (1..=ready).map(|number| format!("chat-{number}")).collect();
         self.with(Kind::Deployment, None, &status)
+            .pods(&names.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Gateways that do not have the bus, or do not answer.
+    fn samples(mut self, samples: &[(&str, Option<bool>)]) -> Self {
+        let samples = samples.iter().map(|(pod, bus)| ((*pod).to_owned(), *bus));
+        self.bus = samples.collect();
+        self
     }
 
     fn nats(self, ready: i32) -> Self {
@@ -108,6 +120,17 @@ impl Scene {
         self
     }
 
+    /// All pods so far are of this revision.
+    fn of_revision(mut self, revision: &str) -> Self {
+        for pod in &mut self.observed.pods {
+            let labels = &mut Arc::make_mut(pod).metadata.labels;
+            labels
+                .get_or_insert_default()
+                .insert(build::REVISION.to_owned(), revision.to_owned());
+        }
+        self
+    }
+
     fn progress(&self) -> Progress {
         progress(
             &self.valid,
@@ -124,7 +147,13 @@ impl Scene {
             bus_up: true,
             ..Sample::default()
         };
-        fleet::observe(&self.observed, &self.built.revision, |_| Some(sample.clone()))
+        fleet::observe(&self.observed, &self.built.revision, |pod| {
+            let bus_up = self.bus.get(&pod.name_any()).copied().unwrap_or(Some(true))?;
+            Some(Sample {
+                bus_up,
+                ..sample.clone()
+            })
+        })
     }
 
     fn steering(&self) -> Steering {
@@ -204,12 +233,96 @@ fn a_majority_of_nats_servers_is_enough() {
     is(&scene(1), "Ready", ("False", "NoMajority"));
 }
 
+fn message(status: &ChatClusterStatus, type_: &str) -> String {
+    let mut conditions = status.conditions.iter();
+    let condition = conditions.find(|condition| condition.type_ == type_);
+    condition.unwrap().message.clone()
+}
+
+fn external(value: &mut Value) {
+    value["spec"]["bus"] = json!({"external": {"servers": ["nats://nats:4222"]}});
+}
+
+#[test]
+fn what_the_gateways_say_of_the_bus_counts() {
+    let (up, down, silent) = (Some(true), Some(false), None);
+    for (said, managed, alone, text) in [
+        (
+            [up, up],
+            ("True", "AllServersReady"),
+            ("True", "Connected"),
+            "2 of 2 gateways are connected to NATS",
+        ),
+        (
+            [up, silent],
+            ("True", "AllServersReady"),
+            ("True", "Connected"),
+            "1 of 1 gateways are connected to NATS",
+        ),
+        (
+            [up, down],
+            ("True", "PartlyConnected"),
+            ("True", "PartlyConnected"),
+            "1 of 2 gateways are connected to NATS, but not chat-2",
+        ),
+        (
+            [down, down],
+            ("False", "BusDown"),
+            ("False", "BusDown"),
+            "0 of 2 gateways are connected to NATS",
+        ),
+        (
+            [silent, silent],
+            ("Unknown", "NotAsked"),
+            ("Unknown", "NotAsked"),
+            "no gateway has said lately whether it is connected",
+        ),
+    ] {
+        let samples = [("chat-1", said[0]), ("chat-2", said[1])];
+        let of_managed = Scene::new(cluster(|_| {})).gateways(2).nats(3).samples(&samples);
+        is(&of_managed.status(&[], &[]), "BusReady", managed);
+        let of_external = Scene::new(cluster(external)).gateways(2).samples(&samples);
+        let status = of_external.status(&[], &[]);
+        is(&status, "BusReady", alone);
+        assert_eq!(message(&status, "BusReady"), text);
+        let ready = if alone.0 == "True" {
+            ("True", "AllReady")
+        } else {
+            ("False", alone.1)
+        };
+        is(&status, "Ready", ready);
+    }
+}
+
+#[test]
+fn a_cluster_that_was_ready_stays_so_while_nobody_answers() {
+    let mut scene = Scene::new(cluster(external)).gateways(2);
+    scene.cluster.status = Some(scene.status(&[], &[]));
+    let scene = scene.samples(&[("chat-1", None), ("chat-2", None)]);
+    let status = scene.status(&[], &[]);
+    is(&status, "BusReady", ("Unknown", "NotAsked"));
+    is(&status, "Ready", ("True", "AllReady"));
+}
+
+#[test]
+fn without_gateways_there_is_nobody_to_ask() {
+    let none = |value: &mut Value| {
+        external(value);
+        value["spec"]["gateways"]["replicas"] = json!(0);
+    };
+    let status = Scene::new(cluster(none)).gateways(0).status(&[], &[]);
+    is(&status, "BusReady", ("Unknown", "NoGateways"));
+    is(&status, "Ready", ("True", "AllReady"));
+}
+
 #[test]
 fn gateways_of_a_former_revision_serve_on() {
     let old = json!({"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2});
     let scene = Scene::new(cluster(|_| {}))
         .gateways(0)
         .with(Kind::Deployment, Some("old"), &old)
+        .pods(&["old-1"])
+        .of_revision("old")
         .nats(3);
     let status = scene.status(&[], &[]);
     is(&status, "Ready", ("True", "AllReady"));
@@ -227,7 +340,6 @@ fn a_former_revision_goes_when_the_new_one_serves() {
     let old = json!({"observedGeneration": 1, "replicas": 2, "availableReplicas": 2});
     let scene = Scene::new(cluster(|_| {}))
         .gateways(2)
-        .pods(&["chat-1", "chat-2"])
         .with(Kind::Deployment, Some("old"), &old)
         .nats(3);
     let unwanted = crate::prune::unwanted(&scene.observed, &scene.built, &scene.steering().removed);
@@ -250,7 +362,6 @@ fn the_number_of_gateways_and_why_is_told() {
     let scaling = json!({"minReplicas": 2, "maxReplicas": 6, "connectionsPerGateway": 100_000});
     let scene = Scene::new(cluster(|value| value["spec"]["scaling"] = scaling))
         .gateways(2)
-        .pods(&["chat-1", "chat-2"])
         .nats(3);
     let status = scene.status(&[], &[]);
     let told = status.scaling.clone().unwrap();
@@ -275,6 +386,7 @@ fn compute_again(scene: &Scene, cluster: &ChatCluster) -> ChatClusterStatus {
         valid: scene.valid.clone(),
         built: scene.built.clone(),
         observed: scene.observed.clone(),
+        bus: HashMap::new(),
     };
     again.status(&[], &[])
 }

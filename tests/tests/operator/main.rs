@@ -2,6 +2,7 @@
 //! reported. A test has a namespace and an operator of its own.
 
 mod apis;
+mod bus;
 mod children;
 mod control_calls;
 mod deletion;
