@@ -44,12 +44,18 @@ pub struct Revision {
 
 /// One gateway.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own that was read off the pod"
+)]
 pub struct Gateway {
     pub pod: String,
     /// Whether its container runs; one that does not has no connection to lose.
     pub running: bool,
     /// Since when it has been ready without a break.
     pub ready_since: Option<Timestamp>,
+    /// Whether it has been ready since its container was started; one that never was has no connections.
+    pub has_served: bool,
     /// Whether the Service may choose it.
     pub accepting: bool,
     /// That it shall go.
@@ -151,6 +157,11 @@ impl Gateway {
     /// Whether it said that it is not connected to the bus.
     pub fn lacks_bus(&self) -> bool {
         self.sample.as_ref().is_some_and(|sample| !sample.bus_up)
+    }
+
+    /// It may hold any number of connections, and does not say how many.
+    pub fn is_silent(&self) -> bool {
+        self.running && self.has_served && self.sample.is_none()
     }
 
     pub fn is_draining(&self) -> bool {

@@ -10,7 +10,7 @@
 //! `scaleDownWindow`, and then to the highest number that it needed in that time. What is needed downwards is counted with
 //! a tenth to spare, so that a cluster on the edge of a number does not go back and forth.
 //!
-//! A gateway that is ready and does not say how it is (a scrape that fails, a network that is split) may hold any number of
+//! A gateway that was ready and does not say how it is (it is frozen, the network is split) may hold any number of
 //! connections. Then the size stays, with one exception: what the others have alone may be reason enough for more. So it is
 //! while a gateway has lost the bus; when all have, there is no exception: clients that come back tell nothing of the load.
 //! While a roll is under way nothing shrinks either; connections of former gateways count, as they come over.

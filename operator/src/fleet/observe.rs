@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{ResourceExt, api::DynamicObject};
 
 use super::{Fleet, Gateway, Leaving, Revision, Sample, Why, marks};
@@ -61,10 +61,12 @@ fn is_there(pod: &Arc<Pod>) -> bool {
 
 fn gateway(pod: &Pod, sample: Option<Sample>) -> Gateway {
     let annotation = |name: &str| pod.annotations().get(name).map(String::as_str);
+    let ready = ready(pod);
     Gateway {
         pod: pod.name_any(),
-        running: is_running(pod),
-        ready_since: ready_since(pod),
+        running: started(pod).is_some(),
+        ready_since: ready.filter(|(is_ready, _)| *is_ready).map(|(_, since)| since),
+        has_served: has_served(ready, started(pod)),
         accepting: pod.labels().get(ACCEPTING).is_some_and(|value| value == "true"),
         leaving: leaving(annotation),
         marked: annotation(marks::DELETION_COST) == Some(marks::LOWEST_COST),
@@ -83,29 +85,54 @@ fn leaving<'a>(annotation: impl Fn(&str) -> Option<&'a str>) -> Option<Leaving> 
     })
 }
 
-fn is_running(pod: &Pod) -> bool {
-    let statuses = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.container_statuses.as_ref());
-    statuses.into_iter().flatten().any(|container| {
-        container.name == GATEWAY
-            && container
-                .state
-                .as_ref()
-                .is_some_and(|state| state.running.is_some())
-    })
+/// When the gateway's container was started, if it runs.
+fn started(pod: &Pod) -> Option<Timestamp> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+    let container = statuses.iter().find(|container| container.name == GATEWAY)?;
+    let running = container.state.as_ref()?.running.as_ref()?;
+    Some(time(running.started_at.as_ref()))
 }
 
-fn ready_since(pod: &Pod) -> Option<Timestamp> {
+/// Whether the pod is ready, and since when it is or is not.
+fn ready(pod: &Pod) -> Option<(bool, Timestamp)> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let ready = conditions
-        .iter()
-        .find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
-    Some(
-        ready
-            .last_transition_time
-            .as_ref()
-            .map_or(Timestamp::MIN, |time| time.0),
-    )
+    let ready = conditions.iter().find(|condition| condition.type_ == "Ready")?;
+    Some((ready.status == "True", time(ready.last_transition_time.as_ref())))
+}
+
+/// A pod that is not ready was so before if that ended after its container had been started.
+fn has_served(ready: Option<(bool, Timestamp)>, started: Option<Timestamp>) -> bool {
+    ready.is_some_and(|(is_ready, since)| is_ready || started.is_some_and(|started| since > started))
+}
+
+fn time(time: Option<&Time>) -> Timestamp {
+    time.map_or(Timestamp::MIN, |time| time.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::tests::at;
+
+    /// A pod whose container was started at second 10.
+    fn pod(is_ready: &str, since: i64) -> Pod {
+        serde_json::from_value(serde_json::json!({
+            "status": {
+                "conditions": [{"type": "Ready", "status": is_ready, "lastTransitionTime": Time(at(since))}],
+                "containerStatuses": [{"name": GATEWAY, "image": "", "imageID": "", "ready": false, "restartCount": 1,
+                    "state": {"running": {"startedAt": Time(at(10))}}}],
+            }
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn who_was_ready_since_it_was_started_may_have_connections() {
+        let has_served = |pod: Pod| gateway(&pod, None).has_served;
+        assert!(has_served(pod("True", 12)));
+        assert!(has_served(pod("False", 30)), "it is frozen");
+        assert!(!has_served(pod("False", 5)), "it starts");
+        assert!(!has_served(pod("False", 10)), "it starts");
+        assert!(!has_served(Pod::default()));
+    }
 }

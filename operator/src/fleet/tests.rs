@@ -15,6 +15,7 @@ pub(crate) fn serving(pod: &str, connections: u64) -> Gateway {
         pod: pod.to_owned(),
         running: true,
         ready_since: Some(at(-10_000)),
+        has_served: true,
         accepting: true,
         sample: Some(Sample {
             connections,

@@ -41,11 +41,10 @@ pub fn need(fleet: &Fleet, ceilings: &Ceilings) -> Need {
     }
 }
 
-/// A gateway that runs and is neither starting nor known to be broken: it may hold any number of connections.
 fn silent(fleet: &Fleet) -> Option<String> {
-    fleet
-        .gateways()
-        .find(|gateway| gateway.running && gateway.is_ready() && gateway.sample.is_none())
+    let mut gateways = fleet.gateways();
+    gateways
+        .find(|gateway| gateway.is_silent())
         .map(|gateway| gateway.pod.clone())
 }
 

@@ -62,9 +62,8 @@ fn put_back(current: &Revision, number: usize) -> Vec<Action> {
 fn send(current: &Revision, number: usize, leave: &Leave) -> Vec<Action> {
     let mut staying: Vec<_> = current.staying().collect();
     staying.sort_by_key(|gateway| {
-        let silent = gateway.is_ready() && gateway.sample.is_none();
         (
-            silent,
+            gateway.is_silent(),
             gateway.is_ready(),
             gateway.connections(),
             gateway.pod.clone(),

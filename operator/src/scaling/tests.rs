@@ -140,6 +140,8 @@ fn down_when_fewer_were_enough_for_a_while() {
 fn silent_gateways_hold_the_size() {
     let mut gone_silent = with(&[150, 150]);
     gone_silent.current.gateways[1].sample = None;
+    let mut frozen = gone_silent.clone();
+    frozen.current.gateways[1].ready_since = None;
     let mut all_silent = with(&[150, 150]);
     for gateway in &mut all_silent.current.gateways {
         gateway.sample = None;
@@ -148,6 +150,13 @@ fn silent_gateways_hold_the_size() {
         (
             "one that is silent holds the size",
             gone_silent.clone(),
+            memory(4, LONG_AGO),
+            4,
+            None,
+        ),
+        (
+            "one that is frozen is no longer ready, and holds it all the same",
+            frozen,
             memory(4, LONG_AGO),
             4,
             None,

@@ -240,6 +240,7 @@ impl Pod {
         let ready = now >= self.made + START && self.rate.is_none();
         Gateway {
             ready_since: ready.then(|| at(self.made + START)),
+            has_served: ready,
             sample: (now > self.made).then(|| Sample {
                 connections: self.clients.len() as u64,
                 connection_limit: 100_000,
