@@ -1,7 +1,7 @@
 //! What the threads of one gateway share: settings, rooms, bus, metrics, and the way of a publication between them.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
@@ -48,6 +48,7 @@ pub struct Gateway {
     pub started: Instant,
     live: ArcSwap<Live>,
     config_hash: ArcSwapOption<String>,
+    config_error: ArcSwapOption<String>,
     pub metrics: Metrics,
     pub rooms: Arc<Rooms>,
     pub recovery: Arc<Recovery>,
@@ -172,6 +173,7 @@ impl Gateway {
             started: Instant::now(),
             live: ArcSwap::from_pointee(live),
             config_hash: ArcSwapOption::empty(),
+            config_error: ArcSwapOption::empty(),
             recovery: Arc::new(Recovery::new(rooms.clone(), metrics.recovery.clone())),
             reads: Reads::new(MAX_PAGE_READS),
             metrics,
@@ -206,6 +208,12 @@ impl Gateway {
         self.bus().is_some_and(|bus| bus.is_up())
     }
 
+    /// Durable namespaces in which nothing can be stored, as far as is known, and why.
+    pub fn unusable_namespaces(&self) -> BTreeMap<String, String> {
+        let condition = self.bus().map(|bus| bus.condition());
+        condition.map_or_else(BTreeMap::new, |condition| condition.borrow().unusable())
+    }
+
     pub fn live(&self) -> Arc<Live> {
         self.live.load_full()
     }
@@ -215,9 +223,20 @@ impl Gateway {
         self.config_hash.load().as_deref().cloned()
     }
 
-    /// Tells which configuration file the settings in force are from.
+    /// Tells which configuration file the settings in force are from; no reload is refused any more.
     pub fn set_config_hash(&self, hash: Option<String>) {
         self.config_hash.store(hash.map(Arc::new));
+        self.config_error.store(None);
+    }
+
+    /// Why the last reload was refused; `None`: it was not.
+    pub fn config_error(&self) -> Option<String> {
+        self.config_error.load().as_deref().cloned()
+    }
+
+    /// Tells why a reload is refused.
+    pub fn set_config_error(&self, error: String) {
+        self.config_error.store(Some(Arc::new(error)));
     }
 
     pub fn inbox(&self, worker: WorkerId) -> &Arc<Inbox> {

@@ -1,8 +1,11 @@
 //! What operators should know about the bus beyond up and down.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+
+/// Why an unconfirmed namespace is not usable.
+const UNCONFIRMED: &str = "JetStream has not answered for its streams";
 
 /// Shown in the body of `/readyz`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -13,6 +16,10 @@ pub struct BusCondition {
     /// Durable namespaces that cannot be used as configured, and why.
     #[serde(rename = "namespaces", skip_serializing_if = "BTreeMap::is_empty")]
     pub problems: BTreeMap<String, String>,
+    /// Durable namespaces of whose streams nothing is known, since `JetStream` did not answer when they were last looked at, or
+    /// they were not looked at yet. Not in `/readyz`: it passes by itself.
+    #[serde(skip)]
+    pub unconfirmed: BTreeSet<String>,
     /// Whether there are durable namespaces at all.
     #[serde(skip)]
     pub durable: bool,
@@ -42,6 +49,13 @@ pub enum ServerSupport {
 }
 
 impl BusCondition {
+    /// Durable namespaces in which nothing can be stored, as far as is known, and why.
+    pub fn unusable(&self) -> BTreeMap<String, String> {
+        let unconfirmed = self.unconfirmed.iter();
+        let unconfirmed = unconfirmed.map(|name| (name.clone(), UNCONFIRMED.to_owned()));
+        unconfirmed.chain(self.problems.clone()).collect()
+    }
+
     /// No durable room works, whatever else does.
     pub fn refuses(&self) -> bool {
         let server = self.server.as_ref();

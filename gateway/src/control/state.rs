@@ -1,5 +1,7 @@
 //! What a gateway says of itself to whoever controls it.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -17,6 +19,8 @@ pub struct ControlState {
     pub version: &'static str,
     /// SHA-1 of the configuration file in force, in hexadecimal.
     pub config: Option<String>,
+    /// Why the last reload was refused.
+    pub config_error: Option<String>,
     pub cordoned: bool,
     pub draining: bool,
     /// Whether the process ends: SIGTERM came.
@@ -29,6 +33,8 @@ pub struct ControlState {
     pub connection_limit: u64,
     /// Whether the bus is connected.
     pub bus_up: bool,
+    /// Durable namespaces in which nothing can be stored, as far as is known, and why.
+    pub namespaces: BTreeMap<String, String>,
     /// `None`: not known on this system.
     pub usage: Option<Usage>,
     /// A drain that was ordered.
@@ -54,6 +60,7 @@ impl Control {
             node: gateway.live().settings.node_name.clone(),
             version: env!("CARGO_PKG_VERSION"),
             config: gateway.config_hash(),
+            config_error: gateway.config_error(),
             cordoned: gateway.drain.is_cordoned(),
             draining,
             terminating: gateway.drain.is_terminating(),
@@ -61,6 +68,7 @@ impl Control {
             connections,
             connection_limit: gateway.file_limit.connections(),
             bus_up: gateway.bus_is_up(),
+            namespaces: gateway.unusable_namespaces(),
             usage: usage::of_process(),
             drain,
             shedding,

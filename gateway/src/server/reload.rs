@@ -5,6 +5,9 @@ use tracing::{error, info};
 use super::Server;
 use crate::{config::Loader, telemetry::LogHandle};
 
+/// Longest text of a refused reload that control calls give, in characters; the log has all of it.
+const SHOWN: usize = 1_000;
+
 impl Server {
     /// Loads the sources again. What is invalid, or would need a restart, leaves the old settings in force.
     pub fn reload(&self, loader: &Loader, logs: Option<&LogHandle>) {
@@ -20,6 +23,7 @@ impl Server {
             }
             Err(reasons) => {
                 self.gateway.metrics.config.refused();
+                self.gateway.set_config_error(shown(&reasons));
                 for reason in reasons {
                     error!(%reason, "configuration not reloaded");
                 }
@@ -48,4 +52,8 @@ impl Server {
         self.gateway.set_config_hash(given.file_hash);
         Ok(true)
     }
+}
+
+fn shown(reasons: &[String]) -> String {
+    reasons.join("; ").chars().take(SHOWN).collect()
 }

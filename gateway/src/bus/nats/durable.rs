@@ -67,7 +67,8 @@ impl Durable {
 
     /// As [`crate::bus::Bus::prepare`].
     pub(super) fn prepare(&self, policies: Vec<Arc<HistoryPolicy>>) {
-        self.shared.expect(&policies);
+        self.shared
+            .expect(&policies, self.namespaces.new_among(&policies));
         self.namespaces.replace(policies, &self.shared.metrics);
         self.shared.suspicion.notify_one();
     }

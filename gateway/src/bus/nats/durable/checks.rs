@@ -34,6 +34,8 @@ const WAKE: usize = 256;
 const WAKE_PAUSE: Duration = Duration::from_millis(20);
 /// Between two looks at the streams.
 const STREAMS: Duration = Duration::from_secs(30);
+/// The same while `JetStream` has not answered for all of them.
+const UNCONFIRMED_STREAMS: Duration = Duration::from_secs(3);
 /// Least time between two looks that suspicion causes.
 const SUSPICION_PAUSE: Duration = Duration::from_secs(1);
 
@@ -175,8 +177,10 @@ async fn drops(durable: Arc<Durable>) {
 async fn streams(durable: Arc<Durable>) {
     let mut status = durable.shared.status.subscribe();
     loop {
+        let unconfirmed = !durable.shared.condition.borrow().unconfirmed.is_empty();
+        let pause = if unconfirmed { UNCONFIRMED_STREAMS } else { STREAMS };
         tokio::select! {
-            () = sleep(STREAMS) => {}
+            () = sleep(pause) => {}
             () = durable.shared.suspicion.notified() => {}
             changed = status.changed() => if changed.is_err() { return },
         }

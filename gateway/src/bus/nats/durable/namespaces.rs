@@ -109,6 +109,15 @@ impl Namespaces {
         }
     }
 
+    /// Names those that are not looked after yet.
+    pub(super) fn new_among(&self, policies: &[Arc<HistoryPolicy>]) -> Vec<String> {
+        let entries = self.entries.lock();
+        let new = policies
+            .iter()
+            .filter(|policy| !entries.contains_key(&policy.namespace));
+        new.map(|policy| policy.namespace.to_string()).collect()
+    }
+
     /// Replaces the namespaces that are looked after; what is known of those that stay is kept.
     pub(super) fn replace(&self, policies: Vec<Arc<HistoryPolicy>>, metrics: &BusMetrics) {
         let mut entries = self.entries.lock();
@@ -246,6 +255,7 @@ impl Shared {
             Ok(streams) => {
                 self.metrics.streams(namespace, true);
                 *entry.failed.lock() = None;
+                self.confirm(namespace, true);
                 if self
                     .condition
                     .send_if_modified(|condition| condition.problems.remove(namespace).is_some())
@@ -257,11 +267,13 @@ impl Shared {
             // The connection, or an answer that did not come: nothing is known of the streams.
             Err(StreamError::Bus(error)) => {
                 *entry.failed.lock() = Some((Instant::now(), error));
+                self.confirm(namespace, false);
                 Err(error)
             }
             Err(problem) => {
                 self.metrics.error("stream");
                 self.metrics.streams(namespace, false);
+                self.confirm(namespace, true);
                 *entry.failed.lock() = Some((Instant::now(), BusError::Refused));
                 let text = problem.to_string();
                 if self.condition.send_if_modified(|condition| {
@@ -274,12 +286,25 @@ impl Shared {
         }
     }
 
-    /// These durable namespaces are looked after from now on, and no others.
-    pub(super) fn expect(&self, policies: &[Arc<HistoryPolicy>]) {
+    /// Whether `JetStream` answered for a namespace's streams, whatever it said.
+    fn confirm(&self, namespace: &str, answered: bool) {
+        self.condition.send_if_modified(|condition| {
+            if answered {
+                condition.unconfirmed.remove(namespace)
+            } else {
+                condition.unconfirmed.insert(namespace.to_owned())
+            }
+        });
+    }
+
+    /// These durable namespaces are looked after from now on, and no others; nothing is known of the `new` ones.
+    pub(super) fn expect(&self, policies: &[Arc<HistoryPolicy>], new: Vec<String>) {
         let mut durability_changed = false;
         self.condition.send_modify(|condition| {
             let wanted = |name: &String| policies.iter().any(|policy| *policy.namespace == **name);
             condition.problems.retain(|name, _| wanted(name));
+            condition.unconfirmed.retain(wanted);
+            condition.unconfirmed.extend(new);
             durability_changed = condition.durable == policies.is_empty();
             condition.durable = !policies.is_empty();
         });
