@@ -12,6 +12,8 @@ mod object;
 mod pod;
 mod service;
 
+use std::fmt::Write as _;
+
 use sha1::{Digest, Sha1};
 
 pub use self::{
@@ -29,6 +31,8 @@ pub struct Built {
     pub names: Names,
     /// Names what of a gateway only a restart can change. One Deployment for each revision.
     pub revision: String,
+    /// SHA-1 of the gateways' configuration file in hexadecimal, as gateways say which one is in force.
+    pub config_hash: String,
     /// Selects every gateway of the cluster, as text.
     pub selector: String,
     pub objects: Vec<Object>,
@@ -72,6 +76,7 @@ pub fn build(cluster: &ValidCluster) -> Result<Built, BuildError> {
     Ok(Built {
         selector: labels::as_text(&labels::selector(cluster, GATEWAY)),
         revision: gateways.revision,
+        config_hash: file_hash(&gateways.file),
         names,
         objects,
     })
@@ -80,6 +85,16 @@ pub fn build(cluster: &ValidCluster) -> Result<Built, BuildError> {
 /// Labels of an object that belongs to the gateways.
 pub fn gateway_labels(cluster: &ValidCluster) -> std::collections::BTreeMap<String, String> {
     labels::of(cluster, GATEWAY)
+}
+
+/// SHA-1 of a file in hexadecimal.
+pub fn file_hash(text: &str) -> String {
+    let digest = Sha1::digest(text.as_bytes());
+    digest.iter().fold(String::with_capacity(40), |mut digits, byte| {
+        // Writing into memory does not fail.
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
 }
 
 /// Ten hexadecimal digits that stand for a text.

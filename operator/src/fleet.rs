@@ -8,14 +8,18 @@
 
 mod action;
 mod bus;
+mod config;
 mod leave;
 mod observe;
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 
 pub use self::{
     action::{Action, marks},
     bus::BusView,
+    config::ConfigView,
     leave::{Leave, Step, deadline},
     observe::observe,
 };
@@ -50,6 +54,8 @@ pub struct Revision {
 )]
 pub struct Gateway {
     pub pod: String,
+    /// When the pod was made.
+    pub made: Option<Timestamp>,
     /// Whether its container runs; one that does not has no connection to lose.
     pub running: bool,
     /// Since when it has been ready without a break.
@@ -99,10 +105,26 @@ pub struct Sample {
     /// Connections that it has been told to shed and has not closed yet.
     pub shedding: u64,
     pub bus_up: bool,
+    /// Durable namespaces in which nothing can be stored, as far as the gateway knows, and why.
+    pub namespaces: BTreeMap<String, String>,
+    pub config: ConfigState,
     /// CPU in cores over the last interval.
     pub cpu: Option<f64>,
     /// Resident bytes.
     pub memory: Option<u64>,
+}
+
+/// Whether a gateway has taken the configuration that it shall have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ConfigState {
+    #[default]
+    InForce,
+    /// It is on its way.
+    Awaited,
+    /// It has been on its way for too long.
+    Late,
+    /// The gateway refused its last reload, in its own words.
+    Refused(String),
 }
 
 impl Fleet {

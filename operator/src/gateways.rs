@@ -83,9 +83,9 @@ impl Gateways {
         Some(round)
     }
 
-    /// What a pod said, if that was lately.
-    pub fn sample(&self, pod: &Pod) -> Option<Sample> {
-        self.known.lock().get(&key(pod))?.sample(MAX_AGE)
+    /// What a pod said, if that was lately. `config` is the SHA-1 of the configuration file that it shall have; `None`: of no account.
+    pub fn sample(&self, pod: &Pod, config: Option<&str>) -> Option<Sample> {
+        self.known.lock().get_mut(&key(pod))?.sample(MAX_AGE, config)
     }
 
     /// Tells a pod something, and takes in what it answers.

@@ -1,9 +1,15 @@
-//! Why a pod does not start, in the kubelet's own words: an image that does not pull, a Secret without its key.
+//! Why a pod does not start, in the words of those who know: the kubelet's about an image that does not pull or a Secret without
+//! its key, the scheduler's about a volume that is not bound, and the program's own last words when it ends by itself.
 
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt;
+
+use crate::build::{COMPONENT, NATS};
+
+/// Longest part of a program's last words that is shown, in characters.
+const LAST_WORDS: usize = 500;
 
 /// What keeps a pod from running.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +23,12 @@ pub fn trouble(pods: &[Arc<Pod>]) -> Option<Trouble> {
     let mut pods: Vec<_> = pods.iter().collect();
     pods.sort_by_key(|pod| pod.name_any());
     pods.into_iter().find_map(|pod| of_pod(pod))
+}
+
+/// Those among the pods that belong to a component.
+pub fn of_component(pods: &[Arc<Pod>], component: &str) -> Vec<Arc<Pod>> {
+    let belongs = |pod: &&Arc<Pod>| pod.labels().get(COMPONENT).is_some_and(|its| its == component);
+    pods.iter().filter(belongs).cloned().collect()
 }
 
 /// What keeps one pod from running.
@@ -34,18 +46,44 @@ fn of_container(pod: &Pod, container: &ContainerStatus) -> Option<Trouble> {
     let reason = match waiting.reason.as_deref()? {
         "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => "ImageNotPulled",
         "CreateContainerConfigError" => "ReferenceMissing",
-        "CrashLoopBackOff" => "GatewayFails",
+        "CrashLoopBackOff" => fails(pod),
         "RunContainerError" | "CreateContainerError" => "ContainerNotStarted",
         _ => return None,
     };
-    let said = waiting
-        .message
-        .as_deref()
-        .or(waiting.reason.as_deref())
+    let restarts = waiting.reason.as_deref() == Some("CrashLoopBackOff");
+    let last_words = restarts.then(|| last_words(container)).flatten();
+    let said = last_words
+        .or_else(|| waiting.message.clone())
+        .or_else(|| waiting.reason.clone())
         .unwrap_or_default();
     Some(Trouble {
         reason,
         message: format!("pod {}: {said}", pod.name_any()),
+    })
+}
+
+fn fails(pod: &Pod) -> &'static str {
+    match pod.labels().get(COMPONENT).map(String::as_str) {
+        Some(NATS) => "NatsFails",
+        _ => "GatewayFails",
+    }
+}
+
+/// How a container that is started again and again ended last, and the end of what it said: what the kubelet says of it is only
+/// that it waits.
+fn last_words(container: &ContainerStatus) -> Option<String> {
+    let ended = container.last_state.as_ref()?.terminated.as_ref()?;
+    let said = ended.message.as_deref().unwrap_or_default().trim();
+    let hidden = said.chars().count().saturating_sub(LAST_WORDS);
+    let said: String = said.chars().skip(hidden).collect();
+    let cause = match ended.reason.as_deref() {
+        Some("OOMKilled") => "ended for lack of memory".to_owned(),
+        _ => format!("ended with code {}", ended.exit_code),
+    };
+    Some(match (said.is_empty(), hidden) {
+        (true, _) => cause,
+        (false, 0) => format!("{cause}: {said}"),
+        (false, _) => format!("{cause}: …{said}"),
     })
 }
 
@@ -62,4 +100,67 @@ fn unscheduled(pod: &Pod) -> Option<Trouble> {
             condition.message.as_deref().unwrap_or_default()
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(component: &str, container: &Value) -> Pod {
+        let pod = json!({
+            "metadata": {"name": "chat-1", "labels": {(COMPONENT): component}},
+            "status": {"containerStatuses": [container]},
+        });
+        serde_json::from_value(pod).unwrap()
+    }
+
+    fn container(waiting: &str, terminated: &Value) -> Value {
+        json!({
+            "name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 3,
+            "state": {"waiting": {"reason": waiting, "message": "back-off 10s restarting failed container"}},
+            "lastState": {"terminated": terminated},
+        })
+    }
+
+    #[test]
+    fn the_last_words_of_what_fails_are_told() {
+        let told = |component, terminated: &Value| {
+            let trouble = of_pod(&pod(component, &container("CrashLoopBackOff", terminated))).unwrap();
+            (trouble.reason, trouble.message)
+        };
+        let said = json!({"exitCode": 64, "message": "limits.x: no such key\nclient.y: too small\n"});
+        assert_eq!(
+            told("gateway", &said),
+            (
+                "GatewayFails",
+                "pod chat-1: ended with code 64: limits.x: no such key\nclient.y: too small".to_owned()
+            )
+        );
+        assert_eq!(
+            told("nats", &json!({"exitCode": 137, "reason": "OOMKilled"})),
+            ("NatsFails", "pod chat-1: ended for lack of memory".to_owned())
+        );
+        let long = json!({"exitCode": 1, "message": format!("beginning {}", "x".repeat(LAST_WORDS))});
+        let (_, message) = told("gateway", &long);
+        assert!(
+            message.ends_with(&format!("code 1: …{}", "x".repeat(LAST_WORDS))),
+            "{message}"
+        );
+        assert_eq!(
+            told("gateway", &Value::Null).1,
+            "pod chat-1: back-off 10s restarting failed container"
+        );
+    }
+
+    #[test]
+    fn who_waits_for_something_else_is_not_blamed_for_the_run_before() {
+        let container = container("ErrImagePull", &json!({"exitCode": 1, "message": "old"}));
+        let trouble = of_pod(&pod("gateway", &container)).unwrap();
+        assert_eq!(
+            (trouble.reason, trouble.message.contains("old")),
+            ("ImageNotPulled", false)
+        );
+    }
 }

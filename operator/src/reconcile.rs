@@ -19,7 +19,6 @@ use crate::{
     events,
     fleet::{self, Fleet},
     progress, prune, restart,
-    rollout::Stage,
     status::{self, Current, Outcome},
     steer::steer,
     token::Period,
@@ -84,11 +83,10 @@ async fn bring_about(
         .metrics
         .clusters
         .count(cluster, progress.desired, progress.ready);
-    context.metrics.clusters.stopped(
-        cluster,
-        steering.sizing.held.is_some(),
-        matches!(steering.stage, Stage::Stalled { .. }),
-    );
+    context
+        .metrics
+        .clusters
+        .steered(cluster, steering.sizing.held.is_some(), &steering.stage);
     if applied.errors.is_empty() {
         let scene = Scene {
             context,
@@ -170,7 +168,12 @@ async fn look_at_gateways(
     };
     let pods: Vec<_> = observed.pods.iter().filter(is_gateway).cloned().collect();
     let round = context.gateways.ask(uid, &pods, &token).await.unwrap_or_default();
-    let fleet = fleet::observe(observed, &built.revision, |pod| context.gateways.sample(pod));
+    let fleet = fleet::observe(observed, &built.revision, |pod| {
+        // Nobody writes the configuration of a former revision any more.
+        let is_current = pod.labels().get(build::REVISION) == Some(&built.revision);
+        let config = is_current.then_some(built.config_hash.as_str());
+        context.gateways.sample(pod, config)
+    });
     let doubt = round.refused > 0 || fleet.gateways().any(|gateway| !gateway.running);
     Seen {
         fleet,

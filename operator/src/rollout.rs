@@ -115,9 +115,8 @@ fn take_back(fleet: &Fleet) -> Vec<Action> {
 fn trouble(fleet: &Fleet, plan: &Plan, wanted: usize, now: Timestamp) -> Option<Stage> {
     let current = &fleet.current;
     let serving = current.serving().count();
-    let late = current
-        .made
-        .and_then(|made| made.checked_add(plan.ready_timeout).ok())
+    let late = last_progress(current)
+        .and_then(|last| last.checked_add(plan.ready_timeout).ok())
         .is_some_and(|limit| now > limit);
     if serving < wanted {
         return Some(starting(fleet, plan, (serving, wanted), late));
@@ -134,6 +133,16 @@ fn trouble(fleet: &Fleet, plan: &Plan, wanted: usize, now: Timestamp) -> Option<
             Stage::Held { reason, message }
         }
     })
+}
+
+/// When the revision, or one of its pods, was made, or a pod became ready: with `maxSurge` its pods come one after another, and each
+/// has its own time.
+fn last_progress(revision: &Revision) -> Option<Timestamp> {
+    let pods = revision
+        .gateways
+        .iter()
+        .flat_map(|gateway| [gateway.made, gateway.ready_since]);
+    pods.chain([revision.made]).flatten().max()
 }
 
 /// How the current revision becomes ready, and what keeps it from that.

@@ -32,6 +32,8 @@ const FILE: &str = "gateway.yaml";
 
 pub(super) struct Gateways {
     pub(super) revision: String,
+    /// The configuration file.
+    pub(super) file: String,
     pub(super) objects: Vec<Object>,
 }
 
@@ -39,12 +41,13 @@ pub(super) fn build(cluster: &ValidCluster, names: &Names) -> Result<Gateways, B
     let file = config::file(cluster, names)?;
     let mut template = template::build(cluster, names);
     let revision = revision(&template, &file)?;
+    let text = text(&file)?;
     let name = names.gateway_revision(&revision);
     let pods = labels_of(cluster, &revision);
     template::bind(&mut template, &name, &pods);
     let mut objects = vec![
         Object::of(Kind::ServiceAccount, &service_account(cluster, names))?,
-        Object::of(Kind::ConfigMap, &config_map(cluster, &name, &revision, &file)?)?,
+        Object::of(Kind::ConfigMap, &config_map(cluster, &name, &revision, &text))?,
         Object::of(Kind::Deployment, &deployment(cluster, &name, &revision, template))?,
     ];
     if cluster.course.size.most() > 1 {
@@ -52,7 +55,11 @@ pub(super) fn build(cluster: &ValidCluster, names: &Names) -> Result<Gateways, B
         let budget = budget(cluster, GATEWAY, &names.gateways(), &selector);
         objects.push(Object::of(Kind::PodDisruptionBudget, &budget)?);
     }
-    Ok(Gateways { revision, objects })
+    Ok(Gateways {
+        revision,
+        file: text,
+        objects,
+    })
 }
 
 fn revision(template: &PodTemplateSpec, file: &Value) -> Result<String, BuildError> {
@@ -79,26 +86,25 @@ fn service_account(cluster: &ValidCluster, names: &Names) -> ServiceAccount {
     }
 }
 
-fn config_map(
-    cluster: &ValidCluster,
-    name: &str,
-    revision: &str,
-    file: &Value,
-) -> Result<ConfigMap, BuildError> {
-    let text = serde_json::to_string_pretty(file).map_err(|source| BuildError {
+fn text(file: &Value) -> Result<String, BuildError> {
+    let text = serde_json::to_string_pretty(file);
+    text.map(|text| text + "\n").map_err(|source| BuildError {
         what: "the gateways' configuration",
         source,
-    })?;
+    })
+}
+
+fn config_map(cluster: &ValidCluster, name: &str, revision: &str, text: &str) -> ConfigMap {
     let mut metadata = metadata(cluster, GATEWAY, name);
     metadata
         .labels
         .get_or_insert_default()
         .insert(REVISION.to_owned(), revision.to_owned());
-    Ok(ConfigMap {
+    ConfigMap {
         metadata,
-        data: Some(BTreeMap::from([(FILE.to_owned(), text + "\n")])),
+        data: Some(BTreeMap::from([(FILE.to_owned(), text.to_owned())])),
         ..ConfigMap::default()
-    })
+    }
 }
 
 /// Its own roll never happens: the pods of a revision do not change. A pod that an eviction took is replaced at once.

@@ -16,6 +16,9 @@ use crate::{api::ImagePullPolicy, validate::ValidCluster};
 /// User and group of every container: nobody that the host knows.
 const USER: i64 = 65532;
 
+/// What a container said last before it failed stands in the status of its pod, from where a condition takes it.
+pub(super) const LAST_LINES: &str = "FallbackToLogsOnError";
+
 /// Of a pod under the restricted standard; volumes belong to the group.
 pub(super) fn security() -> PodSecurityContext {
     PodSecurityContext {

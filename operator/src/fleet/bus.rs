@@ -1,5 +1,7 @@
 //! What the gateways of a cluster say of the bus, put together.
 
+use std::collections::BTreeMap;
+
 use super::Fleet;
 
 /// What the gateways say of the bus.
@@ -11,6 +13,8 @@ pub struct BusView {
     pub without: Vec<String>,
     /// The first of them that is ready: it was connected before.
     lost: Option<String>,
+    /// Durable namespaces in which nothing can be stored, by name: how many of the connected gateways say so, and why.
+    pub unusable: BTreeMap<String, (usize, String)>,
 }
 
 impl BusView {
@@ -21,6 +25,7 @@ impl BusView {
             let Some(sample) = &gateway.sample else { continue };
             view.answered += 1;
             if sample.bus_up {
+                view.refused(&sample.namespaces);
                 continue;
             }
             if view.lost.is_none() && gateway.is_ready() {
@@ -30,6 +35,16 @@ impl BusView {
         }
         view.without.sort();
         view
+    }
+
+    fn refused(&mut self, namespaces: &BTreeMap<String, String>) {
+        for (name, why) in namespaces {
+            let (count, _) = self
+                .unusable
+                .entry(name.clone())
+                .or_insert_with(|| (0, why.clone()));
+            *count += 1;
+        }
     }
 
     /// No gateway that answered is connected.

@@ -64,6 +64,7 @@ fn gateway(pod: &Pod, sample: Option<Sample>) -> Gateway {
     let ready = ready(pod);
     Gateway {
         pod: pod.name_any(),
+        made: pod.creation_timestamp().map(|time| time.0),
         running: started(pod).is_some(),
         ready_since: ready.filter(|(is_ready, _)| *is_ready).map(|(_, since)| since),
         has_served: has_served(ready, started(pod)),

@@ -1,6 +1,6 @@
 //! Control calls, as `docs/observability.md` describes them.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -35,6 +35,9 @@ pub enum Call {
 )]
 pub struct Said {
     pub config: Option<String>,
+    /// Not said by gateways of 0.1 before it was there: a roll mixes two versions.
+    #[serde(default)]
+    pub config_error: Option<String>,
     pub cordoned: bool,
     pub draining: bool,
     pub empty: bool,
@@ -42,6 +45,9 @@ pub struct Said {
     pub connection_limit: u64,
     pub shedding: u64,
     pub bus_up: bool,
+    /// As `config_error`.
+    #[serde(default)]
+    pub namespaces: BTreeMap<String, String>,
     pub usage: Option<Usage>,
 }
 

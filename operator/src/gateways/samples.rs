@@ -5,10 +5,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::client::Said;
-use crate::fleet::Sample;
+use crate::fleet::{ConfigState, Sample};
 
 /// CPU is measured over at least this time.
 const CPU_OVER: Duration = Duration::from_secs(10);
+/// A configuration that a gateway has not taken after this time needs a person. The kubelet takes up to two minutes to bring it.
+pub(super) const CONFIG_LATE: Duration = Duration::from_mins(5);
 
 /// What is known of one gateway.
 #[derive(Debug, Default)]
@@ -19,6 +21,8 @@ pub(super) struct Known {
     base: Option<(Instant, f64)>,
     /// Cores used between two of them.
     cpu: Option<f64>,
+    /// The configuration that the gateway shall take, and since when it has not.
+    awaited: Option<(String, Instant)>,
 }
 
 impl Known {
@@ -53,10 +57,13 @@ impl Known {
         self.cluster == cluster
     }
 
-    /// The last answer if it is not older.
-    pub(super) fn sample(&self, max_age: Duration) -> Option<Sample> {
+    /// The last answer if it is not older; `config` is the SHA-1 of the file that the gateway shall have.
+    pub(super) fn sample(&mut self, max_age: Duration, config: Option<&str>) -> Option<Sample> {
+        let state = self.config_state(max_age, config);
         let said = self.said(max_age)?;
         Some(Sample {
+            config: state,
+            namespaces: said.namespaces.clone(),
             connections: said.connections,
             connection_limit: said.connection_limit,
             draining: said.draining,
@@ -66,6 +73,34 @@ impl Known {
             cpu: self.cpu,
             memory: said.usage.map(|usage| usage.memory_bytes),
         })
+    }
+
+    fn config_state(&mut self, max_age: Duration, wanted: Option<&str>) -> ConfigState {
+        let said = self.said(max_age).map(|said| (&said.config, &said.config_error));
+        // Without a file there is nothing to take.
+        let (Some(wanted), Some((Some(in_force), refused))) = (wanted, said) else {
+            return ConfigState::InForce;
+        };
+        if wanted == in_force {
+            self.awaited = None;
+            return ConfigState::InForce;
+        }
+        if let Some(error) = refused {
+            return ConfigState::Refused(error.clone());
+        }
+        match &self.awaited {
+            Some((config, since)) if config == wanted => {
+                if since.elapsed() < CONFIG_LATE {
+                    ConfigState::Awaited
+                } else {
+                    ConfigState::Late
+                }
+            }
+            _ => {
+                self.awaited = Some((wanted.to_owned(), Instant::now()));
+                ConfigState::Awaited
+            }
+        }
     }
 
     fn said(&self, max_age: Duration) -> Option<&Said> {

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use axum::{
     Json, Router,
@@ -9,11 +9,13 @@ use axum::{
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::advance};
 
-use super::{client::Usage, *};
+use super::{client::Usage, samples::CONFIG_LATE, *};
+use crate::fleet::ConfigState;
 
 fn said(connections: u64, cpu_seconds: f64) -> Said {
     Said {
         config: None,
+        config_error: None,
         cordoned: false,
         draining: false,
         empty: false,
@@ -21,6 +23,7 @@ fn said(connections: u64, cpu_seconds: f64) -> Said {
         connection_limit: 1_000,
         shedding: 0,
         bus_up: true,
+        namespaces: BTreeMap::new(),
         usage: Some(Usage {
             cpu_seconds,
             memory_bytes: 1 << 20,
@@ -32,24 +35,62 @@ fn said(connections: u64, cpu_seconds: f64) -> Said {
 async fn what_was_said_counts_for_a_while_and_cpu_is_measured_over_time() {
     let mut known = Known::default();
     known.heard("a/chat", said(5, 100.0));
-    let sample = |known: &Known| known.sample(MAX_AGE);
-    assert_eq!(sample(&known).unwrap().cpu, None, "one answer is no measurement");
+    let sample = |known: &mut Known| known.sample(MAX_AGE, None);
+    assert_eq!(
+        sample(&mut known).unwrap().cpu,
+        None,
+        "one answer is no measurement"
+    );
     advance(Duration::from_secs(5)).await;
     known.heard("a/chat", said(6, 104.0));
-    assert_eq!(sample(&known).unwrap().cpu, None, "too short a time");
+    assert_eq!(sample(&mut known).unwrap().cpu, None, "too short a time");
     advance(Duration::from_secs(5)).await;
     known.heard("a/chat", said(7, 105.0));
-    assert_eq!(sample(&known).unwrap().cpu, Some(0.5));
-    assert_eq!(sample(&known).unwrap().connections, 7);
+    assert_eq!(sample(&mut known).unwrap().cpu, Some(0.5));
+    assert_eq!(sample(&mut known).unwrap().connections, 7);
     known.heard("a/chat", said(0, 1.0));
     assert_eq!(
-        sample(&known).unwrap().cpu,
+        sample(&mut known).unwrap().cpu,
         None,
         "the container was started again"
     );
     advance(MAX_AGE + Duration::from_millis(1)).await;
-    assert_eq!(sample(&known), None);
+    assert_eq!(sample(&mut known), None);
     assert!(known.is_of("a/chat") && !known.is_of("b/chat"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_is_awaited_for_a_while() {
+    let mut known = Known::default();
+    let told = |known: &mut Known, config: &str, error: Option<&str>| {
+        known.heard(
+            "a/chat",
+            Said {
+                config: Some(config.to_owned()),
+                config_error: error.map(str::to_owned),
+                ..said(1, 1.0)
+            },
+        );
+    };
+    let state = |known: &mut Known, wanted| known.sample(MAX_AGE, Some(wanted)).unwrap().config;
+    told(&mut known, "old", None);
+    assert_eq!(state(&mut known, "old"), ConfigState::InForce);
+    assert_eq!(state(&mut known, "new"), ConfigState::Awaited);
+    advance(CONFIG_LATE).await;
+    told(&mut known, "old", None);
+    assert_eq!(state(&mut known, "new"), ConfigState::Late);
+    assert_eq!(
+        state(&mut known, "newer"),
+        ConfigState::Awaited,
+        "another one has its own time"
+    );
+    told(&mut known, "old", Some("no such key"));
+    assert_eq!(
+        state(&mut known, "newer"),
+        ConfigState::Refused("no such key".to_owned())
+    );
+    told(&mut known, "newer", None);
+    assert_eq!(state(&mut known, "newer"), ConfigState::InForce);
 }
 
 /// A gateway's ops port as far as the operator knows it; it repeats what it was told in `config`.

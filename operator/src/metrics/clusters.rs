@@ -7,6 +7,8 @@ use kube::{Resource, ResourceExt};
 use parking_lot::Mutex;
 use prometheus::{IntGaugeVec, Opts, Registry};
 
+use crate::rollout::Stage;
+
 /// Clusters that are gone and remembered, so that a reconcile that was under way brings no gauge of theirs back.
 const REMEMBERED: usize = 1024;
 
@@ -17,6 +19,7 @@ pub struct ClusterMetrics {
     gateways: IntGaugeVec,
     scaling_held: IntGaugeVec,
     roll_stalled: IntGaugeVec,
+    roll_progressing: IntGaugeVec,
     gone: Arc<Mutex<VecDeque<String>>>,
 }
 
@@ -51,6 +54,13 @@ impl ClusterMetrics {
                 ),
                 &["namespace", "name"],
             )?,
+            roll_progressing: IntGaugeVec::new(
+                Opts::new(
+                    "natter_operator_roll_progressing",
+                    "1 while a roll of a ChatCluster goes on, 0 while there is none or it is held or stalled",
+                ),
+                &["namespace", "name"],
+            )?,
             gone: Arc::default(),
         };
         for family in [
@@ -58,6 +68,7 @@ impl ClusterMetrics {
             &metrics.gateways,
             &metrics.scaling_held,
             &metrics.roll_stalled,
+            &metrics.roll_progressing,
         ] {
             registry.register(Box::new(family.clone()))?;
         }
@@ -82,15 +93,30 @@ impl ClusterMetrics {
         });
     }
 
-    /// Whether the number of gateways is held, and whether a roll is stalled.
-    pub fn stopped(&self, cluster: &impl Resource<DynamicType = ()>, held: bool, stalled: bool) {
+    /// Whether the number of gateways is held, and how a roll is.
+    pub fn steered(&self, cluster: &impl Resource<DynamicType = ()>, held: bool, stage: &Stage) {
         self.set(cluster, |namespace, name| {
-            for (family, stopped) in [(&self.scaling_held, held), (&self.roll_stalled, stalled)] {
-                family
-                    .with_label_values(&[namespace, name])
-                    .set(i64::from(stopped));
+            for (family, value) in [
+                (&self.scaling_held, held),
+                (&self.roll_stalled, matches!(stage, Stage::Stalled { .. })),
+                (&self.roll_progressing, stage.goes_on()),
+            ] {
+                family.with_label_values(&[namespace, name]).set(i64::from(value));
             }
         });
+    }
+
+    /// Nothing is known of any cluster any more.
+    pub fn forget_all(&self) {
+        for family in [
+            &self.last_reconcile,
+            &self.gateways,
+            &self.scaling_held,
+            &self.roll_stalled,
+            &self.roll_progressing,
+        ] {
+            family.reset();
+        }
     }
 
     /// The cluster is gone.
@@ -100,7 +126,12 @@ impl ClusterMetrics {
         gone.push_front(cluster.uid().unwrap_or_default());
         let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
         // An error says that there is none.
-        for family in [&self.last_reconcile, &self.scaling_held, &self.roll_stalled] {
+        for family in [
+            &self.last_reconcile,
+            &self.scaling_held,
+            &self.roll_stalled,
+            &self.roll_progressing,
+        ] {
             let _ = family.remove_label_values(&[&namespace, &name]);
         }
         for state in ["desired", "ready"] {

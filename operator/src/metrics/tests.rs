@@ -2,7 +2,7 @@ use prometheus::proto::MetricFamily;
 use serde_json::json;
 
 use super::*;
-use crate::api::ChatCluster;
+use crate::{api::ChatCluster, rollout::Stage};
 
 const DOCUMENTATION: &str = include_str!("../../../docs/monitoring.md");
 const BEGIN: &str = "<!-- operator families: begin (checked by a test) -->\n";
@@ -22,7 +22,7 @@ fn families() -> Vec<MetricFamily> {
     let metrics = Metrics::new("1.2.3").unwrap();
     metrics.clusters.reconciled(&cluster("1"));
     metrics.clusters.count(&cluster("1"), 2, 1);
-    metrics.clusters.stopped(&cluster("1"), true, false);
+    metrics.clusters.steered(&cluster("1"), true, &Stage::Done);
     let families = metrics.registry.gather();
     families
         .into_iter()
@@ -65,7 +65,7 @@ fn gauges_of_a_cluster_go_with_it_and_do_not_come_back() {
     let metrics = Metrics::new("1.2.3").unwrap();
     let shown = || metrics.encode().unwrap().contains("name=\"chat\"");
     metrics.clusters.count(&cluster("1"), 2, 1);
-    metrics.clusters.stopped(&cluster("1"), true, false);
+    metrics.clusters.steered(&cluster("1"), true, &Stage::Done);
     assert!(shown());
     metrics.clusters.remove(&cluster("1"));
     metrics.clusters.reconciled(&cluster("1"));

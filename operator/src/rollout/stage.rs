@@ -36,6 +36,14 @@ impl Stage {
         *self == Self::Done
     }
 
+    /// Whether a roll goes on. Each of its steps has a bound: after it, the next step comes or the roll is stalled.
+    pub fn goes_on(&self) -> bool {
+        matches!(
+            self,
+            Self::Starting { .. } | Self::Waiting { .. } | Self::Draining { .. }
+        )
+    }
+
     /// Reason of conditions and events.
     pub fn reason(&self) -> &'static str {
         match self {

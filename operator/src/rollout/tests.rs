@@ -274,6 +274,20 @@ fn a_revision_that_takes_too_long_stalls() {
         stage.message(),
         "the roll is stalled: 0 of 3 gateways of revision new are ready after 5m"
     );
+    assert!(!stage.goes_on());
+}
+
+#[test]
+fn a_roll_by_steps_may_take_long_but_each_of_its_gateways_may_not() {
+    let after = |seconds: i64| {
+        let mut last = starting("new-1");
+        last.made = Some(at(-seconds));
+        let mut fleet = fleet(vec![serving("new-0", 0), last], three_serving());
+        fleet.current.made = Some(at(-100_000));
+        decided(&fleet).stage
+    };
+    assert!(after(299).goes_on(), "{:?}", after(299));
+    assert_eq!(after(301).reason(), "NotReadyInTime");
 }
 
 #[test]

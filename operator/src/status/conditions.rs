@@ -7,10 +7,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{self as meta, Time};
 
 use crate::{
     api::{ChatCluster, ImagePolicy},
-    build::Built,
+    build::{Built, GATEWAY},
     dereference::Observed,
     error::Error,
-    fleet::Fleet,
+    fleet::{ConfigView, Fleet},
     kinds::Kind,
     pods,
     progress::Progress,
@@ -190,7 +190,7 @@ fn gateways(outcome: &Outcome<'_>) -> Condition {
     if progress.serving >= progress.desired {
         return Condition::new(TYPE, Some(true), "EnoughGateways", counted);
     }
-    match pods::trouble(&outcome.observed.pods) {
+    match pods::trouble(&pods::of_component(&outcome.observed.pods, GATEWAY)) {
         Some(trouble) => Condition::new(
             TYPE,
             Some(false),
@@ -207,6 +207,7 @@ fn reconciling(outcome: &Outcome<'_>) -> Condition {
         built,
         progress,
         steering,
+        fleet,
         ..
     }) = outcome.current
     else {
@@ -235,6 +236,14 @@ fn reconciling(outcome: &Outcome<'_>) -> Condition {
         );
         return Condition::new(TYPE, Some(true), "RollingNats", message);
     }
+    let config = ConfigView::of(fleet);
+    if !config.is_complete() {
+        let counted = format!(
+            "{} of {} gateways have taken the configuration over",
+            config.taken, config.answered
+        );
+        return Condition::new(TYPE, Some(true), "ConfigSpreading", counted);
+    }
     Condition::new(
         TYPE,
         Some(false),
@@ -248,11 +257,17 @@ fn stalled(outcome: &Outcome<'_>) -> Condition {
     if let Some(error) = outcome.errors.first() {
         return Condition::new(TYPE, Some(true), error.category().reason(), error.to_string());
     }
-    match outcome.current.map(|current| &current.steering.stage) {
-        Some(stage @ Stage::Stalled { .. }) => {
-            Condition::new(TYPE, Some(true), stage.reason(), stage.message())
-        }
-        _ => Condition::new(TYPE, Some(false), "NoError", "nothing is in the way"),
+    let none = || Condition::new(TYPE, Some(false), "NoError", "nothing is in the way");
+    let Some(current) = outcome.current else {
+        return none();
+    };
+    let stage = &current.steering.stage;
+    if let Stage::Stalled { .. } = stage {
+        return Condition::new(TYPE, Some(true), stage.reason(), stage.message());
+    }
+    match ConfigView::of(current.fleet).problem {
+        Some((reason, message)) => Condition::new(TYPE, Some(true), reason, message),
+        None => none(),
     }
 }
 

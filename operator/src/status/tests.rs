@@ -1,4 +1,7 @@
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
@@ -7,7 +10,7 @@ use super::*;
 use crate::{
     build::{self, Built},
     dereference::Observed,
-    fleet::{self, Fleet, Sample},
+    fleet::{self, ConfigState, Fleet, Sample},
     kinds::Kind,
     progress::{Progress, progress},
     steer::{Steering, steer},
@@ -41,6 +44,10 @@ struct Scene {
     observed: Observed,
     /// Whether a gateway has the bus; `None`: it does not answer.
     bus: HashMap<String, Option<bool>>,
+    /// Durable namespaces that a gateway cannot use.
+    namespaces: HashMap<String, BTreeMap<String, String>>,
+    /// Whether a gateway has its configuration; it has without.
+    config: HashMap<String, ConfigState>,
 }
 
 impl Scene {
@@ -53,6 +60,8 @@ impl Scene {
             built,
             observed: Observed::default(),
             bus: HashMap::new(),
+            namespaces: HashMap::new(),
+            config: HashMap::new(),
         }
     }
 
@@ -149,8 +158,11 @@ impl Scene {
         };
         fleet::observe(&self.observed, &self.built.revision, |pod| {
             let bus_up = self.bus.get(&pod.name_any()).copied().unwrap_or(Some(true))?;
+            let name = pod.name_any();
             Some(Sample {
                 bus_up,
+                namespaces: self.namespaces.get(&name).cloned().unwrap_or_default(),
+                config: self.config.get(&name).cloned().unwrap_or_default(),
                 ..sample.clone()
             })
         })
@@ -295,6 +307,43 @@ fn what_the_gateways_say_of_the_bus_counts() {
 }
 
 #[test]
+fn a_namespace_that_nobody_can_use_is_no_bus() {
+    let mut scene = Scene::new(cluster(|_| {})).gateways(2).nats(3);
+    let why = "JetStream has not answered for its streams";
+    let log = BTreeMap::from([("log".to_owned(), why.to_owned())]);
+    scene.namespaces.insert("chat-1".to_owned(), log.clone());
+    let status = scene.status(&[], &[]);
+    is(&status, "BusReady", ("True", "PartlyUsable"));
+    scene.namespaces.insert("chat-2".to_owned(), log);
+    let status = scene.status(&[], &[]);
+    is(&status, "BusReady", ("False", "NamespaceUnusable"));
+    is(&status, "Ready", ("False", "NamespaceUnusable"));
+    assert_eq!(
+        message(&status, "BusReady"),
+        format!("3 of 3 NATS servers are ready; nothing can be stored in namespace log: {why}")
+    );
+}
+
+#[test]
+fn a_configuration_on_its_way_and_one_that_is_refused() {
+    let mut scene = Scene::new(cluster(|_| {})).gateways(2).nats(3);
+    scene.config.insert("chat-2".to_owned(), ConfigState::Awaited);
+    let status = scene.status(&[], &[]);
+    is(&status, "Reconciling", ("True", "ConfigSpreading"));
+    is(&status, "Stalled", ("False", "NoError"));
+    is(&status, "Ready", ("True", "AllReady"));
+    let refused = ConfigState::Refused("limits.x: no such key".to_owned());
+    scene.config.insert("chat-2".to_owned(), refused);
+    let status = scene.status(&[], &[]);
+    is(&status, "Stalled", ("True", "ConfigRefused"));
+    is(&status, "Ready", ("False", "ConfigRefused"));
+    assert_eq!(
+        message(&status, "Stalled"),
+        "gateway chat-2 refused its last configuration: limits.x: no such key"
+    );
+}
+
+#[test]
 fn a_cluster_that_was_ready_stays_so_while_nobody_answers() {
     let mut scene = Scene::new(cluster(external)).gateways(2);
     scene.cluster.status = Some(scene.status(&[], &[]));
@@ -387,6 +436,8 @@ fn compute_again(scene: &Scene, cluster: &ChatCluster) -> ChatClusterStatus {
         built: scene.built.clone(),
         observed: scene.observed.clone(),
         bus: HashMap::new(),
+        namespaces: HashMap::new(),
+        config: HashMap::new(),
     };
     again.status(&[], &[])
 }
@@ -394,7 +445,7 @@ fn compute_again(scene: &Scene, cluster: &ChatCluster) -> ChatClusterStatus {
 #[test]
 fn the_kubelets_words_reach_the_condition() {
     let pod: Pod = serde_json::from_value(json!({
-        "metadata": {"name": "chat-gateway-1"},
+        "metadata": {"name": "chat-gateway-1", "labels": {(build::COMPONENT): build::GATEWAY}},
         "status": {"containerStatuses": [{"name": "gateway", "image": "", "imageID": "", "ready": false, "restartCount": 0,
             "state": {"waiting": {"reason": "CreateContainerConfigError", "message": "secret \"keys\" not found"}}}]},
     }))
@@ -409,6 +460,26 @@ fn the_kubelets_words_reach_the_condition() {
         "{}",
         ready.message
     );
+}
+
+#[test]
+fn what_keeps_a_nats_server_from_running_is_the_bus_s_trouble() {
+    let unbound = "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims.";
+    let pod: Pod = serde_json::from_value(json!({
+        "metadata": {"name": "chat-nats-0", "labels": {(build::COMPONENT): build::NATS}},
+        "status": {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": unbound}]},
+    }))
+    .unwrap();
+    for (ready, answer) in [(0, ("False", "NoMajority")), (2, ("True", "ServersMissing"))] {
+        let mut scene = Scene::new(cluster(|_| {})).gateways(1).nats(ready);
+        scene.observed.pods.push(Arc::new(pod.clone()));
+        let status = scene.status(&[], &[]);
+        is(&status, "BusReady", answer);
+        let said = message(&status, "BusReady");
+        assert!(said.ends_with(&format!("; pod chat-nats-0: {unbound}")), "{said}");
+        is(&status, "GatewaysAvailable", ("False", "GatewaysStarting"));
+        assert!(!message(&status, "GatewaysAvailable").contains("nats"));
+    }
 }
 
 #[test]

@@ -105,3 +105,27 @@ async fn nobody_is_drained_while_the_bus_is_away() -> Result<()> {
         .await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_bus_without_a_leader_is_not_ready() -> Result<()> {
+    let scenario = Scenario::start().await?;
+    let _operator = scenario.operator().await?;
+    let kubelet = Kubelet::start(&scenario.client, &scenario.namespace);
+    let pods = start(&scenario, json!({})).await?;
+    let why = "JetStream has not answered for its streams";
+    for pod in &pods {
+        let lacks = |namespaces: &mut std::collections::BTreeMap<_, _>| {
+            namespaces.insert("log".to_owned(), why.to_owned());
+        };
+        kubelet.play(pod, |gateway| lacks(&mut gateway.namespaces))?;
+    }
+    let said = scenario
+        .condition("chat", ("BusReady", "False", "NamespaceUnusable"))
+        .await?;
+    ensure!(said.contains(why) && said.contains("namespace log"), "{said}");
+    for pod in &pods {
+        kubelet.play(pod, |gateway| gateway.namespaces.clear())?;
+    }
+    scenario.condition("chat", ("Ready", "True", "AllReady")).await?;
+    Ok(())
+}

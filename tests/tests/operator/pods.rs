@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use kube::ResourceExt;
 use kube::api::ListParams;
+use natter_operator::build::file_hash;
 use natter_operator::kinds::Kind;
 use natter_tests::wait::eventually;
 use serde_json::json;
@@ -78,6 +79,32 @@ async fn the_kubelets_words_become_condition_and_event() -> Result<()> {
     for (name, ..) in troubles {
         scenario.condition(name, ("Ready", "True", "AllReady")).await?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_gateway_that_refuses_its_configuration_says_why() -> Result<()> {
+    let scenario = Scenario::start().await?;
+    let _operator = scenario.operator().await?;
+    let kubelet = Kubelet::start(&scenario.client, &scenario.namespace);
+    let words = "client.ping_interval: 0s is too short; allowed: at least 1s\nworkers: 99 is too much; allowed: at most 64\n";
+    kubelet.fail("chat-gateway", 64, words);
+    kubelet.hold("chat-nats", "ErrImagePull", "no such image");
+    scenario.apply("chat", json!({})).await?;
+    let message = scenario
+        .condition("chat", ("GatewaysAvailable", "False", "GatewayFails"))
+        .await?;
+    ensure!(
+        message.contains("ended with code 64: client.ping_interval"),
+        "{message}"
+    );
+    ensure!(message.ends_with("at most 64"), "{message}");
+    let message = scenario
+        .condition("chat", ("BusReady", "False", "NoMajority"))
+        .await?;
+    ensure!(message.ends_with("pod chat-nats-0: no such image"), "{message}");
+    kubelet.release().await?;
+    scenario.condition("chat", ("Ready", "True", "AllReady")).await?;
     Ok(())
 }
 
@@ -174,6 +201,57 @@ async fn a_reload_is_enough_where_the_gateway_says_so() -> Result<()> {
         after.metadata.generation == before.metadata.generation,
         "the gateways are replaced"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_gateway_that_refuses_a_reload_is_named() -> Result<()> {
+    let scenario = Scenario::start().await?;
+    let _operator = scenario.operator().await?;
+    let kubelet = Kubelet::start(&scenario.client, &scenario.namespace);
+    scenario.apply("chat", json!({})).await?;
+    scenario.condition("chat", ("Ready", "True", "AllReady")).await?;
+    let pods: Vec<_> = scenario.fleet("chat").await?.into_keys().collect();
+    let file = async || {
+        let deployment = scenario.objects().deployment("chat").await?;
+        let map = scenario
+            .objects()
+            .get(Kind::ConfigMap, &deployment.name_any())
+            .await?;
+        let text = map.data["data"]["gateway.yaml"].as_str().unwrap_or_default();
+        anyhow::Ok(file_hash(text))
+    };
+    let old = file().await?;
+    for pod in &pods {
+        kubelet.play(pod, |gateway| gateway.config = Some(old.clone()))?;
+    }
+    let config = json!({"spec": {"gateways": {"config": {"client": {"channelLimit": 7}}}}});
+    scenario.apply("chat", config).await?;
+    scenario
+        .condition("chat", ("Reconciling", "True", "ConfigSpreading"))
+        .await?;
+    let new = file().await?;
+    ensure!(new != old, "the configuration is the same");
+    kubelet.play(&pods[0], |gateway| gateway.config = Some(new.clone()))?;
+    kubelet.play(&pods[1], |gateway| {
+        gateway.config_error = Some("client.channel_limit: no".to_owned());
+    })?;
+    let said = scenario
+        .condition("chat", ("Stalled", "True", "ConfigRefused"))
+        .await?;
+    ensure!(
+        said.contains(&pods[1]) && said.ends_with("client.channel_limit: no"),
+        "{said}"
+    );
+    scenario.event("chat", "ConfigRefused").await?;
+
+    kubelet.play(&pods[1], |gateway| {
+        (gateway.config, gateway.config_error) = (Some(new.clone()), None);
+    })?;
+    scenario
+        .condition("chat", ("Reconciling", "False", "UpToDate"))
+        .await?;
+    scenario.condition("chat", ("Ready", "True", "AllReady")).await?;
     Ok(())
 }
 

@@ -136,6 +136,7 @@ fn container(cluster: &ValidCluster) -> Container {
             }),
             ..Lifecycle::default()
         }),
+        termination_message_policy: Some(pod::LAST_LINES.to_owned()),
         security_context: Some(pod::container_security()),
         volume_mounts: Some(mounts),
         ..Container::default()

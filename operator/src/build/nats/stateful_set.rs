@@ -128,8 +128,12 @@ fn container(cluster: &ValidCluster, nats: &ValidNats) -> Container {
             pod::port("monitor", MONITOR_PORT),
         ]),
         resources: Some(nats.spec.resources.clone()),
-        // Fifteen minutes to catch up: as long as it takes, but not for ever.
+        // A server becomes ready when it has met a leader of JetStream and its streams have caught up. Fifteen minutes for it: as
+        // long as it takes, but not for ever.
         startup_probe: Some(pod::probe("monitor", "/healthz", 5, 180)),
+        // From then on readiness asks only whether it serves clients: if it asked for the leader, the loss of a majority would take the
+        // last servers out of the Service, and rooms that need no JetStream with them. `BusReady` learns from the gateways whether
+        // JetStream stores. A restart helps only a server whose own JetStream is off.
         liveness_probe: Some(pod::probe("monitor", "/healthz?js-enabled-only=true", 10, 3)),
         readiness_probe: Some(pod::probe("monitor", "/healthz?js-server-only=true", 5, 3)),
         lifecycle: Some(Lifecycle {
@@ -146,6 +150,7 @@ fn container(cluster: &ValidCluster, nats: &ValidNats) -> Container {
             }),
             ..Lifecycle::default()
         }),
+        termination_message_policy: Some(pod::LAST_LINES.to_owned()),
         security_context: Some(pod::container_security()),
         volume_mounts: Some(vec![
             mount("config", "/etc/nats", true),

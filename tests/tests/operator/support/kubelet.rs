@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::ops::{OpsPort, Played};
 
-/// What a pod waits for, by a part of its name: the kubelet's reason and message.
+/// What keeps a pod, by a part of its name: states of its container.
 type Troubles = Vec<(String, Value)>;
 
 /// Ends when it is dropped.
@@ -49,8 +49,18 @@ impl Kubelet {
 
     /// Pods whose name holds `part` do not start from now on.
     pub(crate) fn hold(&self, part: &str, reason: &str, message: &str) {
-        let waiting = json!({"reason": reason, "message": message});
-        self.node.troubles.lock().push((part.to_owned(), waiting));
+        let state = json!({"state": {"waiting": {"reason": reason, "message": message}}});
+        self.node.troubles.lock().push((part.to_owned(), state));
+    }
+
+    /// The program of pods whose name holds `part` ends again and again from now on, with these last words.
+    pub(crate) fn fail(&self, part: &str, code: i32, words: &str) {
+        let message = "back-off 10s restarting failed container";
+        let state = json!({
+            "state": {"waiting": {"reason": "CrashLoopBackOff", "message": message}},
+            "lastState": {"terminated": {"exitCode": code, "reason": "Error", "message": words}},
+        });
+        self.node.troubles.lock().push((part.to_owned(), state));
     }
 
     /// New pods start again; those that were held stay so.
@@ -161,12 +171,13 @@ fn status(pod: &Pod, waiting: Option<Value>) -> Value {
         )
     });
     let now = pod.metadata.creation_timestamp.clone();
-    let state = waiting.map_or_else(|| json!({"running": {}}), |waiting| json!({"waiting": waiting}));
+    let state = waiting.unwrap_or_else(|| json!({"state": {"running": {}}, "lastState": {}}));
     json!({"status": {
         "phase": if ready { "Running" } else { "Pending" },
         "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }, "lastTransitionTime": now}],
         "containerStatuses": [{
-            "name": container, "image": image, "imageID": "", "ready": ready, "restartCount": 0, "state": state,
+            "name": container, "image": image, "imageID": "", "ready": ready, "restartCount": 0,
+            "state": state["state"], "lastState": state["lastState"],
         }],
     }})
 }

@@ -1,6 +1,7 @@
 //! Plays the ops port of a gateway where there is no node: an address of loopback for each pod, where `/control` answers as a
 //! gateway does, behind the tokens of the Secret that the pod mounts. What it carries, a test says.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,6 +31,12 @@ pub(crate) struct Played {
     pub(crate) connections: u64,
     pub(crate) connection_limit: u64,
     pub(crate) bus_up: bool,
+    /// Durable namespaces that it cannot use, and why.
+    pub(crate) namespaces: BTreeMap<String, String>,
+    /// SHA-1 of the configuration file in force.
+    pub(crate) config: Option<String>,
+    /// Why it refused its last reload.
+    pub(crate) config_error: Option<String>,
     /// Its answers do not arrive.
     pub(crate) silent: bool,
     /// Its connections stay while it drains, until a test takes them away.
@@ -68,6 +75,9 @@ impl Default for Played {
             connections: 0,
             connection_limit: 1_000_000,
             bus_up: true,
+            namespaces: BTreeMap::new(),
+            config: None,
+            config_error: None,
             silent: false,
             stays: false,
             cordoned: false,
@@ -99,7 +109,7 @@ impl Played {
 
     fn state(&self) -> Value {
         json!({
-            "config": null, "cordoned": self.cordoned, "draining": self.draining,
+            "config": self.config, "config_error": self.config_error, "namespaces": self.namespaces, "cordoned": self.cordoned, "draining": self.draining,
             "empty": self.draining && self.connections == 0,
             "connections": self.connections, "connection_limit": self.connection_limit,
             "shedding": 0, "bus_up": self.bus_up, "usage": null,
