@@ -6,7 +6,7 @@ mod deleted;
 
 use std::{future, sync::Arc, time::Duration};
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use kube::{
     Api, Client, Resource, ResourceExt,
     runtime::{
@@ -16,6 +16,7 @@ use kube::{
         watcher,
     },
 };
+use tokio::time::sleep;
 use tracing::{error, info};
 
 use self::backoff::Backoff;
@@ -36,6 +37,9 @@ const CONCURRENCY: u16 = 8;
 const DEBOUNCE: Duration = Duration::from_millis(200);
 /// A cluster is looked at again after this time though nothing happened, give or take a fifth.
 const LOOK_AGAIN: Duration = Duration::from_mins(10);
+
+/// Time for what is under way to end.
+const END_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What every reconcile needs.
 pub struct Context {
@@ -68,9 +72,11 @@ pub async fn run(
     client: Client,
     settings: ControllerSettings,
     metrics: Metrics,
-    stop: impl Future<Output = ()> + Send + Sync + 'static,
+    stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
-    let (stores, changes) = watch::start(&client, settings.namespace.as_deref());
+    let stop = stop.shared();
+    // They end with the controller.
+    let (stores, changes, _watches) = watch::start(&client, settings.namespace.as_deref());
     let reporter = Reporter {
         controller: "natter-operator".to_owned(),
         instance: Some(settings.identity.clone()),
@@ -88,7 +94,10 @@ pub async fn run(
         client: client.clone(),
     });
     // A reconcile that knows only half would make again what is there.
-    context.stores.ready().await?;
+    tokio::select! {
+        ready = context.stores.ready() => ready?,
+        () = stop.clone() => return Ok(()),
+    }
     info!("watches are ready");
     let api: Api<Guarded> = match &settings.namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
@@ -96,18 +105,22 @@ pub async fn run(
     };
     let deletions = tokio::spawn(deleted::watch(api.clone(), context.clone()));
     let (clusters, kinds) = changes.streams();
-    Controller::new(api, watcher::Config::default())
+    let controller = Controller::new(api, watcher::Config::default())
         .with_config(Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE))
         .reconcile_on(clusters)
         .reconcile_all_on(kinds)
-        .graceful_shutdown_on(stop)
+        .graceful_shutdown_on(stop.clone())
         .run(
             reconcile_one,
             |cluster, failure, context| on_error(&cluster, failure, &context),
             context,
         )
-        .for_each(|_| future::ready(()))
-        .await;
+        .for_each(|_| future::ready(()));
+    tokio::select! {
+        () = controller => {}
+        // What hangs in a network that is split must not outlast the lease for long.
+        () = async { stop.await; sleep(END_TIMEOUT).await } => {}
+    }
     deletions.abort();
     Ok(())
 }

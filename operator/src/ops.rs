@@ -1,14 +1,12 @@
 //! The ops port: `/livez`, `/readyz` and `/metrics`.
 //!
-//! An operator that waits for the lease is as ready as the one that holds it: it could take over at once.
+//! An operator that waits for the lease is as ready as the one that holds it: it could take over at once. One that does not reach
+//! the API server, or cannot take part in the election, is not ready; it is alive all the same, as a restart would mend neither.
 
 use std::{
     future::{Future, IntoFuture},
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,6 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use parking_lot::Mutex;
 use tokio::{net::TcpListener, time::timeout};
 
 use crate::metrics::Metrics;
@@ -30,8 +29,32 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct OpsState {
     pub metrics: Metrics,
-    /// The API server was reached, and the operator takes part in the election.
-    pub ready: Arc<AtomicBool>,
+    pub health: Health,
+}
+
+/// Why the operator is not ready, if it is not; clones share it.
+#[derive(Clone)]
+pub struct Health(Arc<Mutex<Option<String>>>);
+
+impl Default for Health {
+    fn default() -> Self {
+        let reason = "the API server was not reached yet".to_owned();
+        Self(Arc::new(Mutex::new(Some(reason))))
+    }
+}
+
+impl Health {
+    /// Sets why the operator is not ready, or that it is. Whether that is news: another reason alone is not.
+    pub fn set(&self, trouble: Option<String>) -> bool {
+        let mut held = self.0.lock();
+        let changed = held.is_some() != trouble.is_some();
+        *held = trouble;
+        changed
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.0.lock().clone()
+    }
 }
 
 /// Answers until `stop` resolves, and a second longer.
@@ -58,14 +81,10 @@ pub async fn serve(
 }
 
 async fn readyz(State(state): State<OpsState>) -> Response {
-    if state.ready.load(Ordering::Acquire) {
-        return "ok\n".into_response();
+    match state.health.trouble() {
+        None => "ok\n".into_response(),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason + "\n").into_response(),
     }
-    (
-        StatusCode::SERVICE_UNAVAILABLE,
-        "the API server was not reached yet\n",
-    )
-        .into_response()
 }
 
 async fn metrics(State(state): State<OpsState>) -> Response {

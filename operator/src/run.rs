@@ -1,13 +1,9 @@
-//! The life of an operator: ports, election, controller; and its end, in which the lease is given back.
+//! The life of an operator: ports, election, controller for as long as it leads, and again; and its end, in which the lease is
+//! given back.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
-
-use anyhow::{Context as _, bail};
-use futures_util::FutureExt;
-use kube::Client;
+use anyhow::Context as _;
+use futures_util::{FutureExt, future::select};
+use kube::{Client, Config};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -19,13 +15,13 @@ use crate::{
     controller::{self, ControllerSettings},
     leader::Election,
     metrics::Metrics,
-    ops::{self, OpsState},
+    ops::{self, Health, OpsState},
     telemetry::{Instance, Telemetry},
     token,
     validate::OperatorDefaults,
 };
 
-/// Runs until SIGTERM, SIGINT, or the loss of the lease, which is an error: whoever lost it must not go on.
+/// Runs until SIGTERM or SIGINT. Whoever loses the lease stops reconciling and waits for it again, with the others.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let identity = args.identity.clone().unwrap_or_else(identity);
     let telemetry = Telemetry::install(
@@ -46,21 +42,19 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
 async fn work(args: RunArgs, identity: String) -> anyhow::Result<()> {
     let stop = stop_signal()?.shared();
     let metrics = Metrics::new(&args.release)?;
-    let ready = Arc::new(AtomicBool::new(false));
+    let health = Health::default();
     let listener = TcpListener::bind(args.ops_listen)
         .await
         .with_context(|| format!("cannot listen on {}", args.ops_listen))?;
     info!(version = args.release, %identity, ops = %listener.local_addr()?, "starts");
     let state = OpsState {
         metrics: metrics.clone(),
-        ready: ready.clone(),
+        health: health.clone(),
     };
     let ops = tokio::spawn(ops::serve(listener, state, stop.clone()));
-    let client = Client::try_default()
-        .await
-        .context("cannot find the API server")?;
-    let mut election = Election::join(client.clone(), &args.lease_namespace, &identity).await?;
-    ready.store(true, Ordering::Release);
+    let config = Config::infer().await.context("cannot find the API server")?;
+    let client = Client::try_from(config.clone()).context("cannot make a client of the API server")?;
+    let election = Election::join(config, &args.lease_namespace, &identity, health).await?;
     let token_key = token::load(&client, &args.lease_namespace).await?;
     let settings = ControllerSettings {
         token_key,
@@ -70,21 +64,7 @@ async fn work(args: RunArgs, identity: String) -> anyhow::Result<()> {
             gateway_image: args.gateway_image,
         },
     };
-    let stopped = tokio::select! {
-        () = stop.clone() => true,
-        () = election.won() => {
-            metrics.leads(true);
-            let lost = election.lost().shared();
-            let end = futures_util::future::select(stop.clone(), lost.clone()).map(drop);
-            controller::run(client, settings, metrics.clone(), end).await?;
-            stop.clone().now_or_never().is_some()
-        }
-    };
-    metrics.leads(false);
-    election.leave().await;
-    if !stopped {
-        bail!("the lease was lost");
-    }
+    lead(election, client, settings, metrics, stop).await?;
     if let Err(error) = ops.await? {
         warn!(%error, "ops port failed");
     }
@@ -92,8 +72,36 @@ async fn work(args: RunArgs, identity: String) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Reconciles whenever this operator leads, until `stop` resolves.
+async fn lead(
+    mut election: Election,
+    client: Client,
+    settings: ControllerSettings,
+    metrics: Metrics,
+    stop: impl Future<Output = ()> + Clone + Send + Sync + 'static,
+) -> anyhow::Result<()> {
+    let result = loop {
+        tokio::select! {
+            () = stop.clone() => break Ok(()),
+            won = election.won() => if let Err(error) = won { break Err(error) },
+        }
+        metrics.leads(true);
+        let end = select(Box::pin(stop.clone()), Box::pin(election.lost())).map(drop);
+        let run = controller::run(client.clone(), settings.clone(), metrics.clone(), end);
+        let ended = run.await;
+        metrics.leads(false);
+        // What this operator knows of clusters is another one's to tell now.
+        metrics.clusters.forget_all();
+        if ended.is_err() {
+            break ended;
+        }
+    };
+    election.leave().await;
+    result
+}
+
 /// Resolves on SIGTERM or SIGINT.
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send> {
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + Sync> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
     Ok(async move {

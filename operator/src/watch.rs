@@ -16,7 +16,7 @@ use kube::{
     core::DeserializeGuard,
     runtime::{reflector::ObjectRef, watcher},
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
 
 use self::kind::Watch;
 pub use self::stores::Stores;
@@ -54,8 +54,9 @@ fn stream<T>(receiver: mpsc::Receiver<T>) -> impl Stream<Item = T> {
     })
 }
 
-/// Starts every watch; they end with the runtime. `namespace`: the only one to look at.
-pub fn start(client: &Client, namespace: Option<&str>) -> (Stores, Changes) {
+/// Starts every watch; they end with the set. `namespace`: the only one to look at.
+pub fn start(client: &Client, namespace: Option<&str>) -> (Stores, Changes, JoinSet<()>) {
+    let mut watches = JoinSet::new();
     let (clusters, cluster_changes) = mpsc::channel(CHANGES);
     let (kinds, kind_changes) = mpsc::channel(1);
     let (stores, writers) = Stores::new();
@@ -67,9 +68,9 @@ pub fn start(client: &Client, namespace: Option<&str>) -> (Stores, Changes) {
             clusters: clusters.clone(),
             kinds: kinds.clone(),
         };
-        tokio::spawn(watch.run());
+        watches.spawn(watch.run());
     }
-    tokio::spawn(pods::watch(
+    watches.spawn(pods::watch(
         client.clone(),
         namespace.map(str::to_owned),
         writers.pods,
@@ -79,7 +80,7 @@ pub fn start(client: &Client, namespace: Option<&str>) -> (Stores, Changes) {
         clusters: cluster_changes,
         kinds: kind_changes,
     };
-    (stores, changes)
+    (stores, changes, watches)
 }
 
 fn api(client: &Client, namespace: Option<&str>, kind: Kind) -> Api<DynamicObject> {

@@ -11,6 +11,7 @@ mod leader;
 mod names;
 mod nats;
 mod operation;
+mod outage;
 mod pods;
 mod rolls;
 mod scaling;
