@@ -10,7 +10,7 @@
 //! `scaleDownWindow`, and then to the highest number that it needed in that time. What is needed downwards is counted with
 //! a tenth to spare, so that a cluster on the edge of a number does not go back and forth.
 //!
-//! A gateway that was ready and does not say how it is (it is frozen, the network is split) may hold any number of
+//! A gateway that was ready for a moment and does not say how it is (it is frozen, the network is split) may hold any number of
 //! connections. Then the size stays, with one exception: what the others have alone may be reason enough for more. So it is
 //! while a gateway has lost the bus; when all have, there is no exception: clients that come back tell nothing of the load.
 //! While a roll is under way nothing shrinks either; connections of former gateways count, as they come over.
@@ -146,7 +146,7 @@ impl Automatic {
         if let Some(message) = bus.hold().filter(|_| bus.is_down()) {
             return held(old, memory, Held::bus_down(message));
         }
-        let need = need(fleet, &self.ceilings);
+        let need = need(fleet, &self.ceilings, now);
         let wanted = inside(need.up);
         if wanted > old {
             return self.changed(wanted, format!("up from {old}: {}", need.why_up), &need);
@@ -158,7 +158,7 @@ impl Automatic {
             return held(old, memory, Held::bus_down(message));
         }
         let enough = inside(need.down);
-        if enough >= old || !fleet.former.is_empty() {
+        if enough >= old || need.newcomer || !fleet.former.is_empty() {
             return kept(old, None, memory);
         }
         let (since, highest) = match memory.lower {

@@ -24,6 +24,9 @@ load() {
     done
 }
 
+# on_node NODE COMMAND...
+on_node() { docker exec "$@"; }
+
 # node_ctr NODE COMMAND...: asks the containerd of a node.
 node_ctr() { docker exec "$1" ctr -n k8s.io "${@:2}"; }
 

@@ -54,6 +54,9 @@ start() {
     done
 }
 
+# on_node NODE COMMAND...: all nodes see the processes of this machine.
+on_node() { "${@:2}"; }
+
 load() {
     local archive number
     for archive; do

@@ -179,6 +179,23 @@ fn silent_gateways_hold_the_size() {
 }
 
 #[test]
+fn a_gateway_that_was_not_asked_yet_holds_nothing_and_lets_nothing_shrink() {
+    let with_last = |ready_since| {
+        let mut fleet = with(&[10, 10, 10]);
+        let last = fleet.current.gateways.last_mut().unwrap();
+        last.sample = None;
+        last.ready_since = Some(at(ready_since));
+        fleet
+    };
+    let automatic = Size::Automatic(AUTOMATIC);
+    for (since, held) in [(-9, false), (-10, true)] {
+        let sizing = size(&with_last(since), &automatic, &memory(3, LONG_AGO), at(0));
+        assert_eq!((sizing.desired, sizing.memory.lower), (3, None), "{since}");
+        assert_eq!(sizing.held.is_some(), held, "{since}");
+    }
+}
+
+#[test]
 fn nothing_shrinks_in_a_roll_and_former_gateways_count() {
     let mut rolling = with(&[10, 10, 10]);
     rolling.former = vec![revision("former", vec![serving("f", 10)])];
@@ -263,7 +280,7 @@ fn cpu_and_memory_are_ceilings() {
             cpu,
             memory,
         };
-        let need = need(&fleet, &ceilings);
+        let need = need(&fleet, &ceilings, at(0));
         (need.up, need.why_up)
     };
     assert_eq!(by(None, None), (1, "2 connections of 1000 for each".to_owned()));

@@ -14,7 +14,7 @@ const SERVERS: &str = "app.kubernetes.io/component=nats";
 
 /// A `ChatCluster` of a namespace.
 pub(crate) struct Chat {
-    namespace: String,
+    pub(super) namespace: String,
     name: String,
 }
 
@@ -202,6 +202,12 @@ impl Chat {
         self.pods(SERVERS).await
     }
 
+    /// The gateway pods as Kubernetes shows them.
+    pub(super) async fn gateway_pods(&self) -> Result<Vec<Value>> {
+        let labels = format!("app.kubernetes.io/instance={},{GATEWAYS}", self.name);
+        list(&self.namespace, "pods", &labels).await
+    }
+
     async fn pods(&self, component: &str) -> Result<Vec<String>> {
         let labels = format!("app.kubernetes.io/instance={},{component}", self.name);
         let pods = list(&self.namespace, "pods", &labels).await?;
@@ -231,6 +237,14 @@ impl Chat {
             values.insert(pod, value.parse()?);
         }
         Ok(values)
+    }
+
+    /// Clients of each gateway, by the name of its pod. While gateways come and go, it is asked again.
+    pub(crate) async fn connections(&self) -> Result<BTreeMap<String, u64>> {
+        eventually("gateways say how many clients they have", SOON, async || {
+            self.metric("natter_connections").await
+        })
+        .await
     }
 
     /// What a room keeps, by REST; repeated after 503, as the API asks of its callers.

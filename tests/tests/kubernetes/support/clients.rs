@@ -19,6 +19,11 @@ pub(crate) struct Clients {
     script: Script,
 }
 
+/// Connections beyond the budget that may fall into one second. A worker of a gateway closes each connection somewhere in a share
+/// of its own of the whole time: a second whose edges cut two shares meets one more than the budget. And a client that is cut
+/// waits for up to 0.1 s before it comes back, which moves one more into the second.
+const TOLERANCE: u64 = 2;
+
 /// What the clients saw.
 #[derive(Debug)]
 pub(crate) struct Summary {
@@ -28,6 +33,21 @@ pub(crate) struct Summary {
     pub(crate) reconnects: u64,
     /// Of the client that had most.
     pub(crate) most_reconnects: u64,
+    /// The most cuts within any second.
+    peak_cuts: u64,
+    /// The most returns within any second.
+    peak_returns: u64,
+}
+
+impl Summary {
+    /// No second had more cuts or returns than `budget` allows to gateways of one worker.
+    pub(crate) fn keeps(&self, budget: u64) -> Result<()> {
+        ensure!(
+            self.peak_cuts.max(self.peak_returns) <= budget + TOLERANCE,
+            "the budget is {budget} a second: {self:?}"
+        );
+        Ok(())
+    }
 }
 
 impl Clients {
@@ -83,6 +103,8 @@ fn summary(line: &Value) -> Result<Summary> {
         acknowledged: number(line, "acknowledged")?,
         reconnects: number(line, "reconnects")?,
         most_reconnects: number(line, "mostReconnects")?,
+        peak_cuts: number(line, "peakCuts")?,
+        peak_returns: number(line, "peakReturns")?,
     })
 }
 
