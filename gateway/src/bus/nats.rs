@@ -10,6 +10,7 @@
 mod admission;
 mod advisories;
 mod barrier;
+mod credentials;
 mod durable;
 mod jetstream;
 mod message;
@@ -157,7 +158,7 @@ impl Nats {
         let log_budget = Arc::new(LogBudget::new(LOG_LINES));
         tokio::spawn(log_budget.clone().run());
         let missed = Arc::<Notify>::default();
-        let options = ConnectOptions::new()
+        let options = credentials::log_in(ConnectOptions::new(), &config.servers)
             .name(&config.name)
             .retry_on_initial_connect()
             .ping_interval(config.ping_interval)

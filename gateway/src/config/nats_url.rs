@@ -15,6 +15,11 @@ impl NatsUrl {
     pub fn address(&self) -> &ServerAddr {
         &self.0
     }
+
+    /// Whether both have the same credentials, or none.
+    pub fn logs_in_as(&self, other: &Self) -> bool {
+        (self.0.username(), self.0.password()) == (other.0.username(), other.0.password())
+    }
 }
 
 /// The text is no NATS URL. It is not quoted: it may hold a password.

@@ -121,7 +121,7 @@ pub(super) const KEYS: &[Key] = &[
     fixed("bus.critical", Switch, "Whether a gateway without its bus is not ready and refuses new connections."),
     fixed("bus.join_timeout", Duration, "How long a join may wait for the bus before it answers a temporary error."),
     fixed("bus.nats", Nullable, "Connection to NATS; null = the embedded bus of a single gateway."),
-    fixed("bus.nats.servers", NatsUrls, "Servers to connect to, `nats://` or `tls://`; credentials in a URL are percent-encoded and never logged."),
+    fixed("bus.nats.servers", NatsUrls, "Servers to connect to, `nats://` or `tls://`; credentials, `user:password@` or `token@`, are the same in every URL, percent-encoded and never logged."),
     fixed("bus.nats.ping_interval", Duration, "Time between two pings to the NATS server."),
     fixed("bus.nats.request_timeout", Duration, "Time limit of every other wait on NATS."),
     fixed("bus.nats.store_timeout", Duration, "Time in which a publication to a durable room must be acknowledged by its stream, and in which a page of history must be read or a gap filled; a stream that loses its leader is back after about 5 seconds."),

@@ -263,6 +263,10 @@ fn bus(settings: &Settings, problems: &mut Problems) {
         let expected = "at least one URL such as nats://host:4222, or bus.nats: null for the embedded bus";
         problems.add("bus.nats.servers", "no server", expected);
     }
+    if nats.servers.windows(2).any(|pair| !pair[0].logs_in_as(&pair[1])) {
+        let expected = "the same in every URL: they are servers of one NATS";
+        problems.add("bus.nats.servers", "servers with different credentials", expected);
+    }
     problems.duration("bus.nats.ping_interval", nats.ping_interval, MOMENT);
     problems.duration("bus.nats.request_timeout", nats.request_timeout, MOMENT);
     problems.duration("bus.nats.store_timeout", nats.store_timeout, MOMENT);

@@ -40,6 +40,24 @@ async fn a_room_is_one_subscription_and_none_after_it_was_left() -> Result<()> {
     node.expect("b.c", "heard").await
 }
 
+/// A password in a URL is percent-encoded; a token stands where a user would.
+#[tokio::test]
+async fn the_credentials_of_a_url_log_in() -> Result<()> {
+    for (authorization, login) in [
+        (r#"user: chat, password: "p@ss/word""#, "chat:p%40ss%2Fword"),
+        (r#"token: "a token""#, "a%20token"),
+    ] {
+        let config_of_server = format!("authorization {{ {authorization} }}");
+        let server = NatsServer::builder().config(&config_of_server).start().await?;
+        let url = server.url().replace("nats://", &format!("nats://{login}@"));
+        let node = Node::nats(config(&url, "login")?).await?;
+        node.subscribe("room").await?;
+        node.publish("room", "hello")?;
+        node.expect("room", "hello").await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_failed_join_leaves_no_subscription() -> Result<()> {
     let server = NatsServer::start().await?;

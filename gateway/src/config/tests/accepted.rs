@@ -40,7 +40,7 @@ api: {keys: [short, another]}
 page: {enabled: false}
 rooms: {default: null, namespaces: [{name: news, subscribe: anyone, publish: server, degraded: local}, {name: chat_1-x}]}
 bus: {prefix: a_B-9, linger: 0s, critical: true, join_timeout: 1s,
-      nats: {servers: ['nats://one', 'tls://u:p%40@two:5000', 'nats://[::1]:4222/'], ping_interval: 1s, request_timeout: 1s,
+      nats: {servers: ['nats://u:p%40@one', 'tls://u:p%40@two:5000', 'nats://u:p%40@[::1]:4222/'], ping_interval: 1s, request_timeout: 1s,
              store_timeout: 9s, name: x}}
 drain: {accept: 0s, duration: 0s, deadline: 1s, retry_after: 1s}
 log: {level: 'warn,natter_gateway::session=debug,[turn]=trace', format: json}
@@ -87,7 +87,11 @@ metrics: {delivery_sample: 1}
     let servers: Vec<String> = nats.servers.iter().map(ToString::to_string).collect();
     assert_eq!(
         servers,
-        ["nats://one:4222", "tls://***@two:5000", "nats://[::1]:4222"]
+        [
+            "nats://***@one:4222",
+            "tls://***@two:5000",
+            "nats://***@[::1]:4222"
+        ]
     );
     assert!(nats.servers[1].address().has_user_pass());
     assert_eq!(settings.log.format, LogFormat::Json);

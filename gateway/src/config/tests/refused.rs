@@ -228,6 +228,12 @@ fn a_refused_value_causes_no_second_finding() {
             "{bus: {nats: {servers: ['http://h']}}}",
             &["bus.nats.servers[0]: the value is not a NATS URL (nats://host:4222 or tls://host:4222)"],
         ),
+        (
+            "{bus: {nats: {servers: ['nats://a:b@h', 'nats://g']}}}",
+            &[
+                "bus.nats.servers: servers with different credentials (the same in every URL: they are servers of one NATS)",
+            ],
+        ),
     ]);
 }
 

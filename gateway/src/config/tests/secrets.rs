@@ -7,7 +7,7 @@ const PASSWORD: &str = "hunter2";
 #[test]
 fn settings_never_show_secrets() {
     let text = format!(
-        "{{api: {{keys: [{KEY}]}}, bus: {{nats: {{servers: ['nats://joe:{PASSWORD}@h', 'nats://{KEY}@h']}}}}}}"
+        "{{api: {{keys: [{KEY}]}}, bus: {{nats: {{servers: ['nats://joe:{PASSWORD}@h', 'nats://joe:{PASSWORD}@g']}}}}}}"
     );
     let settings: Settings = text.parse().unwrap();
     for shown in [
