@@ -5,12 +5,14 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::{
     config::{self, Environment, Loader, Settings},
+    delete_streams,
     probe::Probe,
 };
 
@@ -32,6 +34,8 @@ Examples:
       Says all that is wrong with it, without starting.
   natter-gateway probe --url ws://127.0.0.1:8000
       Says whether two clients can talk through it.
+  natter-gateway delete-streams --config gateway.yaml
+      Deletes all that the cluster of bus.prefix has stored at NATS; its gateways must be gone.
 
 Environment:
   NATTER_CONFIG is the file, for want of --config.
@@ -41,7 +45,7 @@ Environment:
 
 Exit codes:
   0   stopped as asked, clients drained
-  1   failed while starting or running; a probe failed
+  1   failed while starting or running; a probe failed, or streams may be left
   64  the command line or the configuration is wrong; nothing was opened";
 
 /// WebSocket chat gateway: speaks the Centrifuge client protocol and bridges rooms over NATS
@@ -60,6 +64,14 @@ enum Command {
     CheckConfig(Flags),
     /// Open two sockets, join a room, send, receive, and exit: 0 if that works, 1 with the failed step if not
     Probe(Probe),
+    /// Delete the streams of a cluster without gateways at NATS, and exit: 0 if none is left, 1 with the reason if one may be
+    DeleteStreams {
+        #[command(flatten)]
+        flags: Flags,
+        /// Time for everything
+        #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
+        time_limit: Duration,
+    },
     /// Print the table of all keys, or write it into docs/configuration.md
     #[command(hide = true)]
     ConfigReference {
@@ -116,7 +128,7 @@ impl Cli {
     /// As [`Cli::loader`], with another environment.
     pub fn loader_in(&self, environment: Environment) -> Loader {
         let flags = match &self.command {
-            Some(Command::CheckConfig(flags)) => flags,
+            Some(Command::CheckConfig(flags) | Command::DeleteStreams { flags, .. }) => flags,
             _ => &self.flags,
         };
         flags.loader(environment)
@@ -130,6 +142,9 @@ impl Cli {
                 .run(&mut io::stdout())
                 .map(|()| 0)
                 .map_err(|error| io::Error::other(format!("probe: {error:#}"))),
+            Command::DeleteStreams { time_limit, .. } => {
+                delete_streams(&self.loader(), *time_limit, &mut io::stdout(), &mut io::stderr())
+            }
             Command::ConfigReference { file } => config_reference(file.as_deref(), &mut io::stdout()),
         };
         Some(done.unwrap_or_else(|error| {
@@ -174,6 +189,23 @@ fn check_config(loader: &Loader, out: &mut impl Write, err: &mut impl Write) -> 
             summary(&settings, out)?;
             Ok(0)
         }
+        Err(errors) => {
+            writeln!(err, "{errors}")?;
+            Ok(EX_USAGE)
+        }
+    }
+}
+
+fn delete_streams(
+    loader: &Loader,
+    time_limit: Duration,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> io::Result<u8> {
+    match loader.load() {
+        Ok(settings) => delete_streams::run(&settings, time_limit, out)
+            .map(|()| 0)
+            .map_err(|error| io::Error::other(format!("delete-streams: {error:#}"))),
         Err(errors) => {
             writeln!(err, "{errors}")?;
             Ok(EX_USAGE)

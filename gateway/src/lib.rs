@@ -25,7 +25,8 @@
 //! | [`bus`] | between gateways: embedded or NATS |
 //! | [`cluster`] | gateways among themselves: announcements, orders, surveys |
 //! | [`gateway`] | what the threads share |
-//! | [`config`], [`cli`], [`probe`] | settings, command line, a conversation to see that chat works |
+//! | [`config`], [`cli`] | settings, command line |
+//! | [`probe`], [`delete_streams`] | a conversation to see that chat works; the end of what a cluster has stored |
 //! | [`telemetry`], [`metrics`], [`ops`], [`limits`] | logs, traces, metrics, health, descriptors |
 
 pub mod api;
@@ -35,6 +36,7 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod control;
+pub mod delete_streams;
 pub mod drain;
 pub mod frame;
 pub mod gateway;

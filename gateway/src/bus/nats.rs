@@ -11,6 +11,7 @@ mod admission;
 mod advisories;
 mod barrier;
 mod credentials;
+mod deletion;
 mod durable;
 mod jetstream;
 mod message;
@@ -43,7 +44,11 @@ use self::{
     admission::Admission, barrier::Barrier, durable::Durable, subscription::RoomSubscription,
     supervisor::Supervisor,
 };
-pub use self::{jetstream::tested_servers, subjects::Subjects};
+pub use self::{
+    deletion::{DeletedStream, DeletionError, delete_streams},
+    jetstream::tested_servers,
+    subjects::Subjects,
+};
 use super::{BoxFuture, Bus, BusCondition, BusError, BusEvents, BusStatus, Recipient};
 use crate::{
     channel::Channel,

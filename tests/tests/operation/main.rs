@@ -7,6 +7,7 @@
 
 mod configuration;
 mod control;
+mod delete_streams;
 mod drain;
 mod files;
 mod logs;

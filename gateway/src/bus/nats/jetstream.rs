@@ -42,15 +42,16 @@ use std::{sync::Arc, time::Duration};
 use async_nats::Client;
 use tokio::{sync::Semaphore, time::timeout};
 
-pub use self::server_version::tested_servers;
-use self::{bodies::Bodies, requests::Requests};
 pub(super) use self::{
+    api::CallError,
     history::{Missed, Range},
     live::{Arrival, Tracker, Verdict},
     partition::{Partition, StoredRoom},
     server_version::judge,
     streams::{StreamError, Streams},
 };
+use self::{bodies::Bodies, requests::Requests};
+pub use self::{server_version::tested_servers, streams::DeletedStream};
 use super::Subjects;
 use crate::bus::BusError;
 

@@ -64,9 +64,14 @@ impl Subjects {
         format!("{}_", stream_token(&self.prefix))
     }
 
+    /// What the names of all streams of a namespace begin with, and no others'.
+    pub fn namespace_streams(&self, namespace: &str) -> String {
+        format!("{}{}_", self.stream_prefix(), stream_token(namespace))
+    }
+
     /// Name of the stream of one partition.
     pub fn stream(&self, namespace: &str, partition: u16) -> String {
-        format!("{}{}_{partition}", self.stream_prefix(), stream_token(namespace))
+        format!("{}{partition}", self.namespace_streams(namespace))
     }
 
     fn durable(&self, family: &str, namespace: &str, partition: u16, room: &str) -> String {

@@ -36,7 +36,7 @@ pub(super) mod code {
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, thiserror::Error)]
 #[error("{description} (JetStream error {number})")]
-pub(super) struct ApiError {
+pub(in crate::bus::nats) struct ApiError {
     #[serde(rename = "err_code", default)]
     pub(super) number: u32,
     #[serde(default)]
@@ -44,7 +44,7 @@ pub(super) struct ApiError {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum CallError {
+pub(in crate::bus::nats) enum CallError {
     #[error(transparent)]
     Bus(#[from] BusError),
     /// Nobody listens: no such stream, no leader, or no `JetStream`.

@@ -13,6 +13,7 @@
 //! restart, on a disk that was lost or not synced. Then offsets are given a second time. The gateway that sees it raises a
 //! generation in the stream's metadata, which is part of the epoch, so that all gateways and clients begin anew.
 
+mod deletion;
 mod error;
 mod settings;
 
@@ -25,6 +26,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tracing::{info, warn};
 
+pub use self::deletion::DeletedStream;
 pub(in crate::bus::nats) use self::error::StreamError;
 use self::settings::{Change, Wanted};
 use super::{

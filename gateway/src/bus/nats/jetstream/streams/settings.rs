@@ -188,6 +188,13 @@ pub(super) fn generation(config: &Map<String, Value>) -> u64 {
         .unwrap_or(0)
 }
 
+/// Whether a gateway has brought the stream in line at some time.
+pub(super) fn is_stamped(config: &Map<String, Value>) -> bool {
+    config
+        .get("metadata")
+        .is_some_and(|metadata| metadata.get(STAMP).is_some())
+}
+
 /// The same settings in another generation.
 pub(super) fn with_generation(config: &Map<String, Value>, generation: u64) -> Map<String, Value> {
     let mut config = config.clone();
