@@ -82,10 +82,6 @@ use self::{
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.deletionPolicy != 'Delete' || has(self.bus.managed)")
-        .message("deletionPolicy: Delete is for a managed NATS; streams on an external NATS are kept")
-)]
-#[x_kube(
     validation = Rule::new(
         "!has(self.bus.managed) || !has(self.gateways.config.rooms) || !has(self.gateways.config.rooms.namespaces) || \
          self.gateways.config.rooms.namespaces.all(room, !has(room.history) || !has(room.history.stream) || \
@@ -148,7 +144,9 @@ pub struct ChatClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracing: Option<Tracing>,
     /// What becomes of stored messages when the `ChatCluster` is deleted: `Retain` = the volumes of a managed NATS and the
-    /// streams on an external one stay, and a cluster of the same name finds them again; `Delete` = nothing is left.
+    /// streams on an external one stay, and a cluster of the same name finds them again; `Delete` = nothing is left. Streams on an
+    /// external NATS are then deleted by a Job, once the gateways have ended; after 5 minutes without success the operator gives
+    /// up and an event names them.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 }

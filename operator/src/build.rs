@@ -11,6 +11,7 @@ mod network;
 mod object;
 mod pod;
 mod service;
+mod stream_deletion;
 
 use std::fmt::Write as _;
 
@@ -19,9 +20,10 @@ use sha1::{Digest, Sha1};
 pub use self::{
     config::{OPS_PORT, RESTART, snake},
     gateway::TOKEN_FILE,
-    labels::{ACCEPTING, COMPONENT, GATEWAY, MANAGED_BY, NATS, OPERATOR, REVISION},
+    labels::{ACCEPTING, COMPONENT, GATEWAY, MANAGED_BY, NATS, OPERATOR, REVISION, STREAM_DELETION},
     names::Names,
     object::Object,
+    stream_deletion::{StreamDeletion, build as build_stream_deletion},
 };
 use crate::{kinds::Kind, validate::ValidCluster};
 
@@ -95,6 +97,11 @@ pub fn file_hash(text: &str) -> String {
         let _ = write!(digits, "{byte:02x}");
         digits
     })
+}
+
+/// Time that a gateway gets to end, from its deletion on.
+pub fn grace_period(cluster: &ValidCluster) -> std::time::Duration {
+    std::time::Duration::from_secs(gateway::grace_seconds(cluster))
 }
 
 /// Ten hexadecimal digits that stand for a text.

@@ -1,6 +1,6 @@
 //! The command line. Every flag can also be a variable.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -56,4 +56,7 @@ pub struct RunArgs {
     /// OTLP/HTTP collector that receives traces of reconciles
     #[arg(long, env = "NATTER_OPERATOR_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
+    /// Time after which streams that shall be deleted with their cluster are given up; tests shorten it
+    #[arg(long, hide = true, value_parser = humantime::parse_duration, default_value = "5m")]
+    pub stream_deletion_limit: Duration,
 }

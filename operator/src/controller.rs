@@ -52,6 +52,8 @@ pub struct Context {
     pub gateways: Gateways,
     pub token_key: TokenKey,
     pub token_secrets: Secrets,
+    /// Time after which streams that shall be deleted are given up.
+    pub stream_deletion_limit: Duration,
     backoff: Backoff,
 }
 
@@ -65,6 +67,8 @@ pub struct ControllerSettings {
     pub defaults: OperatorDefaults,
     /// Makes the tokens of control calls.
     pub token_key: TokenKey,
+    /// Time after which streams that shall be deleted are given up.
+    pub stream_deletion_limit: Duration,
 }
 
 /// Reconciles until `stop` resolves and what is under way has ended.
@@ -87,6 +91,7 @@ pub async fn run(
         gateways: Gateways::new()?,
         token_key: settings.token_key,
         token_secrets: Secrets::default(),
+        stream_deletion_limit: settings.stream_deletion_limit,
         backoff: Backoff::default(),
         defaults: settings.defaults,
         metrics,

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::{ResourceExt, api::DynamicObject};
+use kube::{Resource, ResourceExt, api::DynamicObject};
 
-use crate::{api::ChatCluster, build::REVISION, kinds::Kind, watch::Stores};
+use crate::{build::REVISION, kinds::Kind, watch::Stores};
 
 /// What is there of a cluster.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +37,7 @@ impl Observed {
 }
 
 /// Collects the objects whose owner is this very cluster, not one of the same name before it.
-pub fn dereference(stores: &Stores, cluster: &ChatCluster) -> Observed {
+pub fn dereference(stores: &Stores, cluster: &impl Resource<DynamicType = ()>) -> Observed {
     let (name, namespace) = (cluster.name_any(), cluster.namespace());
     let uid = cluster.uid().unwrap_or_default();
     let owned = |object: &DynamicObject| object.namespace() == namespace && is_owned_by(object, &uid);

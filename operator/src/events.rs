@@ -10,6 +10,7 @@ use tracing::warn;
 use crate::{
     api::{ChatCluster, DeletionPolicy},
     build::Names,
+    watch::Guarded,
 };
 
 /// Conditions whose `True` is bad news.
@@ -62,19 +63,36 @@ pub async fn publish_retained(recorder: &Recorder, cluster: &ChatCluster) {
     if cluster.spec.deletion_policy == DeletionPolicy::Delete {
         return;
     }
-    let note = match &cluster.spec.bus.managed {
-        Some(nats) => {
-            let names = Names::new(&cluster.namespace().unwrap_or_default(), &cluster.name_any());
-            let claims = names.nats_claims(nats.replicas).join(", ");
-            format!("messages stay in the volume claims {claims}; a ChatCluster of the same name finds them")
-        }
-        None => "streams stay on the external NATS; a ChatCluster of the same name finds them".to_owned(),
+    let names = Names::new(&cluster.namespace().unwrap_or_default(), &cluster.name_any());
+    let what = match &cluster.spec.bus.managed {
+        Some(nats) => format!(
+            "messages stay in the volume claims {}",
+            names.nats_claims(nats.replicas).join(", ")
+        ),
+        None => format!("the streams {} stay on the external NATS", names.streams()),
     };
+    let note = format!("{what}; a ChatCluster of the same name finds them");
     publish(recorder, cluster, EventType::Normal, "Retained", &note).await;
 }
 
+/// Says that nothing is left of a cluster that is deleted.
+pub async fn publish_streams_deleted(recorder: &Recorder, cluster: &Guarded, note: &str) {
+    publish(recorder, cluster, EventType::Normal, "StreamsDeleted", note).await;
+}
+
+/// Says that streams may be left though they should not.
+pub async fn publish_streams_left(recorder: &Recorder, cluster: &Guarded, note: &str) {
+    publish(recorder, cluster, EventType::Warning, "StreamsLeft", note).await;
+}
+
 /// An event that is lost costs nothing but itself: whoever reconciles must not fail for it.
-async fn publish(recorder: &Recorder, cluster: &ChatCluster, type_: EventType, reason: &str, note: &str) {
+async fn publish(
+    recorder: &Recorder,
+    cluster: &impl Resource<DynamicType = ()>,
+    type_: EventType,
+    reason: &str,
+    note: &str,
+) {
     let note: String = note.chars().take(NOTE).collect();
     let event = Event {
         type_,

@@ -12,6 +12,7 @@ pub enum Kind {
     PodDisruptionBudget,
     StatefulSet,
     Deployment,
+    Job,
     Ingress,
     HttpRoute,
     PodMonitor,
@@ -20,7 +21,7 @@ pub enum Kind {
 
 impl Kind {
     /// All, in the order in which they are applied.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ServiceAccount,
         Self::ConfigMap,
         Self::Service,
@@ -28,6 +29,7 @@ impl Kind {
         Self::PodDisruptionBudget,
         Self::StatefulSet,
         Self::Deployment,
+        Self::Job,
         Self::Ingress,
         Self::HttpRoute,
         Self::PodMonitor,
@@ -64,6 +66,7 @@ impl Kind {
             Self::PodDisruptionBudget => ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
             Self::StatefulSet => ("apps", "v1", "StatefulSet", "statefulsets"),
             Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
+            Self::Job => ("batch", "v1", "Job", "jobs"),
             Self::Ingress => ("networking.k8s.io", "v1", "Ingress", "ingresses"),
             Self::HttpRoute => ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
             Self::PodMonitor => ("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors"),

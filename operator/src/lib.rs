@@ -18,6 +18,7 @@
 //! | [`progress`] | how far gateways and NATS are |
 //! | [`fleet`], [`steer`], [`rollout`], [`scaling`] | the gateways as they are, and what becomes of them: no client, no clock |
 //! | [`act`], [`gateways`], [`token`] | carrying that out: pods are written, gateways are told |
+//! | [`deletion`], [`finalize`] | a cluster that is deleted and takes its streams on an external NATS along |
 //! | [`events`], [`error`] | what is told, and why something failed |
 //! | [`leader`], [`run`], [`cli`] | one of several, its life, its flags |
 //! | [`metrics`], [`ops`], [`telemetry`] | metrics, health, logs and traces |
@@ -29,9 +30,11 @@ pub mod build;
 pub mod cli;
 pub mod controller;
 pub mod crd;
+pub mod deletion;
 pub mod dereference;
 pub mod error;
 pub mod events;
+pub mod finalize;
 pub mod fleet;
 pub mod gateways;
 pub mod kinds;

@@ -28,6 +28,7 @@ pub struct Metrics {
     leader: IntGauge,
     actions: IntCounterVec,
     calls: IntCounterVec,
+    stream_deletions: IntCounterVec,
 }
 
 /// Measures one reconcile.
@@ -87,6 +88,13 @@ impl Metrics {
                 ),
                 &["result"],
             )?,
+            stream_deletions: IntCounterVec::new(
+                Opts::new(
+                    "natter_operator_stream_deletions_total",
+                    "ChatClusters deleted together with their streams on an external NATS, by result: deleted, or left after all",
+                ),
+                &["result"],
+            )?,
             registry,
         };
         metrics.register()?;
@@ -96,7 +104,7 @@ impl Metrics {
 
     /// With every series at 0 that can be known before.
     fn register(&self) -> prometheus::Result<()> {
-        let families: [Box<dyn Collector>; 9] = [
+        let families: [Box<dyn Collector>; 10] = [
             Box::new(self.reconciles.clone()),
             Box::new(self.duration.clone()),
             Box::new(self.running.clone()),
@@ -106,6 +114,7 @@ impl Metrics {
             Box::new(self.leader.clone()),
             Box::new(self.actions.clone()),
             Box::new(self.calls.clone()),
+            Box::new(self.stream_deletions.clone()),
         ];
         for family in families {
             self.registry.register(family)?;
@@ -121,6 +130,9 @@ impl Metrics {
         }
         for heard in [true, false] {
             self.calls.with_label_values(&[result(heard)]);
+        }
+        for deleted in [true, false] {
+            self.stream_deletions.with_label_values(&[ending(deleted)]);
         }
         for kind in Kind::ALL {
             self.writes.with_label_values(&[kind.name(), "apply"]);
@@ -153,6 +165,11 @@ impl Metrics {
         self.calls.with_label_values(&[result(heard)]).inc();
     }
 
+    /// The streams of a deleted cluster are deleted, or were given up.
+    pub fn streams_ended(&self, deleted: bool) {
+        self.stream_deletions.with_label_values(&[ending(deleted)]).inc();
+    }
+
     /// A status was written.
     pub fn status_written(&self) {
         self.status_writes.inc();
@@ -176,6 +193,10 @@ impl Metrics {
 
 fn result(done: bool) -> &'static str {
     if done { "done" } else { "failed" }
+}
+
+fn ending(deleted: bool) -> &'static str {
+    if deleted { "deleted" } else { "left" }
 }
 
 /// The `process_*` families of the crate (Linux) and the build.

@@ -46,31 +46,41 @@ pub fn unwanted<'a>(
 /// Deletes the objects that `unwanted` names.
 pub async fn prune(context: &Context, unwanted: &[(Kind, &DynamicObject)]) -> Result<(), Error> {
     for (kind, object) in unwanted {
-        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(context.client.clone(), &namespace, &kind.api_resource());
-        // Only the object that was looked at, not one of the same name that came after it.
-        let parameters = DeleteParams {
-            preconditions: Some(Preconditions {
-                uid: object.uid(),
-                resource_version: None,
-            }),
-            propagation_policy: Some(PropagationPolicy::Background),
-            ..DeleteParams::default()
-        };
-        match api.delete(&name, &parameters).await {
-            Ok(_) => context.metrics.written(*kind, "delete"),
-            Err(error) if is_not_found(&error) => {}
-            Err(source) => {
-                return Err(Error::Object {
-                    action: "delete",
-                    kind: *kind,
-                    name,
-                    source,
-                });
-            }
-        }
-        context.memory.forget(*kind, object);
+        delete(context, *kind, object, PropagationPolicy::Background).await?;
     }
+    Ok(())
+}
+
+/// Deletes the object that was looked at, not one of the same name that came after it.
+pub async fn delete(
+    context: &Context,
+    kind: Kind,
+    object: &DynamicObject,
+    propagation: PropagationPolicy,
+) -> Result<(), Error> {
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(context.client.clone(), &namespace, &kind.api_resource());
+    let parameters = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: object.uid(),
+            resource_version: None,
+        }),
+        propagation_policy: Some(propagation),
+        ..DeleteParams::default()
+    };
+    match api.delete(&name, &parameters).await {
+        Ok(_) => context.metrics.written(kind, "delete"),
+        Err(error) if is_not_found(&error) => {}
+        Err(source) => {
+            return Err(Error::Object {
+                action: "delete",
+                kind,
+                name,
+                source,
+            });
+        }
+    }
+    context.memory.forget(kind, object);
     Ok(())
 }

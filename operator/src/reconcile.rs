@@ -16,7 +16,7 @@ use crate::{
     controller::Context,
     dereference::{Observed, dereference},
     error::Error,
-    events,
+    events, finalize,
     fleet::{self, Fleet},
     progress, prune, restart,
     status::{self, Current, Outcome},
@@ -36,15 +36,14 @@ pub async fn reconcile(cluster: &Guarded, context: &Context) -> Result<Option<Du
         namespace = meta.namespace.as_deref().unwrap_or_default(),
         generation = meta.generation.unwrap_or_default(),
     );
-    let DeserializeGuard(cluster) = cluster;
     async {
+        if meta.deletion_timestamp.is_some() {
+            return finalize::proceed(context, cluster, Timestamp::now()).await;
+        }
+        let DeserializeGuard(cluster) = cluster;
         let cluster = cluster
             .as_ref()
             .map_err(|error| Invalid::Unreadable(error.to_string()))?;
-        // Kubernetes removes what a cluster owned.
-        if cluster.metadata.deletion_timestamp.is_some() {
-            return Ok(None);
-        }
         let observed = info_span!("dereference").in_scope(|| dereference(&context.stores, cluster));
         match bring_about(cluster, &observed, context).await {
             Ok(look_again) => Ok(Some(look_again)),
@@ -61,6 +60,8 @@ async fn bring_about(
     observed: &Observed,
     context: &Context,
 ) -> Result<Duration, Error> {
+    // Before there can be a stream.
+    let finalizer = finalize::ensure(context, cluster).await;
     let valid = info_span!("validate").in_scope(|| validate(cluster, &context.defaults))?;
     let mut built = info_span!("build").in_scope(|| build::build(&valid))?;
     let gateways = look_at_gateways(&valid, &built, observed, context)
@@ -77,7 +78,9 @@ async fn bring_about(
         .await;
     let apply = apply::apply(context, &valid.owner.uid, &built.objects);
     let mut applied = apply.instrument(info_span!("apply")).await;
-    applied.errors.extend(tokens.err());
+    applied
+        .errors
+        .extend([finalizer, tokens].into_iter().filter_map(Result::err));
     let progress = progress::progress(&valid, &built, observed, steering.sizing.desired);
     context
         .metrics

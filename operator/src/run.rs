@@ -60,6 +60,7 @@ async fn work(args: RunArgs, identity: String) -> anyhow::Result<()> {
         token_key,
         namespace: args.namespace,
         identity,
+        stream_deletion_limit: args.stream_deletion_limit,
         defaults: OperatorDefaults {
             gateway_image: args.gateway_image,
         },

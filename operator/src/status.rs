@@ -60,6 +60,22 @@ fn image_is_resolved(cluster: &ChatCluster, current: &Current<'_>) -> bool {
     cluster.spec.image.is_none() || current.steering.stage.is_done() && current.progress.complete
 }
 
+/// The status of a cluster that is being deleted: what is waited for; the numbers are those of before.
+pub fn deleting(cluster: &ChatCluster, reason: &'static str, message: &str, now: &Time) -> ChatClusterStatus {
+    let mut status = cluster.status.clone().unwrap_or_default();
+    let old = std::mem::take(&mut status.conditions);
+    let generation = cluster.metadata.generation;
+    let new: Vec<_> = conditions::deleting(reason, message)
+        .into_iter()
+        .map(|condition| condition.since(&old, generation, now))
+        .collect();
+    let is_new = |type_: &str| new.iter().any(|new| new.type_ == type_);
+    let kept = old.iter().filter(|old| !is_new(&old.type_)).cloned();
+    status.conditions = new.iter().cloned().chain(kept).collect();
+    status.observed_generation = generation;
+    status
+}
+
 /// What was decided on before, and since when a lower number has been enough.
 pub fn memory(cluster: &ChatCluster) -> Memory {
     let scaling = cluster.status.as_ref().and_then(|status| status.scaling.as_ref());

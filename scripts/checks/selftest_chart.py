@@ -32,8 +32,8 @@ class Chart(Fixture):
         self.finds(chart.role_of_operator, "a rule without a reason", self.repo(role, "# spec.monitoring.\n", ""))
         self.finds(chart.role_of_operator, "lists Secrets", self.repo(role, "resources: [pods]", "resources: [pods, secrets]"))
         self.finds(chart.role_of_operator, "everything of something", self.repo(role, "verbs: [create, patch]", 'verbs: ["*"]'))
-        made = 'Self::Job => ("batch", "v1", "Job", "jobs"),\n'
-        self.finds(chart.role_of_operator, "makes jobs.batch and may not", self.repo(kinds, new=made))
+        made = 'Self::CronJob => ("batch", "v1", "CronJob", "cronjobs"),\n'
+        self.finds(chart.role_of_operator, "makes cronjobs.batch and may not", self.repo(kinds, new=made))
 
     def test_schema(self) -> None:
         self.finds(chart.schema_of_values, "no crds.adopt", self.repo("charts/natter/values.yaml", "crds:\n", "crds:\n  # -- Adopt it.\n  adopt: true\n"))

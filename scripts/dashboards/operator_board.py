@@ -85,6 +85,9 @@ WORK = [
           [("sum by (instance) (rate(natter_operator_status_writes_total{@}[$__rate_interval]))", "{{instance}}")], "cps"),
     graph("NATS restarts", "Servers of managed NATS that were restarted for a new image or configuration, one at a time.",
           [("sum by (instance) (increase(natter_operator_nats_restarts_total{@}[$__rate_interval]))", "{{instance}}")], "short"),
+    graph("Streams of deleted clusters", "ChatClusters deleted together with their streams on an external NATS. `left`: an event and the "
+          "log say which streams may still be there, and why.",
+          [("sum by (result) (increase(natter_operator_stream_deletions_total{@}[$__rate_interval]))", "{{result}}")], "short"),
     graph("Leader", "Who holds the lease.", [("max by (instance) (natter_operator_leader{@})", "{{instance}}")], "short",
           runbooks=("NatterOperatorDown",)),
 ]

@@ -3,10 +3,11 @@ What the operator may do in the namespaces of ChatClusters. Each rule says what 
 operator/src/kinds.rs is here: scripts/checks/chart.py compares.
 */}}
 {{- define "natter.rules" -}}
-# The objects to follow, and their deletion.
+# The objects to follow, and their deletion. Patched is their list of finalizers, where deletionPolicy: Delete takes streams on an
+# external NATS along; a spec is never written.
 - apiGroups: [natter.dev]
   resources: [chatclusters]
-  verbs: [get, list, watch]
+  verbs: [get, list, watch, patch]
 # The status, written by server-side apply.
 - apiGroups: [natter.dev]
   resources: [chatclusters/status]
@@ -23,6 +24,10 @@ operator/src/kinds.rs is here: scripts/checks/chart.py compares.
 # Gateways, one Deployment for each revision, and a managed NATS.
 - apiGroups: [apps]
   resources: [deployments, statefulsets]
+  verbs: [get, list, watch, create, patch, delete]
+# The Job that deletes the streams of a deleted ChatCluster on an external NATS.
+- apiGroups: [batch]
+  resources: [jobs]
   verbs: [get, list, watch, create, patch, delete]
 # Gateways and NATS servers that nodes being drained have to leave.
 - apiGroups: [policy]

@@ -17,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 
 pub use self::template::TOKEN_FILE;
-pub(super) use self::template::token_path;
+pub(super) use self::template::{API_KEYS, CONTROL_VOLUME, config_path, grace_seconds, token_path};
 
 use super::{
     BuildError, Names, Object, config,
@@ -37,17 +37,44 @@ pub(super) struct Gateways {
     pub(super) objects: Vec<Object>,
 }
 
-pub(super) fn build(cluster: &ValidCluster, names: &Names) -> Result<Gateways, BuildError> {
+/// What a gateway consists of, whoever runs its pod.
+pub(super) struct Parts {
+    pub(super) revision: String,
+    /// The configuration file.
+    pub(super) file: String,
+    pub(super) template: PodTemplateSpec,
+    pub(super) service_account: Object,
+    pub(super) config_map: Object,
+}
+
+pub(super) fn parts(cluster: &ValidCluster, names: &Names) -> Result<Parts, BuildError> {
     let file = config::file(cluster, names)?;
     let mut template = template::build(cluster, names);
     let revision = revision(&template, &file)?;
-    let text = text(&file)?;
+    let file = text(&file)?;
     let name = names.gateway_revision(&revision);
-    let pods = labels_of(cluster, &revision);
-    template::bind(&mut template, &name, &pods);
+    template::bind(&mut template, &name, &labels_of(cluster, &revision));
+    Ok(Parts {
+        template,
+        service_account: Object::of(Kind::ServiceAccount, &service_account(cluster, names))?,
+        config_map: Object::of(Kind::ConfigMap, &config_map(cluster, &name, &revision, &file))?,
+        revision,
+        file,
+    })
+}
+
+pub(super) fn build(cluster: &ValidCluster, names: &Names) -> Result<Gateways, BuildError> {
+    let Parts {
+        revision,
+        file,
+        template,
+        service_account,
+        config_map,
+    } = parts(cluster, names)?;
+    let name = names.gateway_revision(&revision);
     let mut objects = vec![
-        Object::of(Kind::ServiceAccount, &service_account(cluster, names))?,
-        Object::of(Kind::ConfigMap, &config_map(cluster, &name, &revision, &text))?,
+        service_account,
+        config_map,
         Object::of(Kind::Deployment, &deployment(cluster, &name, &revision, template))?,
     ];
     if cluster.course.size.most() > 1 {
@@ -57,7 +84,7 @@ pub(super) fn build(cluster: &ValidCluster, names: &Names) -> Result<Gateways, B
     }
     Ok(Gateways {
         revision,
-        file: text,
+        file,
         objects,
     })
 }

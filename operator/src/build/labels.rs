@@ -11,6 +11,8 @@ pub const OPERATOR: &str = "natter-operator";
 pub const COMPONENT: &str = "app.kubernetes.io/component";
 pub const GATEWAY: &str = "gateway";
 pub const NATS: &str = "nats";
+/// The Job that deletes streams.
+pub const STREAM_DELETION: &str = "stream-deletion";
 /// Revision of a gateway.
 pub const REVISION: &str = "natter.dev/revision";
 /// `true` on gateways that may get new clients. The client Service selects it, and neither Deployment nor budget does: so a

@@ -66,6 +66,16 @@ impl Names {
             .collect()
     }
 
+    /// The Job that deletes the streams of a cluster on an external NATS, as a revision of the gateways would reach it.
+    pub fn stream_deletion(&self, revision: &str) -> String {
+        child(&self.cluster, &format!("delete-streams-{revision}"), WORKLOAD)
+    }
+
+    /// A pattern of the names of the cluster's streams, which no other cluster's match.
+    pub fn streams(&self) -> String {
+        format!("{}_*", self.bus_prefix().replace('_', "="))
+    }
+
     /// The DNS name of a Service of the namespace.
     pub fn host(&self, service: &str) -> String {
         format!("{service}.{}.svc", self.namespace)
@@ -104,6 +114,7 @@ mod tests {
         let (a, b) = (names('a'), names('b'));
         assert!(a.gateways().len() <= LABEL && a.nats_headless().len() <= LABEL);
         assert!(a.nats().len() <= WORKLOAD && a.gateway_revision("0123456789").len() <= WORKLOAD);
+        assert!(a.stream_deletion("0123456789").len() <= WORKLOAD);
         assert_eq!(a.bus_prefix().len(), PREFIX);
         assert_ne!(a.nats(), b.nats());
         assert_ne!(a.bus_prefix(), b.bus_prefix());

@@ -151,6 +151,14 @@ pub(super) fn of(cluster: &ChatCluster, outcome: &Outcome<'_>) -> Vec<Condition>
     ]
 }
 
+/// Of a cluster that is being deleted.
+pub(super) fn deleting(reason: &'static str, message: &str) -> [Condition; 2] {
+    [
+        Condition::new(ConditionType::Ready, Some(false), "Deleting", message),
+        Condition::new(ConditionType::Reconciling, Some(true), reason, message),
+    ]
+}
+
 /// The first reason why not, or that all is well. A cluster becomes ready only when a gateway said that the bus is there;
 /// one that is ready does not lose that for a while without answers.
 fn ready(cluster: &ChatCluster, gateways: &Condition, bus: &Condition, stalled: &Condition) -> Condition {

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use natter_operator::{build, build::Built, kinds::Kind};
+use natter_gateway::bus::Subjects;
+use natter_operator::{build, build::Object, kinds::Kind};
 use serde_json::{Value, json};
 
 use crate::fixtures;
 
-fn yaml(built: &Built) -> String {
-    let documents: Vec<_> = built
-        .objects
+fn yaml(objects: &[Object]) -> String {
+    let documents: Vec<_> = objects
         .iter()
         .map(|object| {
             let mut object = object.value.clone();
@@ -34,8 +34,54 @@ fn shorten(object: &mut Value) {
 fn fixtures_build_what_is_committed() {
     for folder in fixtures::entries("build") {
         let built = build::build(&fixtures::cluster(&folder).unwrap()).unwrap();
-        fixtures::compare(&folder.join("objects.yaml"), &yaml(&built));
+        fixtures::compare(&folder.join("objects.yaml"), &yaml(&built.objects));
     }
+}
+
+#[test]
+fn the_job_that_deletes_streams_is_what_is_committed() {
+    for name in ["everything", "external", "long-name"] {
+        let folder = fixtures::folder("build").join(name);
+        let deletion = build::build_stream_deletion(&fixtures::cluster(&folder).unwrap()).unwrap();
+        let job = deletion.objects.last().unwrap();
+        assert_eq!((job.kind, job.name()), (Kind::Job, deletion.job));
+        fixtures::compare(
+            &folder.join("stream-deletion.yaml"),
+            &yaml(std::slice::from_ref(job)),
+        );
+    }
+}
+
+/// What gateways select, and what is selected as a gateway.
+#[test]
+fn the_pod_that_deletes_streams_is_no_gateway() {
+    let folder = fixtures::folder("build").join("everything");
+    let cluster = fixtures::cluster(&folder).unwrap();
+    let deletion = build::build_stream_deletion(&cluster).unwrap();
+    let job = &deletion.objects.last().unwrap().value.data["spec"]["template"];
+    let labels = job["metadata"]["labels"].as_object().unwrap();
+    let mut selectors = 0;
+    for object in build::build(&cluster).unwrap().objects {
+        let spec = &object.value.data["spec"];
+        for selector in [&spec["selector"], &spec["podSelector"]] {
+            let selector = selector.get("matchLabels").unwrap_or(selector);
+            if let Some(selector) = selector.as_object() {
+                selectors += 1;
+                let all = selector
+                    .iter()
+                    .all(|(name, value)| labels.get(name) == Some(value));
+                assert!(!all, "{} selects {labels:?}", object.name());
+            }
+        }
+    }
+    assert!(selectors > 5);
+}
+
+#[test]
+fn streams_are_told_by_the_names_that_gateways_give_them() {
+    let names = build::Names::new("team-a", "chat-2");
+    let prefix = Subjects::new(&names.bus_prefix()).stream_prefix();
+    assert_eq!(names.streams(), format!("{prefix}*"));
 }
 
 #[test]

@@ -178,8 +178,8 @@ async fn without_nats_it_ends_in_time_and_says_why() -> Result<()> {
         code == 1 && told.contains("delete-streams: not within 1s: cannot connect to NATS: "),
         "{finished:?}"
     );
-    let core = NatsServer::start().await?;
-    let (code, finished) = delete(gateway(&core.url(), "chat"), 1).await?;
+    let without_jetstream = NatsServer::start().await?;
+    let (code, finished) = delete(gateway(&without_jetstream.url(), "chat"), 1).await?;
     let told = finished.stderr.join("\n");
     ensure!(
         code == 1 && told.contains("not within 1s: JetStream does not do it: "),

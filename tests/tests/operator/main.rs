@@ -17,5 +17,6 @@ mod rolls;
 mod scaling;
 mod specs;
 mod steady;
+mod stream_deletion;
 mod support;
 mod tokens;

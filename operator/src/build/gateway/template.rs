@@ -19,20 +19,21 @@ use crate::{
 
 /// Seconds in which a pod that shall go still serves as if nothing were: the time in which nodes and load balancers learn
 /// of it. Only then the gateway gets SIGTERM.
-const PRE_STOP_SECONDS: i64 = 5;
+const PRE_STOP_SECONDS: u32 = 5;
 const CONFIG_VOLUME: &str = "config";
 const CONFIG_DIRECTORY: &str = "/etc/natter";
-const CONTROL_VOLUME: &str = "control";
+pub(in crate::build) const CONTROL_VOLUME: &str = "control";
 const CONTROL_DIRECTORY: &str = "/etc/natter-control";
 /// Key of the Secret with the tokens of control calls, and the file's name.
 pub const TOKEN_FILE: &str = "tokens";
+/// The variable with the keys of the server API.
+pub(in crate::build) const API_KEYS: &str = "NATTER_API_KEYS";
 const AUTHORITY_VOLUME: &str = "nats-authority";
 const AUTHORITY_DIRECTORY: &str = "/etc/natter-nats";
 const AUTHORITY_FILE: &str = "ca.crt";
 
 /// The pods, still without what depends on their revision.
 pub(super) fn build(cluster: &ValidCluster, names: &Names) -> PodTemplateSpec {
-    let leave = config::leave_seconds(cluster);
     let mut volumes = vec![
         Volume {
             name: CONFIG_VOLUME.to_owned(),
@@ -61,7 +62,7 @@ pub(super) fn build(cluster: &ValidCluster, names: &Names) -> PodTemplateSpec {
                 .filter(|secrets| !secrets.is_empty()),
             security_context: Some(pod::security()),
             topology_spread_constraints: Some(pod::spread(&labels::selector(cluster, GATEWAY))),
-            termination_grace_period_seconds: i64::try_from(leave).ok().map(|leave| PRE_STOP_SECONDS + leave),
+            termination_grace_period_seconds: i64::try_from(grace_seconds(cluster)).ok(),
             ..PodSpec::default()
         }),
     };
@@ -69,9 +70,19 @@ pub(super) fn build(cluster: &ValidCluster, names: &Names) -> PodTemplateSpec {
     template
 }
 
+/// Seconds from the deletion of a gateway's pod until it is killed.
+pub(in crate::build) fn grace_seconds(cluster: &ValidCluster) -> u64 {
+    u64::from(PRE_STOP_SECONDS) + config::leave_seconds(cluster)
+}
+
 /// Where a gateway finds the tokens of control calls.
 pub(in crate::build) fn token_path() -> String {
     format!("{CONTROL_DIRECTORY}/{TOKEN_FILE}")
+}
+
+/// Where a gateway finds its configuration.
+pub(in crate::build) fn config_path() -> String {
+    format!("{CONFIG_DIRECTORY}/{}", super::FILE)
 }
 
 /// Gives the pods of a revision its labels and its configuration.
@@ -118,10 +129,7 @@ fn container(cluster: &ValidCluster) -> Container {
         name: GATEWAY.to_owned(),
         image: Some(cluster.image.clone()),
         image_pull_policy: Some(pod::pull_policy(cluster)),
-        args: Some(vec![
-            "--config".to_owned(),
-            format!("{CONFIG_DIRECTORY}/{}", super::FILE),
-        ]),
+        args: Some(vec!["--config".to_owned(), config_path()]),
         env: Some(environment(cluster)),
         ports: Some(vec![pod::port("http", HTTP_PORT), pod::port("ops", OPS_PORT)]),
         resources: Some(cluster.spec.gateways.resources.clone()),
@@ -130,7 +138,7 @@ fn container(cluster: &ValidCluster) -> Container {
         lifecycle: Some(Lifecycle {
             pre_stop: Some(LifecycleHandler {
                 sleep: Some(SleepAction {
-                    seconds: PRE_STOP_SECONDS,
+                    seconds: i64::from(PRE_STOP_SECONDS),
                 }),
                 ..LifecycleHandler::default()
             }),
@@ -164,7 +172,7 @@ fn environment(cluster: &ValidCluster) -> Vec<EnvVar> {
         .as_ref()
         .and_then(|api| api.keys.as_ref())
     {
-        environment.push(env_of_secret("NATTER_API_KEYS", &keys.name, &keys.key));
+        environment.push(env_of_secret(API_KEYS, &keys.name, &keys.key));
     }
     if let Some(nats) = &cluster.spec.bus.external {
         environment.extend(nats_environment(nats));

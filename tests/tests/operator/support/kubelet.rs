@@ -77,6 +77,26 @@ impl Kubelet {
         Ok(())
     }
 
+    /// Ends the only container of a pod, with its last words.
+    pub(crate) async fn end(&self, pod: &str, code: i32, message: &str) -> Result<()> {
+        let found = self.node.pods.get(pod).await?;
+        let phase = if code == 0 { "Succeeded" } else { "Failed" };
+        let now = found.metadata.creation_timestamp.clone();
+        let mut status = status(&found, None);
+        status["status"]["phase"] = json!(phase);
+        status["status"]["conditions"][0]["status"] = json!("False");
+        let container = &mut status["status"]["containerStatuses"][0];
+        container["ready"] = json!(false);
+        let ended = json!({"exitCode": code, "message": message, "startedAt": now, "finishedAt": now});
+        container["state"] = json!({"running": null, "waiting": null, "terminated": ended});
+        let patched = self
+            .node
+            .pods
+            .patch_status(pod, &PatchParams::default(), &Patch::Merge(&status))
+            .await;
+        patched.map(drop).with_context(|| format!("{pod} does not end"))
+    }
+
     /// Makes a gateway what a test wants it to be.
     pub(crate) fn play(&self, pod: &str, change: impl FnOnce(&mut Played)) -> Result<()> {
         let ops = self.node.ops.lock();
@@ -116,6 +136,10 @@ impl Node {
     /// Says how a pod is, if it does not say so yet.
     async fn settle(&self, pod: &Pod) {
         let name = pod.name_any();
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        if matches!(phase, Some("Succeeded" | "Failed")) {
+            return;
+        }
         let waiting = self
             .troubles
             .lock()
