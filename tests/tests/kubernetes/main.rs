@@ -9,7 +9,7 @@ mod bad_input;
 mod bus_lost;
 mod by_hand;
 mod config_change;
-mod external_nats;
+mod deleted_streams;
 mod gateway_lost;
 mod history_kept;
 mod install;

@@ -282,7 +282,7 @@ impl Chat {
     /// Names, with their kinds, of everything that is labelled as its own.
     pub(crate) async fn belongings(&self) -> Result<Vec<String>> {
         let kinds = "serviceaccounts,configmaps,services,networkpolicies,poddisruptionbudgets,statefulsets,deployments,\
-                     replicasets,pods,persistentvolumeclaims,podmonitors.monitoring.coreos.com,\
+                     replicasets,jobs,pods,persistentvolumeclaims,podmonitors.monitoring.coreos.com,\
                      prometheusrules.monitoring.coreos.com";
         let labels = format!("app.kubernetes.io/instance={}", self.name);
         let args = [
