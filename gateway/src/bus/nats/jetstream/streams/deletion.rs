@@ -30,6 +30,16 @@ pub struct DeletedStream {
     pub messages: u64,
 }
 
+/// What becomes of one stream.
+enum End {
+    /// Somebody else deleted it meanwhile.
+    Gone,
+    Kept,
+    Deleted {
+        messages: u64,
+    },
+}
+
 /// A page of the names of all streams of the account.
 #[derive(Deserialize)]
 struct Names {
@@ -39,28 +49,40 @@ struct Names {
 }
 
 impl JetStream {
-    /// Deletes the streams of this cluster, but for those of `unmanaged` namespaces; `deleted` is told of each.
+    /// Deletes the streams of this cluster, but for those of `unmanaged` namespaces; `deleted` is told of each. One that
+    /// nobody answers for, because its servers are gone for example, keeps no other from going: the error comes last.
     pub(in crate::bus::nats) async fn delete_streams(
         &self,
         unmanaged: &[String],
         deleted: &mut impl FnMut(&DeletedStream),
     ) -> Result<Removed, CallError> {
-        let mut removed = Removed::default();
+        let (mut removed, mut failed) = (Removed::default(), None);
         for name in self.stream_names().await? {
-            let Some(info) = self.stream_info(&name).await? else {
-                continue;
-            };
-            if self.is_unmanaged(&name, &info, unmanaged) {
-                removed.kept.push(name);
-                continue;
+            match self.end(&name, unmanaged).await {
+                Ok(End::Gone) => {}
+                Ok(End::Kept) => removed.kept.push(name),
+                Ok(End::Deleted { messages }) => {
+                    let stream = DeletedStream { name, messages };
+                    deleted(&stream);
+                    removed.deleted.push(stream);
+                }
+                Err(error) => failed = failed.or(Some(error)),
             }
-            self.delete_stream(&name).await?;
-            let messages = info.state.messages;
-            let stream = DeletedStream { name, messages };
-            deleted(&stream);
-            removed.deleted.push(stream);
         }
-        Ok(removed)
+        failed.map_or(Ok(removed), Err)
+    }
+
+    async fn end(&self, stream: &str, unmanaged: &[String]) -> Result<End, CallError> {
+        let Some(info) = self.stream_info(stream).await? else {
+            return Ok(End::Gone);
+        };
+        if self.is_unmanaged(stream, &info, unmanaged) {
+            return Ok(End::Kept);
+        }
+        self.delete_stream(stream).await?;
+        Ok(End::Deleted {
+            messages: info.state.messages,
+        })
     }
 
     fn is_unmanaged(&self, stream: &str, info: &StreamInfo, unmanaged: &[String]) -> bool {
