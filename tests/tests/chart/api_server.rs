@@ -5,11 +5,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams, ValidationDirective};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, ValidationDirective};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use kube::discovery::{Scope, pinned_kind};
-use kube::{Client, Config};
+use kube::{Client, Config, ResourceExt};
+use natter_operator::{api::ChatCluster, deletion::FINALIZER};
 use natter_tests::kubernetes::{ApiServer, OperatorBuilder};
 use natter_tests::wait::eventually;
 use serde_json::{Value, json};
@@ -156,6 +157,7 @@ async fn works_as_the_account_of(
     let mut cluster = parse(everything)?.remove(0);
     cluster["metadata"] = json!({ "name": "chat", "namespace": watched.unwrap_or("rooms") });
     kubernetes.apply(&cluster, false).await?;
+    delete_with_streams(kubernetes, watched.unwrap_or("rooms")).await?;
     eventually("everything is made", LIMIT, async || {
         let forbidden = operator
             .logs()
@@ -176,6 +178,29 @@ async fn works_as_the_account_of(
         anyhow::Ok(())
     })
     .await
+}
+
+/// Deletes a cluster that takes its streams along, for which the operator makes a Job.
+async fn delete_with_streams(kubernetes: &Kubernetes, namespace: &str) -> Result<()> {
+    let cluster = json!({
+        "apiVersion": "natter.dev/v1alpha1", "kind": "ChatCluster",
+        "metadata": { "name": "gone", "namespace": namespace },
+        "spec": {
+            "gateways": { "config": { "client": { "anonymous": "allow" } } },
+            "bus": { "external": { "servers": ["nats://nats.example"] } },
+            "deletionPolicy": "Delete",
+        },
+    });
+    kubernetes.apply(&cluster, false).await?;
+    let clusters: Api<ChatCluster> = Api::namespaced(kubernetes.client.clone(), namespace);
+    eventually("it has the finalizer", LIMIT, async || {
+        let found = clusters.get("gone").await?;
+        ensure!(found.finalizers() == [FINALIZER], "{:?}", found.finalizers());
+        anyhow::Ok(())
+    })
+    .await?;
+    clusters.delete("gone", &DeleteParams::default()).await?;
+    Ok(())
 }
 
 #[tokio::test]
