@@ -18,7 +18,9 @@ use uuid::Uuid;
 pub use self::{
     condition::{BusCondition, ServerCondition, ServerSupport},
     embedded::Embedded,
-    nats::{DeletedStream, DeletionError, Nats, NatsConfig, Subjects, delete_streams, tested_servers},
+    nats::{
+        DeletedStream, DeletionError, Nats, NatsConfig, NatsFiles, Subjects, delete_streams, tested_servers,
+    },
 };
 use crate::{
     channel::Channel,

@@ -27,7 +27,7 @@ use uuid::Uuid;
 pub use self::run::run;
 use self::{ports::Ports, worker_thread::WorkerThread};
 use crate::{
-    bus::{Embedded, Nats, NatsConfig, SharedBus},
+    bus::{Embedded, Nats, NatsConfig, NatsFiles, SharedBus},
     cluster::{self, Command},
     config::{ControlSettings, Settings},
     control::Control,
@@ -246,6 +246,7 @@ async fn connect(gateway: &Arc<Gateway>) -> anyhow::Result<SharedBus> {
         return Ok(Arc::new(Embedded::new(gateway.node, gateway.clone())));
     };
     let config = NatsConfig {
+        files: NatsFiles::of(&nats),
         servers: nats.servers.iter().map(|url| url.address().clone()).collect(),
         name: nats
             .name

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use async_nats::{Client, Subscriber};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
-use natter_gateway::bus::{Bus, BusEvents, BusStatus, Nats, NatsConfig, Overloaded, Subjects};
+use natter_gateway::bus::{Bus, BusEvents, BusStatus, Nats, NatsConfig, NatsFiles, Overloaded, Subjects};
 use natter_gateway::channel::Channel;
 use natter_gateway::history::Position;
 use natter_gateway::metrics::Metrics;
@@ -86,6 +86,7 @@ fn mark(data: &[u8]) -> Option<Mark> {
 
 async fn bus(url: &str) -> Result<(Nats, mpsc::UnboundedReceiver<Mark>)> {
     let config = NatsConfig {
+        files: NatsFiles::default(),
         servers: vec![url.parse()?],
         name: "join window".to_owned(),
         prefix: PREFIX.to_owned(),

@@ -28,7 +28,7 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Client, ConnectError, ConnectOptions, ServerAddr, connection::State};
+use async_nats::{Client, ConnectError, ServerAddr, connection::State};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
@@ -45,6 +45,7 @@ use self::{
     supervisor::Supervisor,
 };
 pub use self::{
+    credentials::NatsFiles,
     deletion::{DeletedStream, DeletionError, delete_streams},
     jetstream::tested_servers,
     subjects::Subjects,
@@ -69,6 +70,7 @@ const LOG_LINES: u32 = 10;
 #[derive(Clone, Debug)]
 pub struct NatsConfig {
     pub servers: Vec<ServerAddr>,
+    pub files: NatsFiles,
     /// Connection name shown by the server.
     pub name: String,
     pub prefix: String,
@@ -163,7 +165,7 @@ impl Nats {
         let log_budget = Arc::new(LogBudget::new(LOG_LINES));
         tokio::spawn(log_budget.clone().run());
         let missed = Arc::<Notify>::default();
-        let options = credentials::log_in(ConnectOptions::new(), &config.servers)
+        let options = credentials::log_in(&config.servers, &config.files)
             .name(&config.name)
             .retry_on_initial_connect()
             .ping_interval(config.ping_interval)

@@ -16,6 +16,11 @@ impl NatsUrl {
         &self.0
     }
 
+    /// Whether it has credentials.
+    pub fn has_login(&self) -> bool {
+        self.0.username().is_some() || self.0.password().is_some()
+    }
+
     /// Whether both have the same credentials, or none.
     pub fn logs_in_as(&self, other: &Self) -> bool {
         (self.0.username(), self.0.password()) == (other.0.username(), other.0.password())
@@ -56,11 +61,7 @@ impl TryFrom<String> for NatsUrl {
 impl fmt::Display for NatsUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, host, port) = (self.0.scheme(), self.0.host(), self.0.port());
-        let credentials = if self.0.username().is_some() || self.0.password().is_some() {
-            "***@"
-        } else {
-            ""
-        };
+        let credentials = if self.has_login() { "***@" } else { "" };
         if host.contains(':') {
             write!(f, "{scheme}://{credentials}[{host}]:{port}")
         } else {

@@ -55,6 +55,16 @@ impl Settings {
         match (&self.bus.nats, &new.bus.nats) {
             (Some(old), Some(new)) => vec![
                 ("bus.nats.servers", old.servers != new.servers),
+                (
+                    "bus.nats.credentials_file",
+                    old.credentials_file != new.credentials_file,
+                ),
+                ("bus.nats.ca_file", old.ca_file != new.ca_file),
+                (
+                    "bus.nats.certificate_file",
+                    old.certificate_file != new.certificate_file,
+                ),
+                ("bus.nats.key_file", old.key_file != new.key_file),
                 ("bus.nats.ping_interval", old.ping_interval != new.ping_interval),
                 (
                     "bus.nats.request_timeout",

@@ -9,8 +9,9 @@ use std::{collections::HashSet, fmt::Display, ops::RangeInclusive, time::Duratio
 use super::{
     error::Problems,
     loader::Machine,
+    nats_url::NatsUrl,
     raw::RawSettings,
-    settings::{ClientSettings, Degraded, RoomOptions, RoomSettings, Settings},
+    settings::{ClientSettings, Degraded, NatsSettings, RoomOptions, RoomSettings, Settings},
     units::{show_duration, show_size},
 };
 
@@ -267,6 +268,7 @@ fn bus(settings: &Settings, problems: &mut Problems) {
         let expected = "the same in every URL: they are servers of one NATS";
         problems.add("bus.nats.servers", "servers with different credentials", expected);
     }
+    nats_files(nats, problems);
     problems.duration("bus.nats.ping_interval", nats.ping_interval, MOMENT);
     problems.duration("bus.nats.request_timeout", nats.request_timeout, MOMENT);
     problems.duration("bus.nats.store_timeout", nats.store_timeout, MOMENT);
@@ -279,6 +281,27 @@ fn bus(settings: &Settings, problems: &mut Problems) {
     );
     if let Some(name) = &nats.name {
         problems.label("bus.nats.name", name);
+    }
+}
+
+fn nats_files(nats: &NatsSettings, problems: &mut Problems) {
+    for (key, file) in [
+        ("bus.nats.credentials_file", &nats.credentials_file),
+        ("bus.nats.ca_file", &nats.ca_file),
+        ("bus.nats.certificate_file", &nats.certificate_file),
+        ("bus.nats.key_file", &nats.key_file),
+    ] {
+        if file.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
+            problems.add(key, "empty", "the path of a file, or null");
+        }
+    }
+    if nats.certificate_file.is_some() != nats.key_file.is_some() {
+        let expected = "both of certificate_file and key_file, or none";
+        problems.add("bus.nats.certificate_file", "one without the other", expected);
+    }
+    if nats.credentials_file.is_some() && nats.servers.iter().any(NatsUrl::has_login) {
+        let expected = "a file, or credentials in the URLs of bus.nats.servers";
+        problems.add("bus.nats.credentials_file", "two ways to log in", expected);
     }
 }
 

@@ -132,6 +132,10 @@ fn default_size() -> Quantity {
     validation = Rule::new("!has(self.tls) || self.servers.all(url, url.startsWith('tls://'))")
         .message("bus.external.tls needs servers of tls://")
 )]
+#[x_kube(
+    validation = Rule::new("!(has(self.credentials) && has(self.credentialsFile))")
+        .message("choose one of bus.external.credentials and bus.external.credentialsFile")
+)]
 pub struct ExternalNats {
     /// Servers to connect to, `nats://host:4222` or `tls://host:4222`, without credentials.
     #[schemars(
@@ -142,6 +146,10 @@ pub struct ExternalNats {
     /// Secret with the user and password for NATS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<NatsCredentials>,
+    /// Secret with a `.creds` file (JWT and seed) or the seed of a user's `NKey`. Gateways use what is new in it from their
+    /// next connection to NATS on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_file: Option<SecretKey>,
     /// TLS beyond what the servers' `tls://` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<NatsTls>,
@@ -179,4 +187,16 @@ fn default_password_key() -> String {
 pub struct NatsTls {
     /// Secret with the certificates, in PEM, of the authorities that gateways trust.
     pub authority: SecretKey,
+    /// Certificate that gateways show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<ClientCertificate>,
+}
+
+/// A certificate and its key.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientCertificate {
+    /// Name of the Secret, of type `kubernetes.io/tls`, in the cluster's namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: String,
 }

@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{BuildError, Names, gateway::token_path};
+use super::{
+    BuildError, Names,
+    gateway::{nats_settings, token_path},
+};
 use crate::validate::ValidCluster;
 
 /// Where a gateway's ports are. 8000 is for clients, 9000 for the kubelet, the operator and Prometheus.
@@ -60,10 +63,11 @@ pub(super) fn file(cluster: &ValidCluster, names: &Names) -> Result<Value, Build
         );
     }
     put(&mut file, "bus", "prefix", json!(names.bus_prefix()));
-    if let Some(servers) = servers(cluster, names)
-        && let Some(bus) = file.get_mut("bus").and_then(Value::as_object_mut)
-    {
-        put(bus, "nats", "servers", json!(servers));
+    if let Some(bus) = file.get_mut("bus").and_then(Value::as_object_mut) {
+        let written = bus.entry("nats").or_insert_with(|| json!({}));
+        if let Some(written) = written.as_object_mut() {
+            written.extend(nats(cluster, names));
+        }
     }
     let rooms = file.entry("rooms").or_insert_with(|| json!({}));
     if let Some(rooms) = rooms.as_object_mut() {
@@ -77,12 +81,12 @@ pub(super) fn leave_seconds(cluster: &ValidCluster) -> u64 {
     cluster.drain.accept.as_secs() + cluster.drain.duration.as_secs() + 2 * DRAIN_SLACK_SECONDS
 }
 
-/// Addresses of NATS. With credentials they are a variable, which Kubernetes puts together.
-fn servers(cluster: &ValidCluster, names: &Names) -> Option<Vec<String>> {
-    match &cluster.spec.bus.external {
-        None => Some(vec![format!("nats://{}:4222", names.host(&names.nats()))]),
-        Some(external) => external.credentials.is_none().then(|| external.servers.clone()),
+fn nats(cluster: &ValidCluster, names: &Names) -> Map<String, Value> {
+    if let Some(external) = &cluster.spec.bus.external {
+        return nats_settings(external);
     }
+    let server = format!("nats://{}:4222", names.host(&names.nats()));
+    Map::from_iter([("servers".to_owned(), json!([server]))])
 }
 
 /// Rooms without a namespace need a policy that somebody wrote. Streams of a managed NATS outlive the loss of a server unless

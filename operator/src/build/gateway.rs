@@ -4,6 +4,7 @@
 //! changes. So a change that the gateways can take while they run writes the `ConfigMap` of their revision, and any other
 //! change makes a new Deployment beside the old one, which the operator removes when it is time.
 
+mod nats_access;
 mod template;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,10 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 
 pub use self::template::TOKEN_FILE;
-pub(super) use self::template::{API_KEYS, CONTROL_VOLUME, config_path, grace_seconds, token_path};
+pub(super) use self::{
+    nats_access::settings as nats_settings,
+    template::{API_KEYS, CONTROL_VOLUME, config_path, grace_seconds, token_path},
+};
 
 use super::{
     BuildError, Names, Object, config,

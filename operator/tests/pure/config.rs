@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::fixtures;
 
 /// Keys that the operator decides.
-const DECIDED: [&str; 12] = [
+const DECIDED: [&str; 16] = [
     "listen",
     "ops_listen",
     "ops.control.token_file",
@@ -17,6 +17,10 @@ const DECIDED: [&str; 12] = [
     "api.keys",
     "bus.prefix",
     "bus.nats.servers",
+    "bus.nats.credentials_file",
+    "bus.nats.ca_file",
+    "bus.nats.certificate_file",
+    "bus.nats.key_file",
     "bus.nats.name",
     "drain.deadline",
     "log.format",
@@ -145,8 +149,9 @@ fn the_gateway_accepts_every_configuration_that_is_built() {
     for folder in fixtures::entries("build") {
         let cluster = fixtures::cluster(&folder).unwrap();
         let built = build::build(&cluster).unwrap();
-        let external = cluster.spec.bus.external.is_some();
-        let secrets: &[_] = if external { &[SERVERS] } else { &[] };
+        let external = cluster.spec.bus.external.as_ref();
+        let in_address = external.is_some_and(|nats| nats.credentials.is_some());
+        let secrets: &[_] = if in_address { &[SERVERS] } else { &[] };
         let settings = settings(&built, secrets);
         assert_eq!(settings.drain.accept, cluster.drain.accept);
         assert_eq!(settings.drain.duration, cluster.drain.duration);

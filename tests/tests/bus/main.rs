@@ -3,6 +3,7 @@
 mod both;
 mod cluster;
 mod drops;
+mod login;
 mod nats;
 mod outage;
 mod support;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use natter_gateway::bus::{
-    BusError, BusEvents, BusStatus, Embedded, Nats, NatsConfig, Overloaded, Recipient, SharedBus,
+    BusError, BusEvents, BusStatus, Embedded, Nats, NatsConfig, NatsFiles, Overloaded, Recipient, SharedBus,
 };
 use natter_gateway::channel::Channel;
 use natter_gateway::history::Position;
@@ -58,6 +58,7 @@ impl BusEvents for Recorder {
 pub(crate) fn config(url: &str, prefix: &str) -> Result<NatsConfig> {
     Ok(NatsConfig {
         servers: vec![url.parse().with_context(|| format!("{url} is no address"))?],
+        files: NatsFiles::default(),
         name: "natter-tests".to_owned(),
         prefix: prefix.to_owned(),
         node: Uuid::new_v4(),

@@ -5,13 +5,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_nats::{ConnectError, ConnectOptions, Event};
+use async_nats::{ConnectError, Event};
 use parking_lot::Mutex;
 use tokio::time::sleep;
 
 pub use super::jetstream::DeletedStream;
 use super::{
-    credentials,
+    credentials::{self, NatsFiles},
     jetstream::{CallError, JetStream, Limits},
 };
 use crate::{
@@ -77,7 +77,7 @@ async fn connect(
 ) -> Result<JetStream, DeletionError> {
     let servers: Vec<_> = nats.servers.iter().map(|url| url.address().clone()).collect();
     let refused = refusal.clone();
-    let options = credentials::log_in(ConnectOptions::new(), &servers)
+    let options = credentials::log_in(&servers, &NatsFiles::of(nats))
         .name("natter-gateway delete-streams")
         .ping_interval(nats.ping_interval)
         .connection_timeout(nats.request_timeout)

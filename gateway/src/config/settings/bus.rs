@@ -1,6 +1,6 @@
 //! The bus between gateways: embedded in this process, or NATS.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,13 @@ impl Default for BusSettings {
 pub struct NatsSettings {
     /// At least one.
     pub servers: Vec<NatsUrl>,
+    /// A `.creds` file to log in with, or one with the seed of a key; `None`: what stands in the URLs.
+    pub credentials_file: Option<PathBuf>,
+    /// Certificates of the authorities to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The certificate to show, with `key_file`.
+    pub certificate_file: Option<PathBuf>,
+    pub key_file: Option<PathBuf>,
     /// Between two pings to the server: how soon a dead connection is noticed.
     #[serde(with = "duration")]
     pub ping_interval: Duration,
@@ -62,6 +69,10 @@ impl Default for NatsSettings {
     fn default() -> Self {
         Self {
             servers: Vec::new(),
+            credentials_file: None,
+            ca_file: None,
+            certificate_file: None,
+            key_file: None,
             ping_interval: Duration::from_secs(5),
             request_timeout: Duration::from_secs(2),
             store_timeout: Duration::from_secs(5),

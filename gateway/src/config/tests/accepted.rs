@@ -41,7 +41,7 @@ page: {enabled: false}
 rooms: {default: null, namespaces: [{name: news, subscribe: anyone, publish: server, degraded: local}, {name: chat_1-x}]}
 bus: {prefix: a_B-9, linger: 0s, critical: true, join_timeout: 1s,
       nats: {servers: ['nats://u:p%40@one', 'tls://u:p%40@two:5000', 'nats://u:p%40@[::1]:4222/'], ping_interval: 1s, request_timeout: 1s,
-             store_timeout: 9s, name: x}}
+             store_timeout: 9s, name: x, ca_file: /a, certificate_file: /b, key_file: /c}}
 drain: {accept: 0s, duration: 0s, deadline: 1s, retry_after: 1s}
 log: {level: 'warn,natter_gateway::session=debug,[turn]=trace', format: json}
 tracing: {otlp_endpoint: 'http://collector:4318', sample_ratio: 1}

@@ -234,6 +234,14 @@ fn a_refused_value_causes_no_second_finding() {
                 "bus.nats.servers: servers with different credentials (the same in every URL: they are servers of one NATS)",
             ],
         ),
+        (
+            "{bus: {nats: {servers: ['nats://a:b@h'], credentials_file: /c, ca_file: '', key_file: /k}}}",
+            &[
+                "bus.nats.ca_file: empty (the path of a file, or null)",
+                "bus.nats.certificate_file: one without the other (both of certificate_file and key_file, or none)",
+                "bus.nats.credentials_file: two ways to log in (a file, or credentials in the URLs of bus.nats.servers)",
+            ],
+        ),
     ]);
 }
 

@@ -4,7 +4,7 @@ use super::{Given, yaml};
 use crate::config::{kind::Kind, schema::KEYS};
 
 /// A base in which every key has a value, and another value for each key.
-const BASE: &str = "{client: {user_id_header: x-a}, bus: {nats: {servers: ['nats://a'], name: a}},
+const BASE: &str = "{client: {user_id_header: x-a}, bus: {nats: {servers: ['nats://a'], name: a, certificate_file: /a, key_file: /a}},
     rooms: {default: {history: {idempotency_window: 1s, stream: {max_bytes: 1MiB}}}}}";
 
 fn other(path: &str) -> &'static str {

@@ -1,13 +1,13 @@
 //! The pods of gateways.
 
 use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, Container, EnvVar, EnvVarSource, KeyToPath, Lifecycle, LifecycleHandler, PodSpec,
+    ConfigMapVolumeSource, Container, EnvVar, EnvVarSource, Lifecycle, LifecycleHandler, PodSpec,
     PodTemplateSpec, SecretKeySelector, SecretVolumeSource, SleepAction, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use super::nats_access;
 use crate::{
-    api::bus::ExternalNats,
     build::{
         Names,
         config::{self, HTTP_PORT, OPS_PORT},
@@ -28,9 +28,6 @@ const CONTROL_DIRECTORY: &str = "/etc/natter-control";
 pub const TOKEN_FILE: &str = "tokens";
 /// The variable with the keys of the server API.
 pub(in crate::build) const API_KEYS: &str = "NATTER_API_KEYS";
-const AUTHORITY_VOLUME: &str = "nats-authority";
-const AUTHORITY_DIRECTORY: &str = "/etc/natter-nats";
-const AUTHORITY_FILE: &str = "ca.crt";
 
 /// The pods, still without what depends on their revision.
 pub(super) fn build(cluster: &ValidCluster, names: &Names) -> PodTemplateSpec {
@@ -49,7 +46,8 @@ pub(super) fn build(cluster: &ValidCluster, names: &Names) -> PodTemplateSpec {
             ..Volume::default()
         },
     ];
-    volumes.extend(cluster.spec.bus.external.as_ref().and_then(authority_volume));
+    let external = cluster.spec.bus.external.as_ref();
+    volumes.extend(external.and_then(nats_access::volume));
     let mut template = PodTemplateSpec {
         metadata: Some(ObjectMeta::default()),
         spec: Some(PodSpec {
@@ -116,14 +114,9 @@ fn container(cluster: &ValidCluster) -> Container {
         mount(CONFIG_VOLUME, CONFIG_DIRECTORY),
         mount(CONTROL_VOLUME, CONTROL_DIRECTORY),
     ];
-    if cluster
-        .spec
-        .bus
-        .external
-        .as_ref()
-        .is_some_and(|nats| nats.tls.is_some())
-    {
-        mounts.push(mount(AUTHORITY_VOLUME, AUTHORITY_DIRECTORY));
+    let external = cluster.spec.bus.external.as_ref();
+    if external.and_then(nats_access::volume).is_some() {
+        mounts.push(nats_access::volume_mount());
     }
     Container {
         name: GATEWAY.to_owned(),
@@ -175,53 +168,12 @@ fn environment(cluster: &ValidCluster) -> Vec<EnvVar> {
         environment.push(env_of_secret(API_KEYS, &keys.name, &keys.key));
     }
     if let Some(nats) = &cluster.spec.bus.external {
-        environment.extend(nats_environment(nats));
+        environment.extend(nats_access::environment(nats));
     }
     environment
 }
 
-fn nats_environment(nats: &ExternalNats) -> Vec<EnvVar> {
-    let mut environment = Vec::new();
-    if nats.tls.is_some() {
-        let file = format!("{AUTHORITY_DIRECTORY}/{AUTHORITY_FILE}");
-        environment.push(pod::env("SSL_CERT_FILE", file));
-    }
-    if let Some(credentials) = &nats.credentials {
-        let (secret, user, password) = (
-            &credentials.secret_name,
-            &credentials.username_key,
-            &credentials.password_key,
-        );
-        environment.push(env_of_secret("NATS_USERNAME", secret, user));
-        environment.push(env_of_secret("NATS_PASSWORD", secret, password));
-        let addresses: Vec<_> = nats
-            .servers
-            .iter()
-            .map(|url| url.replacen("://", "://$(NATS_USERNAME):$(NATS_PASSWORD)@", 1))
-            .collect();
-        environment.push(pod::env("NATTER_BUS_NATS_SERVERS", addresses.join(",")));
-    }
-    environment
-}
-
-fn authority_volume(nats: &ExternalNats) -> Option<Volume> {
-    let authority = &nats.tls.as_ref()?.authority;
-    Some(Volume {
-        name: AUTHORITY_VOLUME.to_owned(),
-        secret: Some(SecretVolumeSource {
-            secret_name: Some(authority.name.clone()),
-            items: Some(vec![KeyToPath {
-                key: authority.key.clone(),
-                path: AUTHORITY_FILE.to_owned(),
-                mode: None,
-            }]),
-            ..SecretVolumeSource::default()
-        }),
-        ..Volume::default()
-    })
-}
-
-fn env_of_secret(name: &str, secret: &str, key: &str) -> EnvVar {
+pub(super) fn env_of_secret(name: &str, secret: &str, key: &str) -> EnvVar {
     EnvVar {
         name: name.to_owned(),
         value: None,
@@ -236,7 +188,7 @@ fn env_of_secret(name: &str, secret: &str, key: &str) -> EnvVar {
     }
 }
 
-fn mount(volume: &str, path: &str) -> VolumeMount {
+pub(super) fn mount(volume: &str, path: &str) -> VolumeMount {
     VolumeMount {
         name: volume.to_owned(),
         mount_path: path.to_owned(),
