@@ -38,8 +38,8 @@ const DEBOUNCE: Duration = Duration::from_millis(200);
 /// A cluster is looked at again after this time though nothing happened, give or take a fifth.
 const LOOK_AGAIN: Duration = Duration::from_mins(10);
 
-/// Time for what is under way to end.
-const END_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time for what is under way to end; what then still runs is cut off.
+pub(crate) const END_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What every reconcile needs.
 pub struct Context {
@@ -123,7 +123,7 @@ pub async fn run(
         .for_each(|_| future::ready(()));
     tokio::select! {
         () = controller => {}
-        // What hangs in a network that is split must not outlast the lease for long.
+        // What hangs in a network that is split must not outlast the lease.
         () = async { stop.await; sleep(END_TIMEOUT).await } => {}
     }
     deletions.abort();

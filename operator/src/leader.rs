@@ -2,7 +2,7 @@
 //! that the next one starts at once instead of after the lease's time.
 //!
 //! The crate that takes and renews the lease does not say when it fails to: it goes on trying, and a leader that nobody
-//! hears any more would lead on beside the next one. So the Lease is also read, all the time ([`observer`]): an operator leads
+//! hears any more would lead on beside the next one. So the Lease is also read, all the time (`observer`): an operator leads
 //! for as long as the Lease says, not longer, and leads again when it says so again.
 
 mod observer;

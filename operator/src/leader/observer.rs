@@ -6,7 +6,7 @@ use k8s_openapi::{api::coordination::v1::Lease, jiff::Timestamp};
 use kube::Api;
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tracing::{info, warn};
 
@@ -46,20 +46,48 @@ impl Observer {
 
     /// Ends when nobody renews the lease any more.
     pub(super) async fn run(mut self) {
+        let mut taken = self.taken.clone();
         loop {
             self.read().await;
-            tokio::select! {
-                () = sleep(READ_EVERY) => {}
-                changed = self.taken.changed() => if changed.is_err() {
-                    self.health.set(Some("nobody renews the Lease any more".to_owned()));
-                    return;
-                },
+            let pause = async {
+                tokio::select! {
+                    () = sleep(READ_EVERY) => Ok(()),
+                    changed = taken.changed() => changed,
+                }
+            };
+            if self.within_term(pause).await.is_err() {
+                self.health
+                    .set(Some("nobody renews the Lease any more".to_owned()));
+                return;
             }
         }
     }
 
+    /// Waits for `work`, and stops leading when the term ends meanwhile.
+    async fn within_term<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        let leads = *self.leads.borrow();
+        if let Some(until) = self.reading.until().filter(|_| leads) {
+            tokio::select! {
+                done = &mut work => return done,
+                () = sleep_until(until) => self.lead(false),
+            }
+        }
+        work.await
+    }
+
+    fn lead(&self, leads: bool) {
+        let changed = self
+            .leads
+            .send_if_modified(|led| std::mem::replace(led, leads) != leads);
+        if changed && !leads {
+            warn!("no longer leads");
+        }
+    }
+
     async fn read(&mut self) {
-        let read = match timeout(CALL_TIMEOUT, self.api.get(LEASE)).await {
+        let get = timeout(CALL_TIMEOUT, self.api.get(LEASE));
+        let read = match self.within_term(get).await {
             Ok(Ok(lease)) => Ok(lease),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!(
@@ -69,14 +97,7 @@ impl Observer {
         };
         let now = Instant::now();
         self.reading.take(read, now, Timestamp::now());
-        let leads = *self.taken.borrow() && self.reading.is_ours(now);
-        if self
-            .leads
-            .send_if_modified(|led| std::mem::replace(led, leads) != leads)
-            && !leads
-        {
-            warn!("no longer leads");
-        }
+        self.lead(*self.taken.borrow() && self.reading.is_ours(now));
         let trouble = self.reading.trouble(now);
         match (self.health.set(trouble.clone()), trouble) {
             (true, Some(reason)) => warn!(%reason, "not ready"),

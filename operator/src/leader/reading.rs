@@ -8,7 +8,8 @@ use k8s_openapi::{
 };
 use tokio::time::Instant;
 
-use super::{CALL_TIMEOUT, DURATION_SECONDS};
+use super::DURATION_SECONDS;
+use crate::controller::END_TIMEOUT;
 
 /// An API server that has not answered for this time cannot be reached.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -59,15 +60,19 @@ impl Reading {
         }
     }
 
-    /// A lease of our own was renewed by our own clock. It counts as over as much earlier as one more read may take.
+    /// A lease of our own was renewed by our own clock. The term ends before the lease, so that what is under way can end.
     fn term(&self, spec: &LeaseSpec, now: Instant, clock: Timestamp) -> Option<Instant> {
         if spec.holder_identity.as_ref() != Some(&self.identity) {
             return None;
         }
         let renewed = spec.renew_time.as_ref()?.0;
         let age = Duration::try_from(clock.duration_since(renewed)).unwrap_or_default();
-        let term = Duration::from_secs(DURATION_SECONDS).saturating_sub(CALL_TIMEOUT);
+        let term = Duration::from_secs(DURATION_SECONDS).saturating_sub(END_TIMEOUT);
         Some(now + term.saturating_sub(age))
+    }
+
+    pub(super) fn until(&self) -> Option<Instant> {
+        self.until
     }
 
     /// Whether this operator may lead.
@@ -114,7 +119,7 @@ mod tests {
         assert!(!reading.is_ours(start), "somebody else's");
         reading.take(Ok(lease("a", RENEWED)), at(2), clock(2));
         assert!(reading.is_ours(at(11)));
-        assert!(!reading.is_ours(at(12)), "another read could take too long");
+        assert!(!reading.is_ours(at(12)), "what is under way has to end");
         for second in [4, 8, 12] {
             reading.take(Err("refused".to_owned()), at(second), clock(2));
         }
