@@ -32,10 +32,7 @@ async fn is_turned_away(node: &Node) -> Result<()> {
         Ok(())
     })
     .await?;
-    ensure!(
-        node.bus.status().borrow().clone() != BusStatus::Up,
-        "it is connected"
-    );
+    ensure!(*node.bus.status().borrow() != BusStatus::Up, "it is connected");
     Ok(())
 }
 
@@ -91,16 +88,16 @@ async fn a_creds_file_logs_in_at_an_operator_mode_server() -> Result<()> {
         KeyPair::new_user(),
     );
     let limits = json!({"subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1, "leaf": -1});
-    let of_operator = jwt(&operator, &operator, json!({"type": "operator", "version": 2}))?;
+    let of_operator = jwt(&operator, &operator, &json!({"type": "operator", "version": 2}))?;
     let of_account = jwt(
         &operator,
         &account,
-        json!({"type": "account", "version": 2, "limits": limits}),
+        &json!({"type": "account", "version": 2, "limits": limits}),
     )?;
     let of_user = jwt(
         &account,
         &user,
-        json!({"type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1}),
+        &json!({"type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1}),
     )?;
     let server = NatsServer::builder()
         .config(&format!(
@@ -123,7 +120,7 @@ async fn a_creds_file_logs_in_at_an_operator_mode_server() -> Result<()> {
 }
 
 /// A JWT of NATS (ADR-14): signed with Ed25519 by the issuer's `NKey`.
-fn jwt(issuer: &KeyPair, subject: &KeyPair, nats: Value) -> Result<String> {
+fn jwt(issuer: &KeyPair, subject: &KeyPair, nats: &Value) -> Result<String> {
     let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let header = json!({"typ": "JWT", "alg": "ed25519-nkey"});
     let claims = json!({
