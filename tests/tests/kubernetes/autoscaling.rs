@@ -24,7 +24,7 @@ async fn the_number_of_gateways_follows_connections_and_waits_for_the_silent() -
         let crowd = Clients::join(&chat, "team:crowd", 20).await?;
         let scaling = wait_size(&chat, 3).await?;
         ensure!(scaling["connections"].as_u64() >= Some(26), "{scaling}");
-        decided(&scaling, "up from ", "connections of 10 for each")?;
+        decided(&scaling, "up from ", "connections of 12 for each")?;
         let late = Clients::join(&chat, "team:late", 6).await?;
 
         let connections = outage(namespace, &chat, first, crowd).await?;
@@ -39,7 +39,7 @@ async fn the_number_of_gateways_follows_connections_and_waits_for_the_silent() -
 fn spec() -> Value {
     let mut spec = Chat::spec(1, 1);
     spec["scaling"] = json!({
-        "minReplicas": 1, "maxReplicas": 3, "connectionsPerGateway": 10, "scaleDownWindow": "10s",
+        "minReplicas": 1, "maxReplicas": 3, "connectionsPerGateway": 12, "scaleDownWindow": "10s",
     });
     // Only removals move anybody.
     spec["rebalance"] = json!({ "enabled": false });

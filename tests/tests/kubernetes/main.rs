@@ -10,6 +10,7 @@ mod bus_lost;
 mod by_hand;
 mod config_change;
 mod deleted_streams;
+mod external_nats;
 mod gateway_lost;
 mod history_kept;
 mod install;

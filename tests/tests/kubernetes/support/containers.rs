@@ -1,9 +1,9 @@
-//! What runs in the pods of gateways.
+//! What runs in the pods of gateways, and what they say of themselves.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::Chat;
+use super::{Chat, raw};
 
 /// A gateway's container: another one has another id.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,5 +31,18 @@ impl Chat {
                 })
             })
             .collect()
+    }
+
+    /// The body of `/readyz` of each gateway that is ready.
+    pub(crate) async fn readiness(&self) -> Result<Vec<Value>> {
+        let mut bodies = Vec::new();
+        for pod in self.gateways().await? {
+            let path = format!(
+                "/api/v1/namespaces/{}/pods/{pod}:9000/proxy/readyz",
+                self.namespace
+            );
+            bodies.push(serde_json::from_str(&raw(&path).await?)?);
+        }
+        Ok(bodies)
     }
 }
