@@ -2,7 +2,9 @@
 //!
 //! Every order can be given again without harm, since whoever gives them may be a new leader that only knows what it sees:
 //! a second drain of the same pace changes nothing, one of another pace replaces it. A shed is the exception, as closing
-//! some connections twice closes twice as many: while one is under way another is refused.
+//! some connections twice closes twice as many: while one is under way another is refused. A cordon ends it, and so does taking
+//! a cordon back: whoever gives one of these has other plans with the gateways than an even spread, and a shed that went on
+//! would close connections beside a drain that has the whole budget.
 
 mod state;
 mod usage;
@@ -79,15 +81,21 @@ impl Control {
         }
     }
 
-    /// The Service stops choosing this gateway; who arrives all the same is served (see [`crate::drain`]).
+    /// The Service stops choosing this gateway; who arrives all the same is served (see [`crate::drain`]). Ends a shed that is
+    /// under way.
     pub fn cordon(&self) {
+        let mut closing = self.closing.lock();
         if !self.gateway.drain.is_cordoned() {
             self.gateway.drain.set_cordoned(true);
             info!(connections = self.connections(), "cordoned");
         }
+        // At the end of the process the pace of its last closes is in force.
+        if !self.gateway.drain.is_terminating() && matches!(*closing, Some(Closing::Shed { .. })) {
+            self.stop_closing(&mut closing);
+        }
     }
 
-    /// Takes back a cordon, and a drain that is under way.
+    /// Takes back a cordon, and a drain or a shed that is under way.
     pub fn uncordon(&self) -> Result<(), Conflict> {
         let drain = &self.gateway.drain;
         let mut closing = self.closing.lock();
@@ -97,9 +105,8 @@ impl Control {
         if drain.is_cordoned() || drain.is_draining() {
             info!(connections = self.connections(), "uncordoned");
         }
-        if matches!(*closing, Some(Closing::Drain { .. })) {
-            *closing = None;
-            self.tell(Command::StopClosing);
+        if closing.is_some() {
+            self.stop_closing(&mut closing);
         }
         drain.set_emptying(false);
         drain.set_cordoned(false);
@@ -159,6 +166,11 @@ impl Control {
         info!(connections = shed.left(), window = ?shed.pace.window, "shedding connections");
         self.tell(Command::Shed(shed));
         Ok(())
+    }
+
+    fn stop_closing(&self, closing: &mut Option<Closing>) {
+        *closing = None;
+        self.tell(Command::StopClosing);
     }
 
     fn pace(&self, speed: DrainSpeed) -> Pace {

@@ -120,3 +120,33 @@ async fn one_shed_at_a_time_and_none_in_a_drain() {
     assert_eq!(control.shed(order(1)), Err(Conflict::Draining));
     assert_eq!(control.state().shedding, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cordon_ends_a_shed_and_so_does_taking_it_back() {
+    let gateway = gateway(100);
+    let control = Arc::new(Control::new(gateway.clone()));
+    let order = ShedOrder {
+        connections: 20,
+        rate: 5.0,
+    };
+    control.shed(order).unwrap();
+    control.cordon();
+    assert_eq!(told(&gateway).await, ["shed 20 in 4s", "stop"]);
+    assert_eq!(control.state().shedding, 0);
+    control.cordon();
+    assert_eq!(told(&gateway).await, [""; 0], "there is nothing to end");
+    control.shed(order).unwrap();
+    control.uncordon().unwrap();
+    assert_eq!(told(&gateway).await, ["shed 20 in 4s", "stop"]);
+    // A cordon is no way to end a drain.
+    control.drain(DrainSpeed::Rate(10.0)).unwrap();
+    control.cordon();
+    assert_eq!(told(&gateway).await, ["close all in 10s"]);
+    control.uncordon().unwrap();
+    assert_eq!(told(&gateway).await, ["stop"]);
+    // The last closes of a process that ends are nobody's to take back.
+    control.shed(order).unwrap();
+    gateway.drain.advance(Phase::Leaving);
+    control.cordon();
+    assert_eq!(told(&gateway).await, ["shed 20 in 4s"]);
+}
