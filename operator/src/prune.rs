@@ -38,7 +38,8 @@ pub fn unwanted<'a>(
         })
         .filter(|(_, object)| {
             let revision = object.labels().get(REVISION);
-            revision.is_none_or(|revision| removed.contains(revision))
+            // Of the current revision nothing waits for a roll.
+            revision.is_none_or(|revision| *revision == built.revision || removed.contains(revision))
         })
         .collect()
 }

@@ -1,4 +1,8 @@
-//! The gateways: one Deployment and one configuration for each revision.
+//! The gateways: one Deployment, one configuration and one budget for each revision.
+//!
+//! A budget of all gateways together would count those of a new revision that do not start, and a roll that stalls on
+//! Friday would keep every node from being drained until Monday. Of each revision one gateway may leave its node at a time; a
+//! former one that is being drained is that one, as two at a time would exceed the budget of reconnects.
 //!
 //! The revision is a hash of the pods, their replicas aside, and of that part of the configuration which only a restart
 //! changes. So a change that the gateways can take while they run writes the `ConfigMap` of their revision, and any other
@@ -14,7 +18,7 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, PodTemplateSpec, ServiceAccount},
     policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
 };
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use k8s_openapi::apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString};
 use serde_json::Value;
 
 pub use self::template::TOKEN_FILE;
@@ -82,8 +86,8 @@ pub(super) fn build(cluster: &ValidCluster, names: &Names) -> Result<Gateways, B
         Object::of(Kind::Deployment, &deployment(cluster, &name, &revision, template))?,
     ];
     if cluster.course.size.most() > 1 {
-        let selector = labels::selector(cluster, GATEWAY);
-        let budget = budget(cluster, GATEWAY, &names.gateways(), &selector);
+        let mut budget = budget(cluster, GATEWAY, &name, &labels_of(cluster, &revision));
+        label(&mut budget.metadata, &revision);
         objects.push(Object::of(Kind::PodDisruptionBudget, &budget)?);
     }
     Ok(Gateways {
@@ -108,6 +112,12 @@ fn labels_of(cluster: &ValidCluster, revision: &str) -> Labels {
     labels
 }
 
+/// Says to which revision an object belongs.
+fn label(metadata: &mut ObjectMeta, revision: &str) {
+    let labels = metadata.labels.get_or_insert_default();
+    labels.insert(REVISION.to_owned(), revision.to_owned());
+}
+
 /// Without any right: gateways never talk to Kubernetes.
 fn service_account(cluster: &ValidCluster, names: &Names) -> ServiceAccount {
     ServiceAccount {
@@ -127,10 +137,7 @@ fn text(file: &Value) -> Result<String, BuildError> {
 
 fn config_map(cluster: &ValidCluster, name: &str, revision: &str, text: &str) -> ConfigMap {
     let mut metadata = metadata(cluster, GATEWAY, name);
-    metadata
-        .labels
-        .get_or_insert_default()
-        .insert(REVISION.to_owned(), revision.to_owned());
+    label(&mut metadata, revision);
     ConfigMap {
         metadata,
         data: Some(BTreeMap::from([(FILE.to_owned(), text.to_owned())])),
@@ -141,10 +148,7 @@ fn config_map(cluster: &ValidCluster, name: &str, revision: &str, text: &str) ->
 /// Its own roll never happens: the pods of a revision do not change. A pod that an eviction took is replaced at once.
 fn deployment(cluster: &ValidCluster, name: &str, revision: &str, template: PodTemplateSpec) -> Deployment {
     let mut metadata = metadata(cluster, GATEWAY, name);
-    metadata
-        .labels
-        .get_or_insert_default()
-        .insert(REVISION.to_owned(), revision.to_owned());
+    label(&mut metadata, revision);
     Deployment {
         metadata,
         spec: Some(DeploymentSpec {

@@ -38,7 +38,7 @@ async fn a_cluster_has_all_its_parts_and_only_the_wanted_ones() -> Result<()> {
         "Service chat-nats-headless",
         "NetworkPolicy chat-gateway",
         "NetworkPolicy chat-nats",
-        "PodDisruptionBudget chat-gateway",
+        &format!("PodDisruptionBudget {deployment}"),
         "PodDisruptionBudget chat-nats",
         "StatefulSet chat-nats",
         &format!("Deployment {deployment}"),
