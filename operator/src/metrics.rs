@@ -26,6 +26,7 @@ pub struct Metrics {
     status_writes: IntCounter,
     restarts: IntCounter,
     leader: IntGauge,
+    watches_ready: IntGauge,
     actions: IntCounterVec,
     calls: IntCounterVec,
     stream_deletions: IntCounterVec,
@@ -74,6 +75,10 @@ impl Metrics {
                 "natter_operator_leader",
                 "1 while this operator holds the lease, else 0",
             )?,
+            watches_ready: IntGauge::new(
+                "natter_operator_watches_ready",
+                "1 once this operator has read what there is, 0 before: nothing is reconciled without",
+            )?,
             actions: IntCounterVec::new(
                 Opts::new(
                     "natter_operator_actions_total",
@@ -104,7 +109,7 @@ impl Metrics {
 
     /// With every series at 0 that can be known before.
     fn register(&self) -> prometheus::Result<()> {
-        let families: [Box<dyn Collector>; 10] = [
+        let families: [Box<dyn Collector>; 11] = [
             Box::new(self.reconciles.clone()),
             Box::new(self.duration.clone()),
             Box::new(self.running.clone()),
@@ -112,6 +117,7 @@ impl Metrics {
             Box::new(self.status_writes.clone()),
             Box::new(self.restarts.clone()),
             Box::new(self.leader.clone()),
+            Box::new(self.watches_ready.clone()),
             Box::new(self.actions.clone()),
             Box::new(self.calls.clone()),
             Box::new(self.stream_deletions.clone()),
@@ -183,6 +189,11 @@ impl Metrics {
     /// Whether this operator holds the lease.
     pub fn leads(&self, leads: bool) {
         self.leader.set(i64::from(leads));
+    }
+
+    /// Whether this operator, which leads, has read what there is.
+    pub fn watches_ready(&self, ready: bool) {
+        self.watches_ready.set(i64::from(ready));
     }
 
     /// Everything in the Prometheus text format.

@@ -29,7 +29,7 @@ impl ClusterMetrics {
             last_reconcile: IntGaugeVec::new(
                 Opts::new(
                     "natter_operator_last_reconcile_timestamp_seconds",
-                    "Unix time of the last reconcile of a ChatCluster that ended well",
+                    "Unix time of the last reconcile of a ChatCluster that ended well, or of the first one while none did",
                 ),
                 &["namespace", "name"],
             )?,
@@ -73,6 +73,18 @@ impl ClusterMetrics {
             registry.register(Box::new(family.clone()))?;
         }
         Ok(metrics)
+    }
+
+    /// A cluster is looked at. For one of which nothing ended well yet, the time runs from here, so that one that never gets there, or
+    /// not since another operator leads, is told as well.
+    pub fn looked_at(&self, cluster: &impl Resource<DynamicType = ()>) {
+        let now = Timestamp::now().as_second();
+        self.set(cluster, |namespace, name| {
+            let gauge = self.last_reconcile.with_label_values(&[namespace, name]);
+            if gauge.get() == 0 {
+                gauge.set(now);
+            }
+        });
     }
 
     /// A reconcile ended well.

@@ -61,6 +61,24 @@ fn the_documentation_lists_exactly_the_families() {
 }
 
 #[test]
+fn the_time_runs_for_a_cluster_that_never_was_well() {
+    let metrics = Metrics::new("1.2.3").unwrap();
+    let time = || {
+        let text = metrics.encode().unwrap();
+        let mut lines = text.lines();
+        let line = lines.find(|line| line.starts_with("natter_operator_last_reconcile_timestamp_seconds{"));
+        line.and_then(|line| line.rsplit_once(' '))
+            .map(|(_, value)| value.to_owned())
+    };
+    assert_eq!(time(), None);
+    metrics.clusters.looked_at(&cluster("1"));
+    let first = time();
+    assert!(first.is_some_and(|time| time.parse::<f64>().unwrap() > 1e9));
+    metrics.clusters.forget_all();
+    assert_eq!(time(), None, "another leads");
+}
+
+#[test]
 fn gauges_of_a_cluster_go_with_it_and_do_not_come_back() {
     let metrics = Metrics::new("1.2.3").unwrap();
     let shown = || metrics.encode().unwrap().contains("name=\"chat\"");
