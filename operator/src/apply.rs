@@ -3,9 +3,19 @@
 //! An apply that changes nothing costs the API server as much as one that does. So the operator remembers for each object
 //! what it applied and what the object looked like then, and applies again only when one of the two is different: what shall
 //! be, or what is. In the steady state it writes nothing.
+//!
+//! # What fails
+//!
+//! An object that cannot be applied keeps nothing else back, and is tried again after a while of its own, longer each time: a
+//! cluster in the middle of a roll is looked at every other second, and must not ask a webhook that hangs as often. Only what the
+//! gateways themselves consist of stops their roll ([`Applied::lets_gateways_go`]): were an Ingress enough, a webhook of
+//! somebody else that is away would stop every drain, those included that should be paused.
 
+mod failures;
 mod memory;
 mod ownership;
+
+use std::time::Instant;
 
 use kube::{
     Api, ResourceExt,
@@ -15,7 +25,7 @@ use serde_json::json;
 
 pub use self::memory::Memory;
 use crate::{
-    build::{OPERATOR, Object},
+    build::{Names, OPERATOR, Object},
     controller::Context,
     dereference::is_owned_by,
     error::{Error, is_not_found},
@@ -29,6 +39,41 @@ pub struct Applied {
     pub missing: Vec<Kind>,
     /// One error for each object that could not be applied.
     pub errors: Vec<Error>,
+    /// Those objects, in the same order.
+    failed: Vec<(Kind, String)>,
+}
+
+impl Applied {
+    /// The first error about what gateways of this revision consist of or are reached by. While there is one, none may be sent away.
+    pub fn lets_gateways_go(&self, names: &Names, revision: &str) -> Result<(), &Error> {
+        let (own, service) = (names.gateway_revision(revision), names.cluster());
+        self.spares(|kind, name| match kind {
+            Kind::Deployment | Kind::ConfigMap => name == own,
+            Kind::Service => name == service,
+            Kind::ServiceAccount => true,
+            _ => false,
+        })
+    }
+
+    /// The first error about what servers of a managed NATS need to start. While there is one, none may be restarted.
+    pub fn lets_servers_go(&self, names: &Names) -> Result<(), &Error> {
+        let (set, headless) = (names.nats(), names.nats_headless());
+        self.spares(|kind, name| match kind {
+            Kind::StatefulSet | Kind::ConfigMap | Kind::Service => name == set || name == headless,
+            _ => false,
+        })
+    }
+
+    fn spares(&self, needed: impl Fn(Kind, &str) -> bool) -> Result<(), &Error> {
+        let failed = self.failed.iter().zip(&self.errors);
+        let mut needed = failed.filter(|((kind, name), _)| needed(*kind, name));
+        needed.next().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    fn fail(&mut self, object: &Object, error: Error) {
+        self.failed.push((object.kind, object.name()));
+        self.errors.push(error);
+    }
 }
 
 /// Applies in order. An object that fails does not keep the others back: they may be what a person needs to help.
@@ -39,8 +84,11 @@ pub async fn apply(context: &Context, owner: &str, objects: &[Object]) -> Applie
             if !applied.missing.contains(&object.kind) {
                 applied.missing.push(object.kind);
             }
+        } else if let Some(error) = context.memory.resting(object, Instant::now()) {
+            applied.fail(object, error);
         } else if let Err(error) = apply_one(context, owner, object).await {
-            applied.errors.push(error);
+            context.memory.failed(object, &error, Instant::now());
+            applied.fail(object, error);
         }
     }
     applied
@@ -52,7 +100,10 @@ async fn apply_one(context: &Context, owner: &str, object: &Object) -> Result<()
     let known = context.stores.get(kind, &namespace, &name);
     if let Some(known) = &known {
         if !is_owned_by(known, owner) {
-            return Err(Error::NotOurs { kind, name });
+            return Err(Error::NotOurs {
+                kind: kind.name(),
+                name,
+            });
         }
         if context.memory.holds(kind, known, &object.value) {
             return Ok(());
@@ -93,7 +144,7 @@ async fn refuse_foreign(api: &Api<DynamicObject>, owner: &str, kind: Kind, name:
     match api.get(name).await {
         Ok(found) if is_owned_by(&found, owner) => Ok(()),
         Ok(_) => Err(Error::NotOurs {
-            kind,
+            kind: kind.name(),
             name: name.to_owned(),
         }),
         Err(error) if is_not_found(&error) => Ok(()),
@@ -103,5 +154,44 @@ async fn refuse_foreign(api: &Api<DynamicObject>, owner: &str, kind: Kind, name:
             name: name.to_owned(),
             source,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_stops_those_who_need_it_alone() {
+        let names = Names::new("default", "chat");
+        let stops = |kind: Kind, name: &str| {
+            let error = Error::NotOurs {
+                kind: kind.name(),
+                name: name.to_owned(),
+            };
+            let applied = Applied {
+                errors: vec![error],
+                failed: vec![(kind, name.to_owned())],
+                ..Applied::default()
+            };
+            (
+                applied.lets_gateways_go(&names, "0123456789").is_err(),
+                applied.lets_servers_go(&names).is_err(),
+            )
+        };
+        assert_eq!(stops(Kind::Deployment, "chat-gateway-0123456789"), (true, false));
+        assert_eq!(stops(Kind::ConfigMap, "chat-gateway-0123456789"), (true, false));
+        assert_eq!(stops(Kind::Service, "chat"), (true, false));
+        assert_eq!(stops(Kind::StatefulSet, "chat-nats"), (false, true));
+        assert_eq!(stops(Kind::ConfigMap, "chat-nats"), (false, true));
+        for (kind, name) in [
+            (Kind::Ingress, "chat"),
+            (Kind::HttpRoute, "chat"),
+            (Kind::Service, "chat-gateway"),
+            (Kind::NetworkPolicy, "chat-gateway"),
+            (Kind::ConfigMap, "chat-dashboards"),
+        ] {
+            assert_eq!(stops(kind, name), (false, false), "{kind:?} {name}");
+        }
     }
 }

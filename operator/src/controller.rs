@@ -4,7 +4,11 @@
 mod backoff;
 mod deleted;
 
-use std::{future, sync::Arc, time::Duration};
+use std::{
+    future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{FutureExt, StreamExt};
 use kube::{
@@ -19,7 +23,7 @@ use kube::{
 use tokio::time::sleep;
 use tracing::{error, info};
 
-use self::backoff::Backoff;
+pub use self::backoff::Backoff;
 use crate::{
     apply::Memory,
     error::Error,
@@ -35,7 +39,8 @@ use crate::{
 const CONCURRENCY: u16 = 8;
 /// Changes of one cluster within this time are reconciled once.
 const DEBOUNCE: Duration = Duration::from_millis(200);
-/// A cluster is looked at again after this time though nothing happened, give or take a fifth.
+/// A cluster that is being deleted is looked at again after this time though nothing happened, give or take a fifth. Any other
+/// says itself when, which is seconds.
 const LOOK_AGAIN: Duration = Duration::from_mins(10);
 
 /// Time for what is under way to end; what then still runs is cut off.
@@ -54,7 +59,8 @@ pub struct Context {
     pub token_secrets: Secrets,
     /// Time after which streams that shall be deleted are given up.
     pub stream_deletion_limit: Duration,
-    backoff: Backoff,
+    /// Clusters whose reconcile failed.
+    pub backoff: Backoff,
 }
 
 /// What the controller is told.
@@ -99,10 +105,12 @@ pub async fn run(
         client: client.clone(),
     });
     // A reconcile that knows only half would make again what is there.
+    context.metrics.watches_ready(false);
     tokio::select! {
         ready = context.stores.ready() => ready?,
         () = stop.clone() => return Ok(()),
     }
+    context.metrics.watches_ready(true);
     info!("watches are ready");
     let api: Api<Guarded> = match &settings.namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
@@ -131,14 +139,27 @@ pub async fn run(
 }
 
 async fn reconcile_one(cluster: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
+    context.metrics.clusters.looked_at(&*cluster);
     let measured = context.metrics.reconcile();
     let result = reconcile::reconcile(&cluster, &context).await;
-    measured.end(result.as_ref().err().map(Error::category));
-    if result.is_ok() {
+    let failure = match &result {
+        Ok(round) => round.failure.as_ref(),
+        Err(error) => Some(error),
+    };
+    measured.end(failure.map(Error::category));
+    let round = result?;
+    let again = round.look_again.map_or_else(look_again, jittered);
+    let reference = reference(&*cluster);
+    let Some(failure) = round.failure else {
         context.metrics.clusters.reconciled(&*cluster);
-        context.backoff.reset(&reference(&cluster));
-    }
-    result.map(|again| Action::requeue(again.map_or_else(look_again, jittered)))
+        context.backoff.reset(&reference);
+        return Ok(Action::requeue(again));
+    };
+    // The rest of it goes on, and so does what else there is to do.
+    let category = failure.category();
+    error!(cluster = %reference, category = category.reason(), error = %failure, "reconcile failed in part");
+    let wait = context.backoff.next(&reference, Instant::now());
+    Ok(Action::requeue(again.min(wait)))
 }
 
 fn on_error(cluster: &Guarded, failure: &Error, context: &Context) -> Action {
@@ -148,10 +169,11 @@ fn on_error(cluster: &Guarded, failure: &Error, context: &Context) -> Action {
     if category.waits_for_change() {
         return Action::await_change();
     }
-    Action::requeue(context.backoff.next(&reference))
+    Action::requeue(context.backoff.next(&reference, Instant::now()))
 }
 
-fn reference(cluster: &Guarded) -> ClusterRef {
+/// Names a cluster, whether it can be read or not.
+pub fn reference(cluster: &impl Resource<DynamicType = ()>) -> ClusterRef {
     let reference = ObjectRef::new(&cluster.name_any());
     match &cluster.meta().namespace {
         Some(namespace) => reference.within(namespace),

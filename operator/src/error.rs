@@ -11,8 +11,15 @@ pub enum Error {
     Invalid(#[from] Invalid),
     #[error(transparent)]
     Build(#[from] BuildError),
-    #[error("{} {name} exists and belongs to somebody else", kind.name())]
-    NotOurs { kind: Kind, name: String },
+    #[error("{kind} {name} exists and belongs to somebody else")]
+    NotOurs { kind: &'static str, name: String },
+    /// An apply that failed before and is not tried again yet.
+    #[error("{text}")]
+    Resting {
+        text: String,
+        category: Category,
+        transient: bool,
+    },
     #[error("cannot {action} {} {name}: {}", kind.name(), describe(source))]
     Object {
         action: &'static str,
@@ -86,6 +93,7 @@ impl Error {
             Self::Invalid(_) => Category::InvalidSpec,
             Self::Build(_) => Category::BuildFailed,
             Self::NotOurs { .. } => Category::NotOurs,
+            Self::Resting { category, .. } => *category,
             Self::Object { source, .. }
             | Self::Restart { source, .. }
             | Self::Action { source, .. }
@@ -100,6 +108,22 @@ impl Error {
             | Self::Action { .. }
             | Self::Tokens { .. }
             | Self::Status(_) => Category::ApplyFailed,
+        }
+    }
+
+    /// Whether it may pass by itself: the API server, or a webhook that it asks, is busy or away, or somebody else was faster.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Invalid(_) | Self::Build(_) | Self::NotOurs { .. } => false,
+            Self::Resting { transient, .. } => *transient,
+            Self::Object { source, .. }
+            | Self::Restart { source, .. }
+            | Self::Action { source, .. }
+            | Self::Tokens { source, .. }
+            | Self::Status(source) => match source {
+                kube::Error::Api(status) => status.code >= 500 || matches!(status.code, 408 | 409 | 429),
+                _ => true,
+            },
         }
     }
 }
@@ -118,5 +142,27 @@ fn describe(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn refused(code: u16) -> Error {
+        let status = Status::failure("no", "Reason").with_code(code);
+        Error::Status(kube::Error::Api(Box::new(status)))
+    }
+
+    #[test]
+    fn only_what_a_person_must_mend_is_no_passing_error() {
+        for code in [408, 409, 429, 500, 503, 504] {
+            assert!(refused(code).is_transient(), "{code}");
+        }
+        for code in [400, 403, 404, 422] {
+            assert!(!refused(code).is_transient(), "{code}");
+        }
     }
 }

@@ -2,7 +2,10 @@
 //! is a module of its name, but for asking, which is in `gateways`; those that decide have no client, those that have a client
 //! do not decide.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{Resource, ResourceExt, core::DeserializeGuard};
@@ -13,12 +16,13 @@ use crate::{
     api::ChatCluster,
     apply,
     build::{self, Built},
-    controller::Context,
+    controller::{Context, reference},
     dereference::{Observed, dereference},
     error::Error,
     events, finalize,
-    fleet::{self, Fleet},
+    fleet::{self, Action, Fleet},
     progress, prune, restart,
+    rollout::Stage,
     status::{self, Current, Outcome},
     steer::steer,
     token::Period,
@@ -26,9 +30,17 @@ use crate::{
     watch::Guarded,
 };
 
+/// What a reconcile came to that got to its end.
+#[derive(Debug)]
+pub struct Round {
+    /// When to look again; `None`: after long, unless something changes.
+    pub look_again: Option<Duration>,
+    /// What could not be done; the rest was.
+    pub failure: Option<Error>,
+}
+
 /// Brings one cluster a step further. What failed is in its status as well as in the answer.
-/// Returns when to look again; `None`: when something changes.
-pub async fn reconcile(cluster: &Guarded, context: &Context) -> Result<Option<Duration>, Error> {
+pub async fn reconcile(cluster: &Guarded, context: &Context) -> Result<Round, Error> {
     let meta = cluster.meta();
     let span = info_span!(
         "reconcile",
@@ -38,7 +50,11 @@ pub async fn reconcile(cluster: &Guarded, context: &Context) -> Result<Option<Du
     );
     async {
         if meta.deletion_timestamp.is_some() {
-            return finalize::proceed(context, cluster, Timestamp::now()).await;
+            let look_again = finalize::proceed(context, cluster, Timestamp::now()).await?;
+            return Ok(Round {
+                look_again,
+                failure: None,
+            });
         }
         let DeserializeGuard(cluster) = cluster;
         let cluster = cluster
@@ -46,7 +62,7 @@ pub async fn reconcile(cluster: &Guarded, context: &Context) -> Result<Option<Du
             .map_err(|error| Invalid::Unreadable(error.to_string()))?;
         let observed = info_span!("dereference").in_scope(|| dereference(&context.stores, cluster));
         match bring_about(cluster, &observed, context).await {
-            Ok(look_again) => Ok(Some(look_again)),
+            Ok(round) => Ok(round),
             Err(error) => Err(report_only(cluster, &observed, context, error).await),
         }
     }
@@ -55,11 +71,7 @@ pub async fn reconcile(cluster: &Guarded, context: &Context) -> Result<Option<Du
 }
 
 /// The steps behind reading. Fails early only where nothing could be built.
-async fn bring_about(
-    cluster: &ChatCluster,
-    observed: &Observed,
-    context: &Context,
-) -> Result<Duration, Error> {
+async fn bring_about(cluster: &ChatCluster, observed: &Observed, context: &Context) -> Result<Round, Error> {
     // Before there can be a stream.
     let finalizer = finalize::ensure(context, cluster).await;
     let valid = info_span!("validate").in_scope(|| validate(cluster, &context.defaults))?;
@@ -69,7 +81,7 @@ async fn bring_about(
         .await;
     let fleet = &gateways.fleet;
     let memory = status::memory(cluster);
-    let steering = info_span!("steer").in_scope(|| steer(fleet, &valid.course, &memory, gateways.now));
+    let mut steering = info_span!("steer").in_scope(|| steer(fleet, &valid.course, &memory, gateways.now));
     built.set_replicas(steering.replicas);
     let tokens = context
         .token_secrets
@@ -78,6 +90,20 @@ async fn bring_about(
         .await;
     let apply = apply::apply(context, &valid.owner.uid, &built.objects);
     let mut applied = apply.instrument(info_span!("apply")).await;
+    let lasting = context.backoff.is_lasting(&reference(cluster), Instant::now());
+    let passing = |error: &Error| error.is_transient() && !lasting;
+    let stopped = applied
+        .lets_gateways_go(&built.names, &built.revision)
+        .err()
+        .or(tokens.as_ref().err());
+    let may_go = stopped.is_none();
+    if let Some(error) = stopped.filter(|error| !passing(error) && !steering.stage.is_done()) {
+        steering.stage = Stage::Stalled {
+            reason: error.category().reason(),
+            message: error.to_string(),
+        };
+    }
+    let server = restart::next(observed, &built).filter(|_| applied.lets_servers_go(&built.names).is_ok());
     applied
         .errors
         .extend([finalizer, tokens].into_iter().filter_map(Result::err));
@@ -90,25 +116,41 @@ async fn bring_about(
         .metrics
         .clusters
         .steered(cluster, steering.sizing.held.is_some(), &steering.stage);
-    if applied.errors.is_empty() {
-        let scene = Scene {
-            context,
-            cluster: &valid,
-            names: &built.names,
-            pods: &observed.pods,
-            token: &gateways.token,
-            now: gateways.now,
-        };
-        let acted = act(scene, &steering.actions).instrument(info_span!("act"));
-        applied.errors.extend(acted.await.err());
-        let unwanted = prune::unwanted(observed, &built, &steering.removed);
-        let pruned = prune::prune(context, &unwanted).instrument(info_span!("prune"));
-        applied.errors.extend(pruned.await.err());
-        if let Some(server) = restart::next(observed, &built) {
-            let restarted = restart::restart(context, server).instrument(info_span!("restart"));
-            applied.errors.extend(restarted.await.err());
-        }
+    let scene = Scene {
+        context,
+        cluster: &valid,
+        names: &built.names,
+        pods: &observed.pods,
+        token: &gateways.token,
+        now: gateways.now,
+    };
+    let whole = applied.errors.is_empty();
+    // To let a gateway stay needs nothing that failed.
+    let keeps = |action: &&Action| matches!(action, Action::Accept { .. } | Action::Pause { .. });
+    let actions: Vec<_> = steering
+        .actions
+        .iter()
+        .filter(|action| may_go || keeps(action))
+        .cloned()
+        .collect();
+    let acted = act(scene, &actions).instrument(info_span!("act")).await;
+    let removed = if may_go && acted.is_ok() {
+        steering.removed.as_slice()
+    } else {
+        &[]
+    };
+    let mut unwanted = prune::unwanted(observed, &built, removed);
+    // What takes the place of something else must be there before that goes.
+    unwanted.retain(|(_, object)| whole || object.labels().contains_key(build::REVISION));
+    let pruned = prune::prune(context, &unwanted).instrument(info_span!("prune"));
+    applied
+        .errors
+        .extend([acted, pruned.await].into_iter().filter_map(Result::err));
+    if let Some(server) = server {
+        let restarted = restart::restart(context, server).instrument(info_span!("restart"));
+        applied.errors.extend(restarted.await.err());
     }
+    let (passing, lasting): (Vec<_>, Vec<_>) = applied.errors.into_iter().partition(passing);
     let outcome = Outcome {
         observed,
         current: Some(Current {
@@ -119,15 +161,15 @@ async fn bring_about(
             steering: &steering,
         }),
         missing: &applied.missing,
-        errors: &applied.errors,
+        errors: &lasting,
+        passing: passing.first(),
         defaults: &context.defaults,
     };
     report(cluster, &outcome, context).await?;
-    applied
-        .errors
-        .into_iter()
-        .next()
-        .map_or(Ok(steering.look_again), Err)
+    Ok(Round {
+        look_again: Some(steering.look_again),
+        failure: lasting.into_iter().chain(passing).next(),
+    })
 }
 
 /// Says in the status why nothing could be built.
@@ -138,6 +180,7 @@ async fn report_only(cluster: &ChatCluster, observed: &Observed, context: &Conte
             current: None,
             missing: &[],
             errors: std::slice::from_ref(&error),
+            passing: None,
             defaults: &context.defaults,
         };
         if let Err(unreported) = report(cluster, &outcome, context).await {

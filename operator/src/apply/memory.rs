@@ -3,23 +3,29 @@
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
+    time::Instant,
 };
 
 use kube::{ResourceExt, api::DynamicObject};
 use parking_lot::Mutex;
 
-use crate::kinds::Kind;
+use super::failures::{Failures, owner};
+use crate::{build::Object, error::Error, kinds::Kind};
 
-type Key = (Kind, String, String);
+/// Kind, namespace and name.
+pub(super) type Key = (Kind, String, String);
 
 /// Remembers the last apply of every object. It starts empty: a new operator applies everything once.
 #[derive(Default)]
 pub struct Memory {
     applied: Mutex<HashMap<Key, Entry>>,
+    failures: Mutex<Failures>,
 }
 
 #[derive(PartialEq, Eq)]
 struct Entry {
+    /// The cluster's uid.
+    owner: String,
     wanted: u64,
     found: u64,
 }
@@ -32,12 +38,34 @@ impl Memory {
 
     /// Remembers the answer to an apply.
     pub fn remember(&self, kind: Kind, found: &DynamicObject, wanted: &DynamicObject) {
-        self.applied.lock().insert(key(kind, found), entry(found, wanted));
+        let key = key(kind, found);
+        self.failures.lock().forget(&key);
+        self.applied.lock().insert(key, entry(found, wanted));
+    }
+
+    /// Remembers that an apply failed.
+    pub(super) fn failed(&self, object: &Object, error: &Error, now: Instant) {
+        let (key, value) = (key(object.kind, &object.value), &object.value);
+        self.failures.lock().add(key, (hash_of(value), value), error, now);
+    }
+
+    /// How the apply of this object failed before, while it is too early to try it again.
+    pub(super) fn resting(&self, object: &Object, now: Instant) -> Option<Error> {
+        let (key, wanted) = (key(object.kind, &object.value), hash_of(&object.value));
+        self.failures.lock().resting(&key, wanted, now)
     }
 
     /// Forgets an object that is gone.
     pub fn forget(&self, kind: Kind, object: &DynamicObject) {
-        self.applied.lock().remove(&key(kind, object));
+        let key = key(kind, object);
+        self.failures.lock().forget(&key);
+        self.applied.lock().remove(&key);
+    }
+
+    /// Forgets every object of the cluster with this uid, which is gone.
+    pub fn forget_owner(&self, uid: &str) {
+        self.failures.lock().forget_owner(uid);
+        self.applied.lock().retain(|_, entry| entry.owner != uid);
     }
 }
 
@@ -47,13 +75,18 @@ fn key(kind: Kind, object: &DynamicObject) -> Key {
 
 fn entry(found: &DynamicObject, wanted: &DynamicObject) -> Entry {
     Entry {
-        wanted: hash(|hasher| serde_json::to_string(wanted).unwrap_or_default().hash(hasher)),
+        owner: owner(wanted),
+        wanted: hash_of(wanted),
         found: hash(|hasher| fingerprint(found, hasher)),
     }
 }
 
-/// What changes whenever somebody changes more than the status. Kinds with a generation count changes of their spec; the
-/// others have no status, so that every change is one.
+fn hash_of(wanted: &DynamicObject) -> u64 {
+    hash(|hasher| serde_json::to_string(wanted).unwrap_or_default().hash(hasher))
+}
+
+/// What changes whenever somebody changes more than the status. Kinds with a generation count changes of their spec; of the
+/// others every change counts. Only a Service has a status among them: a new address of its load balancer costs one apply.
 fn fingerprint(object: &DynamicObject, hasher: &mut DefaultHasher) {
     let metadata = &object.metadata;
     metadata.uid.hash(hasher);
@@ -110,5 +143,23 @@ mod tests {
         assert!(!memory.holds(Kind::Deployment, &wanted, &other));
         memory.forget(Kind::Deployment, &wanted);
         assert!(!memory.holds(Kind::Deployment, &wanted, &wanted));
+    }
+
+    #[test]
+    fn a_cluster_that_is_gone_is_forgotten_whole() {
+        let memory = Memory::default();
+        let of = |uid: &str, name: &str| {
+            object(|object| {
+                object.metadata.name = Some(name.to_owned());
+                let owner = serde_json::json!([{"apiVersion": "natter.dev/v1alpha1", "kind": "ChatCluster", "name": "c", "uid": uid}]);
+                object.metadata.owner_references = serde_json::from_value(owner).unwrap();
+            })
+        };
+        let (gone, there) = (of("1", "gone"), of("2", "there"));
+        memory.remember(Kind::Deployment, &gone, &gone);
+        memory.remember(Kind::Deployment, &there, &there);
+        memory.forget_owner("1");
+        assert!(!memory.holds(Kind::Deployment, &gone, &gone));
+        assert!(memory.holds(Kind::Deployment, &there, &there));
     }
 }

@@ -28,7 +28,10 @@ pub struct Outcome<'a> {
     pub current: Option<Current<'a>>,
     /// Kinds that the cluster wants and Kubernetes does not have.
     pub missing: &'a [Kind],
+    /// What needs a person.
     pub errors: &'a [Error],
+    /// What failed and may pass by itself.
+    pub passing: Option<&'a Error>,
     pub defaults: &'a OperatorDefaults,
 }
 
@@ -221,6 +224,9 @@ fn reconciling(outcome: &Outcome<'_>) -> Condition {
     else {
         return Condition::new(TYPE, Some(false), "NotBuilt", "the spec could not be built");
     };
+    if let Some(error) = outcome.passing {
+        return Condition::new(TYPE, Some(true), "Retrying", format!("tried again: {error}"));
+    }
     let revision = &built.revision;
     if !steering.stage.is_done() {
         let (reason, message) = (steering.stage.reason(), steering.stage.message());

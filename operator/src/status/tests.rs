@@ -10,6 +10,7 @@ use super::*;
 use crate::{
     build::{self, Built},
     dereference::Observed,
+    error::Category,
     fleet::{self, ConfigState, Fleet, Sample},
     kinds::Kind,
     progress::{Progress, progress},
@@ -48,6 +49,8 @@ struct Scene {
     namespaces: HashMap<String, BTreeMap<String, String>>,
     /// Whether a gateway has its configuration; it has without.
     config: HashMap<String, ConfigState>,
+    /// What failed and may pass by itself.
+    passing: Option<Error>,
 }
 
 impl Scene {
@@ -62,6 +65,7 @@ impl Scene {
             bus: HashMap::new(),
             namespaces: HashMap::new(),
             config: HashMap::new(),
+            passing: None,
         }
     }
 
@@ -185,6 +189,7 @@ impl Scene {
             }),
             missing,
             errors,
+            passing: self.passing.as_ref(),
             defaults: &defaults(),
         };
         compute(&self.cluster, &outcome, &now("2026-01-01T00:00:00Z"))
@@ -438,6 +443,7 @@ fn compute_again(scene: &Scene, cluster: &ChatCluster) -> ChatClusterStatus {
         bus: HashMap::new(),
         namespaces: HashMap::new(),
         config: HashMap::new(),
+        passing: None,
     };
     again.status(&[], &[])
 }
@@ -495,7 +501,7 @@ fn a_missing_api_is_a_condition_and_no_failure() {
 #[test]
 fn an_object_of_somebody_else_stalls() {
     let error = Error::NotOurs {
-        kind: Kind::Service,
+        kind: Kind::Service.name(),
         name: "chat".to_owned(),
     };
     let status = Scene::new(cluster(|_| {}))
@@ -504,6 +510,20 @@ fn an_object_of_somebody_else_stalls() {
         .status(&[], &[error]);
     is(&status, "Stalled", ("True", "NotOurs"));
     is(&status, "Ready", ("False", "NotOurs"));
+}
+
+#[test]
+fn what_may_pass_by_itself_needs_no_person() {
+    let mut scene = Scene::new(cluster(|_| {})).gateways(2).nats(3);
+    scene.passing = Some(Error::Resting {
+        text: "cannot apply Ingress chat: the webhook does not answer".to_owned(),
+        category: Category::ApplyFailed,
+        transient: true,
+    });
+    let status = scene.status(&[], &[]);
+    is(&status, "Stalled", ("False", "NoError"));
+    is(&status, "Ready", ("True", "AllReady"));
+    is(&status, "Reconciling", ("True", "Retrying"));
 }
 
 #[test]
@@ -558,6 +578,7 @@ fn times_stay_while_the_answer_does_and_nothing_else_changes() {
         }),
         missing: &[],
         errors: &[],
+        passing: None,
         defaults: &defaults(),
     };
     assert_eq!(compute(&again, &outcome, &now("2026-02-01T00:00:00Z")), first);
@@ -574,6 +595,7 @@ fn what_cannot_be_built_keeps_its_numbers() {
         current: None,
         missing: &[],
         errors: &[error],
+        passing: None,
         defaults: &defaults(),
     };
     let status = compute(&invalid, &outcome, &now("2026-01-01T00:00:00Z"));

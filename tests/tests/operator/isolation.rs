@@ -2,13 +2,15 @@
 
 use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use natter_operator::{crd, kinds::Kind};
 use natter_tests::wait::eventually;
 use serde_json::json;
 
-use crate::support::{LIMIT, Scenario, install_definition};
+use crate::support::{Kubelet, LIMIT, Scenario, install_definition};
 
 #[tokio::test]
 async fn one_that_cannot_be_read_is_counted_and_the_others_are_made() -> Result<()> {
@@ -68,6 +70,50 @@ async fn what_the_schema_cannot_say_stalls_one_cluster_until_it_is_mended() -> R
     let deployment = scenario.objects().deployment("bad").await?;
     let selector = &deployment.data["spec"]["template"]["spec"]["nodeSelector"];
     ensure!(*selector == json!({"disk": "fast"}), "{selector}");
+    Ok(())
+}
+
+/// A roll, with everything that it takes, beside an object that cannot be applied and that no gateway needs.
+#[tokio::test]
+async fn what_gateways_do_not_need_stops_no_roll() -> Result<()> {
+    let scenario = Scenario::start().await?;
+    let ingresses: Api<Ingress> = Api::namespaced(scenario.client.clone(), &scenario.namespace);
+    let theirs = json!({
+        "metadata": {"name": "chat"},
+        "spec": {"defaultBackend": {"service": {"name": "theirs", "port": {"number": 80}}}},
+    });
+    ingresses
+        .create(&PostParams::default(), &serde_json::from_value(theirs)?)
+        .await?;
+    let operator = scenario.operator().await?;
+    let _kubelet = Kubelet::start(&scenario.client, &scenario.namespace);
+    let spec = |image: &str| {
+        json!({"spec": {
+            "image": image,
+            "gateways": {"config": {"client": {"anonymous": "allow"}, "drain": {"accept": "1s"}}},
+            "exposure": {"ingress": {"hosts": ["chat.example"]}},
+        }})
+    };
+    scenario
+        .apply("chat", spec("registry.example/natter-gateway:1"))
+        .await?;
+    scenario.condition("chat", ("Stalled", "True", "NotOurs")).await?;
+    scenario
+        .condition("chat", ("GatewaysAvailable", "True", "EnoughGateways"))
+        .await?;
+    let former = scenario.objects().deployment("chat").await?.name_any();
+
+    scenario
+        .apply("chat", spec("registry.example/natter-gateway:2"))
+        .await?;
+    scenario.objects().wait_gone(Kind::Deployment, &former).await?;
+    scenario.condition("chat", ("Stalled", "True", "NotOurs")).await?;
+    let metrics = operator.metrics().await?;
+    let cordoned = metrics.value(
+        "natter_operator_actions_total",
+        &[("action", "cordon"), ("result", "done")],
+    );
+    ensure!(cordoned >= Some(2.0), "{cordoned:?} were cordoned");
     Ok(())
 }
 
