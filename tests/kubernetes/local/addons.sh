@@ -55,7 +55,7 @@ YAML
 }
 
 # A default storage class with volumes that any user of a pod can write. Their size is a claim that nothing holds them to.
-# Nobody wipes a released one for reuse.
+# Nobody wipes a released one for reuse: there are enough for three whole runs of the suite.
 volumes() {
     local number
     cat <<YAML
@@ -65,7 +65,7 @@ kind: StorageClass
 metadata: {name: standard, annotations: {storageclass.kubernetes.io/is-default-class: "true"}}
 provisioner: kubernetes.io/no-provisioner
 YAML
-    for number in $(seq 40); do
+    for number in $(seq 120); do
         mkdir -p -m 777 "$state/volumes/$number"
         cat <<YAML
 ---
