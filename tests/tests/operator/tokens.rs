@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use natter_operator::build::TOKEN_FILE;
+use natter_operator::kinds::Kind;
 use natter_tests::wait::eventually;
 use serde_json::json;
 
 use crate::support::{Kubelet, LIMIT, Scenario};
 
 const SECRET: &str = "chat-gateway-control";
-/// Refusals count once a minute.
-const AGAIN: Duration = Duration::from_mins(1);
+/// Refusals count once in this time.
+const AGAIN: Duration = Duration::from_secs(10);
 
 async fn tokens(secrets: &Api<Secret>) -> Result<Vec<String>> {
     let secret = secrets.get_opt(SECRET).await?.context("no Secret")?;
@@ -62,4 +63,63 @@ async fn tokens_are_made_kept_and_put_right() -> Result<()> {
         anyhow::Ok(())
     })
     .await
+}
+
+#[tokio::test]
+async fn a_new_gateway_finds_tokens_that_were_deleted() -> Result<()> {
+    let scenario = Scenario::start().await?;
+    let secrets: Api<Secret> = Api::namespaced(scenario.client.clone(), &scenario.namespace);
+    let _operator = scenario.operator().await?;
+    let kubelet = Kubelet::start(&scenario.client, &scenario.namespace);
+    scenario.apply("chat", json!({})).await?;
+    scenario.condition("chat", ("Ready", "True", "AllReady")).await?;
+    let made = tokens(&secrets).await?;
+
+    secrets.delete(SECRET, &DeleteParams::default()).await?;
+    // What a kubelet does where the Secret is not there.
+    kubelet.hold("chat-gateway", "ContainerCreating", "secret not found");
+    let more = json!({"spec": {"gateways": {"replicas": 3, "config": {"client": {"anonymous": "allow"}}}}});
+    scenario.apply("chat", more).await?;
+    eventually("the tokens are there again", LIMIT, async || {
+        ensure!(tokens(&secrets).await? == made, "other tokens");
+        anyhow::Ok(())
+    })
+    .await?;
+    kubelet.release().await?;
+    scenario
+        .condition("chat", ("Ready", "True", "AllReady"))
+        .await
+        .map(drop)
+}
+
+#[tokio::test]
+async fn a_secret_of_somebody_else_is_left_alone() -> Result<()> {
+    let scenario = Scenario::start().await?;
+    let secrets: Api<Secret> = Api::namespaced(scenario.client.clone(), &scenario.namespace);
+    let theirs = Secret {
+        metadata: ObjectMeta {
+            name: Some(SECRET.to_owned()),
+            ..ObjectMeta::default()
+        },
+        string_data: Some([("password".to_owned(), "theirs".to_owned())].into()),
+        ..Secret::default()
+    };
+    let theirs = secrets.create(&PostParams::default(), &theirs).await?;
+    let _operator = scenario.operator().await?;
+    scenario.apply("chat", json!({})).await?;
+    let message = scenario.condition("chat", ("Stalled", "True", "NotOurs")).await?;
+    ensure!(message.contains(&format!("Secret {SECRET}")), "{message}");
+    scenario.objects().wait(Kind::Service, "chat").await?;
+    let now = secrets.get(SECRET).await?;
+    ensure!(now == theirs, "it was changed");
+
+    secrets.delete(SECRET, &DeleteParams::default()).await?;
+    eventually("the tokens are made", LIMIT, async || {
+        tokens(&secrets).await.map(drop)
+    })
+    .await?;
+    scenario
+        .condition("chat", ("Stalled", "False", "NoError"))
+        .await
+        .map(drop)
 }
