@@ -6,6 +6,7 @@ use crate::{
     build::{Built, GATEWAY, REVISION},
     dereference::Observed,
     kinds::Kind,
+    pods::Trouble,
     validate::ValidCluster,
 };
 
@@ -22,6 +23,9 @@ pub struct Progress {
     pub replicas: i32,
     /// Former revisions that still have gateways.
     pub former: Vec<String>,
+    /// Why Kubernetes refuses to make the pods of the current revision: a quota, a webhook, the pod security of the namespace. No pod
+    /// is there that could say it.
+    pub refused: Option<Trouble>,
     /// Every gateway of the current revision serves.
     pub complete: bool,
     /// A managed NATS.
@@ -56,6 +60,7 @@ pub fn progress(cluster: &ValidCluster, built: &Built, observed: &Observed, desi
         match deployment.labels().get(REVISION) {
             Some(revision) if *revision == built.revision => {
                 progress.ready = serving;
+                progress.refused = refused(deployment);
                 progress.complete = is_observed(deployment)
                     && serving >= progress.desired
                     && count(deployment, "updatedReplicas") >= progress.desired;
@@ -89,6 +94,18 @@ fn is_gateway(object: &DynamicObject) -> bool {
         .labels()
         .get(crate::build::COMPONENT)
         .is_some_and(|component| component == GATEWAY)
+}
+
+fn refused(deployment: &DynamicObject) -> Option<Trouble> {
+    let conditions = deployment.data["status"]["conditions"].as_array()?;
+    let failure = conditions
+        .iter()
+        .find(|condition| condition["type"] == "ReplicaFailure" && condition["status"] == "True")?;
+    let message = failure["message"].as_str().unwrap_or_default();
+    Some(Trouble {
+        reason: "PodsRefused",
+        message: format!("Deployment {}: {message}", deployment.name_any()),
+    })
 }
 
 /// Whether the status is about the spec as it is now.

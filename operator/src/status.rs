@@ -13,7 +13,7 @@ use serde_json::json;
 pub use self::conditions::{Current, Outcome};
 use crate::{
     api::{
-        ChatCluster,
+        ChatCluster, ImagePolicy,
         status::{ChatClusterStatus, Count, ScalingStatus},
     },
     controller::Context,
@@ -55,9 +55,11 @@ pub fn compute(cluster: &ChatCluster, outcome: &Outcome<'_>, now: &Time) -> Chat
     status
 }
 
-/// An image that was asked for is kept once every gateway runs it: whoever takes back one that fails gets the former one.
+/// An image that was asked for, or that a new operator brought, is kept once every gateway runs it: whoever takes back one that fails
+/// gets the former one.
 fn image_is_resolved(cluster: &ChatCluster, current: &Current<'_>) -> bool {
-    cluster.spec.image.is_none() || current.steering.stage.is_done() && current.progress.complete
+    let asked = cluster.spec.image.is_some() || cluster.spec.image_policy == ImagePolicy::FollowOperator;
+    !asked || current.steering.stage.is_done() && current.progress.complete
 }
 
 /// The status of a cluster that is being deleted: what is waited for; the numbers are those of before.

@@ -201,7 +201,8 @@ fn gateways(outcome: &Outcome<'_>) -> Condition {
     if progress.serving >= progress.desired {
         return Condition::new(TYPE, Some(true), "EnoughGateways", counted);
     }
-    match pods::trouble(&pods::of_component(&outcome.observed.pods, GATEWAY)) {
+    let trouble = pods::trouble(&pods::of_component(&outcome.observed.pods, GATEWAY));
+    match trouble.or_else(|| progress.refused.clone()) {
         Some(trouble) => Condition::new(
             TYPE,
             Some(false),
@@ -229,7 +230,7 @@ fn reconciling(outcome: &Outcome<'_>) -> Condition {
     }
     let revision = &built.revision;
     if !steering.stage.is_done() {
-        let (reason, message) = (steering.stage.reason(), steering.stage.message());
+        let (reason, message) = (steering.stage.reason(), stage_message(&steering.stage, progress));
         return Condition::new(TYPE, Some(true), reason, message);
     }
     if !progress.complete {
@@ -237,7 +238,8 @@ fn reconciling(outcome: &Outcome<'_>) -> Condition {
             "{} of {} gateways of revision {revision} serve",
             progress.ready, progress.desired
         );
-        let message = match pods::trouble(&outcome.observed.gateways_of(revision)) {
+        let trouble = pods::trouble(&outcome.observed.gateways_of(revision));
+        let message = match trouble.or_else(|| progress.refused.clone()) {
             Some(trouble) => format!("{counted}; {}", trouble.message),
             None => counted,
         };
@@ -277,11 +279,20 @@ fn stalled(outcome: &Outcome<'_>) -> Condition {
     };
     let stage = &current.steering.stage;
     if let Stage::Stalled { .. } = stage {
-        return Condition::new(TYPE, Some(true), stage.reason(), stage.message());
+        let message = stage_message(stage, current.progress);
+        return Condition::new(TYPE, Some(true), stage.reason(), message);
     }
     match ConfigView::of(current.fleet).problem {
         Some((reason, message)) => Condition::new(TYPE, Some(true), reason, message),
         None => none(),
+    }
+}
+
+/// With what keeps the pods of the current revision from being made, which the fleet does not know.
+fn stage_message(stage: &Stage, progress: &Progress) -> String {
+    match &progress.refused {
+        Some(refused) => format!("{}; {}", stage.message(), refused.message),
+        None => stage.message(),
     }
 }
 

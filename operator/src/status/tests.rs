@@ -449,6 +449,23 @@ fn compute_again(scene: &Scene, cluster: &ChatCluster) -> ChatClusterStatus {
 }
 
 #[test]
+fn why_pods_are_refused_is_told() {
+    let refused = json!({"observedGeneration": 1, "conditions": [{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+        "message": "pods \"chat\" is forbidden: exceeded quota: small"}]});
+    let scene = Scene::new(cluster(|_| {})).nats(3);
+    let revision = scene.built.revision.clone();
+    let status = scene
+        .with(Kind::Deployment, Some(&revision), &refused)
+        .status(&[], &[]);
+    is(&status, "GatewaysAvailable", ("False", "PodsRefused"));
+    for type_ in ["GatewaysAvailable", "Reconciling"] {
+        let mut conditions = status.conditions.iter();
+        let message = &conditions.find(|one| one.type_ == type_).unwrap().message;
+        assert!(message.contains("exceeded quota: small"), "{message}");
+    }
+}
+
+#[test]
 fn the_kubelets_words_reach_the_condition() {
     let pod: Pod = serde_json::from_value(json!({
         "metadata": {"name": "chat-gateway-1", "labels": {(build::COMPONENT): build::GATEWAY}},
@@ -536,7 +553,13 @@ fn the_image_is_pinned_and_a_newer_one_offered() {
         value["status"] = status.clone();
         value["spec"]["imagePolicy"] = json!("FollowOperator");
     });
-    let following = Scene::new(following).status(&[], &[]);
+    let failing = Scene::new(following.clone()).status(&[], &[]);
+    assert_eq!(
+        failing.image.as_deref(),
+        Some("gateway:1"),
+        "Pinned goes back to what ran"
+    );
+    let following = Scene::new(following).gateways(2).nats(3).status(&[], &[]);
     assert_eq!(following.image.as_deref(), Some("gateway:2"));
     is(&following, "UpgradeAvailable", ("False", "NothingNewer"));
 }
