@@ -6,6 +6,7 @@
 mod course;
 mod overlay;
 mod quantity;
+mod resources;
 
 use std::time::Duration;
 
@@ -83,6 +84,7 @@ pub fn validate(cluster: &ChatCluster, defaults: &OperatorDefaults) -> Result<Va
     let gateways = &cluster.spec.gateways;
     let nats = cluster.spec.bus.managed.as_ref().map(nats).transpose()?;
     let drain = drain(cluster)?;
+    resources::check("gateways.resources", &gateways.resources)?;
     Ok(ValidCluster {
         name: cluster.name_any(),
         namespace: cluster.namespace().ok_or(Invalid::Identity("namespace"))?,
@@ -133,6 +135,7 @@ fn drain(cluster: &ChatCluster) -> Result<Drain, Invalid> {
 }
 
 fn nats(spec: &ManagedNats) -> Result<ValidNats, Invalid> {
+    resources::check("bus.managed.resources", &spec.resources)?;
     let size = quantity::bytes(&spec.storage.size).ok_or_else(|| Invalid::Field {
         field: "bus.managed.storage.size",
         problem: format!("{:?} is not a number of bytes", spec.storage.size.0),

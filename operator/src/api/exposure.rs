@@ -29,6 +29,18 @@ pub struct Exposure {
 /// The Service of the gateways.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.loadBalancerClass) || self.type == 'LoadBalancer'")
+        .message("exposure.service.loadBalancerClass needs type: LoadBalancer")
+)]
+#[x_kube(
+    validation = Rule::new(
+        "self.type != 'LoadBalancer' || oldSelf.type != 'LoadBalancer' || \
+         (has(self.loadBalancerClass) == has(oldSelf.loadBalancerClass) && \
+         (!has(self.loadBalancerClass) || self.loadBalancerClass == oldSelf.loadBalancerClass))"
+    )
+    .message("exposure.service.loadBalancerClass cannot change while the type is LoadBalancer: Kubernetes fixes it")
+)]
 pub struct ServiceExposure {
     /// Type of the Service.
     #[serde(default, rename = "type")]
@@ -36,7 +48,7 @@ pub struct ServiceExposure {
     /// Annotations of the Service, for a cloud's load balancer for example.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// Class of the load balancer.
+    /// Class of the load balancer. Only with the type `LoadBalancer`, and fixed as long as the type is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub load_balancer_class: Option<String>,
@@ -61,7 +73,13 @@ pub struct IngressExposure {
     #[schemars(length(min = 1, max = 253))]
     pub class_name: Option<String>,
     /// Host names.
-    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 253)))]
+    #[schemars(
+        length(min = 1, max = 16),
+        inner(
+            length(min = 1, max = 253),
+            regex(pattern = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+        )
+    )]
     pub hosts: Vec<String>,
     /// Secret with the certificate of the hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,7 +99,13 @@ pub struct HttpRouteExposure {
     pub parent_refs: Vec<ParentRef>,
     /// Host names. Left out: all hosts of the listener.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
+    #[schemars(
+        length(max = 16),
+        inner(
+            length(min = 1, max = 253),
+            regex(pattern = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+        )
+    )]
     pub hostnames: Vec<String>,
     /// Annotations.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -108,6 +132,12 @@ pub struct ParentRef {
 /// Who may reach the pods. Clients may always reach the gateways' port for them.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(
+        "!has(self.opsFrom) || self.opsFrom.all(peer, has(peer.ipBlock) != (has(peer.podSelector) || has(peer.namespaceSelector)))"
+    )
+    .message("each peer of exposure.networkPolicy.opsFrom needs an ipBlock, or a podSelector or namespaceSelector")
+)]
 pub struct NetworkPolicyExposure {
     /// Whether `NetworkPolicies` are made.
     #[serde(default = "enabled")]

@@ -21,9 +21,14 @@ pub struct Gateways {
     /// CPU and memory of a gateway.
     #[serde(default = "default_resources")]
     pub resources: ResourceRequirements,
+    /// Any text, such as the time: another one replaces every gateway by a roll, with all that it keeps to. For what a gateway reads only
+    /// when it starts, such as changed credentials. `kubectl rollout restart` is undone: the operator decides when a gateway goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub restarted_at: Option<String>,
     /// Laid over the pods that the operator builds, list entries by their name: labels, annotations, scheduling, sidecars,
     /// environment. The gateway's container is named `gateway`. What the operator decides is refused:
-    /// `terminationGracePeriodSeconds`, `serviceAccountName` and labels of `natter.dev`.
+    /// `terminationGracePeriodSeconds`, `serviceAccountName`, and labels and annotations of `natter.dev`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<PodTemplate>,
     /// The gateway's own settings.

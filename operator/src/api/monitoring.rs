@@ -10,11 +10,16 @@ use super::text::DurationText;
 /// Objects for Prometheus, which need the APIs of the Prometheus operator, and for Grafana.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.prometheusRule) || has(self.podMonitor)")
+        .message("monitoring.prometheusRule needs monitoring.podMonitor: its alerts are about what that has scraped")
+)]
 pub struct Monitoring {
     /// A `PodMonitor` that has the gateways scraped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_monitor: Option<PodMonitor>,
-    /// A `PrometheusRule` with alerts about this cluster.
+    /// A `PrometheusRule` with alerts about this cluster. The chart brings the same about every cluster: with both, each alert comes
+    /// twice. Needs `podMonitor`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prometheus_rule: Option<PrometheusRule>,
     /// A `ConfigMap` with dashboards for Grafana's sidecar. They show every cluster, and the chart brings the same: one copy
@@ -26,6 +31,10 @@ pub struct Monitoring {
 /// A `PodMonitor`.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("duration(self.interval) > duration('0s')")
+        .message("monitoring.podMonitor.interval must be above 0s")
+)]
 pub struct PodMonitor {
     /// Time between two scrapes.
     #[serde(default = "default_interval")]

@@ -19,6 +19,10 @@ use super::text::DurationText;
     validation = Rule::new("duration(self.scaleDownWindow) <= duration('24h')")
         .message("scaling.scaleDownWindow must be at most 24h")
 )]
+#[x_kube(
+    validation = Rule::new("duration(self.scaleDownWindow) > duration('0s')")
+        .message("scaling.scaleDownWindow must be above 0s")
+)]
 pub struct Scaling {
     /// Fewest gateways.
     #[serde(default = "default_min")]

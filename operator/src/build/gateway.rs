@@ -58,10 +58,18 @@ pub(super) struct Parts {
 pub(super) fn parts(cluster: &ValidCluster, names: &Names) -> Result<Parts, BuildError> {
     let file = config::file(cluster, names)?;
     let mut template = template::build(cluster, names);
-    let revision = revision(&template, &file)?;
+    let bind = |template: &mut PodTemplateSpec, name: &str, revision: &str| {
+        let shared = labels::selector(cluster, GATEWAY);
+        template::bind(template, name, &shared, &labels_of(cluster, revision));
+    };
+    // Whole as it will be, but for the revision itself: what is not in it would change the pods of a revision, which
+    // Kubernetes then rolls by itself, unpaced.
+    let mut unnamed = template.clone();
+    bind(&mut unnamed, "", "");
+    let revision = revision(&unnamed, &file)?;
     let file = text(&file)?;
     let name = names.gateway_revision(&revision);
-    template::bind(&mut template, &name, &labels_of(cluster, &revision));
+    bind(&mut template, &name, &revision);
     Ok(Parts {
         template,
         service_account: Object::of(Kind::ServiceAccount, &service_account(cluster, names))?,
@@ -185,5 +193,36 @@ pub(super) fn budget(
             ..PodDisruptionBudgetSpec::default()
         }),
         status: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::validate::{OperatorDefaults, validate};
+
+    /// Whatever an operator of another release builds otherwise is another revision then, never an edit of pods that run.
+    #[test]
+    fn a_revision_names_all_of_its_pods() {
+        let cluster = json!({
+            "apiVersion": "natter.dev/v1alpha1", "kind": "ChatCluster",
+            "metadata": {"name": "chat", "namespace": "default", "uid": "1"},
+            "spec": {"gateways": {"config": {"client": {"anonymous": "allow"}}}},
+        });
+        let defaults = OperatorDefaults {
+            gateway_image: "gateway:1".to_owned(),
+        };
+        let cluster = validate(&serde_json::from_value(cluster).unwrap(), &defaults).unwrap();
+        let names = Names::new("default", "chat");
+        let built = parts(&cluster, &names).unwrap();
+        let unnamed = serde_json::to_string(&built.template)
+            .unwrap()
+            .replace(&names.gateway_revision(&built.revision), "")
+            .replace(&built.revision, "");
+        let unnamed: PodTemplateSpec = serde_json::from_str(&unnamed).unwrap();
+        let file = serde_json::from_str(&built.file).unwrap();
+        assert_eq!(revision(&unnamed, &file).unwrap(), built.revision);
     }
 }

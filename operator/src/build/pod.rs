@@ -124,9 +124,83 @@ pub(super) fn pull_policy(cluster: &ValidCluster) -> String {
     .to_owned()
 }
 
-/// Lays the user's part over ours; lists are joined by the names of their entries.
+/// Lays the user's part over ours; lists are joined by the names of their entries. A selector is not joined: it would select what
+/// both do, which is mostly nothing.
 pub(super) fn overlay(template: &mut PodTemplateSpec, overlay: Option<&PodTemplateSpec>) {
-    if let Some(overlay) = overlay {
-        template.merge_from(overlay.clone());
+    let Some(overlay) = overlay else { return };
+    template.merge_from(overlay.clone());
+    let spread = |template: &PodTemplateSpec| {
+        let spec = template.spec.as_ref();
+        spec.and_then(|spec| spec.topology_spread_constraints.clone())
+            .unwrap_or_default()
+    };
+    let written = spread(overlay);
+    let constraints = template
+        .spec
+        .iter_mut()
+        .flat_map(|spec| spec.topology_spread_constraints.iter_mut().flatten());
+    for constraint in constraints {
+        let same = |other: &&TopologySpreadConstraint| {
+            other.topology_key == constraint.topology_key
+                && other.when_unsatisfiable == constraint.when_unsatisfiable
+        };
+        if let Some(selector) = written
+            .iter()
+            .find(same)
+            .and_then(|written| written.label_selector.clone())
+        {
+            constraint.label_selector = Some(selector);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_selector_of_the_user_takes_the_place_of_ours() {
+        let labels = |name: &str| Labels::from([("app".to_owned(), name.to_owned())]);
+        let mut template: PodTemplateSpec =
+            serde_json::from_value(json!({"spec": {"containers": []}})).unwrap();
+        template.spec.get_or_insert_default().topology_spread_constraints = Some(spread(&labels("natter")));
+        let written = json!({"spec": {"containers": [], "topologySpreadConstraints": [
+            {"maxSkew": 2, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": {"team": "chat"}}},
+            {"maxSkew": 3, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule"},
+        ]}});
+        overlay(&mut template, Some(&serde_json::from_value(written).unwrap()));
+        let spread = template
+            .spec
+            .and_then(|spec| spec.topology_spread_constraints)
+            .unwrap();
+        let found: Vec<_> = spread
+            .iter()
+            .map(|one| {
+                (
+                    one.topology_key.as_str(),
+                    one.max_skew,
+                    serde_json::to_value(&one.label_selector).unwrap(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            found,
+            [
+                (
+                    "kubernetes.io/hostname",
+                    2,
+                    json!({"matchLabels": {"team": "chat"}})
+                ),
+                (
+                    "topology.kubernetes.io/zone",
+                    1,
+                    json!({"matchLabels": {"app": "natter"}})
+                ),
+                ("rack", 3, json!(null)),
+            ]
+        );
     }
 }

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::Value;
 
 use super::Invalid;
-use crate::api::gateways::PodTemplate;
+use crate::{api::gateways::PodTemplate, fleet::marks};
 
 /// Fields of a pod that the operator decides, with the reason for the person who wants to change them.
 const DECIDED: [(&str, &str); 3] = [
@@ -38,6 +38,11 @@ pub(super) fn parse(
     if let Some(label) = owned_label(&parsed) {
         return Err(invalid(format!("label {label} is decided by the operator")));
     }
+    if let Some(annotation) = owned_annotation(&parsed) {
+        return Err(invalid(format!(
+            "annotation {annotation} is decided by the operator"
+        )));
+    }
     Ok(Some(parsed))
 }
 
@@ -55,6 +60,13 @@ fn owned_label(template: &PodTemplateSpec) -> Option<&str> {
     let labels = template.metadata.as_ref()?.labels.as_ref()?;
     let owned = |label: &&String| label.starts_with("natter.dev/") || label.starts_with("app.kubernetes.io/");
     labels.keys().find(owned).map(String::as_str)
+}
+
+/// How far a gateway is on its way out stands in annotations; one in the template would make every pod leave for ever.
+fn owned_annotation(template: &PodTemplateSpec) -> Option<&str> {
+    let annotations = template.metadata.as_ref()?.annotations.as_ref()?;
+    let owned = |name: &&String| name.starts_with("natter.dev/") || *name == marks::DELETION_COST;
+    annotations.keys().find(owned).map(String::as_str)
 }
 
 /// The first path that is written and was not understood. Empty values may vanish on the way: they say nothing.
@@ -114,6 +126,10 @@ mod tests {
         );
         let labelled = json!({"metadata": {"labels": {"natter.dev/accepting": "false"}}});
         assert!(problem(labelled).contains("natter.dev/accepting"));
+        for name in ["natter.dev/leaving", "controller.kubernetes.io/pod-deletion-cost"] {
+            let annotated = json!({"metadata": {"annotations": {(name): "roll"}}});
+            assert!(problem(annotated).contains(name));
+        }
     }
 
     #[test]

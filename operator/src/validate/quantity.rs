@@ -32,6 +32,26 @@ pub(super) fn bytes(quantity: &Quantity) -> Option<u64> {
     whole.checked_add(part)
 }
 
+/// Any quantity, near enough to compare two; `None` for what is no number.
+pub(super) fn number(quantity: &Quantity) -> Option<f64> {
+    const RARE: [(&str, f64); 5] = [
+        ("Ei", 1_152_921_504_606_846_976.0),
+        ("E", 1e18),
+        ("m", 1e-3),
+        ("u", 1e-6),
+        ("n", 1e-9),
+    ];
+    let text = quantity.0.trim();
+    #[expect(clippy::cast_precision_loss, reason = "every unit is a round number")]
+    let usual = UNITS.iter().map(|(suffix, factor)| (*suffix, *factor as f64));
+    let (number, unit) = usual
+        .chain(RARE)
+        .find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, factor)))
+        .unwrap_or((text, 1.0));
+    let number = number.parse::<f64>().ok()? * unit;
+    (number.is_finite() && number >= 0.0).then_some(number)
+}
+
 /// Cores; `None` for what is no number.
 pub(super) fn cores(quantity: &Quantity) -> Option<f64> {
     let text = quantity.0.trim();

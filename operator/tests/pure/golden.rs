@@ -39,6 +39,26 @@ fn fixtures_build_what_is_committed() {
 }
 
 #[test]
+fn another_text_of_restarted_at_is_another_revision() {
+    let folder = fixtures::folder("build").join("everything");
+    let cluster = fixtures::cluster(&folder).unwrap();
+    let built = build::build(&cluster).unwrap();
+    let mut changed = cluster.clone();
+    changed.spec.gateways.restarted_at = Some("later".to_owned());
+    let restarted = build::build(&changed).unwrap();
+    assert_ne!(built.revision, restarted.revision, "a text of its own is a roll");
+    let template = |built: &build::Built| {
+        let mut deployments = built
+            .objects
+            .iter()
+            .filter(|object| object.kind == Kind::Deployment);
+        deployments.next().unwrap().value.data["spec"]["template"].clone()
+    };
+    let annotation = &template(&restarted)["metadata"]["annotations"]["natter.dev/restarted-at"];
+    assert_eq!(annotation, "later");
+}
+
+#[test]
 fn the_job_that_deletes_streams_is_what_is_committed() {
     for name in ["everything", "external", "long-name"] {
         let folder = fixtures::folder("build").join(name);

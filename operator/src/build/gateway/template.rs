@@ -1,5 +1,7 @@
 //! The pods of gateways.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, Container, EnvVar, EnvVarSource, Lifecycle, LifecycleHandler, PodSpec,
     PodTemplateSpec, SecretKeySelector, SecretVolumeSource, SleepAction, Volume, VolumeMount,
@@ -20,6 +22,8 @@ use crate::{
 /// Seconds in which a pod that shall go still serves as if nothing were: the time in which nodes and load balancers learn
 /// of it. Only then the gateway gets SIGTERM.
 const PRE_STOP_SECONDS: u32 = 5;
+/// Annotation with what `gateways.restartedAt` says.
+const RESTARTED_AT: &str = "natter.dev/restarted-at";
 const CONFIG_VOLUME: &str = "config";
 const CONFIG_DIRECTORY: &str = "/etc/natter";
 pub(in crate::build) const CONTROL_VOLUME: &str = "control";
@@ -49,7 +53,10 @@ pub(super) fn build(cluster: &ValidCluster, names: &Names) -> PodTemplateSpec {
     let external = cluster.spec.bus.external.as_ref();
     volumes.extend(external.and_then(nats_access::volume));
     let mut template = PodTemplateSpec {
-        metadata: Some(ObjectMeta::default()),
+        metadata: Some(ObjectMeta {
+            annotations: restarted_at(cluster),
+            ..ObjectMeta::default()
+        }),
         spec: Some(PodSpec {
             containers: vec![container(cluster)],
             volumes: Some(volumes),
@@ -68,6 +75,12 @@ pub(super) fn build(cluster: &ValidCluster, names: &Names) -> PodTemplateSpec {
     template
 }
 
+/// Part of the revision, so that another text is a roll.
+fn restarted_at(cluster: &ValidCluster) -> Option<BTreeMap<String, String>> {
+    let text = cluster.spec.gateways.restarted_at.clone()?;
+    Some(BTreeMap::from([(RESTARTED_AT.to_owned(), text)]))
+}
+
 /// Seconds from the deletion of a gateway's pod until it is killed.
 pub(in crate::build) fn grace_seconds(cluster: &ValidCluster) -> u64 {
     u64::from(PRE_STOP_SECONDS) + config::leave_seconds(cluster)
@@ -83,8 +96,8 @@ pub(in crate::build) fn config_path() -> String {
     format!("{CONFIG_DIRECTORY}/{}", super::FILE)
 }
 
-/// Gives the pods of a revision its labels and its configuration.
-pub(super) fn bind(template: &mut PodTemplateSpec, config_map: &str, pods: &Labels) {
+/// Gives the pods of a revision its labels and its configuration. `shared`: what the gateways of all revisions are selected by.
+pub(super) fn bind(template: &mut PodTemplateSpec, config_map: &str, shared: &Labels, pods: &Labels) {
     let labels = template
         .metadata
         .get_or_insert_default()
@@ -97,9 +110,11 @@ pub(super) fn bind(template: &mut PodTemplateSpec, config_map: &str, pods: &Labe
         return;
     };
     for constraint in spec.topology_spread_constraints.iter_mut().flatten() {
-        // Each revision is spread by itself: the old one must not push the new one together.
-        if let Some(selector) = &mut constraint.label_selector {
-            selector.match_labels.get_or_insert_default().extend(pods.clone());
+        // Each revision is spread by itself: the old one must not push the new one together. A user's own selector says what it says.
+        if let Some(selector) = &mut constraint.label_selector
+            && *selector == pod::select(shared)
+        {
+            *selector = pod::select(pods);
         }
     }
     let volumes = spec.volumes.iter_mut().flatten();
