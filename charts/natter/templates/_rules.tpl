@@ -1,5 +1,5 @@
 {{/*
-What the operator may do in the namespaces of ChatClusters. Each rule says what needs it; no rule reads Secrets. Every kind of
+What the operator may do in the namespaces of ChatClusters. Each rule says what needs it; none lists or watches Secrets. Every kind of
 operator/src/kinds.rs is here: scripts/checks/chart.py compares.
 */}}
 {{- define "natter.rules" -}}
@@ -11,15 +11,19 @@ operator/src/kinds.rs is here: scripts/checks/chart.py compares.
 # The status, written by server-side apply.
 - apiGroups: [natter.dev]
   resources: [chatclusters/status]
-  verbs: [get, patch]
+  verbs: [patch]
 # Owner references with blockOwnerDeletion, where the API server guards them (OpenShift does).
 - apiGroups: [natter.dev]
   resources: [chatclusters/finalizers]
   verbs: [update]
-# Identity of the pods, their configuration, and the Services of gateways and NATS. Each kind that the operator makes is listed and
-# watched, read before it is first made, written by server-side apply (create and patch), and deleted when no longer wanted.
+# Identity of the pods, which stays as long as their ChatCluster. Each kind that the operator makes is listed and watched, read before
+# it is first made, written by server-side apply (create and patch), and deleted when no longer wanted.
 - apiGroups: [""]
-  resources: [serviceaccounts, configmaps, services]
+  resources: [serviceaccounts]
+  verbs: [get, list, watch, create, patch]
+# The configuration of the pods, and the Services of gateways and NATS.
+- apiGroups: [""]
+  resources: [configmaps, services]
   verbs: [get, list, watch, create, patch, delete]
 # Gateways, one Deployment for each revision, and a managed NATS.
 - apiGroups: [apps]
