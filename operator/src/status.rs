@@ -56,9 +56,11 @@ pub fn compute(cluster: &ChatCluster, outcome: &Outcome<'_>, now: &Time) -> Chat
 }
 
 /// An image that was asked for, or that a new operator brought, is kept once every gateway runs it: whoever takes back one that fails
-/// gets the former one.
+/// gets the former one. Without a former one, there is nothing to go back to.
 fn image_is_resolved(cluster: &ChatCluster, current: &Current<'_>) -> bool {
-    let asked = cluster.spec.image.is_some() || cluster.spec.image_policy == ImagePolicy::FollowOperator;
+    let former = cluster.status.as_ref().and_then(|status| status.image.as_ref());
+    let follows = cluster.spec.image_policy == ImagePolicy::FollowOperator && former.is_some();
+    let asked = cluster.spec.image.is_some() || follows;
     !asked || current.steering.stage.is_done() && current.progress.complete
 }
 
