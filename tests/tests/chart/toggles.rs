@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use crate::examples::examples;
 use crate::helm::{ALL_APIS, NAMESPACE, Render, chart, count, find, values};
 
 const DEFINITION: &str = "CustomResourceDefinition/chatclusters.natter.dev";
@@ -182,6 +183,35 @@ async fn the_test_talks_to_the_cluster_of_the_values() -> Result<()> {
         found[1] == "--url=ws://a:8000" && found[2] == "--url=ws://b:8000",
         "{found}"
     );
+    Ok(())
+}
+
+/// The commands at the head of the user guide, in their order: what the last one asks is where the second one puts it.
+#[tokio::test]
+async fn the_test_of_the_documented_installation_finds_its_cluster() -> Result<()> {
+    let guide = include_str!("../../../docs/kubernetes.md");
+    let (_, rest) = guide.split_once("```sh\n").context("no commands")?;
+    let (commands, _) = rest.split_once("```").context("the commands do not end")?;
+    let lines: Vec<_> = commands.lines().collect();
+    ensure!(lines.len() == 4 && lines[3].starts_with("helm test"), "{lines:?}");
+    let (_, value) = lines[0].split_once("--set-json '").context("no value")?;
+    let value = value.trim_end_matches('\'');
+    let manifests = Render::new().set(value).manifests().await?;
+    let pod = find(&manifests, "Pod/edge-natter-test")?;
+    let flag = |line: &str| {
+        let (_, rest) = line.split_once("--namespace ")?;
+        rest.split(' ').next().map(str::to_owned)
+    };
+    let namespace = flag(lines[1]).context("no namespace")?;
+    ensure!(flag(lines[2]).as_ref() == Some(&namespace), "{lines:?}");
+    let file = lines[1].rsplit(' ').next().unwrap_or_default();
+    let example = examples()?.into_iter().find(|(name, _)| file.ends_with(name));
+    let (_, cluster) = example.with_context(|| format!("no {file}"))?;
+    let name = cluster["metadata"]["name"].as_str().unwrap_or_default();
+    ensure!(cluster["metadata"]["namespace"].is_null(), "{cluster}");
+    ensure!(lines[2].contains(&format!("chatcluster/{name} ")), "{lines:?}");
+    let url = &pod["spec"]["containers"][0]["args"][1];
+    ensure!(*url == format!("--url=ws://{name}.{namespace}.svc"), "{url}");
     Ok(())
 }
 
