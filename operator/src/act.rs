@@ -1,9 +1,12 @@
 //! Carries out what was decided about gateways: what concerns a pod is written on it first, and then the gateway is told.
 //!
-//! A call that fails is no failure of the reconcile: what it was about is seen not to have happened, and is decided on again.
+//! A call that fails is no failure of the reconcile. What the gateway says of itself is compared with what is written on its pod,
+//! and it is told again: to drain, to stop that, to serve. A write that fails is one, but does not keep the other gateways from what
+//! concerns them; what ends closes is done first.
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt, stream};
 use k8s_openapi::{
     api::{apps::v1::Deployment, core::v1::Pod},
     jiff::Timestamp,
@@ -24,6 +27,9 @@ use crate::{
     validate::ValidCluster,
 };
 
+/// Actions that are carried out at the same time, of one cluster: each may wait for a gateway that does not answer.
+const CONCURRENCY: usize = 16;
+
 /// Whom actions are for.
 #[derive(Clone, Copy)]
 pub struct Scene<'a> {
@@ -35,18 +41,33 @@ pub struct Scene<'a> {
     pub now: Timestamp,
 }
 
-/// Carries out all actions in their order; the first that Kubernetes refuses ends it.
+/// Carries out all actions: first together those that end closes and open or shut gateways, then the others in their order. The
+/// first error is returned when all were tried.
 pub async fn act(scene: Scene<'_>, actions: &[Action]) -> Result<(), Error> {
-    for action in actions {
-        info!(action = action.name(), pod = action.pod(), "{action:?}");
-        let result = scene.carry_out(action).await;
-        scene.context.metrics.acted(action.name(), result.is_ok());
-        result?;
+    let (first, then): (Vec<_>, Vec<_>) = actions.iter().partition(|action| closes_nothing(action));
+    let first: Vec<_> = first.into_iter().map(|action| scene.act(action)).collect();
+    let mut results: Vec<_> = stream::iter(first).buffer_unordered(CONCURRENCY).collect().await;
+    for action in then {
+        results.push(scene.act(action).await);
     }
-    Ok(())
+    results.into_iter().collect()
+}
+
+fn closes_nothing(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Accept { .. } | Action::Pause { .. } | Action::Cordon { .. }
+    )
 }
 
 impl Scene<'_> {
+    async fn act(&self, action: &Action) -> Result<(), Error> {
+        info!(action = action.name(), pod = action.pod(), "{action:?}");
+        let result = self.carry_out(action).await;
+        self.context.metrics.acted(action.name(), result.is_ok());
+        result
+    }
+
     async fn carry_out(&self, action: &Action) -> Result<(), Error> {
         match action {
             Action::Scale { revision, replicas } => return self.scale(revision, *replicas).await,
@@ -115,11 +136,15 @@ fn patch(action: &Action, now: Timestamp) -> Option<Value> {
     let (accepting, annotations) = match action {
         Action::Cordon { why, .. } => (Some("false"), leaving(*why, now)),
         Action::Accept { .. } => {
-            let gone = json!({marks::LEAVING: null, marks::CORDONED_AT: null, marks::DRAIN_UNTIL: null, marks::DELETION_COST: null});
-            (Some("true"), gone)
+            let back = json!({marks::LEAVING: null, marks::CORDONED_AT: null, marks::DRAIN_UNTIL: null,
+                marks::DELETION_COST: null, marks::ACCEPTED_AT: written(now)});
+            (Some("true"), back)
         }
         Action::Drain { until, .. } => (None, json!({marks::DRAIN_UNTIL: written(*until)})),
-        Action::Pause { .. } => (None, json!({marks::DRAIN_UNTIL: null})),
+        Action::Pause { .. } => (
+            None,
+            json!({marks::DRAIN_UNTIL: null, marks::CORDONED_AT: written(now)}),
+        ),
         Action::Mark { .. } => (None, json!({marks::DELETION_COST: marks::LOWEST_COST})),
         Action::Scale { .. } | Action::Shed { .. } => return None,
     };
@@ -187,7 +212,7 @@ mod tests {
             ),
             (
                 Action::Pause { pod: pod() },
-                json!({"annotations": {"natter.dev/drain-until": null}}),
+                json!({"annotations": {"natter.dev/drain-until": null, "natter.dev/cordoned-at": "2026-11-21T10:00:00Z"}}),
             ),
             (
                 Action::Mark { pod: pod() },
@@ -197,7 +222,7 @@ mod tests {
                 Action::Accept { pod: pod() },
                 json!({"labels": {"natter.dev/accepting": "true"},
                     "annotations": {"natter.dev/leaving": null, "natter.dev/cordoned-at": null, "natter.dev/drain-until": null,
-                        "controller.kubernetes.io/pod-deletion-cost": null}}),
+                        "controller.kubernetes.io/pod-deletion-cost": null, "natter.dev/accepted-at": "2026-11-21T10:00:00Z"}}),
             ),
         ] {
             assert_eq!(

@@ -11,8 +11,9 @@ mod bus;
 mod config;
 mod leave;
 mod observe;
+mod retire;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -22,8 +23,14 @@ pub use self::{
     config::ConfigView,
     leave::{Leave, Step, deadline},
     observe::observe,
+    retire::{Departures, Turn, accept, marked_done, pauses},
 };
 pub use crate::pods::Trouble;
+
+/// A gateway that neither answers nor is ready for this time is given up: as long as Kubernetes waits for a node that does not answer.
+const PATIENCE: Duration = Duration::from_mins(5);
+/// A gateway that has been ready for less has not been asked yet, or its answer is on the way.
+const ASKED_WITHIN: Duration = Duration::from_secs(10);
 
 /// All gateways of a cluster.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,6 +49,8 @@ pub struct Revision {
     pub replicas: i32,
     /// When the Deployment was made.
     pub made: Option<Timestamp>,
+    /// Whether all its pods were available together once; Kubernetes remembers that.
+    pub completed: bool,
     /// Pods that are not about to end, by name.
     pub gateways: Vec<Gateway>,
 }
@@ -60,10 +69,16 @@ pub struct Gateway {
     pub running: bool,
     /// Since when it has been ready without a break.
     pub ready_since: Option<Timestamp>,
+    /// Since when it has not been ready; `None`: it is, or its kubelet has not said.
+    pub unready_since: Option<Timestamp>,
+    /// Whether it has ever been ready, in whichever container.
+    pub ever_ready: bool,
     /// Whether it has been ready since its container was started; one that never was has no connections.
     pub has_served: bool,
     /// Whether the Service may choose it.
     pub accepting: bool,
+    /// When the operator put it back into the Service.
+    pub accepted: Option<Timestamp>,
     /// That it shall go.
     pub leaving: Option<Leaving>,
     /// Whether its Deployment removes it first.
@@ -95,11 +110,18 @@ pub enum Why {
 
 /// What a gateway said of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an answer of its own, as the gateway gives it"
+)]
 pub struct Sample {
     pub connections: u64,
     /// Connections that its limit of open files allows.
     pub connection_limit: u64,
+    pub cordoned: bool,
     pub draining: bool,
+    /// Connections a second of the drain that it was told; `None`: there is none, or it does not say.
+    pub drain_rate: Option<f64>,
     /// Drained, and nobody gets in.
     pub empty: bool,
     /// Connections that it has been told to shed and has not closed yet.
@@ -184,6 +206,42 @@ impl Gateway {
     /// It may hold any number of connections, and does not say how many.
     pub fn is_silent(&self) -> bool {
         self.running && self.has_served && self.sample.is_none()
+    }
+
+    /// Nobody is connected to it, and nobody will be unless it becomes ready.
+    pub fn has_nobody(&self) -> bool {
+        !self.running || !self.has_served && self.connections() == 0
+    }
+
+    /// It does not answer the operator, and its kubelet has not found it ready for so long that its clients have given it up. One that
+    /// is ready serves its clients: what is broken is the operator's way to it.
+    pub fn is_frozen(&self, now: Timestamp) -> bool {
+        let over = |since: Timestamp| since.checked_add(PATIENCE).is_ok_and(|end| now >= end);
+        self.is_silent() && self.unready_since.is_some_and(over)
+    }
+
+    /// It has just become ready, and may not have been asked yet.
+    pub fn is_new(&self, now: Timestamp) -> bool {
+        self.ready_since
+            .is_some_and(|since| now.duration_since(since).unsigned_abs() < ASKED_WITHIN)
+    }
+
+    /// It shall serve, and does not know: the call that puts it back was lost, or somebody else took it out.
+    pub fn is_forgotten(&self) -> bool {
+        let told_off = |sample: &Sample| sample.draining || sample.cordoned;
+        self.leaving.is_none() && (!self.accepting || self.sample.as_ref().is_some_and(told_off))
+    }
+
+    /// Its drain has begun, or may have.
+    pub fn drain_has_begun(&self) -> bool {
+        self.is_draining() || self.leaving.is_some_and(|leaving| leaving.until.is_some())
+    }
+
+    /// It said that it is being drained, and that somebody is left.
+    pub fn closes_connections(&self) -> bool {
+        self.sample
+            .as_ref()
+            .is_some_and(|sample| sample.draining && !sample.empty)
     }
 
     pub fn is_draining(&self) -> bool {

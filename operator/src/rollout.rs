@@ -11,14 +11,16 @@
 //! 4. A former gateway is removed when it is empty, or when its time is over: then it gets SIGTERM and closes what is left
 //!    at its own pace. The last ones go with their Deployment.
 //!
-//! For that time there are up to twice as many gateways. Where that is too much, `maxSurge` allows fewer, and gives up the
+//! For that time there are up to twice as many gateways, and no more when the spec is changed again meanwhile: a former revision
+//! that never became ready has no client to lose, and gives its room to the current one at once, whatever that one's trouble is. (So
+//! a bad revision can be corrected forwards where there is no room for three.) Where that is too much, `maxSurge` allows fewer, and gives up the
 //! promise of step 2: former gateways go in turns, and a client that is cut may come to one whose turn is still to come.
 //!
 //! # What stops it
 //!
 //! A gateway of the current revision that does not become ready, or no longer is, or has lost the bus, stops the drains at
 //! once, those under way included: clients that are still connected had better stay. A pod that cannot start, or takes longer
-//! than `readyTimeout`, stalls the roll, which needs a person. If not one current gateway serves, the former ones are put back
+//! than `readyTimeout`, stalls the roll, which needs a person. If not one gateway of any revision serves, the former ones are put back
 //! into the Service, since a second cut is better than no gateway to go to. The bus is looked at through the eyes of the current
 //! revision alone: a roll may be the very repair of a wrong address, and the former gateways' opinion must not hold it. Only when
 //! no gateway at all is connected, one that does not become ready for that is held rather than stalled: the bus is to be mended.
@@ -29,14 +31,18 @@
 //! put back, and the others go by the same rules. Everything is decided from the fleet alone, so an operator that starts in the
 //! middle of a roll goes on with it (see [`crate::fleet`]).
 
+mod lateness;
 mod stage;
 
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
+use self::lateness::is_late;
 pub use self::stage::Stage;
-use crate::fleet::{Action, BusView, Fleet, Gateway, Leave, Revision, Step, Why};
+use crate::fleet::{
+    Action, BusView, Departures, Fleet, Gateway, Leave, Revision, Turn, Why, accept, marked_done, pauses,
+};
 
 /// What a roll shall keep to.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,6 +85,9 @@ pub fn decide(fleet: &Fleet, plan: &Plan, now: Timestamp) -> Decision {
     if let Some(stage) = trouble(fleet, plan, wanted, now) {
         decision.actions.extend(hold(fleet, plan));
         decision.stage = stage;
+        for revision in &fleet.former {
+            give_room(revision, &mut decision);
+        }
         return decision;
     }
     let leave = Leave {
@@ -100,14 +109,12 @@ fn wanted(fleet: &Fleet, plan: &Plan) -> usize {
     room.min(plan.desired)
 }
 
-/// Gateways of the current revision that were to go when it was a former one, or that somebody took out of the Service.
+/// Gateways of the current revision that were to go when it was a former one, or that are out of service and should not be.
 fn take_back(fleet: &Fleet) -> Vec<Action> {
     let gateways = fleet.current.gateways.iter();
     gateways
-        .filter(|gateway| gateway.leaves_for(Why::Roll) || gateway.leaving.is_none() && !gateway.accepting)
-        .map(|gateway| Action::Accept {
-            pod: gateway.pod.clone(),
-        })
+        .filter(|gateway| gateway.leaves_for(Why::Roll) || gateway.is_forgotten())
+        .map(accept)
         .collect()
 }
 
@@ -115,34 +122,15 @@ fn take_back(fleet: &Fleet) -> Vec<Action> {
 fn trouble(fleet: &Fleet, plan: &Plan, wanted: usize, now: Timestamp) -> Option<Stage> {
     let current = &fleet.current;
     let serving = current.serving().count();
-    let late = last_progress(current)
-        .and_then(|last| last.checked_add(plan.ready_timeout).ok())
-        .is_some_and(|limit| now > limit);
     if serving < wanted {
+        let late = is_late(fleet, plan, now);
         return Some(starting(fleet, plan, (serving, wanted), late));
     }
     if let Some(gateway) = current.serving().find(|gateway| gateway.lacks_bus()) {
         return Some(Stage::bus_down(&gateway.pod));
     }
     let silent = current.serving().find(|gateway| gateway.sample.is_none());
-    silent.map(|gateway| {
-        let (reason, message) = ("NoSamples", format!("gateway {} does not answer", gateway.pod));
-        if late {
-            Stage::Stalled { reason, message }
-        } else {
-            Stage::Held { reason, message }
-        }
-    })
-}
-
-/// When the revision, or one of its pods, was made, or a pod became ready: with `maxSurge` its pods come one after another, and each
-/// has its own time.
-fn last_progress(revision: &Revision) -> Option<Timestamp> {
-    let pods = revision
-        .gateways
-        .iter()
-        .flat_map(|gateway| [gateway.made, gateway.ready_since]);
-    pods.chain([revision.made]).flatten().max()
+    silent.map(|gateway| Stage::no_samples(&gateway.pod, is_late(fleet, plan, now)))
 }
 
 /// How the current revision becomes ready, and what keeps it from that.
@@ -176,21 +164,11 @@ fn starting(fleet: &Fleet, plan: &Plan, (ready, wanted): (usize, usize), late: b
 
 /// Ends drains under way; opens the former gateways again when no other serves.
 fn hold(fleet: &Fleet, plan: &Plan) -> Vec<Action> {
-    let alone = plan.desired > 0 && fleet.current.serving().next().is_none();
-    let leaving = |gateway: &&Gateway| gateway.leaves_for(Why::Roll);
-    former(fleet)
-        .filter(leaving)
-        .filter_map(|gateway| {
-            let pod = gateway.pod.clone();
-            let has_begun =
-                gateway.is_draining() || gateway.leaving.is_some_and(|leaving| leaving.until.is_some());
-            if alone {
-                Some(Action::Accept { pod })
-            } else {
-                has_begun.then_some(Action::Pause { pod })
-            }
-        })
-        .collect()
+    let alone = plan.desired > 0 && !fleet.gateways().any(Gateway::serves);
+    let back = |gateway: &&Gateway| gateway.is_forgotten() || alone && gateway.leaving.is_some();
+    let mut actions: Vec<_> = former(fleet).filter(back).map(accept).collect();
+    actions.extend(pauses(former(fleet).filter(|gateway| !back(gateway))));
+    actions
 }
 
 /// Cordons those that may go, drains one of them, and removes what is done.
@@ -200,70 +178,88 @@ fn retire(fleet: &Fleet, plan: &Plan, leave: &Leave, decision: &mut Decision) {
     let mut open: Vec<_> = former(fleet)
         .filter(|gateway| gateway.leaving.is_none())
         .collect();
-    open.sort_by_key(|gateway| (gateway.connections(), gateway.pod.clone()));
+    open.sort_by_key(|gateway| (gateway.is_silent(), gateway.connections(), gateway.pod.clone()));
     let gone = fleet.former_count() - open.len();
-    for gateway in open.iter().take(may_go.saturating_sub(gone)) {
-        decision.actions.push(leave.cordon(gateway));
-    }
-    drain_one(fleet, leave, decision);
-    for revision in &fleet.former {
-        remove(revision, leave, decision);
-    }
-}
-
-/// One drain at a time has the whole budget. One that has begun goes on first; then the emptiest, as it makes room soonest.
-fn drain_one(fleet: &Fleet, leave: &Leave, decision: &mut Decision) {
-    let mut going: Vec<_> = former(fleet)
-        .map(|gateway| (gateway, leave.step(gateway)))
+    let cordoned: Vec<_> = open
+        .iter()
+        .take(may_go.saturating_sub(gone))
+        .map(|gateway| leave.cordon(gateway))
         .collect();
-    going.sort_by_key(|(gateway, _)| {
-        let begun = gateway.leaving.is_some_and(|leaving| leaving.until.is_some());
-        (!begun, gateway.connections(), gateway.pod.clone())
-    });
-    let done = going.iter().filter(|(_, step)| *step == Step::Done).count();
+    let departures = Departures::new(leave, former(fleet));
+    let done: Vec<_> = departures.done().collect();
     decision.stage = Stage::Waiting {
-        left: going.len() - done,
+        left: fleet.former_count() - done.len(),
     };
     // All of them: a client of the first to be drained must not come to one that load balancers still choose.
-    if decision
-        .actions
-        .iter()
-        .any(|action| matches!(action, Action::Cordon { .. }))
-        || going.iter().any(|(_, step)| *step == Step::Settling)
-    {
-        return;
+    if cordoned.is_empty() && !departures.settle() {
+        take_turn(fleet, plan, leave.now, (&departures, done.len()), decision);
     }
-    let next = going.into_iter().find_map(|(gateway, step)| match step {
-        Step::Draining(order) => Some((gateway, order)),
-        Step::Staying | Step::Settling | Step::Done => None,
-    });
-    if let Some((gateway, order)) = next {
-        decision.stage = Stage::Draining {
-            pod: gateway.pod.clone(),
-            connections: gateway.connections(),
-            left: fleet.former_count() - done,
-        };
-        decision.actions.extend(order);
+    decision.actions.extend(cordoned);
+    for revision in &fleet.former {
+        let done: Vec<_> = revision
+            .gateways
+            .iter()
+            .filter(|gateway| {
+                done.iter().any(|done| done.pod == gateway.pod) || is_useless(revision, gateway)
+            })
+            .collect();
+        remove(revision, &done, decision);
     }
 }
 
-/// Removes what is done: pod by pod, the last ones with their Deployment.
-fn remove(revision: &Revision, leave: &Leave, decision: &mut Decision) {
-    let done: Vec<_> = revision
-        .gateways
-        .iter()
-        .filter(|gateway| leave.step(gateway) == Step::Done)
-        .collect();
-    if done.len() == revision.gateways.len() {
+/// Drains the one whose turn it is.
+fn take_turn(
+    fleet: &Fleet,
+    plan: &Plan,
+    now: Timestamp,
+    (departures, done): (&Departures<'_>, usize),
+    decision: &mut Decision,
+) {
+    let all: Vec<_> = fleet.gateways().collect();
+    match departures.turn(&all) {
+        Turn::Nobody => {}
+        Turn::Silent(gateway) => {
+            decision.stage = Stage::no_samples(&gateway.pod, is_late(fleet, plan, now));
+        }
+        Turn::Drain(gateway, order) => {
+            decision.stage = if gateway.is_silent() && gateway.is_ready() {
+                Stage::no_samples(&gateway.pod, is_late(fleet, plan, now))
+            } else {
+                Stage::Draining {
+                    pod: gateway.pod.clone(),
+                    connections: gateway.connections(),
+                    left: fleet.former_count() - done,
+                }
+            };
+            decision.actions.extend(order);
+        }
+    }
+}
+
+/// Nobody has ever been connected to it, and its revision has never been of use: it only takes room. One that takes the place of
+/// an evicted gateway is of a revision that was.
+fn is_useless(revision: &Revision, gateway: &Gateway) -> bool {
+    !revision.completed && !gateway.ever_ready && gateway.connections() == 0
+}
+
+/// Removes what is useless of a former revision, whether or not the current one is ready.
+fn give_room(revision: &Revision, decision: &mut Decision) {
+    let gateways = revision.gateways.iter();
+    let useless: Vec<_> = gateways.filter(|gateway| is_useless(revision, gateway)).collect();
+    // One without pods may be about to get them back.
+    if !useless.is_empty() || !revision.completed {
+        remove(revision, &useless, decision);
+    }
+}
+
+/// Removes gateways: one by one, the last ones with their Deployment.
+fn remove(revision: &Revision, gone: &[&Gateway], decision: &mut Decision) {
+    if gone.len() == revision.gateways.len() {
         decision.removed.push(revision.name.clone());
         return;
     }
-    for gateway in done.iter().filter(|gateway| !gateway.marked) {
-        decision.actions.push(Action::Mark {
-            pod: gateway.pod.clone(),
-        });
-    }
-    let marked = done.iter().filter(|gateway| gateway.marked).count();
+    decision.actions.extend(marked_done(gone.iter().copied()));
+    let marked = gone.iter().filter(|gateway| gateway.marked).count();
     let replicas = i32::try_from(revision.gateways.len() - marked).unwrap_or(i32::MAX);
     // Only downwards: what an eviction took from a former revision need not come back.
     if replicas < revision.replicas {

@@ -83,6 +83,7 @@ pub fn steer(fleet: &Fleet, course: &Course, memory: &Memory, now: Timestamp) ->
     if let Some(message) = lost.filter(|_| !rolls && fleet.current.gateways.len() > sizing.desired) {
         sizing.held.get_or_insert(Held::bus_down(message));
     }
+    sizing.held = sizing.held.or(shrunk.held);
     let mut actions = rolled.actions;
     actions.extend(shrunk.actions);
     let leaving = fleet.gateways().any(|gateway| gateway.leaving.is_some());
@@ -204,8 +205,12 @@ mod tests {
         let old = || vec![cordoned("o", 50, Why::Roll, -50)];
         assert_eq!(
             steered(three(), old(), 2),
-            (3, named(&["drain o", "pause c"]), BUSY)
+            (3, named(&["pause c"]), BUSY),
+            "until it is heard that one is paused, no other is drained"
         );
+        let mut paused = three();
+        paused[2] = cordoned("c", 9, Why::Scale, -50);
+        assert_eq!(steered(paused, old(), 2), (3, named(&["drain o"]), BUSY));
         assert_eq!(steered(three(), vec![], 2), (3, vec![], BUSY));
         // Only where nothing goes connections are spread.
         let skewed = || vec![serving("a", 900), serving("b", 100)];

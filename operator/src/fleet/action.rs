@@ -12,6 +12,8 @@ pub mod marks {
     pub const CORDONED_AT: &str = "natter.dev/cordoned-at";
     /// When it is removed whatever is left, in RFC 3339.
     pub const DRAIN_UNTIL: &str = "natter.dev/drain-until";
+    /// When it was put back into the Service, in RFC 3339: from then on it has its time to become ready.
+    pub const ACCEPTED_AT: &str = "natter.dev/accepted-at";
     /// Kubernetes' own: pods of lower cost are removed first.
     pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
     /// The cost of a gateway that shall be the next to go.
@@ -33,7 +35,7 @@ pub enum Action {
         rate: f64,
         until: Timestamp,
     },
-    /// Ends its drain for now; it stays out of the Service.
+    /// Ends its drain for now; it stays out of the Service, as if it were taken out now.
     Pause { pod: String },
     /// Makes it the first that its Deployment removes.
     Mark { pod: String },

@@ -8,15 +8,28 @@
 //! gateway is not, and pods of low cost. So the cost is written, seen, and only then the Deployment gets one pod less. If it
 //! removes another one all the same, the gateway that should have gone is still there, still counts as one that goes, and the
 //! Deployment is told again.
+//!
+//! # What is not known
+//!
+//! A gateway that does not answer may hold any number of connections, so its drain does not begin: nobody could say how long it
+//! takes. What the kubelet finds says who is to blame. A gateway that is ready serves its clients and does not drain, whatever is
+//! written on its pod; it is waited for without a bound, and a person is told. One that has not been ready for long either is frozen,
+//! has lost its clients, and is given up.
+//!
+//! An order may be lost as well. It is given until the gateway says that it drains, at the rate that is wanted now, and the time of
+//! the drain counts from the last order: were it kept, an operator that was away in between would find the time over and remove
+//! a gateway with all its clients.
 
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Action, Gateway, Why};
+use super::{Action, Gateway, Leaving, Sample, Why};
 
 /// Time beyond the paced closes: for clients that are slow to answer, and for the operator to see it.
 const SLACK: Duration = Duration::from_secs(30);
+/// A rate that was said is the one that was told up to this share: it went through decimal digits.
+const SAME_RATE: f64 = 1e-6;
 
 /// How gateways leave.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,8 +49,10 @@ pub enum Step {
     Staying,
     /// Load balancers have not heard of it yet.
     Settling,
-    /// It can be drained; `Some` of the order if it was not given or did not arrive.
+    /// It can be drained; `Some` of the order if it was not given, did not arrive or is another one now.
     Draining(Option<Action>),
+    /// It could be drained if it said how many connections it has.
+    Silent,
     /// Nothing is left, or its time is over.
     Done,
 }
@@ -48,22 +63,47 @@ impl Leave {
         let Some(leaving) = gateway.leaving else {
             return Step::Staying;
         };
-        if !gateway.running {
+        if gateway.has_nobody() {
             return Step::Done;
         }
         if self.now < after(leaving.since, self.settle) {
             return Step::Settling;
         }
-        let Some(until) = leaving.until else {
-            return Step::Draining(Some(self.drain(gateway, None)));
-        };
-        let empty = gateway.sample.as_ref().is_some_and(|sample| sample.empty);
-        if empty || self.now >= until {
+        match &gateway.sample {
+            Some(sample) => self.step_of_heard(gateway, leaving, sample),
+            None => self.step_of_silent(gateway, leaving),
+        }
+    }
+
+    fn step_of_heard(&self, gateway: &Gateway, leaving: Leaving, sample: &Sample) -> Step {
+        if sample.empty {
             return Step::Done;
         }
-        // The order did not arrive, or the gateway was started again since.
-        let unheard = gateway.sample.as_ref().is_some_and(|sample| !sample.draining);
-        Step::Draining(unheard.then(|| self.drain(gateway, Some(until))))
+        let is_heard = sample.draining && sample.drain_rate.is_none_or(|rate| self.is_same(rate));
+        match leaving.until.filter(|_| is_heard) {
+            Some(until) if self.now >= until => Step::Done,
+            Some(_) => Step::Draining(None),
+            None => {
+                let until = deadline(self.now, sample.connections, self.rate);
+                Step::Draining(Some(self.drain(gateway, until)))
+            }
+        }
+    }
+
+    fn step_of_silent(&self, gateway: &Gateway, leaving: Leaving) -> Step {
+        let is_frozen = gateway.is_frozen(self.now);
+        let Some(until) = leaving.until else {
+            return if is_frozen { Step::Done } else { Step::Silent };
+        };
+        // Who drains to the end is not ready for that long; a shorter while means nothing.
+        let drains = gateway
+            .unready_since
+            .is_some_and(|since| after(since, SLACK) <= until);
+        if self.now >= until && (drains || is_frozen) {
+            Step::Done
+        } else {
+            Step::Draining(Some(self.drain(gateway, until)))
+        }
     }
 
     /// Has a gateway closed to newcomers.
@@ -74,11 +114,15 @@ impl Leave {
         }
     }
 
-    fn drain(&self, gateway: &Gateway, until: Option<Timestamp>) -> Action {
+    fn is_same(&self, rate: f64) -> bool {
+        (rate - self.rate).abs() <= self.rate * SAME_RATE
+    }
+
+    fn drain(&self, gateway: &Gateway, until: Timestamp) -> Action {
         Action::Drain {
             pod: gateway.pod.clone(),
             rate: self.rate,
-            until: until.unwrap_or_else(|| deadline(self.now, gateway.connections(), self.rate)),
+            until,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! From pods and Deployments to a fleet.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{ResourceExt, api::DynamicObject};
@@ -12,6 +12,9 @@ use crate::{
     kinds::Kind,
     pods,
 };
+
+/// Between the two times that a kubelet writes when it takes a pod on, in whole seconds; no gateway is ready and unready again before.
+const TAKEN_ON: Duration = Duration::from_secs(2);
 
 /// The gateways of the current revision and of those before it. `sample` knows what a pod said lately.
 pub fn observe(observed: &Observed, current: &str, sample: impl Fn(&Pod) -> Option<Sample>) -> Fleet {
@@ -49,7 +52,16 @@ fn revision(deployment: &DynamicObject) -> Option<Revision> {
         name: deployment.labels().get(REVISION)?.clone(),
         replicas: i32::try_from(replicas).unwrap_or(i32::MAX),
         made: deployment.creation_timestamp().map(|time| time.0),
+        completed: completed(deployment),
         gateways: Vec::new(),
+    })
+}
+
+/// Kubernetes keeps this reason once all pods of a Deployment were available, whatever becomes of them.
+fn completed(deployment: &DynamicObject) -> bool {
+    let conditions = deployment.data["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().any(|condition| {
+        condition["type"] == "Progressing" && condition["reason"] == "NewReplicaSetAvailable"
     })
 }
 
@@ -67,8 +79,11 @@ fn gateway(pod: &Pod, sample: Option<Sample>) -> Gateway {
         made: pod.creation_timestamp().map(|time| time.0),
         running: started(pod).is_some(),
         ready_since: ready.filter(|(is_ready, _)| *is_ready).map(|(_, since)| since),
+        unready_since: ready.filter(|(is_ready, _)| !is_ready).map(|(_, since)| since),
+        ever_ready: ever_ready(pod, ready),
         has_served: has_served(ready, started(pod)),
         accepting: pod.labels().get(ACCEPTING).is_some_and(|value| value == "true"),
+        accepted: annotation(marks::ACCEPTED_AT).and_then(|text| text.parse().ok()),
         leaving: leaving(annotation),
         marked: annotation(marks::DELETION_COST) == Some(marks::LOWEST_COST),
         trouble: pods::of_pod(pod),
@@ -104,6 +119,17 @@ fn ready(pod: &Pod) -> Option<(bool, Timestamp)> {
 /// A pod that is not ready was so before if that ended after its container had been started.
 fn has_served(ready: Option<(bool, Timestamp)>, started: Option<Timestamp>) -> bool {
     ready.is_some_and(|(is_ready, since)| is_ready || started.is_some_and(|started| since > started))
+}
+
+/// The kubelet calls a pod unready when it takes it on. One that became so later was ready before.
+fn ever_ready(pod: &Pod, ready: Option<(bool, Timestamp)>) -> bool {
+    let taken_on = pod.status.as_ref().and_then(|status| status.start_time.as_ref());
+    ready.is_some_and(|(is_ready, since)| {
+        is_ready
+            || taken_on
+                .and_then(|start| start.0.checked_add(TAKEN_ON).ok())
+                .is_some_and(|start| since > start)
+    })
 }
 
 fn time(time: Option<&Time>) -> Timestamp {

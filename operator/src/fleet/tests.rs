@@ -16,6 +16,7 @@ pub(crate) fn serving(pod: &str, connections: u64) -> Gateway {
         running: true,
         ready_since: Some(at(-10_000)),
         has_served: true,
+        ever_ready: true,
         accepting: true,
         sample: Some(Sample {
             connections,
@@ -48,6 +49,7 @@ pub(crate) fn draining(pod: &str, connections: u64, why: Why, until: i64) -> Gat
         ..leaving
     });
     gateway.ready_since = None;
+    gateway.unready_since = Some(at(-1_000));
     if let Some(sample) = &mut gateway.sample {
         sample.draining = true;
         sample.empty = connections == 0;
@@ -84,6 +86,7 @@ pub(crate) fn revision(name: &str, gateways: Vec<Gateway>) -> Revision {
         name: name.to_owned(),
         replicas: i32::try_from(gateways.len()).unwrap(),
         made: Some(at(-60)),
+        completed: gateways.iter().any(|gateway| gateway.ever_ready),
         gateways,
     }
 }
@@ -108,9 +111,13 @@ fn drain(until: i64) -> Action {
 #[test]
 fn a_gateway_leaves_step_by_step() {
     let unheard = |until| {
-        let mut gateway = draining("a", 7, Why::Roll, until);
+        let mut gateway = draining("a", 10, Why::Roll, until);
         gateway.sample.as_mut().unwrap().draining = false;
         gateway
+    };
+    let starts = Gateway {
+        leaving: cordoned("a", 0, Why::Roll, 0).leaving,
+        ..starting("a")
     };
     let crashed = Gateway {
         running: false,
@@ -129,24 +136,19 @@ fn a_gateway_leaves_step_by_step() {
             "10 s at 10 a second, and 30 more",
         ),
         (
-            silent(cordoned("a", 7, Why::Roll, -5)),
-            Step::Draining(Some(drain(30))),
-            "it does not answer, and gets its time",
-        ),
-        (
             draining("a", 7, Why::Roll, 20),
             Step::Draining(None),
             "it is being drained",
         ),
         (
-            unheard(20),
-            Step::Draining(Some(drain(20))),
-            "the order did not arrive: the time stays",
+            unheard(-500),
+            Step::Draining(Some(drain(31))),
+            "the order did not arrive: its time counts from now",
         ),
         (
-            silent(draining("a", 7, Why::Roll, 20)),
-            Step::Draining(None),
-            "it does not answer",
+            starts,
+            Step::Done,
+            "nobody has come to a gateway that was never ready",
         ),
         (draining("a", 0, Why::Roll, 20), Step::Done, "empty"),
         (draining("a", 7, Why::Roll, 0), Step::Done, "its time is over"),
@@ -159,6 +161,89 @@ fn a_gateway_leaves_step_by_step() {
             crashed,
             Step::Done,
             "nobody is connected to a container that does not run",
+        ),
+    ] {
+        assert_eq!(leave().step(&gateway), step, "{case}");
+    }
+}
+
+#[test]
+fn an_order_is_given_until_it_is_followed_at_the_rate_of_now() {
+    let mut paused_unheard = draining("a", 10, Why::Roll, 0);
+    paused_unheard.leaving.as_mut().unwrap().until = None;
+    let at_rate = |rate| {
+        let mut gateway = draining("a", 10, Why::Roll, 20);
+        gateway.sample.as_mut().unwrap().drain_rate = Some(rate);
+        gateway
+    };
+    for (gateway, step, case) in [
+        (
+            paused_unheard,
+            Step::Draining(Some(drain(31))),
+            "its drain was paused, which it did not hear: it goes on, and has a time again",
+        ),
+        (
+            at_rate(5.0),
+            Step::Draining(Some(drain(31))),
+            "the budget is another one now",
+        ),
+        (
+            at_rate(10.0 + 1e-9),
+            Step::Draining(None),
+            "the rate that was told",
+        ),
+    ] {
+        assert_eq!(leave().step(&gateway), step, "{case}");
+    }
+}
+
+#[test]
+fn the_kubelet_says_what_a_silent_gateway_does() {
+    for (gateway, step, case) in [
+        (
+            silent(cordoned("a", 7, Why::Roll, -5)),
+            Step::Silent,
+            "nobody knows how long it would take",
+        ),
+        (
+            silent(draining("a", 7, Why::Roll, 20)),
+            Step::Draining(Some(drain(20))),
+            "it does not answer: it is told again",
+        ),
+        (
+            Gateway {
+                ready_since: Some(at(-9_000)),
+                unready_since: None,
+                ..silent(draining("a", 7, Why::Roll, -500))
+            },
+            Step::Draining(Some(drain(-500))),
+            "it is ready: it does not drain, whatever is written on it",
+        ),
+        (
+            Gateway {
+                unready_since: Some(at(-4)),
+                ..silent(draining("a", 7, Why::Roll, -1))
+            },
+            Step::Draining(Some(drain(-1))),
+            "it has not been ready for a moment: that is no drain",
+        ),
+        (
+            Gateway {
+                ready_since: None,
+                unready_since: Some(at(-299)),
+                ..silent(cordoned("a", 7, Why::Roll, -5))
+            },
+            Step::Silent,
+            "it is waited for",
+        ),
+        (
+            Gateway {
+                ready_since: None,
+                unready_since: Some(at(-300)),
+                ..silent(cordoned("a", 7, Why::Roll, -5))
+            },
+            Step::Done,
+            "it is frozen",
         ),
     ] {
         assert_eq!(leave().step(&gateway), step, "{case}");

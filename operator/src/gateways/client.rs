@@ -44,11 +44,21 @@ pub struct Said {
     pub connections: u64,
     pub connection_limit: u64,
     pub shedding: u64,
+    /// A drain that was ordered.
+    #[serde(default)]
+    pub drain: Option<SaidDrain>,
     pub bus_up: bool,
     /// As `config_error`.
     #[serde(default)]
     pub namespaces: BTreeMap<String, String>,
     pub usage: Option<Usage>,
+}
+
+/// How a gateway drains.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+pub struct SaidDrain {
+    /// Connections a second, if that was the order. As `config_error`.
+    pub rate: Option<f64>,
 }
 
 /// What a gateway uses.

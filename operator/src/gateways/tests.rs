@@ -22,6 +22,7 @@ fn said(connections: u64, cpu_seconds: f64) -> Said {
         connections,
         connection_limit: 1_000,
         shedding: 0,
+        drain: None,
         bus_up: true,
         namespaces: BTreeMap::new(),
         usage: Some(Usage {

@@ -31,6 +31,16 @@ impl Stage {
         }
     }
 
+    /// Nothing is known of a gateway; it needs a person when that lasts.
+    pub(super) fn no_samples(pod: &str, late: bool) -> Self {
+        let (reason, message) = ("NoSamples", format!("gateway {pod} does not answer"));
+        if late {
+            Self::Stalled { reason, message }
+        } else {
+            Self::Held { reason, message }
+        }
+    }
+
     /// Whether there is something between the fleet and the current revision.
     pub fn is_done(&self) -> bool {
         *self == Self::Done

@@ -167,7 +167,7 @@ fn an_operator_that_starts_in_the_middle_goes_on_with_the_drain_that_has_begun()
         ]),
     );
     let decision = decided(&fleet);
-    assert_eq!(done(&decision), ["drain a 10 until 55"]);
+    assert_eq!(done(&decision), ["drain a 10 until 60"]);
     assert_eq!(
         decision.stage,
         Stage::Draining {
@@ -215,11 +215,127 @@ fn the_former_gateways_serve_again_when_no_other_does() {
         vec![starting("new-0"), starting("new-1"), starting("new-2")],
         old([
             draining("a", 10, Why::Roll, 50),
-            cordoned("b", 100, Why::Roll, -50),
-            serving("c", 1),
+            cordoned("b", 100, Why::Scale, -50),
+            cordoned("c", 1, Why::Roll, -50),
         ]),
     );
-    assert_eq!(done(&decided(&fleet)), ["accept a", "accept b"]);
+    assert_eq!(
+        done(&decided(&fleet)),
+        ["accept a", "accept b", "accept c"],
+        "for whatever reason they were to go"
+    );
+}
+
+#[test]
+fn former_gateways_are_not_put_back_while_another_revision_serves() {
+    let mut fleet = fleet(
+        vec![starting("new-0")],
+        old([
+            draining("a", 10, Why::Roll, 50),
+            cordoned("b", 100, Why::Roll, -50),
+            cordoned("c", 200, Why::Roll, -50),
+        ]),
+    );
+    fleet.former.push(revision("between", vec![serving("z", 300)]));
+    assert_eq!(done(&decided(&fleet)), ["pause a"]);
+}
+
+#[test]
+fn a_gateway_that_did_not_hear_that_it_is_back_is_told_again() {
+    let forgotten = |change: fn(&mut Sample)| {
+        let mut gateway = serving("a", 0);
+        gateway.ready_since = None;
+        change(gateway.sample.as_mut().unwrap());
+        gateway
+    };
+    for gateway in [
+        forgotten(|sample| sample.draining = true),
+        forgotten(|sample| sample.cordoned = true),
+    ] {
+        let alone = Fleet {
+            current: revision("new", vec![gateway.clone(), serving("b", 1)]),
+            former: vec![],
+        };
+        assert_eq!(done(&decided(&alone)), ["accept a"]);
+        // It was put back in need, when no other served.
+        let held = fleet(vec![starting("new-0")], vec![gateway, serving("b", 1)]);
+        assert_eq!(done(&decided(&held)), ["accept a"]);
+    }
+}
+
+#[test]
+fn a_pause_that_was_not_heard_is_given_again_whyever_the_gateway_goes() {
+    let unheard = |why| {
+        let mut gateway = draining("a", 10, why, 0);
+        gateway.leaving.as_mut().unwrap().until = None;
+        gateway
+    };
+    for why in [Why::Roll, Why::Scale] {
+        let fleet = fleet(vec![starting("new-0")], vec![unheard(why), serving("b", 1)]);
+        assert_eq!(done(&decided(&fleet)), ["pause a"]);
+    }
+}
+
+#[test]
+fn a_revision_that_never_became_ready_gives_its_room_to_the_next() {
+    let bad = |number: usize| {
+        (0..number)
+            .map(|number| starting(&format!("bad-{number}")))
+            .collect::<Vec<_>>()
+    };
+    let mut fleet = fleet(vec![starting("new-0")], three_serving());
+    fleet.former.push(revision("bad", bad(3)));
+    let decision = decided(&fleet);
+    assert_eq!(decision.removed, ["bad"]);
+    assert_eq!(done(&decision), [""; 0]);
+    // One of them was ready, and has clients: the others go.
+    let mut half = bad(2);
+    half[0].marked = true;
+    half.push(serving("bad-2", 7));
+    fleet.former[1] = revision("bad", half);
+    fleet.former[1].completed = false;
+    let decision = decided(&fleet);
+    assert!(decision.removed.is_empty());
+    assert_eq!(done(&decision), ["mark bad-1", "scale bad 2"]);
+    // All were ready once, and are started again: they come back.
+    fleet.former[1] = revision("good", bad(3));
+    fleet.former[1].completed = true;
+    let decision = decided(&fleet);
+    assert!(decision.removed.is_empty() && decision.actions.is_empty());
+    fleet.former[1] = revision("evicted", vec![]);
+    fleet.former[1].completed = true;
+    assert!(decided(&fleet).removed.is_empty());
+}
+
+#[test]
+fn nobody_is_drained_while_one_of_them_does_not_answer() {
+    let quiet = silent(cordoned("a", 300, Why::Roll, -50));
+    let decision = decided(&fleet(
+        new(3),
+        vec![quiet.clone(), cordoned("b", 100, Why::Roll, -50)],
+    ));
+    assert_eq!(done(&decision), [""; 0]);
+    assert_eq!(
+        decision.stage.message(),
+        "the roll is held: gateway a does not answer"
+    );
+    // A drain that has begun goes on.
+    let goes_on = decided(&fleet(new(3), vec![quiet, draining("b", 100, Why::Roll, 50)]));
+    assert!(goes_on.stage.goes_on() && goes_on.actions.is_empty());
+    // With maxSurge as well, the silent one is the last.
+    let plan = Plan {
+        max_surge: Some(1),
+        ..PLAN
+    };
+    let turns = decide(
+        &fleet(
+            new(1),
+            vec![silent(serving("a", 0)), serving("b", 9), serving("c", 8)],
+        ),
+        &plan,
+        at(0),
+    );
+    assert_eq!(done(&turns), ["cordon c roll"]);
 }
 
 #[test]
@@ -279,15 +395,42 @@ fn a_revision_that_takes_too_long_stalls() {
 
 #[test]
 fn a_roll_by_steps_may_take_long_but_each_of_its_gateways_may_not() {
-    let after = |seconds: i64| {
+    let after = |max_surge, seconds: i64| {
         let mut last = starting("new-1");
         last.made = Some(at(-seconds));
         let mut fleet = fleet(vec![serving("new-0", 0), last], three_serving());
         fleet.current.made = Some(at(-100_000));
-        decided(&fleet).stage
+        decide(&fleet, &Plan { max_surge, ..PLAN }, at(0)).stage
     };
-    assert!(after(299).goes_on(), "{:?}", after(299));
-    assert_eq!(after(301).reason(), "NotReadyInTime");
+    assert!(after(Some(2), 299).goes_on());
+    assert_eq!(after(Some(2), 301).reason(), "NotReadyInTime");
+    assert_eq!(
+        after(None, 10).reason(),
+        "NotReadyInTime",
+        "pods that are made again and again do not get ready for ever"
+    );
+}
+
+#[test]
+fn the_time_to_become_ready_begins_when_something_was_done_about_it() {
+    let stage = |change: fn(&mut Fleet)| {
+        let mut unready = serving("new-0", 0);
+        (unready.ready_since, unready.unready_since) = (None, Some(at(-2)));
+        let mut fleet = fleet(vec![unready, serving("new-1", 0)], three_cordoned(-1_000));
+        fleet.current.made = Some(at(-100_000));
+        change(&mut fleet);
+        decide(&fleet, &Plan { desired: 2, ..PLAN }, at(0)).stage
+    };
+    assert_eq!(stage(|_| {}).reason(), "NotReadyInTime", "it comes and goes");
+    let goes_on: [fn(&mut Fleet); 4] = [
+        |fleet| fleet.current.gateways[0].accepted = Some(at(-299)),
+        |fleet| fleet.current.gateways[0].sample.as_mut().unwrap().draining = true,
+        |fleet| fleet.former[0].gateways[0].leaving.as_mut().unwrap().since = at(-299),
+        |fleet| fleet.former[0].gateways[0] = draining("a", 3, Why::Roll, 50),
+    ];
+    for change in goes_on {
+        assert_eq!(stage(change).reason(), "RevisionStarting");
+    }
 }
 
 #[test]

@@ -1,16 +1,11 @@
 //! How many gateways the load asks for.
 
-use std::time::Duration;
-
 use k8s_openapi::jiff::Timestamp;
 
 use crate::fleet::{Fleet, Gateway};
 
 /// Share of a ceiling that is used when fewer gateways are asked for: the rest keeps the size from going back and forth.
 const SPARE: f64 = 0.9;
-
-/// A gateway that has been ready for less has not been asked yet, or its answer is on the way.
-const ASKED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What one gateway shall carry at most. `None`: of no account.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -42,19 +37,15 @@ pub fn need(fleet: &Fleet, ceilings: &Ceilings, now: Timestamp) -> Need {
     let (up, why_up) = highest(fleet, ceilings, 1.0);
     let (down, why_down) = highest(fleet, ceilings, SPARE);
     let silent = || fleet.gateways().filter(|gateway| gateway.is_silent());
-    let is_new = |gateway: &&Gateway| {
-        let since = gateway.ready_since;
-        since.is_some_and(|since| now.duration_since(since).unsigned_abs() < ASKED_WITHIN)
-    };
     Need {
         up,
         why_up,
         down,
         why_down,
         silent: silent()
-            .find(|gateway| !is_new(gateway))
+            .find(|gateway| !gateway.is_new(now))
             .map(|gateway| gateway.pod.clone()),
-        newcomer: silent().any(|gateway| is_new(&gateway)),
+        newcomer: silent().any(|gateway| gateway.is_new(now)),
     }
 }
 

@@ -1,6 +1,10 @@
 //! From more gateways than there shall be to as many: who goes, and how far it is. Also the way back, if more are wanted.
+//!
+//! Who does not answer is never chosen, and nobody is drained while a gateway is silent (see [`crate::fleet::Departures`]): the
+//! number is held then, be it a fixed one.
 
-use crate::fleet::{Action, Gateway, Leave, Revision, Step, Why};
+use super::Held;
+use crate::fleet::{Action, Departures, Gateway, Leave, Revision, Turn, Why, accept, marked_done, pauses};
 
 /// What to do about the gateways of the current revision.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -9,6 +13,8 @@ pub struct Shrink {
     /// time has come.
     pub replicas: usize,
     pub actions: Vec<Action>,
+    /// Why gateways that are too many stay.
+    pub held: Option<Held>,
 }
 
 /// Decides who leaves. `may_drain` is false while something else takes the budget, or the bus is away; who is on the way out
@@ -19,20 +25,19 @@ pub fn shrink(current: &Revision, desired: usize, leave: &Leave, may_drain: bool
     if staying < desired {
         shrink.actions = put_back(current, desired - staying);
     } else if may_drain {
-        shrink.actions = send(current, staying - desired, leave);
+        send(current, staying - desired, leave, &mut shrink);
     }
     let put_back: Vec<_> = shrink.actions.iter().filter_map(Action::pod).collect();
     let leaving: Vec<_> = going(current)
         .filter(|gateway| !put_back.contains(&gateway.pod.as_str()))
-        .map(|gateway| (gateway, leave.step(gateway)))
         .collect();
-    let gone = |(gateway, step): &&(&Gateway, Step)| gateway.marked && *step == Step::Done;
-    let there = current.gateways.len() - leaving.iter().filter(gone).count();
-    shrink.replicas = desired.max(there);
+    let departures = Departures::new(leave, leaving.iter().copied());
+    let gone = departures.done().filter(|gateway| gateway.marked).count();
+    shrink.replicas = desired.max(current.gateways.len() - gone);
     if may_drain {
-        shrink.actions.extend(drain(&leaving));
+        drain(current, &departures, leave, &mut shrink);
     } else {
-        shrink.actions.extend(pause(&leaving));
+        shrink.actions.extend(pauses(leaving.into_iter()));
     }
     shrink
 }
@@ -48,65 +53,42 @@ fn going(current: &Revision) -> impl Iterator<Item = &Gateway> {
 fn put_back(current: &Revision, number: usize) -> Vec<Action> {
     let mut going: Vec<_> = going(current).collect();
     going.sort_by_key(|gateway| (std::cmp::Reverse(gateway.connections()), gateway.pod.clone()));
-    going
-        .into_iter()
-        .take(number)
-        .map(|gateway| Action::Accept {
-            pod: gateway.pod.clone(),
-        })
-        .collect()
+    going.into_iter().take(number).map(accept).collect()
 }
 
-/// Those that are not ready first, then those with the fewest connections. A gateway that does not say how many it has is
-/// the last to be chosen.
-fn send(current: &Revision, number: usize, leave: &Leave) -> Vec<Action> {
-    let mut staying: Vec<_> = current.staying().collect();
-    staying.sort_by_key(|gateway| {
-        (
-            gateway.is_silent(),
-            gateway.is_ready(),
-            gateway.connections(),
-            gateway.pod.clone(),
-        )
-    });
-    staying
-        .into_iter()
-        .take(number)
-        .map(|gateway| leave.cordon(gateway))
-        .collect()
+/// Those that have nobody to lose first, then those with the fewest connections. That one is not ready for a moment says
+/// nothing of its connections.
+fn send(current: &Revision, number: usize, leave: &Leave, shrink: &mut Shrink) {
+    let is_lost = |gateway: &Gateway| gateway.has_nobody() || gateway.is_frozen(leave.now);
+    let (mut known, silent): (Vec<_>, Vec<_>) = current
+        .staying()
+        .partition(|gateway| !gateway.is_silent() || is_lost(gateway));
+    known.sort_by_key(|gateway| (!is_lost(gateway), gateway.connections(), gateway.pod.clone()));
+    if known.len() < number {
+        hold(silent.into_iter(), leave, shrink);
+    }
+    let sent = known.into_iter().take(number);
+    shrink.actions.extend(sent.map(|gateway| leave.cordon(gateway)));
 }
 
 /// One drain at a time; what is done is marked.
-fn drain(leaving: &[(&Gateway, Step)]) -> Vec<Action> {
-    let marks = leaving
-        .iter()
-        .filter(|(gateway, step)| *step == Step::Done && !gateway.marked)
-        .map(|(gateway, _)| Action::Mark {
-            pod: gateway.pod.clone(),
-        });
-    let mut draining: Vec<_> = leaving
-        .iter()
-        .filter_map(|(gateway, step)| match step {
-            Step::Draining(order) => Some((gateway, order)),
-            Step::Staying | Step::Settling | Step::Done => None,
-        })
-        .collect();
-    draining.sort_by_key(|(gateway, _)| {
-        let begun = gateway.leaving.is_some_and(|leaving| leaving.until.is_some());
-        (!begun, gateway.connections(), gateway.pod.clone())
-    });
-    let order = draining.first().and_then(|(_, order)| (*order).clone());
-    marks.chain(order).collect()
+fn drain(current: &Revision, departures: &Departures<'_>, leave: &Leave, shrink: &mut Shrink) {
+    shrink.actions.extend(marked_done(departures.done()));
+    let all: Vec<_> = current.gateways.iter().collect();
+    match departures.turn(&all) {
+        Turn::Nobody => {}
+        Turn::Silent(gateway) => hold([gateway].into_iter(), leave, shrink),
+        Turn::Drain(gateway, order) => {
+            if gateway.is_silent() && gateway.is_ready() {
+                hold([gateway].into_iter(), leave, shrink);
+            }
+            shrink.actions.extend(order);
+        }
+    }
 }
 
-fn pause(leaving: &[(&Gateway, Step)]) -> Vec<Action> {
-    leaving
-        .iter()
-        .filter(|(gateway, step)| {
-            *step != Step::Done && gateway.leaving.is_some_and(|leaving| leaving.until.is_some())
-        })
-        .map(|(gateway, _)| Action::Pause {
-            pod: gateway.pod.clone(),
-        })
-        .collect()
+fn hold<'a>(mut silent: impl Iterator<Item = &'a Gateway>, leave: &Leave, shrink: &mut Shrink) {
+    if let Some(gateway) = silent.find(|gateway| !gateway.is_new(leave.now)) {
+        shrink.held = Some(Held::silent(&gateway.pod));
+    }
 }

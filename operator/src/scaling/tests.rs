@@ -360,10 +360,47 @@ fn the_emptiest_goes_step_by_step() {
 }
 
 #[test]
-fn unready_gateways_go_before_all_others_and_silent_ones_after_them() {
+fn who_has_nobody_goes_first_and_who_does_not_answer_stays() {
     let gateways = || vec![serving("a", 20), silent(serving("b", 0)), starting("c")];
     assert_eq!(shrunk(gateways(), 2, true).1, ["cordon c"]);
     assert_eq!(shrunk(gateways(), 1, true).1, ["cordon c", "cordon a"]);
+    assert_eq!(shrunk(gateways(), 0, true).1, ["cordon c", "cordon a"]);
+    let frozen = Gateway {
+        ready_since: None,
+        unready_since: Some(at(-300)),
+        ..silent(serving("b", 0))
+    };
+    assert_eq!(shrunk(vec![serving("a", 0), frozen], 1, true).1, ["cordon b"]);
+}
+
+#[test]
+fn a_full_gateway_that_is_not_ready_for_a_moment_is_not_the_emptiest() {
+    let full = Gateway {
+        ready_since: None,
+        unready_since: Some(at(-4)),
+        ..serving("full", 9_000)
+    };
+    assert_eq!(shrunk(vec![full, serving("idle", 3)], 1, true).1, ["cordon idle"]);
+}
+
+#[test]
+fn a_fixed_number_is_held_by_who_does_not_answer() {
+    let held = |gateways: Vec<Gateway>, desired| {
+        let shrink = shrink(&revision("r", gateways), desired, &leave(), true);
+        (shrink.actions.len(), shrink.held.map(|held| held.reason))
+    };
+    let quiet = || silent(serving("a", 0));
+    let missing = Some("SamplesMissing");
+    assert_eq!(held(vec![quiet(), quiet()], 1), (0, missing));
+    let going = || cordoned("b", 10, Why::Scale, -50);
+    assert_eq!(held(vec![quiet(), going()], 1), (0, missing));
+    assert_eq!(held(vec![quiet(), silent(going())], 1), (0, missing));
+    let new = Gateway {
+        ready_since: Some(at(-9)),
+        ..quiet()
+    };
+    assert_eq!(held(vec![new, going()], 1), (0, None), "it was not asked yet");
+    assert_eq!(held(vec![quiet(), quiet()], 2), (0, None), "nobody shall go");
 }
 
 #[test]
