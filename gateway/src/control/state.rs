@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{Closing, Control, Usage, usage};
+use super::{Closing, Control, DrainSpeed, Usage, usage};
 
 /// The body of `/control/state`, and of the answer to every control call.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -44,8 +44,10 @@ pub struct ControlState {
 }
 
 /// A drain that was ordered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct DrainState {
+    /// Connections a second, if that was the order.
+    pub rate: Option<f64>,
     /// Seconds until the last connection is told to go, rounded up.
     pub ends_in_seconds: u64,
 }
@@ -78,10 +80,20 @@ impl Control {
     fn closing(&self) -> (Option<DrainState>, u64) {
         let now = Instant::now();
         match &*self.closing.lock() {
-            Some(Closing::Drain { ends, .. }) => {
+            Some(Closing::Drain { speed, ends }) => {
+                let rate = match speed {
+                    DrainSpeed::Rate(rate) => Some(*rate),
+                    DrainSpeed::Configured | DrainSpeed::Window(_) => None,
+                };
                 let left = ends.saturating_duration_since(now);
                 let ends_in_seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
-                (Some(DrainState { ends_in_seconds }), 0)
+                (
+                    Some(DrainState {
+                        rate,
+                        ends_in_seconds,
+                    }),
+                    0,
+                )
             }
             Some(Closing::Shed { shed, ends }) if *ends > now => (None, shed.left()),
             _ => (None, 0),

@@ -64,7 +64,11 @@ async fn a_drain_is_paced_repeatable_and_says_when_it_is_empty() {
     control.drain(DrainSpeed::Rate(10.0)).unwrap();
     assert_eq!(told(&gateway).await, [""; 0]);
     let state = control.state();
-    assert_eq!(state.drain, Some(DrainState { ends_in_seconds: 7 }));
+    let expected = DrainState {
+        rate: Some(10.0),
+        ends_in_seconds: 7,
+    };
+    assert_eq!(state.drain, Some(expected));
     assert!(state.draining && !state.empty && !state.terminating);
     // The budget is larger now: the rest goes at the new pace.
     control.drain(DrainSpeed::Rate(65.0)).unwrap();

@@ -126,7 +126,10 @@ async fn calls_answer_with_the_state_that_they_made() {
         409
     );
     let (status, state) = ask("POST /control/drain", r#"{"rate": 50}"#).await;
-    assert_eq!((status, &state["drain"]), (202, &json!({"ends_in_seconds": 2})));
+    assert_eq!(
+        (status, &state["drain"]),
+        (202, &json!({"rate": 50.0, "ends_in_seconds": 2}))
+    );
     assert_eq!(
         (&state["draining"], &state["empty"]),
         (&json!(true), &json!(false))
