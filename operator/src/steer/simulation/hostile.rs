@@ -66,7 +66,9 @@ fn another_size(world: &mut World) -> usize {
     world.random.usize(2..6)
 }
 
-fn another_of_both(world: &mut World) -> usize {
+/// And the bus comes and goes.
+fn another_of_all(world: &mut World) -> usize {
+    world.bus = world.now >= 280 || world.chance(700);
     another_revision(world);
     another_size(world)
 }
@@ -83,12 +85,12 @@ fn revisions_that_change_while_calls_fail() {
 
 #[test]
 fn all_at_once() {
-    in_many_worlds(None, ALL_FAILS, another_of_both);
+    in_many_worlds(None, ALL_FAILS, another_of_all);
 }
 
 #[test]
 fn all_at_once_with_a_lower_surge() {
-    in_many_worlds(Some(1), ALL_FAILS, another_of_both);
+    in_many_worlds(Some(1), ALL_FAILS, another_of_all);
 }
 
 #[test]
@@ -137,4 +139,90 @@ fn an_operator_that_hears_nothing_cuts_nobody() {
     world.run(&two, |world, _| world.is_settled(2));
     assert_eq!(world.clients().len(), 600);
     assert!(world.worst <= 10);
+}
+
+#[test]
+fn a_roll_that_nobody_hears_of_ends_when_it_is_heard() {
+    let mut world = World::new(3, 100);
+    let course = course(Size::Fixed(3), None);
+    world.current = "b".to_owned();
+    for _ in 0..20 {
+        world.tick(&course);
+    }
+    world.faults.answer = 1_000;
+    world.faults.call = 1_000;
+    for _ in 0..1_000 {
+        world.tick(&course);
+    }
+    assert!(
+        world.clients().contains(&0),
+        "the drain that had begun went on, no other began"
+    );
+    world.faults = Faults::default();
+    world.run(&course, |world, _| world.is_settled(3));
+    assert_eq!((world.clients(), world.worst), (vec![1; 300], 10));
+}
+
+#[test]
+fn a_bus_that_goes_away_stops_a_drain_though_calls_are_lost() {
+    for current in ["a", "b"] {
+        let mut world = World::new(4, 100);
+        world.current = current.to_owned();
+        let course = course(Size::Fixed(2), None);
+        for _ in 0..15 {
+            world.tick(&course);
+        }
+        assert!(world.worst > 0, "{current}: it is under way");
+        world.faults.call = 500;
+        world.bus = false;
+        for _ in 0..20 {
+            world.tick(&course);
+        }
+        world.worst = 0;
+        for _ in 0..100 {
+            world.tick(&course);
+        }
+        assert_eq!(world.worst, 0, "{current}");
+        world.bus = true;
+        world.run(&course, |world, _| world.is_settled(2));
+        assert_eq!(world.clients().len(), 400);
+    }
+}
+
+#[test]
+fn a_lower_rate_reaches_the_drain_under_way_though_calls_are_lost() {
+    let mut world = World::new(3, 200);
+    world.current = "b".to_owned();
+    let mut course = course(Size::Fixed(3), None);
+    for _ in 0..15 {
+        world.tick(&course);
+    }
+    world.faults.call = 500;
+    course.rate = 2.0;
+    for _ in 0..20 {
+        world.tick(&course);
+    }
+    world.worst = 0;
+    world.run(&course, |world, _| world.is_settled(3));
+    assert_eq!((world.clients(), world.worst), (vec![1; 600], 2));
+}
+
+#[test]
+fn going_back_is_no_stall() {
+    for ready in [15, 25, 60] {
+        let mut world = World::new(3, 200);
+        let course = course(Size::Fixed(3), None);
+        world.current = "b".to_owned();
+        for _ in 0..ready {
+            world.tick(&course);
+        }
+        world.current = "a".to_owned();
+        world.faults.call = 300;
+        while !world.is_settled(3) {
+            let stage = world.tick(&course).stage;
+            assert!(stage.is_done() || stage.goes_on(), "{ready}: {stage:?}");
+            assert!(world.now < LIMIT, "{ready}");
+        }
+        assert_eq!(world.clients().len(), 600);
+    }
 }

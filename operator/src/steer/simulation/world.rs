@@ -35,6 +35,8 @@ pub(super) struct World {
     pub(super) now: i64,
     pub(super) current: String,
     pub(super) faults: Faults,
+    /// Gateways are connected to NATS.
+    pub(super) bus: bool,
     /// Most pods that there may be.
     pub(super) quota: usize,
     /// Deployments by revision.
@@ -83,6 +85,7 @@ impl World {
             now: -1_000,
             current: "a".to_owned(),
             faults: Faults::default(),
+            bus: true,
             quota: usize::MAX,
             deployments: BTreeMap::new(),
             pods: Vec::new(),
@@ -153,10 +156,10 @@ impl World {
     fn ask(&mut self) {
         for index in 0..self.pods.len() {
             let missing = self.chance(self.faults.answer);
-            let now = self.now;
+            let (now, bus) = (self.now, self.bus);
             let pod = &mut self.pods[index];
             if !missing && now > pod.made {
-                pod.hear(now);
+                pod.hear(now, bus);
             }
         }
     }
@@ -193,7 +196,7 @@ impl World {
                 return false;
             }
             if !self.chance(self.faults.call) {
-                self.pods[pod].tell(action, self.now);
+                self.pods[pod].tell(action, self.now, self.bus);
             }
         }
         true
@@ -356,7 +359,7 @@ impl Pod {
         self.ready && self.gateway.accepting && self.rate.is_none()
     }
 
-    fn hear(&mut self, now: i64) {
+    fn hear(&mut self, now: i64, bus_up: bool) {
         let sample = Sample {
             connections: self.clients.len() as u64,
             connection_limit: 100_000,
@@ -364,7 +367,7 @@ impl Pod {
             draining: self.rate.is_some(),
             drain_rate: self.rate,
             empty: self.rate.is_some() && self.clients.is_empty(),
-            bus_up: true,
+            bus_up,
             ..Sample::default()
         };
         self.heard = Some((now, sample));
@@ -409,7 +412,7 @@ impl Pod {
     }
 
     /// What the gateway does from now on, and answers.
-    fn tell(&mut self, action: &Action, now: i64) {
+    fn tell(&mut self, action: &Action, now: i64, bus: bool) {
         match action {
             Action::Cordon { .. } => self.cordoned = true,
             Action::Accept { .. } => (self.cordoned, self.rate) = (false, None),
@@ -417,6 +420,6 @@ impl Pod {
             Action::Pause { .. } => (self.cordoned, self.rate) = (true, None),
             Action::Mark { .. } | Action::Scale { .. } | Action::Shed { .. } => return,
         }
-        self.hear(now);
+        self.hear(now, bus);
     }
 }
