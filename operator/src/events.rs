@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Conditions whose `True` is bad news.
-const BAD_WHEN_TRUE: [&str; 3] = ["Stalled", "ScalingHeld", "CapacityLimited"];
+const BAD_WHEN_TRUE: [&str; 4] = ["Stalled", "ScalingHeld", "CapacityLimited", "RebalanceStopped"];
 /// Conditions whose `False` is bad news.
 const BAD_WHEN_FALSE: [&str; 4] = ["Ready", "GatewaysAvailable", "BusReady", "ApisAvailable"];
 /// `Ready` repeats the others.

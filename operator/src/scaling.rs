@@ -13,7 +13,9 @@
 //! A gateway that was ready for a moment and does not say how it is (it is frozen, the network is split) may hold any number of
 //! connections. Then the size stays, with one exception: what the others have alone may be reason enough for more. So it is
 //! while a gateway has lost the bus; when all have, there is no exception: clients that come back tell nothing of the load.
-//! While a roll is under way nothing shrinks either; connections of former gateways count, as they come over.
+//! While a roll is under way nothing shrinks either; connections of former gateways count, as they come over. What is added
+//! meanwhile is no part of the roll: it waits for as many gateways as there should be when it began. Otherwise one more gateway
+//! for which there is no room before a former one goes would keep every former one.
 //!
 //! # Which goes
 //!
@@ -25,7 +27,8 @@
 //!
 //! A new gateway gets new connections only. When the fullest gateway stays above the mean by more than `rebalance.skewPercent`
 //! although all have been ready for a while, it is told to shed what it has too much, at the budget: clients connect again and
-//! most come to others. One gateway at a time, and no more than one shed in a while, as the Service chooses by chance.
+//! most come to others. One gateway at a time, and after each shed a pause of minutes. Where it does not help, because
+//! whatever is in front of the gateways sends clients back to where they were, it is given up after two (see `rebalance`).
 
 mod need;
 mod rebalance;
@@ -37,7 +40,7 @@ use k8s_openapi::jiff::Timestamp;
 
 pub use self::{
     need::{Ceilings, Need, need, rounded},
-    rebalance::{Rebalance, rebalance},
+    rebalance::{Balance, LastShed, Rebalance, rebalance},
     shrink::{Shrink, shrink},
 };
 use crate::fleet::{BusView, Fleet};
@@ -80,6 +83,9 @@ pub struct Memory {
     pub lower: Option<(Timestamp, usize)>,
     /// Why that number.
     pub why: String,
+    /// In a roll: the gateways that it waits for.
+    pub roll: Option<usize>,
+    pub shed: Option<LastShed>,
 }
 
 /// A decision on the number of gateways.
@@ -118,10 +124,20 @@ impl Held {
 
 /// Decides on the number of gateways.
 pub fn size(fleet: &Fleet, size: &Size, memory: &Memory, now: Timestamp) -> Sizing {
-    match size {
+    let mut sizing = match size {
         Size::Fixed(replicas) => fixed(*replicas),
         Size::Automatic(automatic) => automatic.decide(fleet, memory, now),
-    }
+    };
+    sizing.memory.roll = (!fleet.former.is_empty()).then(|| of_roll(sizing.desired, memory));
+    sizing.memory.shed = memory.shed;
+    sizing
+}
+
+/// As many as there should be when the roll began, or fewer if fewer are wanted since; at least one, so that clients have somewhere
+/// to go.
+fn of_roll(desired: usize, memory: &Memory) -> usize {
+    let began = memory.roll.unwrap_or(desired);
+    began.max(1).min(desired)
 }
 
 fn fixed(desired: usize) -> Sizing {
@@ -129,8 +145,8 @@ fn fixed(desired: usize) -> Sizing {
         desired,
         memory: Memory {
             desired: Some(desired),
-            lower: None,
             why: format!("gateways.replicas is {desired}"),
+            ..Memory::default()
         },
         held: None,
     }
@@ -188,8 +204,8 @@ impl Automatic {
             desired,
             memory: Memory {
                 desired: Some(desired),
-                lower: None,
                 why,
+                ..Memory::default()
             },
             held: None,
         }
@@ -202,8 +218,8 @@ fn held(desired: usize, memory: &Memory, held: Held) -> Sizing {
         desired,
         memory: Memory {
             desired: Some(desired),
-            lower: None,
             why: memory.why.clone(),
+            ..Memory::default()
         },
         held: Some(held),
     }
@@ -221,6 +237,7 @@ fn kept(desired: usize, lower: Option<(Timestamp, usize)>, memory: &Memory) -> S
             desired: Some(desired),
             lower,
             why,
+            ..Memory::default()
         },
         held: None,
     }

@@ -14,11 +14,11 @@ pub use self::conditions::{Current, Outcome};
 use crate::{
     api::{
         ChatCluster, ImagePolicy,
-        status::{ChatClusterStatus, Count, ScalingStatus},
+        status::{ChatClusterStatus, Count, ScalingStatus, ShedStatus},
     },
     controller::Context,
     error::Error,
-    scaling::{Memory, rounded},
+    scaling::{LastShed, Memory, rounded},
 };
 
 /// Owner of the status fields; another one than of the objects, so that neither takes a field from the other.
@@ -92,6 +92,17 @@ pub fn memory(cluster: &ChatCluster) -> Memory {
         desired: Some(whole(scaling.desired)),
         lower: since.zip(scaling.lower_to.map(whole)),
         why: scaling.decision.clone(),
+        roll: scaling.roll_size.map(whole),
+        shed: scaling.last_shed.as_ref().map(last_shed),
+    }
+}
+
+fn last_shed(status: &ShedStatus) -> LastShed {
+    LastShed {
+        pause_until: status.pause_until.0,
+        skew_percent: u64::try_from(status.skew_percent).unwrap_or_default(),
+        gateways: usize::try_from(status.gateways).unwrap_or_default(),
+        in_vain: u32::try_from(status.in_vain).unwrap_or_default(),
     }
 }
 
@@ -110,6 +121,13 @@ fn scaling(current: &Current<'_>) -> ScalingStatus {
         held: sizing.held.as_ref().map(|held| held.message.clone()),
         lower_since: sizing.memory.lower.map(|(since, _)| Time(whole_second(since))),
         lower_to: sizing.memory.lower.map(|(_, highest)| short(highest)),
+        roll_size: sizing.memory.roll.map(short),
+        last_shed: sizing.memory.shed.map(|shed| ShedStatus {
+            pause_until: Time(whole_second(shed.pause_until)),
+            skew_percent: long(shed.skew_percent),
+            gateways: short(shed.gateways),
+            in_vain: i32::try_from(shed.in_vain).unwrap_or(i32::MAX),
+        }),
     }
 }
 

@@ -2,7 +2,10 @@
 //! closes connections at a time and the budget is kept.
 //!
 //! A roll comes first. Without one, gateways that are too many go. Only when neither has anything to do, connections are
-//! spread.
+//! spread. A shed that goes on when something else begins is ended first, and nobody is drained before it is known to have ended.
+//! So it is when the bus goes: whoever is cut then cannot join again.
+
+mod sheds;
 
 use std::time::Duration;
 
@@ -11,7 +14,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::{
     fleet::{Action, BusView, Fleet, Leave, Why},
     rollout::{self, Stage},
-    scaling::{self, Held, Memory, Rebalance, Size, Sizing},
+    scaling::{self, Balance, Held, Memory, Rebalance, Size, Sizing},
 };
 
 /// While something is under way, a cluster is looked at again after this time.
@@ -21,9 +24,6 @@ const WATCHFUL: Duration = Duration::from_secs(5);
 /// Where nothing but the status can change: what gateways say of the bus. Often enough that one answer that is missing leaves
 /// the one before it in force.
 const QUIET: Duration = Duration::from_secs(10);
-/// Share of the limit of connections, in percent, that a gateway is to carry at most.
-const USABLE_PERCENT: u64 = 90;
-
 /// What to keep to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Course {
@@ -57,12 +57,11 @@ pub struct Steering {
 
 /// Decides what to do next.
 pub fn steer(fleet: &Fleet, course: &Course, memory: &Memory, now: Timestamp) -> Steering {
-    let capacity = capacity(fleet);
-    let mut sizing = scaling::size(fleet, &within(course.size, capacity), memory, now);
+    let mut sizing = scaling::size(fleet, &course.size, memory, now);
     let rolled = rollout::decide(
         fleet,
         &rollout::Plan {
-            desired: sizing.desired,
+            desired: sizing.memory.roll.unwrap_or(sizing.desired),
             max_surge: course.max_surge,
             rate: course.rate,
             settle: course.settle,
@@ -78,7 +77,8 @@ pub fn steer(fleet: &Fleet, course: &Course, memory: &Memory, now: Timestamp) ->
     };
     let rolls = !fleet.former.is_empty();
     let lost = BusView::of(fleet).hold();
-    let may_drain = !rolls && lost.is_none();
+    let bus_away = lost.is_some();
+    let may_drain = !rolls && !bus_away;
     let shrunk = scaling::shrink(&fleet.current, sizing.desired, &leave, may_drain);
     if let Some(message) = lost.filter(|_| !rolls && fleet.current.gateways.len() > sizing.desired) {
         sizing.held.get_or_insert(Held::bus_down(message));
@@ -87,18 +87,38 @@ pub fn steer(fleet: &Fleet, course: &Course, memory: &Memory, now: Timestamp) ->
     let mut actions = rolled.actions;
     actions.extend(shrunk.actions);
     let leaving = fleet.gateways().any(|gateway| gateway.leaving.is_some());
-    if actions.is_empty() && !leaving {
-        actions.extend(spread(fleet, course, now));
+    if rolls || leaving || bus_away || !actions.is_empty() {
+        sheds::end(fleet, &mut actions);
+    } else {
+        let balance = spread(fleet, course, memory, now);
+        sizing.memory.shed = balance.last;
+        actions.extend(balance.shed);
+    }
+    if rolls {
+        // What it comes to afterwards is another matter.
+        sizing.memory.shed = None;
     }
     Steering {
-        replicas: if rolls { rolled.replicas } else { shrunk.replicas },
+        replicas: if rolls {
+            in_roll(fleet, course, sizing.desired, rolled.replicas)
+        } else {
+            shrunk.replicas
+        },
         look_again: look_again(course, rolls || leaving || !actions.is_empty()),
         actions,
         removed: rolled.removed,
         stage: rolled.stage,
         sizing,
-        capacity,
+        capacity: capacity(fleet),
     }
+}
+
+/// What the roll does not wait for is made beside it, as far as its surge allows.
+fn in_roll(fleet: &Fleet, course: &Course, desired: usize, rolled: usize) -> usize {
+    let room = course.max_surge.map_or(desired, |surge| {
+        (desired + surge).saturating_sub(fleet.former_count())
+    });
+    rolled.max(room.min(desired))
 }
 
 fn capacity(fleet: &Fleet) -> Option<u64> {
@@ -109,25 +129,16 @@ fn capacity(fleet: &Fleet) -> Option<u64> {
         .min()
 }
 
-/// No gateway is counted on for more connections than it can have.
-fn within(size: Size, capacity: Option<u64>) -> Size {
-    match (size, capacity) {
-        (Size::Automatic(mut automatic), Some(capacity)) => {
-            let usable = (capacity / 100 * USABLE_PERCENT).max(1);
-            automatic.ceilings.connections = automatic.ceilings.connections.min(usable);
-            Size::Automatic(automatic)
-        }
-        (size, _) => size,
-    }
-}
-
-fn spread(fleet: &Fleet, course: &Course, now: Timestamp) -> Option<Action> {
+fn spread(fleet: &Fleet, course: &Course, memory: &Memory, now: Timestamp) -> Balance {
+    let Some(skew_percent) = course.skew_percent else {
+        return Balance::default();
+    };
     let rebalance = Rebalance {
-        skew_percent: course.skew_percent?,
+        skew_percent,
         rate: course.rate,
         now,
     };
-    scaling::rebalance(fleet, &rebalance)
+    scaling::rebalance(fleet, &rebalance, memory.shed)
 }
 
 fn look_again(course: &Course, busy: bool) -> Duration {
@@ -147,7 +158,7 @@ mod tests {
     use crate::{
         fleet::{
             Gateway,
-            tests::{at, cordoned, draining, revision, serving},
+            tests::{at, cordoned, draining, revision, serving, starting},
         },
         scaling::{Automatic, Ceilings},
     };
@@ -216,6 +227,88 @@ mod tests {
         let skewed = || vec![serving("a", 900), serving("b", 100)];
         assert_eq!(steered(skewed(), vec![], 2), (2, named(&["shed a"]), BUSY));
         assert_eq!(steered(skewed(), vec![], 1), (2, named(&["cordon b"]), BUSY));
+    }
+
+    #[test]
+    fn what_is_added_in_a_roll_does_not_stop_it() {
+        let fleet = Fleet {
+            current: revision("new", vec![serving("d", 10), serving("e", 10), starting("f")]),
+            former: vec![revision("old", vec![cordoned("a", 10, Why::Roll, -50)])],
+        };
+        let began = Memory {
+            roll: Some(2),
+            ..Memory::default()
+        };
+        let steered = |surge, memory: &Memory| {
+            let course = Course {
+                max_surge: surge,
+                ..course(Size::Fixed(4))
+            };
+            let steering = steer(&fleet, &course, memory, at(0));
+            let names = steering.actions.iter().map(Action::name).collect::<Vec<_>>();
+            (steering.replicas, names, steering.stage.reason())
+        };
+        assert_eq!(steered(None, &began), (4, vec!["drain"], "RevisionDraining"));
+        assert_eq!(steered(Some(0), &began).0, 3, "its surge is kept");
+        assert_eq!(
+            steered(None, &Memory::default()),
+            (4, vec![], "RevisionStarting"),
+            "what it began with is waited for"
+        );
+    }
+
+    #[test]
+    fn a_shed_ends_when_something_else_begins_or_the_bus_goes() {
+        let shedding = |bus_up| {
+            let mut gateway = serving("a", 900);
+            let sample = gateway.sample.as_mut().unwrap();
+            (sample.shedding, sample.bus_up) = (300, bus_up);
+            gateway
+        };
+        let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let two = || vec![shedding(true), serving("b", 100)];
+        assert_eq!(steered(two(), vec![], 2).1, named(&[]), "it goes on");
+        assert_eq!(steered(two(), vec![], 1).1, named(&["cordon b", "accept a"]));
+        // A roll: at once, as former gateways would get those who are shed, and nobody is drained before it is seen to have ended.
+        let starts = || vec![starting("d"), starting("e")];
+        assert_eq!(steered(starts(), two(), 2).1, named(&["accept a"]));
+        let old = || vec![shedding(true), cordoned("o", 50, Why::Roll, -50)];
+        let new = || vec![serving("d", 1), serving("e", 1)];
+        assert_eq!(steered(new(), old(), 2).1, named(&["cordon a"]));
+        let gone_on = || {
+            let mut gateway = shedding(true);
+            let before = cordoned("a", 0, Why::Roll, -50);
+            (gateway.accepting, gateway.leaving) = (false, before.leaving);
+            vec![gateway, cordoned("o", 50, Why::Roll, -50)]
+        };
+        assert_eq!(steered(new(), gone_on(), 2).1, named(&["pause a"]));
+        let lost = vec![shedding(false), serving("b", 100)];
+        assert_eq!(steered(lost, vec![], 2).1, named(&["accept a"]));
+    }
+
+    #[test]
+    fn a_shed_is_remembered_until_a_roll() {
+        let skewed = || vec![serving("a", 900), serving("b", 100)];
+        let fleet = |former| Fleet {
+            current: revision("new", skewed()),
+            former,
+        };
+        let remembered = |former, memory: &Memory, rebalanced: bool| {
+            let course = Course {
+                skew_percent: rebalanced.then_some(30),
+                ..course(Size::Fixed(2))
+            };
+            steer(&fleet(former), &course, memory, at(0)).sizing.memory
+        };
+        let shed = remembered(vec![], &Memory::default(), true);
+        assert!(shed.shed.is_some());
+        assert_eq!(
+            remembered(vec![], &shed, true).shed,
+            shed.shed,
+            "within the pause"
+        );
+        assert_eq!(remembered(vec![revision("old", vec![])], &shed, true).shed, None);
+        assert_eq!(remembered(vec![], &shed, false).shed, None, "turned off");
     }
 
     #[test]

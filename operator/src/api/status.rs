@@ -51,7 +51,7 @@ pub struct ScalingStatus {
     pub draining: i32,
     /// Connections of all gateways that said how many they have.
     pub connections: i64,
-    /// Connections that the limit of open files allows on a gateway.
+    /// Connections that the limit of open files allows on the gateway that can have the fewest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<i64>,
     /// The last decision on the number, and why.
@@ -65,6 +65,26 @@ pub struct ScalingStatus {
     /// The highest number that was needed since then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lower_to: Option<i32>,
+    /// In a roll: gateways that it waits for. What is added meanwhile does not stop it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roll_size: Option<i32>,
+    /// The last time that connections were spread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_shed: Option<ShedStatus>,
+}
+
+/// A shed: connections of the fullest gateway that were closed so that they come to others.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ShedStatus {
+    /// Nothing is shed before.
+    pub pause_until: Time,
+    /// Percent above the mean that the gateway had.
+    pub skew_percent: i64,
+    /// Gateways that there were.
+    pub gateways: i32,
+    /// Sheds in a row that had no effect; after two no more follow.
+    pub in_vain: i32,
 }
 
 /// Pods in numbers.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::fleet::{
-    Action, Gateway, Leave, Why,
+    Gateway, Leave, Why,
     tests::{at, cordoned, draining, marked, revision, serving, silent, starting},
 };
 
@@ -36,6 +36,7 @@ fn memory(desired: usize, lower: Option<(i64, usize)>) -> Memory {
         desired: Some(desired),
         lower: lower.map(|(since, highest)| (at(since), highest)),
         why: "as before".to_owned(),
+        ..Memory::default()
     }
 }
 
@@ -294,6 +295,103 @@ fn cpu_and_memory_are_ceilings() {
     );
 }
 
+/// Gateways of 150 MiB each that use a core, and the new ones of a roll, which carry nothing yet.
+fn rolling_with_usage(of_new: u64) -> Fleet {
+    let using = |pod: &str, memory: u64, cpu: f64| {
+        let mut gateway = serving(pod, 10);
+        let sample = gateway.sample.get_or_insert_default();
+        (sample.memory, sample.cpu) = (Some(memory << 20), Some(cpu));
+        gateway
+    };
+    Fleet {
+        current: revision("new", ["d", "e", "f"].map(|pod| using(pod, of_new, 0.1)).into()),
+        former: vec![revision(
+            "old",
+            ["a", "b", "c"].map(|pod| using(pod, 150, 1.0)).into(),
+        )],
+    }
+}
+
+#[test]
+fn what_processes_use_is_not_counted_twice_in_a_roll() {
+    let sized = |fleet: &Fleet, cpu, memory: Option<u64>| {
+        let ceilings = Ceilings {
+            connections: 1_000,
+            cpu,
+            memory: memory.map(|mib| mib << 20),
+        };
+        let automatic = Automatic {
+            ceilings,
+            ..AUTOMATIC
+        };
+        size(fleet, &Size::Automatic(automatic), &memory_of(3), at(0)).desired
+    };
+    let rolling = rolling_with_usage(100);
+    assert_eq!(sized(&rolling, None, Some(200)), 3, "not 750 MiB by 200");
+    assert_eq!(sized(&rolling, Some(1.0), None), 3, "not 3.3 cores by 1");
+    // What the new ones use all by themselves does count.
+    assert_eq!(sized(&rolling_with_usage(250), None, Some(200)), 4);
+}
+
+fn memory_of(desired: usize) -> Memory {
+    memory(desired, None)
+}
+
+#[test]
+fn a_roll_waits_for_as_many_as_there_should_be_when_it_began() {
+    let mut rolling = with(&[150, 150]);
+    rolling.former = vec![revision("former", vec![serving("f", 10)])];
+    let automatic = Size::Automatic(AUTOMATIC);
+    let began = size(&rolling, &Size::Fixed(2), &memory_of(2), at(0)).memory;
+    assert_eq!(began.roll, Some(2));
+    let raised = size(&rolling, &automatic, &began, at(1));
+    assert_eq!((raised.desired, raised.memory.roll), (4, Some(2)));
+    for (desired, roll) in [(1, 1), (0, 0)] {
+        let lowered = size(&rolling, &Size::Fixed(desired), &raised.memory, at(2));
+        assert_eq!(lowered.memory.roll, Some(roll));
+        let raised = size(&rolling, &Size::Fixed(3), &lowered.memory, at(3));
+        assert_eq!(raised.memory.roll, Some(1), "clients need somewhere to go");
+    }
+    let over = size(&with(&[150, 150]), &automatic, &raised.memory, at(9));
+    assert_eq!(over.memory.roll, None);
+}
+
+#[test]
+fn each_gateway_counts_for_what_it_can_have() {
+    let with_limits = |limits: &[(u64, u64)]| {
+        let mut fleet = with(
+            &limits
+                .iter()
+                .map(|(connections, _)| *connections)
+                .collect::<Vec<_>>(),
+        );
+        for (gateway, (_, limit)) in fleet.current.gateways.iter_mut().zip(limits) {
+            gateway.sample.get_or_insert_default().connection_limit = *limit;
+        }
+        fleet
+    };
+    let needed = |limits: &[(u64, u64)]| {
+        let ceilings = Ceilings {
+            connections: 20_000,
+            ..Ceilings::default()
+        };
+        let need = need(&with_limits(limits), &ceilings, at(0));
+        (need.up, need.why_up)
+    };
+    let text = |carried: u64, of: u64| format!("{carried} connections of {of} for each");
+    // One node of twenty has a low limit: it lacks its own part, 19,082 of 20,000.
+    let mut one_small = vec![(15_000, 1_000_000); 20];
+    one_small[7] = (900, 1_020);
+    assert_eq!(needed(&one_small), (16, text(280_000, 20_000)));
+    let mut full = vec![(20_000, 1_000_000); 20];
+    full[7] = (1_020, 1_020);
+    assert_eq!(needed(&full).0, 21);
+    // Where most have it, those to come will have it too.
+    assert_eq!(needed(&[(1_000, 1_000), (1_000, 1_000)]), (3, text(2_000, 900)));
+    assert_eq!(needed(&[(0, 0)]), (0, text(0, 1)));
+    assert_eq!(needed(&[(10, 0), (19_000, 1_000_000)]), (2, text(19_000, 20_000)));
+}
+
 #[test]
 fn a_fixed_size_is_what_the_spec_says() {
     let sizing = size(
@@ -434,55 +532,6 @@ fn drains_pause_while_they_may_not_be() {
         draining("b", 5, Why::Scale, 20),
     ];
     assert_eq!(shrunk(gateways, 1, false), (3, vec!["pause b".to_owned()]));
-}
-
-#[test]
-fn the_fullest_sheds_what_it_has_above_the_mean() {
-    let rebalance = Rebalance {
-        skew_percent: 25,
-        rate: 10.0,
-        now: at(0),
-    };
-    let shed = |fleet: &Fleet| super::rebalance(fleet, &rebalance);
-    let expected = Action::Shed {
-        pod: "g-0".to_owned(),
-        connections: 400,
-        rate: 10.0,
-    };
-    assert_eq!(shed(&with(&[800, 400, 0])), Some(expected));
-    let with_last = |change: fn(&mut Gateway)| {
-        let mut fleet = with(&[800, 400, 0]);
-        change(&mut fleet.current.gateways[2]);
-        fleet
-    };
-    for (case, fleet) in [
-        ("even enough", with(&[500, 400, 300])),
-        ("too few to matter", with(&[30, 20, 11])),
-        ("alone", with(&[800])),
-        (
-            "just ready",
-            with_last(|gateway| gateway.ready_since = Some(at(-59))),
-        ),
-        ("starting", with_last(|gateway| gateway.ready_since = None)),
-        ("silent", with_last(|gateway| gateway.sample = None)),
-        (
-            "out of the Service",
-            with_last(|gateway| gateway.accepting = false),
-        ),
-        (
-            "a shed is under way",
-            with_last(|gateway| gateway.sample.as_mut().unwrap().shedding = 1),
-        ),
-        (
-            "the bus is away",
-            with_last(|gateway| gateway.sample.as_mut().unwrap().bus_up = false),
-        ),
-    ] {
-        assert_eq!(shed(&fleet), None, "{case}");
-    }
-    let mut rolling = with(&[800, 400, 0]);
-    rolling.former = vec![revision("f", vec![])];
-    assert_eq!(shed(&rolling), None);
 }
 
 #[test]

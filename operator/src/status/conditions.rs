@@ -2,6 +2,7 @@
 //! as `helm --wait` look for.
 
 mod bus;
+mod load;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{self as meta, Time};
 
@@ -15,7 +16,6 @@ use crate::{
     pods,
     progress::Progress,
     rollout::Stage,
-    scaling::{Size, rounded},
     steer::Steering,
     validate::{OperatorDefaults, ValidCluster},
 };
@@ -62,8 +62,10 @@ pub(super) enum ConditionType {
     ApisAvailable,
     /// Is the number of gateways kept because too little is known, or the bus is away?
     ScalingHeld,
-    /// Shall a gateway carry more connections than it can have?
+    /// Shall a gateway carry more connections than it can have, or is one close to that?
     CapacityLimited,
+    /// Were connections that do not spread given up?
+    RebalanceStopped,
     /// Does this operator offer a newer gateway than the one that runs?
     UpgradeAvailable,
 }
@@ -79,6 +81,7 @@ impl ConditionType {
             Self::ApisAvailable => "ApisAvailable",
             Self::ScalingHeld => "ScalingHeld",
             Self::CapacityLimited => "CapacityLimited",
+            Self::RebalanceStopped => "RebalanceStopped",
             Self::UpgradeAvailable => "UpgradeAvailable",
         }
     }
@@ -149,7 +152,8 @@ pub(super) fn of(cluster: &ChatCluster, outcome: &Outcome<'_>) -> Vec<Condition>
         stalled,
         apis(outcome),
         scaling_held(outcome),
-        capacity(outcome),
+        load::capacity(cluster, outcome),
+        load::rebalance(outcome),
         upgrade(cluster, outcome),
     ]
 }
@@ -313,34 +317,6 @@ fn scaling_held(outcome: &Outcome<'_>) -> Condition {
             Some(false),
             "NotHeld",
             "the number of gateways is decided on",
-        ),
-    }
-}
-
-fn capacity(outcome: &Outcome<'_>) -> Condition {
-    const TYPE: ConditionType = ConditionType::CapacityLimited;
-    let known = outcome.current.and_then(|current| {
-        let Size::Automatic(automatic) = current.cluster.course.size else {
-            return None;
-        };
-        Some((automatic.ceilings.connections, current.steering.capacity?))
-    });
-    match known {
-        Some((wanted, capacity)) if wanted > capacity => Condition::new(
-            TYPE,
-            Some(true),
-            "FileLimit",
-            format!(
-                "scaling.connectionsPerGateway is {wanted}, but the limit of open files allows a gateway {} connections; \
-                 more gateways are made instead",
-                rounded(capacity)
-            ),
-        ),
-        _ => Condition::new(
-            TYPE,
-            Some(false),
-            "WithinLimit",
-            "no gateway shall carry more than it can have",
         ),
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     fleet::{self, ConfigState, Fleet, Sample},
     kinds::Kind,
     progress::{Progress, progress},
+    scaling::LastShed,
     steer::{Steering, steer},
     validate::{OperatorDefaults, ValidCluster, validate},
 };
@@ -427,11 +428,38 @@ fn the_number_of_gateways_and_why_is_told() {
     let mut again = scene.cluster.clone();
     again.status = Some(status);
     assert_eq!(memory(&again).desired, Some(2));
+    let message = message(again.status.as_ref().unwrap(), "CapacityLimited");
+    assert!(message.contains("gateway chat-1 65000 connections"), "{message}");
     assert_eq!(
         compute_again(&scene, &again).scaling,
         Some(told),
         "nothing new, nothing to write"
     );
+}
+
+#[test]
+fn what_is_remembered_is_read_as_it_was_written() {
+    let mut scene = Scene::new(cluster(|_| {})).gateways(2).nats(3);
+    let given_up = LastShed {
+        pause_until: now("2026-01-01T00:05:00Z").0,
+        skew_percent: 100,
+        gateways: 2,
+        in_vain: 2,
+    };
+    let remembered = |shed: &LastShed| {
+        json!({"desired": 2, "serving": 2, "draining": 0, "connections": 0, "decision": "", "rollSize": 1,
+            "lastShed": {"pauseUntil": Time(shed.pause_until), "skewPercent": 100, "gateways": 2, "inVain": 2}})
+    };
+    let scaling = serde_json::from_value(remembered(&given_up)).unwrap();
+    scene.cluster.status.get_or_insert_default().scaling = Some(scaling);
+    let read = memory(&scene.cluster);
+    assert_eq!((read.roll, read.shed), (Some(1), Some(given_up)));
+    let status = scene.status(&[], &[]);
+    is(&status, "RebalanceStopped", ("True", "ShedInVain"));
+    let mut again = scene.cluster.clone();
+    again.status = Some(status);
+    assert_eq!(memory(&again).shed, Some(given_up));
+    assert_eq!(memory(&again).roll, None, "there is no roll");
 }
 
 fn compute_again(scene: &Scene, cluster: &ChatCluster) -> ChatClusterStatus {
