@@ -122,8 +122,7 @@ impl Scene<'_> {
     async fn tell(&self, name: Option<&str>, call: &Call) {
         let pod = self.pods.iter().find(|pod| Some(pod.name_any().as_str()) == name);
         let Some(pod) = pod else { return };
-        let cluster = &self.cluster.owner.uid;
-        let told = self.context.gateways.tell(cluster, pod, call, self.token).await;
+        let told = self.context.gateways.tell(pod, call, self.token).await;
         self.context.metrics.told(told.is_ok());
         if let Err(error) = told {
             warn!(pod = name, ?call, %error, "a gateway was not told");

@@ -213,14 +213,14 @@ async fn look_at_gateways(
             .is_some_and(|part| part == build::GATEWAY)
     };
     let pods: Vec<_> = observed.pods.iter().filter(is_gateway).cloned().collect();
-    let round = context.gateways.ask(uid, &pods, &token).await.unwrap_or_default();
+    let refused = context.gateways.ask(uid, &pods, &token).await;
     let fleet = fleet::observe(observed, &built.revision, |pod| {
         // Nobody writes the configuration of a former revision any more.
         let is_current = pod.labels().get(build::REVISION) == Some(&built.revision);
         let config = is_current.then_some(built.config_hash.as_str());
         context.gateways.sample(pod, config)
     });
-    let doubt = round.refused > 0 || fleet.gateways().any(|gateway| !gateway.running);
+    let doubt = refused || fleet.gateways().any(|gateway| !gateway.running);
     Seen {
         fleet,
         token,

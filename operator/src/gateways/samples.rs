@@ -15,7 +15,7 @@ pub(super) const CONFIG_LATE: Duration = Duration::from_mins(5);
 /// What is known of one gateway.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    cluster: String,
+    /// When it was asked, and what it said.
     last: Option<(Instant, Said)>,
     /// CPU seconds at a moment, to count from.
     base: Option<(Instant, f64)>,
@@ -26,14 +26,16 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Takes in an answer.
-    pub(super) fn heard(&mut self, cluster: &str, said: Said) {
-        let now = Instant::now();
-        cluster.clone_into(&mut self.cluster);
-        if let Some(usage) = said.usage {
-            self.measure(now, usage.cpu_seconds);
+    /// Takes in the answer to what was asked then. Questions are under way beside orders, so answers may come in another order:
+    /// one that was asked for before the last one tells nothing new, and may be from before an order.
+    pub(super) fn heard(&mut self, asked: Instant, said: Said) {
+        if self.last.as_ref().is_some_and(|(last, _)| asked < *last) {
+            return;
         }
-        self.last = Some((now, said));
+        if let Some(usage) = said.usage {
+            self.measure(asked, usage.cpu_seconds);
+        }
+        self.last = Some((asked, said));
     }
 
     fn measure(&mut self, now: Instant, seconds: f64) {
@@ -51,10 +53,6 @@ impl Known {
                 self.base = Some((now, seconds));
             }
         }
-    }
-
-    pub(super) fn is_of(&self, cluster: &str) -> bool {
-        self.cluster == cluster
     }
 
     /// The last answer if it is not older; `config` is the SHA-1 of the file that the gateway shall have.

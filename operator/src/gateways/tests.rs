@@ -9,7 +9,11 @@ use axum::{
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::advance};
 
-use super::{client::Usage, samples::CONFIG_LATE, *};
+use super::{
+    client::Usage,
+    samples::{CONFIG_LATE, Known},
+    *,
+};
 use crate::fleet::ConfigState;
 
 fn said(connections: u64, cpu_seconds: f64) -> Said {
@@ -35,7 +39,7 @@ fn said(connections: u64, cpu_seconds: f64) -> Said {
 #[tokio::test(start_paused = true)]
 async fn what_was_said_counts_for_a_while_and_cpu_is_measured_over_time() {
     let mut known = Known::default();
-    known.heard("a/chat", said(5, 100.0));
+    known.heard(Instant::now(), said(5, 100.0));
     let sample = |known: &mut Known| known.sample(MAX_AGE, None);
     assert_eq!(
         sample(&mut known).unwrap().cpu,
@@ -43,13 +47,13 @@ async fn what_was_said_counts_for_a_while_and_cpu_is_measured_over_time() {
         "one answer is no measurement"
     );
     advance(Duration::from_secs(5)).await;
-    known.heard("a/chat", said(6, 104.0));
+    known.heard(Instant::now(), said(6, 104.0));
     assert_eq!(sample(&mut known).unwrap().cpu, None, "too short a time");
     advance(Duration::from_secs(5)).await;
-    known.heard("a/chat", said(7, 105.0));
+    known.heard(Instant::now(), said(7, 105.0));
     assert_eq!(sample(&mut known).unwrap().cpu, Some(0.5));
     assert_eq!(sample(&mut known).unwrap().connections, 7);
-    known.heard("a/chat", said(0, 1.0));
+    known.heard(Instant::now(), said(0, 1.0));
     assert_eq!(
         sample(&mut known).unwrap().cpu,
         None,
@@ -57,7 +61,32 @@ async fn what_was_said_counts_for_a_while_and_cpu_is_measured_over_time() {
     );
     advance(MAX_AGE + Duration::from_millis(1)).await;
     assert_eq!(sample(&mut known), None);
-    assert!(known.is_of("a/chat") && !known.is_of("b/chat"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_as_old_as_its_question() {
+    let mut known = Known::default();
+    let before = Instant::now();
+    advance(Duration::from_secs(1)).await;
+    let draining = Said {
+        draining: true,
+        ..said(9, 1.0)
+    };
+    known.heard(Instant::now(), draining);
+    known.heard(before, said(10, 1.0));
+    let sample = known.sample(MAX_AGE, None).unwrap();
+    assert!(
+        sample.draining && sample.connections == 9,
+        "it was asked before the order, and answered late: {sample:?}"
+    );
+    let mut slow = Known::default();
+    slow.heard(before, said(1, 1.0));
+    advance(MAX_AGE).await;
+    assert_eq!(
+        slow.sample(MAX_AGE, None),
+        None,
+        "the age counts from the question"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -65,7 +94,7 @@ async fn a_configuration_is_awaited_for_a_while() {
     let mut known = Known::default();
     let told = |known: &mut Known, config: &str, error: Option<&str>| {
         known.heard(
-            "a/chat",
+            Instant::now(),
             Said {
                 config: Some(config.to_owned()),
                 config_error: error.map(str::to_owned),
@@ -156,4 +185,69 @@ async fn calls_are_made_as_the_gateway_expects_them() {
         .to_string();
     let unreachable = client.call(&closed, &Call::State, "token").await.unwrap_err();
     assert!(matches!(unreachable, CallError::Unreachable(_)), "{unreachable}");
+}
+
+fn pod(number: u8) -> Arc<Pod> {
+    let pod =
+        json!({"metadata": {"uid": number.to_string()}, "status": {"podIP": format!("127.0.0.{number}")}});
+    Arc::new(serde_json::from_value(pod).unwrap())
+}
+
+/// Takes connections and never answers.
+async fn cut_off(number: u8, port: u16) -> TcpListener {
+    TcpListener::bind(SocketAddr::from(([127, 0, 0, number], port)))
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn gateways_that_are_cut_off_hold_up_nobody() {
+    let address = gateway().await;
+    let gateways = Gateways::at_port(address.port().into()).unwrap();
+    let mut held = Vec::new();
+    for number in 2..60 {
+        held.push(cut_off(number, address.port()).await);
+    }
+    // More than three rounds of calls, each of two seconds.
+    let mut pods: Vec<_> = (2..60).map(pod).collect();
+    let asked = |cluster: &'static str, pods: Vec<Arc<Pod>>| {
+        let gateways = &gateways;
+        async move {
+            let begun = Instant::now();
+            assert!(!gateways.ask(cluster, &pods, "token").await);
+            begun.elapsed()
+        }
+    };
+    let waited = asked("a", pods.clone()).await;
+    assert!(waited < Duration::from_secs(2), "{waited:?}");
+    assert!(pods.iter().all(|pod| gateways.sample(pod, None).is_none()));
+    // Another cluster, while that round goes on.
+    let alone = [pod(1)];
+    asked("b", alone.to_vec()).await;
+    assert_eq!(gateways.sample(&alone[0], None).unwrap().connections, 3);
+    // One that answered is asked beside the round of those that do not.
+    gateways.forget("b");
+    assert_eq!(gateways.sample(&alone[0], None), None);
+    pods.push(pod(1));
+    gateways
+        .line
+        .book
+        .lock()
+        .list("a", pods.iter().map(|pod| key(pod)));
+    gateways.line.book.lock().heard("1", Instant::now(), said(0, 1.0));
+    asked("a", pods.clone()).await;
+    assert_eq!(gateways.sample(&pods[58], None).unwrap().connections, 3);
+}
+
+#[tokio::test]
+async fn who_refuses_the_token_is_told_and_who_is_gone_stays_gone() {
+    let address = gateway().await;
+    let gateways = Gateways::at_port(address.port().into()).unwrap();
+    assert!(gateways.ask("a", &[pod(1)], "other").await);
+    assert!(!gateways.ask("b", &[], "other").await);
+    gateways.tell(&pod(1), &Call::Cordon, "token").await.unwrap();
+    assert!(!gateways.ask("a", &[pod(1)], "token").await);
+    gateways.forget("a");
+    gateways.tell(&pod(1), &Call::Cordon, "token").await.unwrap();
+    assert_eq!(gateways.sample(&pod(1), None), None);
 }
