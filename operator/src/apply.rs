@@ -15,13 +15,12 @@ mod failures;
 mod memory;
 mod ownership;
 
-use std::time::Instant;
-
 use kube::{
     Api, ResourceExt,
     api::{DynamicObject, Patch, PatchParams},
 };
 use serde_json::json;
+use tokio::time::Instant;
 
 pub use self::memory::Memory;
 use crate::{

@@ -4,11 +4,7 @@
 mod backoff;
 mod deleted;
 
-use std::{
-    future,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{future, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt};
 use kube::{
@@ -20,7 +16,7 @@ use kube::{
         watcher,
     },
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{error, info};
 
 pub use self::backoff::Backoff;
@@ -158,6 +154,9 @@ async fn reconcile_one(cluster: Arc<Guarded>, context: Arc<Context>) -> Result<A
     // The rest of it goes on, and so does what else there is to do.
     let category = failure.category();
     error!(cluster = %reference, category = category.reason(), error = %failure, "reconcile failed in part");
+    if category.waits_for_change() {
+        return Ok(Action::await_change());
+    }
     let wait = context.backoff.next(&reference, Instant::now());
     Ok(Action::requeue(again.min(wait)))
 }

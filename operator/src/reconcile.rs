@@ -2,13 +2,11 @@
 //! is a module of its name, but for asking, which is in `gateways`; those that decide have no client, those that have a client
 //! do not decide.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{Resource, ResourceExt, core::DeserializeGuard};
+use tokio::time::Instant;
 use tracing::{Instrument, info_span};
 
 use crate::{
@@ -24,7 +22,7 @@ use crate::{
     progress, prune, restart,
     rollout::Stage,
     status::{self, Current, Outcome},
-    steer::steer,
+    steer::{Steering, steer},
     token::Period,
     validate::{Invalid, ValidCluster, validate},
     watch::Guarded,
@@ -116,40 +114,21 @@ async fn bring_about(cluster: &ChatCluster, observed: &Observed, context: &Conte
         .metrics
         .clusters
         .steered(cluster, steering.sizing.held.is_some(), &steering.stage);
-    let scene = Scene {
-        context,
-        cluster: &valid,
-        names: &built.names,
-        pods: &observed.pods,
-        token: &gateways.token,
-        now: gateways.now,
+    let work = Work {
+        scene: Scene {
+            context,
+            cluster: &valid,
+            names: &built.names,
+            pods: &observed.pods,
+            token: &gateways.token,
+            now: gateways.now,
+        },
+        steering: &steering,
+        may_go,
+        whole: applied.errors.is_empty(),
+        server,
     };
-    let whole = applied.errors.is_empty();
-    // To let a gateway stay needs nothing that failed.
-    let keeps = |action: &&Action| matches!(action, Action::Accept { .. } | Action::Pause { .. });
-    let actions: Vec<_> = steering
-        .actions
-        .iter()
-        .filter(|action| may_go || keeps(action))
-        .cloned()
-        .collect();
-    let acted = act(scene, &actions).instrument(info_span!("act")).await;
-    let removed = if may_go && acted.is_ok() {
-        steering.removed.as_slice()
-    } else {
-        &[]
-    };
-    let mut unwanted = prune::unwanted(observed, &built, removed);
-    // What takes the place of something else must be there before that goes.
-    unwanted.retain(|(_, object)| whole || object.labels().contains_key(build::REVISION));
-    let pruned = prune::prune(context, &unwanted).instrument(info_span!("prune"));
-    applied
-        .errors
-        .extend([acted, pruned.await].into_iter().filter_map(Result::err));
-    if let Some(server) = server {
-        let restarted = restart::restart(context, server).instrument(info_span!("restart"));
-        applied.errors.extend(restarted.await.err());
-    }
+    applied.errors.extend(work.carry_out(observed, &built).await);
     let (passing, lasting): (Vec<_>, Vec<_>) = applied.errors.into_iter().partition(passing);
     let outcome = Outcome {
         observed,
@@ -170,6 +149,48 @@ async fn bring_about(cluster: &ChatCluster, observed: &Observed, context: &Conte
         look_again: Some(steering.look_again),
         failure: lasting.into_iter().chain(passing).next(),
     })
+}
+
+/// What there is to do about pods and objects of before.
+struct Work<'a> {
+    scene: Scene<'a>,
+    steering: &'a Steering,
+    /// Everything is there that gateways need which take the place of others.
+    may_go: bool,
+    /// Everything was applied.
+    whole: bool,
+    /// The NATS server to restart.
+    server: Option<&'a Pod>,
+}
+
+impl Work<'_> {
+    /// Acts, prunes and restarts; what failed is the answer, and keeps nothing back that does not need it.
+    async fn carry_out(self, observed: &Observed, built: &Built) -> Vec<Error> {
+        let context = self.scene.context;
+        // To let a gateway stay needs nothing that failed.
+        let keeps = |action: &&Action| matches!(action, Action::Accept { .. } | Action::Pause { .. });
+        let actions = self.steering.actions.iter();
+        let actions: Vec<_> = actions
+            .filter(|action| self.may_go || keeps(action))
+            .cloned()
+            .collect();
+        let acted = act(self.scene, &actions).instrument(info_span!("act")).await;
+        let removed = if self.may_go && acted.is_ok() {
+            self.steering.removed.as_slice()
+        } else {
+            &[]
+        };
+        let mut unwanted = prune::unwanted(observed, built, removed);
+        // What takes the place of something else must be there before that goes.
+        unwanted.retain(|(_, object)| self.whole || object.labels().contains_key(build::REVISION));
+        let pruned = prune::prune(context, &unwanted).instrument(info_span!("prune"));
+        let mut results = vec![acted, pruned.await];
+        if let Some(server) = self.server {
+            let restarted = restart::restart(context, server).instrument(info_span!("restart"));
+            results.push(restarted.await);
+        }
+        results.into_iter().filter_map(Result::err).collect()
+    }
 }
 
 /// Says in the status why nothing could be built.

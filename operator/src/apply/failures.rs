@@ -1,17 +1,16 @@
 //! Applies that failed, and when each is tried again.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Duration};
 
 use kube::{ResourceExt, api::DynamicObject};
+use tokio::time::Instant;
 
 use super::memory::Key;
 use crate::error::{Category, Error};
 
 const FIRST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_mins(2);
+/// A person who mends the cause does not wait for long; a webhook that hangs is asked seldom enough.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// By object.
 #[derive(Default)]

@@ -3,11 +3,11 @@
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
-    time::Instant,
 };
 
 use kube::{ResourceExt, api::DynamicObject};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::failures::{Failures, owner};
 use crate::{build::Object, error::Error, kinds::Kind};

@@ -1,11 +1,9 @@
 //! How long a cluster waits whose reconcile failed: longer each time, each by itself.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Duration};
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::watch::ClusterRef;
 
