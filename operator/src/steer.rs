@@ -24,6 +24,7 @@ const WATCHFUL: Duration = Duration::from_secs(5);
 /// Where nothing but the status can change: what gateways say of the bus. Often enough that one answer that is missing leaves
 /// the one before it in force.
 const QUIET: Duration = Duration::from_secs(10);
+
 /// What to keep to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Course {

@@ -162,3 +162,6 @@ pub fn rounded(number: u64) -> u64 {
     }
     number / step * step
 }
+
+#[cfg(test)]
+mod tests;

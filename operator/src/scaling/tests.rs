@@ -268,81 +268,11 @@ fn the_size_is_held_while_the_bus_is_away() {
 }
 
 #[test]
-fn cpu_and_memory_are_ceilings() {
-    let mut fleet = with(&[1, 1]);
-    for gateway in &mut fleet.current.gateways {
-        let sample = gateway.sample.as_mut().unwrap();
-        sample.cpu = Some(0.9);
-        sample.memory = Some(300 << 20);
-    }
-    let by = |cpu, memory| {
-        let ceilings = Ceilings {
-            connections: 1_000,
-            cpu,
-            memory,
-        };
-        let need = need(&fleet, &ceilings, at(0));
-        (need.up, need.why_up)
-    };
-    assert_eq!(by(None, None), (1, "2 connections of 1000 for each".to_owned()));
-    assert_eq!(
-        by(Some(0.5), None),
-        (4, "CPU above 0.5 cores for each".to_owned())
-    );
-    assert_eq!(
-        by(Some(0.5), Some(100 << 20)),
-        (6, "memory above 100 MiB for each".to_owned())
-    );
-}
-
-/// Gateways of 150 MiB each that use a core, and the new ones of a roll, which carry nothing yet.
-fn rolling_with_usage(of_new: u64) -> Fleet {
-    let using = |pod: &str, memory: u64, cpu: f64| {
-        let mut gateway = serving(pod, 10);
-        let sample = gateway.sample.get_or_insert_default();
-        (sample.memory, sample.cpu) = (Some(memory << 20), Some(cpu));
-        gateway
-    };
-    Fleet {
-        current: revision("new", ["d", "e", "f"].map(|pod| using(pod, of_new, 0.1)).into()),
-        former: vec![revision(
-            "old",
-            ["a", "b", "c"].map(|pod| using(pod, 150, 1.0)).into(),
-        )],
-    }
-}
-
-#[test]
-fn what_processes_use_is_not_counted_twice_in_a_roll() {
-    let sized = |fleet: &Fleet, cpu, memory: Option<u64>| {
-        let ceilings = Ceilings {
-            connections: 1_000,
-            cpu,
-            memory: memory.map(|mib| mib << 20),
-        };
-        let automatic = Automatic {
-            ceilings,
-            ..AUTOMATIC
-        };
-        size(fleet, &Size::Automatic(automatic), &memory_of(3), at(0)).desired
-    };
-    let rolling = rolling_with_usage(100);
-    assert_eq!(sized(&rolling, None, Some(200)), 3, "not 750 MiB by 200");
-    assert_eq!(sized(&rolling, Some(1.0), None), 3, "not 3.3 cores by 1");
-    // What the new ones use all by themselves does count.
-    assert_eq!(sized(&rolling_with_usage(250), None, Some(200)), 4);
-}
-
-fn memory_of(desired: usize) -> Memory {
-    memory(desired, None)
-}
-
-#[test]
 fn a_roll_waits_for_as_many_as_there_should_be_when_it_began() {
     let mut rolling = with(&[150, 150]);
     rolling.former = vec![revision("former", vec![serving("f", 10)])];
     let automatic = Size::Automatic(AUTOMATIC);
-    let began = size(&rolling, &Size::Fixed(2), &memory_of(2), at(0)).memory;
+    let began = size(&rolling, &Size::Fixed(2), &memory(2, None), at(0)).memory;
     assert_eq!(began.roll, Some(2));
     let raised = size(&rolling, &automatic, &began, at(1));
     assert_eq!((raised.desired, raised.memory.roll), (4, Some(2)));
@@ -354,42 +284,6 @@ fn a_roll_waits_for_as_many_as_there_should_be_when_it_began() {
     }
     let over = size(&with(&[150, 150]), &automatic, &raised.memory, at(9));
     assert_eq!(over.memory.roll, None);
-}
-
-#[test]
-fn each_gateway_counts_for_what_it_can_have() {
-    let with_limits = |limits: &[(u64, u64)]| {
-        let mut fleet = with(
-            &limits
-                .iter()
-                .map(|(connections, _)| *connections)
-                .collect::<Vec<_>>(),
-        );
-        for (gateway, (_, limit)) in fleet.current.gateways.iter_mut().zip(limits) {
-            gateway.sample.get_or_insert_default().connection_limit = *limit;
-        }
-        fleet
-    };
-    let needed = |limits: &[(u64, u64)]| {
-        let ceilings = Ceilings {
-            connections: 20_000,
-            ..Ceilings::default()
-        };
-        let need = need(&with_limits(limits), &ceilings, at(0));
-        (need.up, need.why_up)
-    };
-    let text = |carried: u64, of: u64| format!("{carried} connections of {of} for each");
-    // One node of twenty has a low limit: it lacks its own part, 19,082 of 20,000.
-    let mut one_small = vec![(15_000, 1_000_000); 20];
-    one_small[7] = (900, 1_020);
-    assert_eq!(needed(&one_small), (16, text(280_000, 20_000)));
-    let mut full = vec![(20_000, 1_000_000); 20];
-    full[7] = (1_020, 1_020);
-    assert_eq!(needed(&full).0, 21);
-    // Where most have it, those to come will have it too.
-    assert_eq!(needed(&[(1_000, 1_000), (1_000, 1_000)]), (3, text(2_000, 900)));
-    assert_eq!(needed(&[(0, 0)]), (0, text(0, 1)));
-    assert_eq!(needed(&[(10, 0), (19_000, 1_000_000)]), (2, text(19_000, 20_000)));
 }
 
 #[test]
