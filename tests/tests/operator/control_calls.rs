@@ -93,8 +93,18 @@ async fn a_gateway_understands_every_call_and_is_understood() -> Result<()> {
     controlled
         .wait("one was shed", |said| said.connections == 3 && said.shedding == 0)
         .await?;
-    let said = controlled.told(&Call::Cordon).await?;
-    ensure!(said.cordoned && !said.draining, "{said:?}");
+    // A shed that would take weeks ends with a cordon, and when one is taken back.
+    let slow = Call::Shed {
+        connections: 2,
+        rate: 0.000_001,
+    };
+    for (call, cordoned) in [(Call::Uncordon, false), (Call::Cordon, true)] {
+        let said = controlled.told(&slow).await?;
+        ensure!(said.shedding == 2, "{said:?}");
+        let said = controlled.told(&call).await?;
+        ensure!(said.shedding == 0 && said.connections == 3, "{said:?}");
+        ensure!(said.cordoned == cordoned && !said.draining, "{said:?}");
+    }
     let said = controlled.told(&Call::Drain { rate: 100.0 }).await?;
     ensure!(said.draining, "{said:?}");
     controlled
