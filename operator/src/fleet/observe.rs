@@ -154,6 +154,44 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_that_became_unready_after_it_was_taken_on_was_ready() {
+        let ever = |status: &str, since: i64| {
+            let mut pod = pod(status, since);
+            pod.status.as_mut().unwrap().start_time = Some(Time(at(0)));
+            gateway(&pod, None)
+        };
+        for (status, since, expected) in [
+            ("True", 5, true),
+            ("False", 30, true),
+            ("False", 1, false),
+            ("False", 0, false),
+        ] {
+            let gateway = ever(status, since);
+            assert_eq!(gateway.ever_ready, expected, "{status} since {since}");
+            let unready = (status == "False").then(|| at(since));
+            assert_eq!(gateway.unready_since, unready);
+        }
+        assert!(!gateway(&Pod::default(), None).ever_ready);
+    }
+
+    #[test]
+    fn a_deployment_remembers_that_it_was_complete() {
+        let of = |reason: &str| -> DynamicObject {
+            serde_json::from_value(serde_json::json!({
+                "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "chat-gateway-1", "labels": {REVISION: "1"}},
+                "status": {"conditions": [
+                    {"type": "Available", "status": "False", "reason": "MinimumReplicasUnavailable"},
+                    {"type": "Progressing", "status": "True", "reason": reason},
+                ]},
+            }))
+            .unwrap()
+        };
+        assert!(revision(&of("NewReplicaSetAvailable")).unwrap().completed);
+        assert!(!revision(&of("ReplicaSetUpdated")).unwrap().completed);
+        assert!(!revision(&of("ProgressDeadlineExceeded")).unwrap().completed);
+    }
+
+    #[test]
     fn who_was_ready_since_it_was_started_may_have_connections() {
         let has_served = |pod: Pod| gateway(&pod, None).has_served;
         assert!(has_served(pod("True", 12)));
