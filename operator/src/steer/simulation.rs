@@ -2,6 +2,7 @@
 //! which each remembers how often it was cut. The operator keeps nothing between two decisions but the status.
 
 mod hostile;
+mod pod;
 mod world;
 
 use self::world::{LIMIT, World};
