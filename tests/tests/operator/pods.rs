@@ -99,10 +99,15 @@ async fn a_gateway_that_refuses_its_configuration_says_why() -> Result<()> {
         "{message}"
     );
     ensure!(message.ends_with("at most 64"), "{message}");
-    let message = scenario
-        .condition("chat", ("BusReady", "False", "NoMajority"))
-        .await?;
-    ensure!(message.ends_with("pod chat-nats-0: no such image"), "{message}");
+    // The servers are counted before their pods have met the kubelet.
+    eventually("the image is named", LIMIT, async || {
+        let message = scenario
+            .condition("chat", ("BusReady", "False", "NoMajority"))
+            .await?;
+        ensure!(message.ends_with("pod chat-nats-0: no such image"), "{message}");
+        Ok(())
+    })
+    .await?;
     kubelet.release().await?;
     scenario.condition("chat", ("Ready", "True", "AllReady")).await?;
     Ok(())
