@@ -41,16 +41,29 @@ pub struct Scene<'a> {
     pub now: Timestamp,
 }
 
-/// Carries out all actions: first together those that end closes and open or shut gateways, then the others in their order. The
-/// first error is returned when all were tried.
-pub async fn act(scene: Scene<'_>, actions: &[Action]) -> Result<(), Error> {
+/// What came of actions.
+pub struct Acted {
+    /// The first error, when all were tried.
+    pub result: Result<(), Error>,
+    /// Gateways that heard that they are to shed.
+    pub sheds: usize,
+}
+
+/// Carries out all actions: first together those that end closes and open or shut gateways, then the others in their order.
+pub async fn act(scene: Scene<'_>, actions: &[Action]) -> Acted {
     let (first, then): (Vec<_>, Vec<_>) = actions.iter().partition(|action| closes_nothing(action));
     let first: Vec<_> = first.into_iter().map(|action| scene.act(action)).collect();
     let mut results: Vec<_> = stream::iter(first).buffer_unordered(CONCURRENCY).collect().await;
+    let mut sheds = 0;
     for action in then {
-        results.push(scene.act(action).await);
+        let heard = scene.act(action).await;
+        sheds += usize::from(matches!((action, &heard), (Action::Shed { .. }, Ok(true))));
+        results.push(heard);
     }
-    results.into_iter().collect()
+    Acted {
+        result: results.into_iter().try_for_each(|heard| heard.map(drop)),
+        sheds,
+    }
 }
 
 fn closes_nothing(action: &Action) -> bool {
@@ -61,16 +74,17 @@ fn closes_nothing(action: &Action) -> bool {
 }
 
 impl Scene<'_> {
-    async fn act(&self, action: &Action) -> Result<(), Error> {
+    /// Whether the gateway heard of it, if it was to.
+    async fn act(&self, action: &Action) -> Result<bool, Error> {
         info!(action = action.name(), pod = action.pod(), "{action:?}");
         let result = self.carry_out(action).await;
         self.context.metrics.acted(action.name(), result.is_ok());
         result
     }
 
-    async fn carry_out(&self, action: &Action) -> Result<(), Error> {
+    async fn carry_out(&self, action: &Action) -> Result<bool, Error> {
         match action {
-            Action::Scale { revision, replicas } => return self.scale(revision, *replicas).await,
+            Action::Scale { revision, replicas } => self.scale(revision, *replicas).await?,
             Action::Shed { .. } => {}
             action => {
                 if let Some(pod) = action.pod() {
@@ -78,10 +92,11 @@ impl Scene<'_> {
                 }
             }
         }
+        let mut heard = true;
         for call in calls(action) {
-            self.tell(action.pod(), &call).await;
+            heard &= self.tell(action.pod(), &call).await;
         }
-        Ok(())
+        Ok(heard)
     }
 
     async fn scale(&self, revision: &str, replicas: i32) -> Result<(), Error> {
@@ -119,14 +134,15 @@ impl Scene<'_> {
         }
     }
 
-    async fn tell(&self, name: Option<&str>, call: &Call) {
+    async fn tell(&self, name: Option<&str>, call: &Call) -> bool {
         let pod = self.pods.iter().find(|pod| Some(pod.name_any().as_str()) == name);
-        let Some(pod) = pod else { return };
+        let Some(pod) = pod else { return false };
         let told = self.context.gateways.tell(pod, call, self.token).await;
         self.context.metrics.told(told.is_ok());
-        if let Err(error) = told {
+        if let Err(error) = &told {
             warn!(pod = name, ?call, %error, "a gateway was not told");
         }
+        told.is_ok()
     }
 }
 

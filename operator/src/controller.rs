@@ -16,7 +16,7 @@ use kube::{
         watcher,
     },
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tracing::{error, info};
 
 pub use self::backoff::Backoff;
@@ -157,7 +157,7 @@ async fn reconcile_one(cluster: Arc<Guarded>, context: Arc<Context>) -> Result<A
     if category.waits_for_change() {
         return Ok(Action::await_change());
     }
-    let wait = context.backoff.next(&reference, Instant::now());
+    let wait = context.backoff.next(&reference);
     Ok(Action::requeue(again.min(wait)))
 }
 
@@ -168,7 +168,7 @@ fn on_error(cluster: &Guarded, failure: &Error, context: &Context) -> Action {
     if category.waits_for_change() {
         return Action::await_change();
     }
-    Action::requeue(context.backoff.next(&reference, Instant::now()))
+    Action::requeue(context.backoff.next(&reference))
 }
 
 /// Names a cluster, whether it can be read or not.

@@ -271,6 +271,8 @@ async fn patch(
     match patched {
         Ok(_) => Ok(()),
         Err(error) if is_not_found(&error) => Ok(()),
+        // Somebody else wrote the list meanwhile: that comes by the watch, and is looked at again.
+        Err(kube::Error::Api(status)) if status.code == 422 => Ok(()),
         Err(source) => Err(failed(source)),
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     dereference::{Observed, dereference},
     error::Error,
     events, finalize,
-    fleet::{self, Action, Fleet},
+    fleet::{self, Action, Fleet, Gateway},
     progress, prune, restart,
     rollout::Stage,
     status::{self, Current, Outcome},
@@ -78,7 +78,7 @@ async fn bring_about(cluster: &ChatCluster, observed: &Observed, context: &Conte
         .instrument(info_span!("ask"))
         .await;
     let fleet = &gateways.fleet;
-    let memory = status::memory(cluster);
+    let memory = status::memory(cluster, &built.revision);
     let mut steering = info_span!("steer").in_scope(|| steer(fleet, &valid.course, &memory, gateways.now));
     built.set_replicas(steering.replicas);
     let tokens = context
@@ -128,7 +128,15 @@ async fn bring_about(cluster: &ChatCluster, observed: &Observed, context: &Conte
         whole: applied.errors.is_empty(),
         server,
     };
-    applied.errors.extend(work.carry_out(observed, &built).await);
+    let done = work.carry_out(observed, &built).await;
+    applied.errors.extend(done.errors);
+    if !done.shed {
+        // What no gateway heard is not remembered as a shed.
+        steering.sizing.memory.shed = memory.shed;
+    }
+    let transient = applied.errors.iter().any(Error::is_transient);
+    let now = Instant::now();
+    context.backoff.note(&reference(cluster), transient, now);
     let (passing, lasting): (Vec<_>, Vec<_>) = applied.errors.into_iter().partition(passing);
     let outcome = Outcome {
         observed,
@@ -163,9 +171,16 @@ struct Work<'a> {
     server: Option<&'a Pod>,
 }
 
+/// What came of it.
+struct Done {
+    errors: Vec<Error>,
+    /// Every gateway that was to shed heard of it.
+    shed: bool,
+}
+
 impl Work<'_> {
-    /// Acts, prunes and restarts; what failed is the answer, and keeps nothing back that does not need it.
-    async fn carry_out(self, observed: &Observed, built: &Built) -> Vec<Error> {
+    /// Acts, prunes and restarts; what failed is in the answer, and keeps nothing back that does not need it.
+    async fn carry_out(self, observed: &Observed, built: &Built) -> Done {
         let context = self.scene.context;
         // To let a gateway stay needs nothing that failed.
         let keeps = |action: &&Action| matches!(action, Action::Accept { .. } | Action::Pause { .. });
@@ -174,8 +189,10 @@ impl Work<'_> {
             .filter(|action| self.may_go || keeps(action))
             .cloned()
             .collect();
+        let is_shed = |action: &&Action| matches!(action, Action::Shed { .. });
+        let sheds = self.steering.actions.iter().filter(is_shed).count();
         let acted = act(self.scene, &actions).instrument(info_span!("act")).await;
-        let removed = if self.may_go && acted.is_ok() {
+        let removed = if self.may_go && acted.result.is_ok() {
             self.steering.removed.as_slice()
         } else {
             &[]
@@ -184,12 +201,15 @@ impl Work<'_> {
         // What takes the place of something else must be there before that goes.
         unwanted.retain(|(_, object)| self.whole || object.labels().contains_key(build::REVISION));
         let pruned = prune::prune(context, &unwanted).instrument(info_span!("prune"));
-        let mut results = vec![acted, pruned.await];
+        let mut results = vec![acted.result, pruned.await];
         if let Some(server) = self.server {
             let restarted = restart::restart(context, server).instrument(info_span!("restart"));
             results.push(restarted.await);
         }
-        results.into_iter().filter_map(Result::err).collect()
+        Done {
+            errors: results.into_iter().filter_map(Result::err).collect(),
+            shed: acted.sheds == sheds,
+        }
     }
 }
 
@@ -241,7 +261,9 @@ async fn look_at_gateways(
         let config = is_current.then_some(built.config_hash.as_str());
         context.gateways.sample(pod, config)
     });
-    let doubt = refused || fleet.gateways().any(|gateway| !gateway.running);
+    // A Secret that is missing keeps a pod from running without a word; other troubles have one.
+    let waits = |gateway: &Gateway| !gateway.running && gateway.trouble.is_none();
+    let doubt = refused || fleet.gateways().any(waits);
     Seen {
         fleet,
         token,

@@ -83,7 +83,7 @@ pub struct Memory {
     pub lower: Option<(Timestamp, usize)>,
     /// Why that number.
     pub why: String,
-    /// In a roll: the gateways that it waits for.
+    /// In a roll: as many gateways as there should be when it began; at least one, so that clients have somewhere to go.
     pub roll: Option<usize>,
     pub shed: Option<LastShed>,
 }
@@ -95,6 +95,14 @@ pub struct Sizing {
     pub memory: Memory,
     /// Why the size is not decided on now; it stays.
     pub held: Option<Held>,
+}
+
+impl Sizing {
+    /// The number that a roll waits for: that with which it began, or fewer if fewer are wanted now.
+    pub fn of_roll(&self) -> usize {
+        let began = self.memory.roll.unwrap_or(self.desired);
+        began.min(self.desired)
+    }
 }
 
 /// Why the size is held.
@@ -128,16 +136,9 @@ pub fn size(fleet: &Fleet, size: &Size, memory: &Memory, now: Timestamp) -> Sizi
         Size::Fixed(replicas) => fixed(*replicas),
         Size::Automatic(automatic) => automatic.decide(fleet, memory, now),
     };
-    sizing.memory.roll = (!fleet.former.is_empty()).then(|| of_roll(sizing.desired, memory));
+    sizing.memory.roll = (!fleet.former.is_empty()).then(|| memory.roll.unwrap_or(sizing.desired).max(1));
     sizing.memory.shed = memory.shed;
     sizing
-}
-
-/// As many as there should be when the roll began, or fewer if fewer are wanted since; at least one, so that clients have somewhere
-/// to go.
-fn of_roll(desired: usize, memory: &Memory) -> usize {
-    let began = memory.roll.unwrap_or(desired);
-    began.max(1).min(desired)
 }
 
 fn fixed(desired: usize) -> Sizing {

@@ -80,19 +80,22 @@ pub fn deleting(cluster: &ChatCluster, reason: &'static str, message: &str, now:
     status
 }
 
-/// What was decided on before, and since when a lower number has been enough.
-pub fn memory(cluster: &ChatCluster) -> Memory {
-    let scaling = cluster.status.as_ref().and_then(|status| status.scaling.as_ref());
-    let Some(scaling) = scaling else {
+/// What was decided on before, and since when a lower number has been enough. A roll to another revision than `revision` is over.
+pub fn memory(cluster: &ChatCluster, revision: &str) -> Memory {
+    let Some(status) = &cluster.status else {
         return Memory::default();
     };
+    let Some(scaling) = &status.scaling else {
+        return Memory::default();
+    };
+    let of_this_roll = status.revision.as_deref() == Some(revision);
     let whole = |number: i32| usize::try_from(number).unwrap_or_default();
     let since = scaling.lower_since.as_ref().map(|time| time.0);
     Memory {
         desired: Some(whole(scaling.desired)),
         lower: since.zip(scaling.lower_to.map(whole)),
         why: scaling.decision.clone(),
-        roll: scaling.roll_size.map(whole),
+        roll: scaling.roll_size.map(whole).filter(|_| of_this_roll),
         shed: scaling.last_shed.as_ref().map(last_shed),
     }
 }

@@ -62,7 +62,7 @@ pub fn steer(fleet: &Fleet, course: &Course, memory: &Memory, now: Timestamp) ->
     let rolled = rollout::decide(
         fleet,
         &rollout::Plan {
-            desired: sizing.memory.roll.unwrap_or(sizing.desired),
+            desired: sizing.of_roll(),
             max_surge: course.max_surge,
             rate: course.rate,
             settle: course.settle,

@@ -276,12 +276,16 @@ fn a_roll_waits_for_as_many_as_there_should_be_when_it_began() {
     assert_eq!(began.roll, Some(2));
     let raised = size(&rolling, &automatic, &began, at(1));
     assert_eq!((raised.desired, raised.memory.roll), (4, Some(2)));
-    for (desired, roll) in [(1, 1), (0, 0)] {
+    assert_eq!(raised.of_roll(), 2);
+    for desired in [1, 0] {
         let lowered = size(&rolling, &Size::Fixed(desired), &raised.memory, at(2));
-        assert_eq!(lowered.memory.roll, Some(roll));
-        let raised = size(&rolling, &Size::Fixed(3), &lowered.memory, at(3));
-        assert_eq!(raised.memory.roll, Some(1), "clients need somewhere to go");
+        assert_eq!(lowered.of_roll(), desired);
+        let again = size(&rolling, &Size::Fixed(3), &lowered.memory, at(3));
+        assert_eq!(again.of_roll(), 2, "it is lower for as long as it is wanted");
     }
+    let from_nothing = size(&rolling, &Size::Fixed(0), &memory(2, None), at(0)).memory;
+    let raised_then = size(&rolling, &Size::Fixed(3), &from_nothing, at(1));
+    assert_eq!(raised_then.of_roll(), 1, "clients need somewhere to go");
     let over = size(&with(&[150, 150]), &automatic, &raised.memory, at(9));
     assert_eq!(over.memory.roll, None);
 }

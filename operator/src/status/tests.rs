@@ -175,7 +175,12 @@ impl Scene {
 
     fn steering(&self) -> Steering {
         let now = now("2026-01-01T00:00:00Z").0;
-        steer(&self.fleet(), &self.valid.course, &memory(&self.cluster), now)
+        steer(
+            &self.fleet(),
+            &self.valid.course,
+            &memory(&self.cluster, &self.built.revision),
+            now,
+        )
     }
 
     fn status(&self, missing: &[Kind], errors: &[Error]) -> ChatClusterStatus {
@@ -427,7 +432,7 @@ fn the_number_of_gateways_and_why_is_told() {
     is(&status, "ScalingHeld", ("False", "NotHeld"));
     let mut again = scene.cluster.clone();
     again.status = Some(status);
-    assert_eq!(memory(&again).desired, Some(2));
+    assert_eq!(memory(&again, &scene.built.revision).desired, Some(2));
     let message = message(again.status.as_ref().unwrap(), "CapacityLimited");
     assert!(message.contains("gateway chat-1 65000 connections"), "{message}");
     assert_eq!(
@@ -451,15 +456,18 @@ fn what_is_remembered_is_read_as_it_was_written() {
             "lastShed": {"pauseUntil": Time(shed.pause_until), "skewPercent": 100, "gateways": 2, "inVain": 2}})
     };
     let scaling = serde_json::from_value(remembered(&given_up)).unwrap();
-    scene.cluster.status.get_or_insert_default().scaling = Some(scaling);
-    let read = memory(&scene.cluster);
+    let status = scene.cluster.status.get_or_insert_default();
+    status.scaling = Some(scaling);
+    status.revision = Some("before".to_owned());
+    let read = memory(&scene.cluster, "before");
     assert_eq!((read.roll, read.shed), (Some(1), Some(given_up)));
+    assert_eq!(memory(&scene.cluster, "after").roll, None, "that is another roll");
     let status = scene.status(&[], &[]);
     is(&status, "RebalanceStopped", ("True", "ShedInVain"));
     let mut again = scene.cluster.clone();
     again.status = Some(status);
-    assert_eq!(memory(&again).shed, Some(given_up));
-    assert_eq!(memory(&again).roll, None, "there is no roll");
+    let read = memory(&again, &scene.built.revision);
+    assert_eq!((read.roll, read.shed), (None, Some(given_up)), "there is no roll");
 }
 
 fn compute_again(scene: &Scene, cluster: &ChatCluster) -> ChatClusterStatus {
