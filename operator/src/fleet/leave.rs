@@ -17,8 +17,8 @@
 //! has lost its clients, and is given up.
 //!
 //! An order may be lost as well. It is given until the gateway says that it drains, at the rate that is wanted now, and the time of
-//! the drain counts from the last order: were it kept, an operator that was away in between would find the time over and remove
-//! a gateway with all its clients.
+//! the drain counts from the last order. So a gateway that is silent gets none: one that arrived when the way to it is mended would
+//! find its time over, and the gateway would be removed with all its clients. Its first answer brings an order with a time of its own.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ pub enum Step {
     Staying,
     /// Load balancers have not heard of it yet.
     Settling,
-    /// It can be drained; `Some` of the order if it was not given, did not arrive or is another one now.
+    /// It can be drained; `Some` of the order if it was not given, did not arrive or is another one now, and its time can be said.
     Draining(Option<Action>),
     /// It could be drained if it said how many connections it has.
     Silent,
@@ -102,7 +102,7 @@ impl Leave {
         if self.now >= until && (drains || is_frozen) {
             Step::Done
         } else {
-            Step::Draining(Some(self.drain(gateway, until)))
+            Step::Draining(None)
         }
     }
 

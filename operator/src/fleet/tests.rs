@@ -207,8 +207,8 @@ fn the_kubelet_says_what_a_silent_gateway_does() {
         ),
         (
             silent(draining("a", 7, Why::Roll, 20)),
-            Step::Draining(Some(drain(20))),
-            "it does not answer: it is told again",
+            Step::Draining(None),
+            "it does not answer: an order could arrive when its time is over",
         ),
         (
             Gateway {
@@ -216,7 +216,7 @@ fn the_kubelet_says_what_a_silent_gateway_does() {
                 unready_since: None,
                 ..silent(draining("a", 7, Why::Roll, -500))
             },
-            Step::Draining(Some(drain(-500))),
+            Step::Draining(None),
             "it is ready: it does not drain, whatever is written on it",
         ),
         (
@@ -224,7 +224,7 @@ fn the_kubelet_says_what_a_silent_gateway_does() {
                 unready_since: Some(at(-4)),
                 ..silent(draining("a", 7, Why::Roll, -1))
             },
-            Step::Draining(Some(drain(-1))),
+            Step::Draining(None),
             "it has not been ready for a moment: that is no drain",
         ),
         (
