@@ -1,6 +1,7 @@
 //! Whole rolls and changes of size, second by second: decisions against a model of Kubernetes and of gateways with clients, of
 //! which each remembers how often it was cut. The operator keeps nothing between two decisions but the status.
 
+mod cut;
 mod hostile;
 mod pod;
 mod world;

@@ -16,6 +16,7 @@ const CALLS_FAIL: Faults = Faults {
     restart: 30,
     unready: 0,
     evict: 0,
+    cut: 0,
 };
 
 const ALL_FAILS: Faults = Faults {
@@ -40,6 +41,7 @@ fn in_many_worlds(max_surge: Option<usize>, faults: Faults, edit: fn(&mut World)
         world.faults = Faults {
             unready: 0,
             evict: 0,
+            cut: 0,
             ..faults
         };
         let settled = |world: &World, _: &Steering| world.is_settled(gateways);

@@ -6,6 +6,8 @@ use super::*;
 pub(super) const START: i64 = 3;
 /// Seconds that the operator goes by an answer.
 const MAX_AGE: i64 = 30;
+/// Seconds that a call waits for a way to the gateway.
+const HANGS: i64 = 2;
 
 pub(super) struct Pod {
     pub(super) revision: String,
@@ -17,6 +19,8 @@ pub(super) struct Pod {
     pub(super) ready: bool,
     /// It is not ready before that, whatever it does.
     pub(super) unready_until: i64,
+    /// Its ops port cannot be reached before that; what is asked and told last hangs, and arrives then.
+    pub(super) cut_until: i64,
     /// What the gateway does.
     pub(super) cordoned: bool,
     /// Connections a second that it closes now.
@@ -43,6 +47,7 @@ impl Pod {
             changed: made,
             ready: false,
             unready_until: made + START,
+            cut_until: made,
             cordoned: false,
             rate: None,
             clients: Vec::new(),
@@ -56,6 +61,16 @@ impl Pod {
         if ready != self.ready {
             (self.ready, self.changed) = (ready, now);
         }
+    }
+
+    /// Whether an answer comes in time for a decision.
+    pub(super) fn answers(&self, now: i64) -> bool {
+        now > self.made && now >= self.cut_until
+    }
+
+    /// Whether a call that is made now arrives.
+    pub(super) fn is_reached(&self, now: i64) -> bool {
+        now + HANGS >= self.cut_until
     }
 
     /// Whether a client gets in.

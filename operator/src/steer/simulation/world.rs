@@ -28,6 +28,8 @@ pub(super) struct Faults {
     pub(super) unready: u32,
     /// A pod is evicted.
     pub(super) evict: u32,
+    /// The ops port of one gateway, or else of all, cannot be reached for minutes.
+    pub(super) cut: u32,
 }
 
 pub(super) struct World {
@@ -137,7 +139,7 @@ impl World {
             let missing = self.chance(self.faults.answer);
             let (now, bus) = (self.now, self.bus);
             let pod = &mut self.pods[index];
-            if !missing && now > pod.made {
+            if !missing && pod.answers(now) {
                 pod.hear(now, bus);
             }
         }
@@ -174,7 +176,7 @@ impl World {
                 self.restart_operator();
                 return false;
             }
-            if !self.chance(self.faults.call) {
+            if !self.chance(self.faults.call) && self.pods[pod].is_reached(self.now) {
                 self.pods[pod].tell(action, self.now, self.bus);
             }
         }
@@ -192,6 +194,17 @@ impl World {
         for index in 0..self.pods.len() {
             if self.chance(self.faults.unready) {
                 self.pods[index].unready_until = self.now + self.random.i64(2..6);
+            }
+        }
+        if self.chance(self.faults.cut) && !self.pods.is_empty() {
+            let until = self.now + self.random.i64(100..400);
+            // Past the last one: all of them.
+            let one = self.random.usize(..=self.pods.len());
+            let all = one == self.pods.len();
+            for (index, pod) in self.pods.iter_mut().enumerate() {
+                if all || index == one {
+                    pod.cut_until = until;
+                }
             }
         }
         if self.chance(self.faults.evict) && !self.pods.is_empty() {

@@ -1,0 +1,81 @@
+//! The way from the operator to gateways is cut for minutes, though clients have theirs.
+
+use super::{
+    world::{Faults, World},
+    *,
+};
+
+/// The operator cannot reach those pods for so long.
+fn cut(world: &mut World, seconds: i64, whom: fn(&Gateway) -> bool) {
+    let until = world.now + seconds;
+    for pod in world.pods.iter_mut().filter(|pod| whom(&pod.gateway)) {
+        pod.cut_until = until;
+    }
+}
+
+#[test]
+fn an_order_that_arrives_late_has_its_time() {
+    let whom: [fn(&Gateway) -> bool; 2] = [|gateway| gateway.leaving.is_some(), |_| true];
+    for (case, whom) in whom.into_iter().enumerate() {
+        for seconds in (100..400).step_by(37) {
+            let mut world = World::new(4, 60);
+            let three = course(Size::Fixed(3), None);
+            world.tick(&three);
+            cut(&mut world, seconds, whom);
+            let took = world.run(&three, |world, _| world.is_settled(3));
+            assert!(
+                (seconds..seconds + 60).contains(&took),
+                "{case}: {took} s of {seconds}"
+            );
+            let clients = world.clients();
+            assert_eq!((clients.len(), clients.iter().max()), (240, Some(&1)), "{case}");
+            assert!(world.worst <= 10, "{case}: {} in a second", world.worst);
+        }
+    }
+}
+
+#[test]
+fn a_roll_waits_for_a_former_gateway_that_is_cut_off() {
+    for seconds in (100..400).step_by(37) {
+        let mut world = World::new(3, 100);
+        world.current = "b".to_owned();
+        let course = course(Size::Fixed(3), None);
+        while !world.pods.iter().any(|pod| pod.gateway.leaving.is_some()) {
+            world.tick(&course);
+        }
+        cut(&mut world, seconds, |gateway| gateway.leaving.is_some());
+        world.run(&course, |world, _| world.is_settled(3));
+        assert_eq!((world.clients(), world.worst), (vec![1; 300], 10), "{seconds}");
+    }
+}
+
+#[test]
+fn ways_that_are_cut_again_and_again_cost_nobody() {
+    for seed in 0..20 {
+        let mut world = World::new(3, 60);
+        world.random.seed(seed);
+        world.faults = Faults {
+            write: 100,
+            call: 100,
+            answer: 100,
+            restart: 10,
+            cut: 10,
+            ..Faults::default()
+        };
+        let mut gateways = 3;
+        while world.now < 1_500 {
+            if world.now % 50 == 0 {
+                gateways = world.random.usize(2..6);
+                let revisions = ["a", "b", "c"];
+                world.current = revisions[world.random.usize(..revisions.len())].to_owned();
+            }
+            world.tick(&course(Size::Fixed(gateways), None));
+        }
+        world.faults = Faults::default();
+        world.run(&course(Size::Fixed(gateways), None), |world, _| {
+            world.is_settled(gateways)
+        });
+        assert_eq!(world.clients().len(), 180, "seed {seed}");
+        assert!(world.worst <= 10, "seed {seed}: {} in a second", world.worst);
+    }
+}
