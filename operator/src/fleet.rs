@@ -244,6 +244,11 @@ impl Gateway {
             .is_some_and(|sample| sample.draining && !sample.empty)
     }
 
+    /// It said that nobody is left, and nobody gets in.
+    pub fn is_empty(&self) -> bool {
+        self.sample.as_ref().is_some_and(|sample| sample.empty)
+    }
+
     pub fn is_draining(&self) -> bool {
         self.sample.as_ref().is_some_and(|sample| sample.draining)
     }

@@ -19,7 +19,7 @@
 //! # What stops it
 //!
 //! A gateway of the current revision that does not become ready, or no longer is, or has lost the bus, stops the drains at
-//! once, those under way included: clients that are still connected had better stay. A pod that cannot start, or takes longer
+//! once, those under way included: clients that are still connected had better stay. Only what is empty by then still goes. A pod that cannot start, or takes longer
 //! than `readyTimeout`, stalls the roll, which needs a person. If not one gateway of any revision serves, the former ones are put back
 //! into the Service, since a second cut is better than no gateway to go to. The bus is looked at through the eyes of the current
 //! revision alone: a roll may be the very repair of a wrong address, and the former gateways' opinion must not hold it. Only when
@@ -83,10 +83,11 @@ pub fn decide(fleet: &Fleet, plan: &Plan, now: Timestamp) -> Decision {
         return decision;
     }
     if let Some(stage) = trouble(fleet, plan, wanted, now) {
-        decision.actions.extend(hold(fleet, plan));
+        let alone = plan.desired > 0 && !fleet.gateways().any(Gateway::serves);
+        decision.actions.extend(hold(fleet, alone));
         decision.stage = stage;
         for revision in &fleet.former {
-            give_room(revision, &mut decision);
+            give_room(revision, alone, &mut decision);
         }
         return decision;
     }
@@ -162,9 +163,8 @@ fn starting(fleet: &Fleet, plan: &Plan, (ready, wanted): (usize, usize), late: b
     }
 }
 
-/// Ends drains under way; opens the former gateways again when no other serves.
-fn hold(fleet: &Fleet, plan: &Plan) -> Vec<Action> {
-    let alone = plan.desired > 0 && !fleet.gateways().any(Gateway::serves);
+/// Ends drains under way; opens the former gateways again when no other serves, which are `alone` then.
+fn hold(fleet: &Fleet, alone: bool) -> Vec<Action> {
     let back = |gateway: &&Gateway| gateway.is_forgotten() || alone && gateway.leaving.is_some();
     let mut actions: Vec<_> = former(fleet).filter(back).map(accept).collect();
     actions.extend(pauses(former(fleet).filter(|gateway| !back(gateway))));
@@ -242,13 +242,19 @@ fn is_useless(revision: &Revision, gateway: &Gateway) -> bool {
     !revision.completed && !gateway.ever_ready && gateway.connections() == 0
 }
 
-/// Removes what is useless of a former revision, whether or not the current one is ready.
-fn give_room(revision: &Revision, decision: &mut Decision) {
+/// Removes what is useless of a former revision, and what is on its way out and has nobody to lose, whether or not the current one
+/// is ready: a gateway of it may wait for just that room.
+fn give_room(revision: &Revision, alone: bool, decision: &mut Decision) {
+    let is_empty = |gateway: &Gateway| gateway.has_nobody() || gateway.is_empty();
     let gateways = revision.gateways.iter();
-    let useless: Vec<_> = gateways.filter(|gateway| is_useless(revision, gateway)).collect();
+    let gone: Vec<_> = gateways
+        .filter(|gateway| {
+            is_useless(revision, gateway) || !alone && gateway.leaving.is_some() && is_empty(gateway)
+        })
+        .collect();
     // One without pods may be about to get them back.
-    if !useless.is_empty() || !revision.completed {
-        remove(revision, &useless, decision);
+    if !gone.is_empty() || !revision.completed {
+        remove(revision, &gone, decision);
     }
 }
 

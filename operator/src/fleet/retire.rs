@@ -90,10 +90,9 @@ pub fn marked_done<'a>(done: impl Iterator<Item = &'a Gateway>) -> impl Iterator
 
 /// Ends the drains that have begun, and those whose end was not heard, for whatever reason they go.
 pub fn pauses<'a>(gateways: impl Iterator<Item = &'a Gateway>) -> impl Iterator<Item = Action> {
-    let empty = |gateway: &Gateway| gateway.sample.as_ref().is_some_and(|sample| sample.empty);
     gateways
         .filter(|gateway| gateway.leaving.is_some() && gateway.drain_has_begun())
-        .filter(move |gateway| !gateway.has_nobody() && !empty(gateway))
+        .filter(|gateway| !gateway.has_nobody() && !gateway.is_empty())
         .map(|gateway| Action::Pause {
             pod: gateway.pod.clone(),
         })

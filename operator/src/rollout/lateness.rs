@@ -9,7 +9,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::{Plan, former};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, pauses};
 
 /// Whether `readyTimeout` is over.
 pub(super) fn is_late(fleet: &Fleet, plan: &Plan, now: Timestamp) -> bool {
@@ -20,7 +20,7 @@ pub(super) fn is_late(fleet: &Fleet, plan: &Plan, now: Timestamp) -> bool {
         .iter()
         .any(|gateway| gateway.leaving.is_some() || gateway.is_forgotten());
     // What is being done about it begins now.
-    if back || former(fleet).any(|gateway| gateway.leaving.is_some() && gateway.drain_has_begun()) {
+    if back || pauses(former(fleet)).next().is_some() {
         return false;
     }
     let accepted = fleet.current.gateways.iter().map(|gateway| gateway.accepted);

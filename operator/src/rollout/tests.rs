@@ -1,3 +1,5 @@
+mod trouble;
+
 use super::*;
 use crate::fleet::{
     Sample, Trouble,

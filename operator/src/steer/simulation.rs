@@ -4,6 +4,7 @@
 mod cut;
 mod hostile;
 mod pod;
+mod stuck;
 mod world;
 
 use self::world::{LIMIT, World};

@@ -1,0 +1,39 @@
+//! A roll whose current gateways are in trouble: what still goes, and when a person is told.
+
+use super::*;
+
+#[test]
+fn what_is_empty_goes_though_the_current_revision_is_in_trouble() {
+    let crashed = Gateway {
+        running: false,
+        ..cordoned("b", 7, Why::Roll, -50)
+    };
+    let former = || vec![draining("a", 0, Why::Roll, 50), crashed.clone(), serving("c", 9)];
+    let current = |serving: usize| {
+        let mut current = new(serving);
+        current.push(starting("new-2"));
+        current
+    };
+    let decision = decided(&fleet(current(2), former()));
+    assert_eq!(done(&decision), ["mark a", "mark b"]);
+    assert_eq!(decision.stage.reason(), "RevisionStarting");
+    let marked_ones = former().into_iter().map(marked).collect();
+    assert_eq!(done(&decided(&fleet(current(2), marked_ones))), ["scale old 1"]);
+    let last = fleet(current(2), vec![draining("a", 0, Why::Roll, 50)]);
+    assert_eq!(decided(&last).removed, ["old"]);
+    let needed = fleet(current(0), vec![draining("a", 0, Why::Roll, 50)]);
+    let decision = decided(&needed);
+    assert_eq!(done(&decision), ["accept a"], "no other serves");
+    assert!(decision.removed.is_empty());
+}
+
+#[test]
+fn one_that_is_empty_does_not_keep_a_roll_from_being_late() {
+    let mut unready = fleet(
+        vec![serving("new-0", 0), serving("new-1", 0), starting("new-2")],
+        vec![draining("a", 0, Why::Roll, 50), cordoned("b", 9, Why::Roll, -400)],
+    );
+    unready.current.made = Some(at(-1_000));
+    unready.former[0].gateways[0].leaving.as_mut().unwrap().since = at(-400);
+    assert_eq!(decided(&unready).stage.reason(), "NotReadyInTime");
+}
