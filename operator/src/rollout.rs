@@ -38,7 +38,7 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
-use self::lateness::is_late;
+use self::lateness::{is_late, is_overdue};
 pub use self::stage::Stage;
 use crate::fleet::{
     Action, BusView, Departures, Fleet, Gateway, Leave, Revision, Turn, Why, accept, marked_done, pauses,
@@ -223,7 +223,8 @@ fn take_turn(
         }
         Turn::Drain(gateway, order) => {
             decision.stage = if gateway.is_silent() && gateway.is_ready() {
-                Stage::no_samples(&gateway.pod, is_late(fleet, plan, now))
+                let late = is_late(fleet, plan, now) || is_overdue(gateway, plan, now);
+                Stage::no_samples(&gateway.pod, late)
             } else {
                 Stage::Draining {
                     pod: gateway.pod.clone(),

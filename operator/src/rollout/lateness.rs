@@ -9,7 +9,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::{Plan, former};
-use crate::fleet::{Fleet, pauses};
+use crate::fleet::{Fleet, Gateway, pauses};
 
 /// Whether `readyTimeout` is over.
 pub(super) fn is_late(fleet: &Fleet, plan: &Plan, now: Timestamp) -> bool {
@@ -41,4 +41,11 @@ pub(super) fn is_late(fleet: &Fleet, plan: &Plan, now: Timestamp) -> bool {
         _ => pod,
     };
     begun.max(pod).is_some_and(|begun| now > after(begun))
+}
+
+/// Whether the time of a drain has been over for `readyTimeout`: that long nobody has heard whether it ever began.
+pub(super) fn is_overdue(gateway: &Gateway, plan: &Plan, now: Timestamp) -> bool {
+    let until = gateway.leaving.and_then(|leaving| leaving.until);
+    let bound = |until: Timestamp| until.checked_add(plan.ready_timeout).unwrap_or(Timestamp::MAX);
+    until.is_some_and(|until| now >= bound(until))
 }

@@ -37,3 +37,25 @@ fn one_that_is_empty_does_not_keep_a_roll_from_being_late() {
     unready.former[0].gateways[0].leaving.as_mut().unwrap().since = at(-400);
     assert_eq!(decided(&unready).stage.reason(), "NotReadyInTime");
 }
+
+#[test]
+fn a_former_gateway_that_was_told_and_does_not_answer_needs_a_person() {
+    let stage = |until| {
+        let told = Gateway {
+            ready_since: Some(at(-10_000)),
+            unready_since: None,
+            ..silent(draining("a", 10, Why::Roll, until))
+        };
+        decided(&fleet(new(3), vec![told, cordoned("b", 9, Why::Roll, -50)])).stage
+    };
+    let message = "gateway a does not answer".to_owned();
+    let reason = "NoSamples";
+    assert_eq!(
+        stage(-299),
+        Stage::Held {
+            reason,
+            message: message.clone()
+        }
+    );
+    assert_eq!(stage(-300), Stage::Stalled { reason, message });
+}

@@ -50,6 +50,23 @@ fn a_roll_waits_for_a_former_gateway_that_is_cut_off() {
 }
 
 #[test]
+fn a_former_gateway_that_is_cut_off_for_good_needs_a_person() {
+    let mut world = World::new(3, 100);
+    world.current = "b".to_owned();
+    let course = course(Size::Fixed(3), None);
+    while !world.pods.iter().any(|pod| pod.gateway.leaving.is_some()) {
+        world.tick(&course);
+    }
+    cut(&mut world, 10_000, |gateway| gateway.leaving.is_some());
+    for _ in 0..400 {
+        world.tick(&course);
+    }
+    let stage = world.tick(&course).stage;
+    assert!(matches!(stage, Stage::Stalled { .. }), "{stage:?}");
+    assert_eq!(world.worst, 0);
+}
+
+#[test]
 fn ways_that_are_cut_again_and_again_cost_nobody() {
     for seed in 0..20 {
         let mut world = World::new(3, 60);
