@@ -17,7 +17,14 @@ const PLAN: Plan = Plan {
 fn fleet(current: Vec<Gateway>, former: Vec<Gateway>) -> Fleet {
     Fleet {
         current: revision("new", current),
-        former: vec![revision("old", former)],
+        former: vec![of_before(former)],
+    }
+}
+
+fn of_before(gateways: Vec<Gateway>) -> Revision {
+    Revision {
+        made: Some(at(-1_000_000)),
+        ..revision("old", gateways)
     }
 }
 
@@ -370,7 +377,7 @@ fn a_roll_in_which_nobody_has_the_bus_is_held_and_not_stalled() {
         "the roll is held: bus down: gateway new-0 is not connected to NATS"
     );
     // Others have it: the new revision looks in the wrong place, and a person has to see to that.
-    away.former = vec![revision("old", three_serving())];
+    away.former = vec![of_before(three_serving())];
     let stage = decided(&away).stage;
     assert_eq!(stage.reason(), "NotReadyInTime");
     assert!(

@@ -59,3 +59,40 @@ fn a_former_gateway_that_was_told_and_does_not_answer_needs_a_person() {
     );
     assert_eq!(stage(-300), Stage::Stalled { reason, message });
 }
+
+#[test]
+fn a_current_gateway_that_leaves_for_another_reason_does_not_keep_a_roll_from_being_late() {
+    let stage = |why| {
+        let current = vec![
+            serving("new-0", 0),
+            starting("new-1"),
+            cordoned("new-2", 9, why, -400),
+        ];
+        let mut taken_back = fleet(current, three_serving());
+        taken_back.current.made = Some(at(-1_000));
+        decided(&taken_back).stage
+    };
+    assert_eq!(stage(Why::Scale).reason(), "NotReadyInTime");
+    assert_eq!(
+        stage(Why::Roll).reason(),
+        "RevisionStarting",
+        "it is put back now"
+    );
+}
+
+#[test]
+fn a_revision_that_takes_back_another_has_its_time_from_then_on() {
+    let stage = |tried: i64| {
+        let mut evicted = starting("a");
+        evicted.made = Some(at(-10));
+        let mut back = fleet(
+            vec![evicted, serving("b", 9), serving("c", 9)],
+            vec![starting("new-0")],
+        );
+        back.current.made = Some(at(-100_000));
+        back.former[0].made = Some(at(-tried));
+        decided(&back).stage
+    };
+    assert_eq!(stage(299).reason(), "RevisionStarting");
+    assert_eq!(stage(601).reason(), "NotReadyInTime");
+}

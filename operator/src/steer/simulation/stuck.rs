@@ -58,6 +58,30 @@ fn an_empty_gateway_gives_its_room_to_the_one_that_takes_an_evicted_ones_place()
 }
 
 #[test]
+fn one_that_was_too_many_before_a_roll_was_taken_back_hides_no_stall() {
+    let mut world = World::new(3, 100);
+    let course = course(Size::Fixed(2), None);
+    world.tick(&course);
+    world.current = "b".to_owned();
+    world.tick(&course);
+    of(&mut world, "b").next().unwrap().unready_until = i64::MAX;
+    for _ in 0..5 {
+        world.tick(&course);
+    }
+    world.current = "a".to_owned();
+    let staying = of(&mut world, "a").find(|pod| pod.gateway.leaving.is_none());
+    staying.unwrap().unready_until = i64::MAX;
+    for _ in 0..400 {
+        world.tick(&course);
+    }
+    assert_eq!(world.tick(&course).stage.reason(), "NotReadyInTime");
+    of(&mut world, "a").for_each(|pod| pod.unready_until = 0);
+    world.run(&course, |world, _| world.is_settled(2));
+    assert_eq!(world.clients().len(), 300);
+    assert!(world.worst <= 10);
+}
+
+#[test]
 fn sizes_that_change_in_the_middle_of_a_roll() {
     for seed in 0..20 {
         let mut world = World::new(4, 100);
