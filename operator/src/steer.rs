@@ -5,6 +5,7 @@
 //! spread. A shed that goes on when something else begins is ended first, and nobody is drained before it is known to have ended.
 //! So it is when the bus goes: whoever is cut then cannot join again.
 
+mod conflicts;
 mod sheds;
 
 use std::time::Duration;
@@ -87,6 +88,7 @@ pub fn steer(fleet: &Fleet, course: &Course, memory: &Memory, now: Timestamp) ->
     sizing.held = sizing.held.or(shrunk.held);
     let mut actions = rolled.actions;
     actions.extend(shrunk.actions);
+    conflicts::resolve(&mut actions);
     let leaving = fleet.gateways().any(|gateway| gateway.leaving.is_some());
     if rolls || leaving || bus_away || !actions.is_empty() {
         sheds::end(fleet, &mut actions);
@@ -228,6 +230,15 @@ mod tests {
         let skewed = || vec![serving("a", 900), serving("b", 100)];
         assert_eq!(steered(skewed(), vec![], 2), (2, named(&["shed a"]), BUSY));
         assert_eq!(steered(skewed(), vec![], 1), (2, named(&["cordon b"]), BUSY));
+    }
+
+    #[test]
+    fn one_that_does_not_know_that_it_serves_may_go_all_the_same() {
+        let mut forgotten = serving("c", 9);
+        forgotten.sample.as_mut().unwrap().draining = true;
+        let three = vec![serving("a", 100), serving("b", 100), forgotten];
+        assert_eq!(steered(three.clone(), vec![], 3).1, ["accept c"]);
+        assert_eq!(steered(three, vec![], 2).1, ["cordon c"]);
     }
 
     #[test]

@@ -158,6 +158,16 @@ impl World {
 
     /// Whether the operator lived to see the end of it.
     fn carry_out(&mut self, actions: &[Action]) -> bool {
+        let pods = |kind: fn(&Action) -> bool| {
+            actions
+                .iter()
+                .filter(move |action| kind(action))
+                .filter_map(Action::pod)
+        };
+        let mut put_back = pods(|action| matches!(action, Action::Accept { .. }));
+        let contradicted = put_back
+            .find(|pod| pods(|action| matches!(action, Action::Cordon { .. })).any(|other| other == *pod));
+        assert_eq!(contradicted, None, "{actions:?}");
         for action in actions {
             if self.chance(self.faults.write) {
                 continue;
