@@ -160,6 +160,11 @@ impl Fleet {
         std::iter::once(&self.current).chain(&self.former)
     }
 
+    /// Whether any gateway said lately how it is.
+    pub fn is_heard(&self) -> bool {
+        self.gateways().any(|gateway| gateway.sample.is_some())
+    }
+
     /// Connections of all gateways that said how many they have.
     pub fn connections(&self) -> u64 {
         self.gateways().map(Gateway::connections).sum()

@@ -95,6 +95,7 @@ pub fn decide(fleet: &Fleet, plan: &Plan, now: Timestamp) -> Decision {
         why: Why::Roll,
         settle: plan.settle,
         rate: plan.rate,
+        heard: fleet.is_heard(),
         now,
     };
     retire(fleet, plan, &leave, &mut decision);

@@ -75,14 +75,18 @@ pub fn steer(fleet: &Fleet, course: &Course, memory: &Memory, now: Timestamp) ->
         why: Why::Scale,
         settle: course.settle,
         rate: course.rate,
+        heard: fleet.is_heard(),
         now,
     };
     let rolls = !fleet.former.is_empty();
     let lost = BusView::of(fleet).hold();
     let bus_away = lost.is_some();
-    let may_drain = !rolls && !bus_away;
+    // Where there shall be no gateway at all, nobody has a room to come back to.
+    let may_drain = !rolls && (!bus_away || sizing.desired == 0);
     let shrunk = scaling::shrink(&fleet.current, sizing.desired, &leave, may_drain);
-    if let Some(message) = lost.filter(|_| !rolls && fleet.current.gateways.len() > sizing.desired) {
+    if let Some(message) =
+        lost.filter(|_| !rolls && !may_drain && fleet.current.gateways.len() > sizing.desired)
+    {
         sizing.held.get_or_insert(Held::bus_down(message));
     }
     sizing.held = sizing.held.or(shrunk.held);
@@ -157,6 +161,8 @@ mod simulation;
 
 #[cfg(test)]
 mod tests {
+    mod outage;
+
     use super::*;
     use crate::{
         fleet::{
@@ -321,33 +327,6 @@ mod tests {
         );
         assert_eq!(remembered(vec![revision("old", vec![])], &shed, true).shed, None);
         assert_eq!(remembered(vec![], &shed, false).shed, None, "turned off");
-    }
-
-    #[test]
-    fn nothing_is_removed_while_the_bus_is_away() {
-        let mut lost = serving("a", 100);
-        lost.sample.as_mut().unwrap().bus_up = false;
-        let gateways = vec![
-            lost,
-            serving("b", 100),
-            draining("c", 9, Why::Scale, 50),
-            serving("d", 1),
-        ];
-        assert_eq!(
-            steered(gateways.clone(), vec![], 2),
-            (4, vec!["pause c".to_owned()], BUSY)
-        );
-        let held = |desired| {
-            let fleet = Fleet {
-                current: revision("new", gateways.clone()),
-                former: vec![],
-            };
-            let fixed = course(Size::Fixed(desired));
-            steer(&fleet, &fixed, &Memory::default(), at(0)).sizing.held
-        };
-        let why = "bus down: gateway a is not connected to NATS".to_owned();
-        assert_eq!(held(2), Some(Held::bus_down(why)));
-        assert_eq!(held(4), None, "nobody shall go");
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //! A gateway that does not answer may hold any number of connections, so its drain does not begin: nobody could say how long it
 //! takes. What the kubelet finds says who is to blame. A gateway that is ready serves its clients and does not drain, whatever is
 //! written on its pod; it is waited for without a bound, and a person is told. One that has not been ready for long either is frozen,
-//! has lost its clients, and is given up.
+//! has lost its clients, and is given up; unless not one gateway answers, as where the bus is away and the way to all of them is cut.
 //!
 //! An order may be lost as well. It is given until the gateway says that it drains, at the rate that is wanted now, and the time of
 //! the drain counts from the last order. So a gateway that is silent gets none: one that arrived when the way to it is mended would
@@ -39,6 +39,8 @@ pub struct Leave {
     pub settle: Duration,
     /// Connections that may be closed a second.
     pub rate: f64,
+    /// Whether any gateway answers. Where none does it is the operator's own way that is broken, and none is given up.
+    pub heard: bool,
     pub now: Timestamp,
 }
 
@@ -91,7 +93,7 @@ impl Leave {
     }
 
     fn step_of_silent(&self, gateway: &Gateway, leaving: Leaving) -> Step {
-        let is_frozen = gateway.is_frozen(self.now);
+        let is_frozen = self.is_given_up(gateway);
         let Some(until) = leaving.until else {
             return if is_frozen { Step::Done } else { Step::Silent };
         };
@@ -112,6 +114,11 @@ impl Leave {
             pod: gateway.pod.clone(),
             why: self.why,
         }
+    }
+
+    /// Whether a gateway that does not answer has lost its clients.
+    pub fn is_given_up(&self, gateway: &Gateway) -> bool {
+        self.heard && gateway.is_frozen(self.now)
     }
 
     fn is_same(&self, rate: f64) -> bool {

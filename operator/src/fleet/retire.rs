@@ -4,14 +4,12 @@
 //! One drain at a time has the whole budget. So none begins while another gateway still closes connections, which one whose drain was
 //! paused may do when that call was lost; nor while a gateway does not answer, which may be just that one.
 
-use k8s_openapi::jiff::Timestamp;
-
 use super::{Action, Gateway, Leave, Step};
 
 /// Gateways that leave and how far each is, in the order in which they go.
 pub struct Departures<'a> {
     gateways: Vec<(&'a Gateway, Step)>,
-    now: Timestamp,
+    leave: Leave,
 }
 
 /// Whose turn it is.
@@ -39,7 +37,7 @@ impl<'a> Departures<'a> {
         });
         Self {
             gateways,
-            now: leave.now,
+            leave: *leave,
         }
     }
 
@@ -66,7 +64,7 @@ impl<'a> Departures<'a> {
         let Step::Draining(order) = step else {
             return Turn::Silent(gateway);
         };
-        let is_silent = |other: &Gateway| other.is_silent() && !other.is_frozen(self.now);
+        let is_silent = |other: &Gateway| other.is_silent() && !self.leave.is_given_up(other);
         if !gateway.drain_has_begun()
             && let Some(silent) = all.iter().find(|other| is_silent(other))
         {

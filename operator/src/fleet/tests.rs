@@ -96,6 +96,7 @@ fn leave() -> Leave {
         why: Why::Roll,
         settle: Duration::from_secs(5),
         rate: 10.0,
+        heard: true,
         now: at(0),
     }
 }

@@ -59,7 +59,7 @@ fn put_back(current: &Revision, number: usize) -> Vec<Action> {
 /// Those that have nobody to lose first, then those with the fewest connections. That one is not ready for a moment says
 /// nothing of its connections.
 fn send(current: &Revision, number: usize, leave: &Leave, shrink: &mut Shrink) {
-    let is_lost = |gateway: &Gateway| gateway.has_nobody() || gateway.is_frozen(leave.now);
+    let is_lost = |gateway: &Gateway| gateway.has_nobody() || leave.is_given_up(gateway);
     let (mut known, silent): (Vec<_>, Vec<_>) = current
         .staying()
         .partition(|gateway| !gateway.is_silent() || is_lost(gateway));

@@ -309,6 +309,7 @@ fn leave() -> Leave {
         why: Why::Scale,
         settle: Duration::from_secs(5),
         rate: 10.0,
+        heard: true,
         now: at(0),
     }
 }
