@@ -120,6 +120,8 @@ pub struct Sample {
     pub connection_limit: u64,
     pub cordoned: bool,
     pub draining: bool,
+    /// Its process ends, which nothing takes back.
+    pub terminating: bool,
     /// Connections a second of the drain that it was told; `None`: there is none, or it does not say.
     pub drain_rate: Option<f64>,
     /// Drained, and nobody gets in.
@@ -231,9 +233,10 @@ impl Gateway {
             .is_some_and(|since| now.duration_since(since).unsigned_abs() < ASKED_WITHIN)
     }
 
-    /// It shall serve, and does not know: the call that puts it back was lost, or somebody else took it out.
+    /// It shall serve, and does not know: the call that puts it back was lost, or somebody else took it out. One whose process ends
+    /// takes no call; the next process knows nothing of what it was told.
     pub fn is_forgotten(&self) -> bool {
-        let told_off = |sample: &Sample| sample.draining || sample.cordoned;
+        let told_off = |sample: &Sample| (sample.draining || sample.cordoned) && !sample.terminating;
         self.leaving.is_none() && (!self.accepting || self.sample.as_ref().is_some_and(told_off))
     }
 

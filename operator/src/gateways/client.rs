@@ -40,6 +40,9 @@ pub struct Said {
     pub config_error: Option<String>,
     pub cordoned: bool,
     pub draining: bool,
+    /// Its process ends, which nothing takes back. As `config_error`.
+    #[serde(default)]
+    pub terminating: bool,
     pub empty: bool,
     pub connections: u64,
     pub connection_limit: u64,

@@ -66,6 +66,7 @@ impl Known {
             connection_limit: said.connection_limit,
             cordoned: said.cordoned,
             draining: said.draining,
+            terminating: said.terminating,
             drain_rate: said.drain.and_then(|drain| drain.rate),
             empty: said.empty,
             shedding: said.shedding,

@@ -22,6 +22,7 @@ fn said(connections: u64, cpu_seconds: f64) -> Said {
         config_error: None,
         cordoned: false,
         draining: false,
+        terminating: false,
         empty: false,
         connections,
         connection_limit: 1_000,
@@ -61,6 +62,20 @@ async fn what_was_said_counts_for_a_while_and_cpu_is_measured_over_time() {
     );
     advance(MAX_AGE + Duration::from_millis(1)).await;
     assert_eq!(sample(&mut known), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_ends_says_so_and_an_older_one_does_not() {
+    let mut answer = serde_json::json!({"config": null, "cordoned": false, "draining": true, "terminating": true, "empty": false,
+        "connections": 1, "connection_limit": 10, "shedding": 0, "bus_up": true, "usage": null});
+    let terminating = |answer: &serde_json::Value| {
+        let mut known = Known::default();
+        known.heard(Instant::now(), serde_json::from_value(answer.clone()).unwrap());
+        known.sample(MAX_AGE, None).unwrap().terminating
+    };
+    assert!(terminating(&answer));
+    answer.as_object_mut().unwrap().remove("terminating");
+    assert!(!terminating(&answer));
 }
 
 #[tokio::test(start_paused = true)]

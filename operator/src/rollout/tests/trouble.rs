@@ -96,3 +96,15 @@ fn a_revision_that_takes_back_another_has_its_time_from_then_on() {
     assert_eq!(stage(299).reason(), "RevisionStarting");
     assert_eq!(stage(601).reason(), "NotReadyInTime");
 }
+
+#[test]
+fn a_gateway_that_ends_is_not_told_to_serve() {
+    let mut ends = serving("a", 5);
+    let sample = ends.sample.as_mut().unwrap();
+    (sample.draining, sample.terminating) = (true, true);
+    let alone = Fleet {
+        current: revision("new", vec![ends, serving("b", 1)]),
+        former: vec![],
+    };
+    assert_eq!(done(&decided(&alone)), [""; 0]);
+}
