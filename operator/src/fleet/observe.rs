@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{ResourceExt, api::DynamicObject};
+use serde_json::Value;
 
 use super::{Fleet, Gateway, Leaving, Revision, Sample, Why, marks};
 use crate::{
@@ -15,6 +16,8 @@ use crate::{
 
 /// Between the two times that a kubelet writes when it takes a pod on, in whole seconds; no gateway is ready and unready again before.
 const TAKEN_ON: Duration = Duration::from_secs(2);
+/// No pod is scheduled, started and found ready sooner after its Deployment was made, in whole seconds.
+const FIRST_READY: Duration = Duration::from_secs(2);
 
 /// The gateways of the current revision and of those before it. `sample` knows what a pod said lately.
 pub fn observe(observed: &Observed, current: &str, sample: impl Fn(&Pod) -> Option<Sample>) -> Fleet {
@@ -52,16 +55,27 @@ fn revision(deployment: &DynamicObject) -> Option<Revision> {
         name: deployment.labels().get(REVISION)?.clone(),
         replicas: i32::try_from(replicas).unwrap_or(i32::MAX),
         made: deployment.creation_timestamp().map(|time| time.0),
-        completed: completed(deployment),
+        completed: replicas > 0 && completed(deployment),
         gateways: Vec::new(),
     })
 }
 
-/// Kubernetes keeps this reason once all pods of a Deployment were available, whatever becomes of them.
+/// Kubernetes keeps this reason once all pods of a Deployment were available, whatever becomes of them. Of none at all it says so at
+/// once, and goes on to when there are some.
 fn completed(deployment: &DynamicObject) -> bool {
+    let pods_by_then = |condition: &Value| {
+        let reached: Option<Timestamp> = condition["lastUpdateTime"]
+            .as_str()
+            .and_then(|time| time.parse().ok());
+        let made = deployment.creation_timestamp().map(|time| time.0);
+        let first = made.and_then(|made| made.checked_add(FIRST_READY).ok());
+        reached.zip(first).is_none_or(|(reached, first)| reached >= first)
+    };
     let conditions = deployment.data["status"]["conditions"].as_array();
     conditions.into_iter().flatten().any(|condition| {
-        condition["type"] == "Progressing" && condition["reason"] == "NewReplicaSetAvailable"
+        condition["type"] == "Progressing"
+            && condition["reason"] == "NewReplicaSetAvailable"
+            && pods_by_then(condition)
     })
 }
 
@@ -176,19 +190,24 @@ mod tests {
 
     #[test]
     fn a_deployment_remembers_that_it_was_complete() {
-        let of = |reason: &str| -> DynamicObject {
-            serde_json::from_value(serde_json::json!({
-                "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "chat-gateway-1", "labels": {REVISION: "1"}},
+        let of = |reason: &str, replicas: i32, reached: i64| -> bool {
+            let deployment: DynamicObject = serde_json::from_value(serde_json::json!({
+                "apiVersion": "apps/v1", "kind": "Deployment",
+                "metadata": {"name": "chat-gateway-1", "labels": {REVISION: "1"}, "creationTimestamp": Time(at(0))},
+                "spec": {"replicas": replicas},
                 "status": {"conditions": [
                     {"type": "Available", "status": "False", "reason": "MinimumReplicasUnavailable"},
-                    {"type": "Progressing", "status": "True", "reason": reason},
+                    {"type": "Progressing", "status": "True", "reason": reason, "lastUpdateTime": Time(at(reached))},
                 ]},
             }))
-            .unwrap()
+            .unwrap();
+            revision(&deployment).unwrap().completed
         };
-        assert!(revision(&of("NewReplicaSetAvailable")).unwrap().completed);
-        assert!(!revision(&of("ReplicaSetUpdated")).unwrap().completed);
-        assert!(!revision(&of("ProgressDeadlineExceeded")).unwrap().completed);
+        assert!(of("NewReplicaSetAvailable", 3, 2));
+        assert!(!of("NewReplicaSetAvailable", 0, 2), "there is none");
+        assert!(!of("NewReplicaSetAvailable", 3, 1), "it was made without any");
+        assert!(!of("ReplicaSetUpdated", 3, 9));
+        assert!(!of("ProgressDeadlineExceeded", 3, 9));
     }
 
     #[test]
