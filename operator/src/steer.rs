@@ -3,7 +3,7 @@
 //!
 //! A roll comes first. Without one, gateways that are too many go. Only when neither has anything to do, connections are
 //! spread. A shed that goes on when something else begins is ended first, and nobody is drained before it is known to have ended.
-//! So it is when the bus goes: whoever is cut then cannot join again.
+//! So it is when the bus goes: whoever is cut then cannot join again. Only a size of 0 does not wait for it.
 
 mod conflicts;
 mod sheds;

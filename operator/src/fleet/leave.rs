@@ -101,7 +101,7 @@ impl Leave {
         let drains = gateway
             .unready_since
             .is_some_and(|since| after(since, SLACK) <= until);
-        if self.now >= until && (drains || is_frozen) {
+        if self.now >= until && (drains && self.heard || is_frozen) {
             Step::Done
         } else {
             Step::Draining(None)

@@ -252,6 +252,17 @@ fn the_kubelet_says_what_a_silent_gateway_does() {
 }
 
 #[test]
+fn where_nobody_answers_not_being_ready_is_no_drain() {
+    let deaf = Leave {
+        heard: false,
+        ..leave()
+    };
+    let over = silent(draining("a", 7, Why::Roll, -1));
+    assert_eq!(leave().step(&over), Step::Done);
+    assert_eq!(deaf.step(&over), Step::Draining(None));
+}
+
+#[test]
 fn deadlines_that_no_clock_knows_are_the_last_moment() {
     assert_eq!(deadline(at(0), u64::MAX, 0.0), Timestamp::MAX);
     assert_eq!(deadline(at(0), 0, 1.0), at(30));

@@ -79,7 +79,7 @@ fn drain(current: &Revision, departures: &Departures<'_>, leave: &Leave, shrink:
         Turn::Nobody => {}
         Turn::Silent(gateway) => hold([gateway].into_iter(), leave, shrink),
         Turn::Drain(gateway, order) => {
-            if gateway.is_silent() && gateway.is_ready() {
+            if gateway.is_silent() && (gateway.is_ready() || !leave.heard) {
                 hold([gateway].into_iter(), leave, shrink);
             }
             shrink.actions.extend(order);

@@ -67,6 +67,24 @@ fn a_former_gateway_that_is_cut_off_for_good_needs_a_person() {
 }
 
 #[test]
+fn gateways_that_are_unready_without_the_bus_keep_their_clients_though_nobody_hears_them() {
+    let mut world = World::new(4, 60);
+    let two = course(Size::Fixed(2), None);
+    world.tick(&course(Size::Fixed(4), None));
+    cut(&mut world, 900, |_| true);
+    for pod in &mut world.pods {
+        pod.unready_until = world.now + 900;
+    }
+    for _ in 0..800 {
+        world.tick(&two);
+    }
+    assert_eq!((world.pods.len(), world.worst), (4, 0));
+    world.run(&two, |world, _| world.is_settled(2));
+    let clients = world.clients();
+    assert_eq!((clients.len(), clients.iter().max()), (240, Some(&1)));
+}
+
+#[test]
 fn ways_that_are_cut_again_and_again_cost_nobody() {
     for seed in 0..20 {
         let mut world = World::new(3, 60);
