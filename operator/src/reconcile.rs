@@ -12,7 +12,7 @@ use tracing::{Instrument, info_span};
 use crate::{
     act::{Scene, act},
     api::ChatCluster,
-    apply,
+    apply::{self, Applied},
     build::{self, Built},
     controller::{Context, reference},
     dereference::{Observed, dereference},
@@ -89,13 +89,10 @@ async fn bring_about(cluster: &ChatCluster, observed: &Observed, context: &Conte
     let apply = apply::apply(context, &valid.owner.uid, &built.objects);
     let mut applied = apply.instrument(info_span!("apply")).await;
     let lasting = context.backoff.is_lasting(&reference(cluster), Instant::now());
-    let passing = |error: &Error| error.is_transient() && !lasting;
-    let stopped = applied
-        .lets_gateways_go(&built.names, &built.revision)
-        .err()
-        .or(tokens.as_ref().err());
+    let stopped = applied.lets_gateways_go(&built.names, &built.revision);
+    let stopped = stopped.err().or(tokens.as_ref().err());
     let may_go = stopped.is_none();
-    if let Some(error) = stopped.filter(|error| !passing(error) && !steering.stage.is_done()) {
+    if let Some(error) = stopped.filter(|error| !may_pass(error, lasting) && !steering.stage.is_done()) {
         steering.stage = Stage::Stalled {
             reason: error.category().reason(),
             message: error.to_string(),
@@ -106,14 +103,9 @@ async fn bring_about(cluster: &ChatCluster, observed: &Observed, context: &Conte
         .errors
         .extend([finalizer, tokens].into_iter().filter_map(Result::err));
     let progress = progress::progress(&valid, &built, observed, steering.sizing.desired);
-    context
-        .metrics
-        .clusters
-        .count(cluster, progress.desired, progress.ready);
-    context
-        .metrics
-        .clusters
-        .steered(cluster, steering.sizing.held.is_some(), &steering.stage);
+    let metrics = &context.metrics.clusters;
+    metrics.count(cluster, progress.desired, progress.ready);
+    metrics.steered(cluster, steering.sizing.held.is_some(), &steering.stage);
     let work = Work {
         scene: Scene {
             context,
@@ -134,19 +126,39 @@ async fn bring_about(cluster: &ChatCluster, observed: &Observed, context: &Conte
         // What no gateway heard is not remembered as a shed.
         steering.sizing.memory.shed = memory.shed;
     }
+    let current = Current {
+        cluster: &valid,
+        built: &built,
+        progress: &progress,
+        fleet,
+        steering: &steering,
+    };
+    conclude(cluster, observed, context, current, applied, lasting).await
+}
+
+/// Whether a person need not hear of it yet. `lasting`: reconciles have met failures for long that should have passed.
+fn may_pass(error: &Error, lasting: bool) -> bool {
+    error.is_transient() && !lasting
+}
+
+/// Tells what came of it, and says when to go on.
+async fn conclude(
+    cluster: &ChatCluster,
+    observed: &Observed,
+    context: &Context,
+    current: Current<'_>,
+    applied: Applied,
+    lasting: bool,
+) -> Result<Round, Error> {
     let transient = applied.errors.iter().any(Error::is_transient);
     let now = Instant::now();
     context.backoff.note(&reference(cluster), transient, now);
-    let (passing, lasting): (Vec<_>, Vec<_>) = applied.errors.into_iter().partition(passing);
+    let errors = applied.errors.into_iter();
+    let (passing, lasting): (Vec<_>, Vec<_>) = errors.partition(|error| may_pass(error, lasting));
+    let look_again = Some(current.steering.look_again);
     let outcome = Outcome {
         observed,
-        current: Some(Current {
-            cluster: &valid,
-            built: &built,
-            progress: &progress,
-            fleet,
-            steering: &steering,
-        }),
+        current: Some(current),
         missing: &applied.missing,
         errors: &lasting,
         passing: passing.first(),
@@ -154,7 +166,7 @@ async fn bring_about(cluster: &ChatCluster, observed: &Observed, context: &Conte
     };
     report(cluster, &outcome, context).await?;
     Ok(Round {
-        look_again: Some(steering.look_again),
+        look_again,
         failure: lasting.into_iter().chain(passing).next(),
     })
 }
