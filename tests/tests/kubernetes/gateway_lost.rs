@@ -8,6 +8,7 @@ use crate::support::{Chat, Clients, SOON, START, kill, scenario};
 async fn a_killed_gateway_costs_its_clients_one_reconnect_and_no_message() -> Result<()> {
     scenario("gateway-lost", async |namespace| {
         let chat = Chat::start(namespace, "chat", &Chat::spec(2, 1)).await?;
+        chat.wait_reached().await?;
         let clients = Clients::join(&chat, Chat::ROOM, 30).await?;
         clients.progress(50, SOON).await?;
         let connections = chat.metric("natter_connections").await?;

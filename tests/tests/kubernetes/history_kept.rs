@@ -12,6 +12,7 @@ use crate::support::{Chat, Clients, SOON, START, scenario};
 async fn a_cluster_made_again_finds_its_messages_until_it_is_told_to_leave_nothing() -> Result<()> {
     scenario("history", async |namespace| {
         let chat = Chat::start(namespace, "chat", &Chat::spec(2, 3)).await?;
+        chat.wait_reached().await?;
         let clients = Clients::join(&chat, Chat::ROOM, 30).await?;
         clients.progress(100, SOON).await?;
         let connections = chat.metric("natter_connections").await?;

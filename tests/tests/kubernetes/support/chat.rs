@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use natter_tests::wait::eventually;
 use serde_json::{Value, json};
 
-use super::{SOON, START, apply, get, kubectl, list, raw};
+use super::{Clients, SOON, START, apply, get, kubectl, list, raw};
 
 const GATEWAYS: &str = "app.kubernetes.io/component=gateway";
 const SERVERS: &str = "app.kubernetes.io/component=nats";
@@ -104,6 +104,17 @@ impl Chat {
             );
             let count = &object["status"]["nats"];
             ensure!(count["ready"] == count["desired"], "NATS servers: {count}");
+            anyhow::Ok(())
+        })
+        .await
+    }
+
+    /// Waits until newcomers come to every gateway: nodes learn of one a moment after the operator has seen it ready.
+    pub(crate) async fn wait_reached(&self) -> Result<()> {
+        eventually("newcomers come to every gateway", START, async || {
+            Clients::join(self, "first", 10).await?.finish().await?;
+            let reached = self.metric("natter_connections_total").await?;
+            ensure!(reached.values().all(|count| *count > 0), "{reached:?}");
             anyhow::Ok(())
         })
         .await
