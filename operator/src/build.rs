@@ -20,7 +20,10 @@ use sha1::{Digest, Sha1};
 pub use self::{
     config::{OPS_PORT, RESTART, snake},
     gateway::TOKEN_FILE,
-    labels::{ACCEPTING, COMPONENT, GATEWAY, MANAGED_BY, NATS, OPERATOR, REVISION, STREAM_DELETION},
+    labels::{
+        ACCEPTING, COMPONENT, GATEWAY, INSTANCE, MANAGED_BY, NATS, OPERATOR, REVISION, STREAM_DELETION,
+        is_part,
+    },
     names::Names,
     object::Object,
     stream_deletion::{StreamDeletion, build as build_stream_deletion},

@@ -6,7 +6,11 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Resource, ResourceExt, api::DynamicObject};
 
-use crate::{build::REVISION, kinds::Kind, watch::Stores};
+use crate::{
+    build::{INSTANCE, REVISION},
+    kinds::Kind,
+    watch::Stores,
+};
 
 /// What is there of a cluster.
 #[derive(Clone, Debug, Default)]
@@ -51,7 +55,7 @@ pub fn dereference(stores: &Stores, cluster: &impl Resource<DynamicType = ()>) -
         })
         .collect();
     let pods = stores.pods(|pod| {
-        let instance = pod.labels().get("app.kubernetes.io/instance");
+        let instance = pod.labels().get(INSTANCE);
         pod.namespace() == namespace && instance == Some(&name)
     });
     Observed { objects, pods }

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use kube::ResourceExt;
 
-use crate::build::{COMPONENT, NATS};
+use crate::build::{NATS, is_part};
 
 /// Longest part of a program's last words that is shown, in characters.
 const LAST_WORDS: usize = 500;
@@ -27,8 +27,14 @@ pub fn trouble(pods: &[Arc<Pod>]) -> Option<Trouble> {
 
 /// Those among the pods that belong to a component.
 pub fn of_component(pods: &[Arc<Pod>], component: &str) -> Vec<Arc<Pod>> {
-    let belongs = |pod: &&Arc<Pod>| pod.labels().get(COMPONENT).is_some_and(|its| its == component);
+    let belongs = |pod: &&Arc<Pod>| is_part(pod.as_ref(), component);
     pods.iter().filter(belongs).cloned().collect()
+}
+
+/// The condition that says whether a pod is ready, and since when.
+pub fn readiness(pod: &Pod) -> Option<&PodCondition> {
+    let mut conditions = pod.status.as_ref()?.conditions.as_ref()?.iter();
+    conditions.find(|condition| condition.type_ == "Ready")
 }
 
 /// What keeps one pod from running.
@@ -63,9 +69,10 @@ fn of_container(pod: &Pod, container: &ContainerStatus) -> Option<Trouble> {
 }
 
 fn fails(pod: &Pod) -> &'static str {
-    match pod.labels().get(COMPONENT).map(String::as_str) {
-        Some(NATS) => "NatsFails",
-        _ => "GatewayFails",
+    if is_part(pod, NATS) {
+        "NatsFails"
+    } else {
+        "GatewayFails"
     }
 }
 
@@ -107,6 +114,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::build::COMPONENT;
 
     fn pod(component: &str, container: &Value) -> Pod {
         let pod = json!({

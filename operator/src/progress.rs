@@ -3,7 +3,7 @@
 use kube::{ResourceExt, api::DynamicObject};
 
 use crate::{
-    build::{Built, GATEWAY, REVISION},
+    build::{Built, GATEWAY, REVISION, is_part},
     dereference::Observed,
     kinds::Kind,
     pods::Trouble,
@@ -53,7 +53,10 @@ pub fn progress(cluster: &ValidCluster, built: &Built, observed: &Observed, desi
             .map(|nats| nats_progress(nats.spec.replicas, built, observed)),
         ..Progress::default()
     };
-    for deployment in observed.of(Kind::Deployment).filter(|object| is_gateway(object)) {
+    for deployment in observed
+        .of(Kind::Deployment)
+        .filter(|object| is_part(*object, GATEWAY))
+    {
         let serving = count(deployment, "availableReplicas");
         progress.serving += serving;
         progress.replicas += count(deployment, "replicas");
@@ -87,13 +90,6 @@ fn nats_progress(desired: i32, built: &Built, observed: &Observed) -> NatsProgre
         updated,
         complete: is_observed(set) && ready >= desired && updated >= desired,
     }
-}
-
-fn is_gateway(object: &DynamicObject) -> bool {
-    object
-        .labels()
-        .get(crate::build::COMPONENT)
-        .is_some_and(|component| component == GATEWAY)
 }
 
 fn refused(deployment: &DynamicObject) -> Option<Trouble> {

@@ -2,7 +2,7 @@
 //! is a module of its name, but for asking, which is in `gateways`; those that decide have no client, those that have a client
 //! do not decide.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{Resource, ResourceExt, core::DeserializeGuard};
@@ -19,7 +19,7 @@ use crate::{
     error::Error,
     events, finalize,
     fleet::{self, Action, Fleet, Gateway},
-    progress, prune, restart,
+    pods, progress, prune, restart,
     rollout::Stage,
     status::{self, Current, Outcome},
     steer::{Steering, steer},
@@ -260,12 +260,7 @@ async fn look_at_gateways(
 ) -> Seen {
     let (uid, now) = (&cluster.owner.uid, Timestamp::now());
     let token = context.token_key.token(uid, Period::of(now));
-    let is_gateway = |pod: &&Arc<Pod>| {
-        pod.labels()
-            .get(build::COMPONENT)
-            .is_some_and(|part| part == build::GATEWAY)
-    };
-    let pods: Vec<_> = observed.pods.iter().filter(is_gateway).cloned().collect();
+    let pods = pods::of_component(&observed.pods, build::GATEWAY);
     let refused = context.gateways.ask(uid, &pods, &token).await;
     let fleet = fleet::observe(observed, &built.revision, |pod| {
         // Nobody writes the configuration of a former revision any more.

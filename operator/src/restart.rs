@@ -9,11 +9,12 @@ use kube::{
 };
 
 use crate::{
-    build::{Built, COMPONENT, NATS},
+    build::{Built, NATS, is_part},
     controller::Context,
     dereference::Observed,
     error::Error,
     kinds::Kind,
+    pods,
     progress::{count, is_observed},
 };
 
@@ -29,11 +30,7 @@ pub fn next<'a>(observed: &'a Observed, built: &Built) -> Option<&'a Pod> {
         .pods
         .iter()
         .map(AsRef::as_ref)
-        .filter(|pod| {
-            pod.labels()
-                .get(COMPONENT)
-                .is_some_and(|component| component == NATS)
-        })
+        .filter(|pod| is_part(*pod, NATS))
         .collect();
     let whole = servers.len() == desired
         && servers
@@ -89,9 +86,7 @@ pub async fn restart(context: &Context, pod: &Pod) -> Result<(), Error> {
 }
 
 fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    let mut conditions = conditions.into_iter().flatten();
-    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    pods::readiness(pod).is_some_and(|condition| condition.status == "True")
 }
 
 #[cfg(test)]

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use kube::ResourceExt;
+
 use crate::validate::ValidCluster;
 
 /// Who made an object; every watch of the operator selects it.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const OPERATOR: &str = "natter-operator";
+/// Which cluster an object is of.
+pub const INSTANCE: &str = "app.kubernetes.io/instance";
 /// Which part of a cluster a pod is.
 pub const COMPONENT: &str = "app.kubernetes.io/component";
 pub const GATEWAY: &str = "gateway";
@@ -19,13 +23,18 @@ pub const REVISION: &str = "natter.dev/revision";
 /// gateway can be closed to newcomers without being replaced.
 pub const ACCEPTING: &str = "natter.dev/accepting";
 
+/// Whether an object belongs to a component.
+pub fn is_part(object: &impl ResourceExt, component: &str) -> bool {
+    object.labels().get(COMPONENT).is_some_and(|its| its == component)
+}
+
 pub(super) type Labels = BTreeMap<String, String>;
 
 /// What Deployments, Services and policies select the pods of a component by; it can never change.
 pub(super) fn selector(cluster: &ValidCluster, component: &str) -> Labels {
     [
         ("app.kubernetes.io/name", "natter"),
-        ("app.kubernetes.io/instance", &cluster.name),
+        (INSTANCE, &cluster.name),
         (COMPONENT, component),
     ]
     .into_iter()

@@ -109,7 +109,5 @@ fn container(gateway: &Container) -> Container {
         .volume_mounts
         .get_or_insert_default()
         .retain(|mount| mount.name != CONTROL_VOLUME);
-    // The operator tells the last words of one that failed.
-    container.termination_message_policy = Some("FallbackToLogsOnError".to_owned());
     container
 }

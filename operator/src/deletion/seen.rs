@@ -1,6 +1,6 @@
 //! What is there of a cluster that is being deleted, as far as it matters for its streams.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use k8s_openapi::{
     api::core::v1::{ContainerStateTerminated, Pod},
@@ -10,7 +10,7 @@ use kube::{ResourceExt, api::DynamicObject};
 use serde_json::Value;
 
 use crate::{
-    build::{COMPONENT, GATEWAY, STREAM_DELETION},
+    build::{GATEWAY, STREAM_DELETION, is_part},
     dereference::Observed,
     kinds::Kind,
     pods,
@@ -66,7 +66,7 @@ pub struct Wanted<'a> {
 
 /// Looks at a cluster with these finalizers; an error says why its spec asks for nothing that can be made.
 pub fn see(finalizers: &[String], observed: &Observed, wanted: Result<Wanted<'_>, String>) -> Seen {
-    let gateways = observed.pods.iter().filter(|pod| is(pod.labels(), GATEWAY));
+    let gateways = observed.pods.iter().filter(|pod| is_part(pod.as_ref(), GATEWAY));
     Seen {
         collected: finalizers.iter().any(|finalizer| finalizer == FOREGROUND),
         deployments: gateway_deployments(observed).count(),
@@ -84,7 +84,7 @@ pub fn see(finalizers: &[String], observed: &Observed, wanted: Result<Wanted<'_>
 pub(crate) fn gateway_deployments(observed: &Observed) -> impl Iterator<Item = &DynamicObject> {
     observed
         .of(Kind::Deployment)
-        .filter(|object| is(object.labels(), GATEWAY))
+        .filter(|object| is_part(*object, GATEWAY))
 }
 
 fn begun(observed: &Observed, wanted: &Wanted<'_>) -> Option<Timestamp> {
@@ -95,10 +95,6 @@ fn begun(observed: &Observed, wanted: &Wanted<'_>) -> Option<Timestamp> {
         .find(Kind::Job, wanted.job)
         .and_then(ResourceExt::creation_timestamp);
     told.chain(job.map(|made| made.0)).max()
-}
-
-fn is(labels: &BTreeMap<String, String>, component: &str) -> bool {
-    labels.get(COMPONENT).is_some_and(|part| part == component)
 }
 
 fn has_ended(pod: &Pod) -> bool {
@@ -139,7 +135,7 @@ fn said(observed: &Observed) -> Option<String> {
     let of_job = observed
         .pods
         .iter()
-        .filter(|pod| is(pod.labels(), STREAM_DELETION));
+        .filter(|pod| is_part(pod.as_ref(), STREAM_DELETION));
     let pods: Vec<_> = of_job.cloned().collect();
     if let Some(trouble) = pods::trouble(&pods) {
         return Some(trouble.message);

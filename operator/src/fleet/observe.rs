@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Fleet, Gateway, Leaving, Revision, Sample, Why, marks};
 use crate::{
-    build::{ACCEPTING, COMPONENT, GATEWAY, REVISION},
+    build::{ACCEPTING, GATEWAY, REVISION, is_part},
     dereference::Observed,
     kinds::Kind,
     pods,
@@ -23,7 +23,7 @@ const FIRST_READY: Duration = Duration::from_secs(2);
 pub fn observe(observed: &Observed, current: &str, sample: impl Fn(&Pod) -> Option<Sample>) -> Fleet {
     let mut revisions: BTreeMap<String, Revision> = observed
         .of(Kind::Deployment)
-        .filter(|object| object.labels().get(COMPONENT).is_some_and(|part| part == GATEWAY))
+        .filter(|object| is_part(*object, GATEWAY))
         .filter_map(revision)
         .map(|revision| (revision.name.clone(), revision))
         .collect();
@@ -125,8 +125,7 @@ fn started(pod: &Pod) -> Option<Timestamp> {
 
 /// Whether the pod is ready, and since when it is or is not.
 fn ready(pod: &Pod) -> Option<(bool, Timestamp)> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let ready = conditions.iter().find(|condition| condition.type_ == "Ready")?;
+    let ready = pods::readiness(pod)?;
     Some((ready.status == "True", time(ready.last_transition_time.as_ref())))
 }
 

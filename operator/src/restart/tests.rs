@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     api::ChatCluster,
-    build,
+    build::{self, COMPONENT},
     validate::{OperatorDefaults, validate},
 };
 

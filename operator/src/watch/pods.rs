@@ -10,9 +10,7 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::{ClusterRef, ours};
-
-/// The label that names a pod's cluster.
-const INSTANCE: &str = "app.kubernetes.io/instance";
+use crate::build::INSTANCE;
 
 pub(super) async fn watch(
     client: Client,

@@ -1,9 +1,9 @@
 //! What stays of a cluster that is deleted, and what does not.
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, ListParams};
+use kube::api::{Api, ListParams};
 use natter_operator::kinds::Kind;
 use natter_tests::kubernetes::OperatorBuilder;
 use natter_tests::wait::eventually;
@@ -90,20 +90,7 @@ async fn a_namespace_that_is_deleted_goes_and_the_operator_goes_on() -> Result<(
         .apply("chat", json!({"spec": {"deletionPolicy": "Delete"}}))
         .await?;
     scenario.objects().wait(Kind::StatefulSet, "chat-nats").await?;
-    let namespaces: Api<Namespace> = Api::all(scenario.client.clone());
-    namespaces
-        .delete(&scenario.namespace, &DeleteParams::default())
-        .await?;
-    eventually("the namespace is gone", LIMIT, async || {
-        let found = namespaces.get_opt(&scenario.namespace).await?;
-        ensure!(
-            found.is_none(),
-            "{:?}",
-            found.and_then(|namespace| namespace.status)
-        );
-        Ok(())
-    })
-    .await?;
+    scenario.delete_namespace().await?;
     let (status, _) = operator.get("/livez").await?;
     ensure!(status == 200, "{status}");
     Ok(())

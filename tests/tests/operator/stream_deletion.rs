@@ -10,7 +10,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams
 use kube::core::{ApiResource, GroupVersionKind};
 use natter_operator::crd;
 use natter_operator::deletion::FINALIZER;
-use natter_tests::kubernetes::OperatorBuilder;
+use natter_tests::kubernetes::{Operator, OperatorBuilder};
 use natter_tests::nats::NatsServer;
 use natter_tests::wait::eventually;
 use serde_json::{Value, json};
@@ -39,6 +39,17 @@ async fn has_finalizer(scenario: &Scenario, wanted: bool) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// The operator has counted one deletion with this result.
+async fn counted_once(operator: &Operator, result: &str) -> Result<()> {
+    let metrics = operator.metrics().await?;
+    let counted = metrics.value("natter_operator_stream_deletions_total", &[("result", result)]);
+    ensure!(
+        counted.is_some_and(|count| (count - 1.0).abs() < 0.1),
+        "{counted:?}"
+    );
+    Ok(())
 }
 
 #[tokio::test]
@@ -92,16 +103,7 @@ async fn streams_go_with_the_cluster_after_its_gateways() -> Result<()> {
     ensure!(note.contains(&format!("{prefix}*")), "{note}");
     left(&scenario, "chat").await?;
     ensure!(streams::names(&nats).await? == [format!("{}=chat-2_log_0", scenario.namespace)]);
-    let ended = [("result", "deleted")];
-    let counted = operator
-        .metrics()
-        .await?
-        .value("natter_operator_stream_deletions_total", &ended);
-    ensure!(
-        counted.is_some_and(|count| (count - 1.0).abs() < 0.1),
-        "{counted:?}"
-    );
-    Ok(())
+    counted_once(&operator, "deleted").await
 }
 
 #[tokio::test]
@@ -166,16 +168,7 @@ async fn what_cannot_be_deleted_is_given_up_and_named() -> Result<()> {
     );
     ensure!(note.contains("delete-streams"), "{note}");
     left(&scenario, "chat").await?;
-    let ended = [("result", "left")];
-    let counted = operator
-        .metrics()
-        .await?
-        .value("natter_operator_stream_deletions_total", &ended);
-    ensure!(
-        counted.is_some_and(|count| (count - 1.0).abs() < 0.1),
-        "{counted:?}"
-    );
-    Ok(())
+    counted_once(&operator, "left").await
 }
 
 /// Nothing was ever built, and nothing can be.
@@ -353,16 +346,7 @@ async fn a_namespace_that_is_deleted_is_not_held_up() -> Result<()> {
     let _kubelet = Kubelet::start(&scenario.client, &scenario.namespace);
     scenario.apply("chat", external(&json!({}))).await?;
     scenario.condition("chat", ("Ready", "True", "AllReady")).await?;
-    let namespaces: Api<Namespace> = Api::all(scenario.client.clone());
-    namespaces
-        .delete(&scenario.namespace, &DeleteParams::default())
-        .await?;
-    eventually("the namespace is gone", LIMIT, async || {
-        let found = namespaces.get_opt(&scenario.namespace).await?;
-        ensure!(found.is_none(), "{:?}", found.and_then(|found| found.status));
-        anyhow::Ok(())
-    })
-    .await?;
+    scenario.delete_namespace().await?;
     let logs = operator.logs();
     let told = logs
         .iter()

@@ -111,6 +111,20 @@ impl Scenario {
         Ok(())
     }
 
+    /// Deletes the namespace and waits until it is gone.
+    pub(crate) async fn delete_namespace(&self) -> Result<()> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        namespaces
+            .delete(&self.namespace, &DeleteParams::default())
+            .await?;
+        eventually("the namespace is gone", LIMIT, async || {
+            let found = namespaces.get_opt(&self.namespace).await?;
+            ensure!(found.is_none(), "{:?}", found.and_then(|found| found.status));
+            Ok(())
+        })
+        .await
+    }
+
     /// Waits until nothing that an operator made is there.
     pub(crate) async fn nothing_is_left(&self) -> Result<()> {
         eventually("nothing is left", LIMIT, async || {
