@@ -66,7 +66,7 @@ impl Caller {
         heard: impl FnMut(&Event<'_>) + 'static,
     ) -> anyhow::Result<Self> {
         let server = &run.server;
-        let opening = link::open_websocket(server.address, &server.path, number, &run.scratch);
+        let opening = link::open_websocket(server.address(number), &server.path, number, &run.scratch);
         let (receiver, sender) = timeout(PATIENCE, opening)
             .await
             .context("the upgrade took too long")??;
@@ -82,7 +82,7 @@ impl Caller {
 
     /// Opens a connection for requests to the server API.
     pub async fn by_http(run: &Rc<Run>, number: usize) -> anyhow::Result<Self> {
-        let (receiver, sender) = link::open(run.server.address, number).await?;
+        let (receiver, sender) = link::open(run.server.address(number), number).await?;
         let waiting = Waiting::default();
         let reading = read_responses(run.clone(), receiver, waiting.clone());
         Ok(Self::start(Rc::new(sender), waiting, reading))

@@ -61,3 +61,15 @@ fn raise_file_limit() -> anyhow::Result<()> {
     };
     setrlimit(Resource::Nofile, limit).context("cannot raise the limit of open files")
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

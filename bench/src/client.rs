@@ -22,7 +22,6 @@ use crate::{
 /// A server that is slower than this at one step of joining has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-#[derive(Debug)]
 pub struct Client {
     run: Rc<Run>,
     receiver: Receiver,
@@ -37,7 +36,7 @@ impl Client {
     /// Connects, and joins the room, if any. `number` is that of the connection in the run.
     pub async fn open(run: &Rc<Run>, number: usize, room: Option<&str>) -> anyhow::Result<Self> {
         let server = &run.server;
-        let opening = link::open_websocket(server.address, &server.path, number, &run.scratch);
+        let opening = link::open_websocket(server.address(number), &server.path, number, &run.scratch);
         let (receiver, sender) = timeout(PATIENCE, opening)
             .await
             .context("the upgrade took too long")??;

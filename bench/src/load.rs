@@ -15,7 +15,7 @@ use crate::{
     publisher::{By, Publisher},
     report::{Table, grouped},
     run::Run,
-    server,
+    server::{self, Label},
     stamp::MIN_SIZE,
     tally::Quantiles,
 };
@@ -33,6 +33,7 @@ const QUIET_CORES: f64 = 0.15;
 const POLL: Duration = Duration::from_millis(2);
 
 #[derive(Debug, clap::Args)]
+#[group(id = "load_args")]
 pub struct Args {
     /// Members of each room
     #[arg(long, default_value_t = 1_000)]
@@ -63,6 +64,8 @@ pub struct Load {
 /// What one rate costs.
 #[derive(Clone, Debug, Serialize)]
 pub struct Measured {
+    #[serde(flatten)]
+    pub label: Label,
     /// Messages a second that the schedule wanted, over all rooms.
     pub rate: f64,
     pub seconds: f64,
@@ -73,6 +76,8 @@ pub struct Measured {
     pub server_system_seconds: f64,
     /// Cores that the server used on average.
     pub server_cores: f64,
+    /// Of the NATS beside the gateways, which is no part of the server.
+    pub bus_cpu_seconds: Option<f64>,
     pub cpu_seconds_per_million: f64,
     pub deliveries_per_cpu_second: f64,
     /// From when a message was due to its arrival at a member, in milliseconds.
@@ -96,6 +101,7 @@ pub struct Measured {
 struct Reading {
     at: Instant,
     server: Cpu,
+    bus: Option<Cpu>,
     client: Cpu,
     machine: Duration,
     deliveries: u64,
@@ -109,7 +115,7 @@ impl Load {
             "a load needs members and publishers"
         );
         ensure!(args.size >= MIN_SIZE, "a message has at least {MIN_SIZE} bytes");
-        let run = Run::start(server)?;
+        let run = Run::start(server).await?;
         eprintln!("opening {connections} connections in {} rooms", args.rooms);
         crowd::open(&run, 0, connections, args.rooms).await?;
         let opening = Publisher::open(&run, args.by, connections, args.publishers, args.rooms, args.size);
@@ -140,7 +146,8 @@ impl Load {
     fn read(&self) -> anyhow::Result<Reading> {
         Ok(Reading {
             at: Instant::now(),
-            server: Cpu::of(self.run.server.pid)?,
+            server: self.run.server.cpu()?,
+            bus: self.run.server.bus_cpu()?,
             client: Cpu::of(process::id())?,
             machine: machine_busy()?,
             deliveries: self.run.tally.deliveries.get(),
@@ -175,10 +182,15 @@ impl Load {
         let deliveries = after.deliveries - before.deliveries;
         let cpu = server.used().as_secs_f64();
         let busy = after.machine.saturating_sub(before.machine);
-        let others = busy.saturating_sub(server.used() + client.used());
+        let bus = after
+            .bus
+            .zip(before.bus)
+            .map(|(after, before)| (after - before).used());
+        let others = busy.saturating_sub(server.used() + client.used() + bus.unwrap_or_default());
         let client_share = client.used().as_secs_f64() / seconds;
         let client_waiting_share = client.waiting.as_secs_f64() / seconds;
         Measured {
+            label: self.run.server.label.clone(),
             rate,
             seconds,
             deliveries,
@@ -187,6 +199,7 @@ impl Load {
             server_user_seconds: server.user.as_secs_f64(),
             server_system_seconds: server.system.as_secs_f64(),
             server_cores: cpu / seconds,
+            bus_cpu_seconds: bus.map(|bus| bus.as_secs_f64()),
             cpu_seconds_per_million: cpu * 1e6 / deliveries as f64,
             deliveries_per_cpu_second: deliveries as f64 / cpu,
             latency: tally.latencies(),
@@ -238,8 +251,19 @@ impl Measured {
         }
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "counts of one run")]
+    fn bus_text(&self, bus: f64) -> String {
+        let millions = self.deliveries as f64 / 1e6;
+        format!(
+            "{:.2} s per million, {:.2} cores",
+            bus / millions,
+            bus / self.seconds
+        )
+    }
+
     pub fn table(&self) -> Table {
         let mut table = Table::default();
+        table.row("server", self.label.to_string());
         let Quantiles {
             p50, p90, p99, max, ..
         } = self.latency;
@@ -261,6 +285,9 @@ impl Measured {
                 self.server_cores
             ),
         );
+        if let Some(bus) = self.bus_cpu_seconds {
+            table.row("NATS CPU", self.bus_text(bus));
+        }
         table.row(
             "latency",
             format!("p50 {p50:.1} ms, p90 {p90:.1} ms, p99 {p99:.1} ms, max {max:.1} ms"),

@@ -33,7 +33,6 @@ pub enum By {
     Http,
 }
 
-#[derive(Debug)]
 pub struct Publisher {
     run: Rc<Run>,
     by: By,

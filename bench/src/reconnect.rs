@@ -34,6 +34,7 @@ const LAST_LIMIT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(10);
 
 #[derive(Debug, clap::Args)]
+#[group(id = "reconnect_args")]
 pub struct Args {
     /// Members of the room
     #[arg(long, default_value_t = 10_000)]
@@ -159,7 +160,7 @@ impl Bench {
         let published = publishing.await??;
         self.wait_for(published).await;
         drop(callers);
-        let metrics = scrape(&self.home()?.server).await?;
+        let metrics = scrape(self.home()?.server.ops()?).await?;
         let reads = |source| count(&metrics, "natter_recovery_reads_total", &[("source", source)]);
         let recoveries = |result| count(&metrics, "natter_recoveries_total", &[("result", result)]);
         let faults = self.members.iter().filter_map(|member| member.fault(published));

@@ -3,13 +3,13 @@
 use std::rc::Rc;
 
 use crate::{
+    durable,
     link::Scratch,
-    protocol::{CentrifugeJson, Protocol},
+    protocol::Protocol,
     server::{self, Server},
     tally::Tally,
 };
 
-#[derive(Debug)]
 pub struct Run {
     pub server: Server,
     pub protocol: Box<dyn Protocol>,
@@ -20,14 +20,19 @@ pub struct Run {
 }
 
 impl Run {
-    pub fn start(server: server::Args) -> anyhow::Result<Rc<Self>> {
-        Self::on(Server::of(server)?)
+    /// Starts the server, if it is one of our own, and waits until it takes joins and publications.
+    pub async fn start(server: server::Args) -> anyhow::Result<Rc<Self>> {
+        let run = Self::on(Server::of(server).await?)?;
+        if run.server.is_durable() {
+            durable::streams_are_there(&run).await?;
+        }
+        Ok(run)
     }
 
     pub fn on(server: Server) -> anyhow::Result<Rc<Self>> {
         Ok(Rc::new(Self {
+            protocol: server.protocol(),
             server,
-            protocol: Box::new(CentrifugeJson),
             scratch: Scratch::default(),
             tally: Tally::new()?,
             tag: fastrand::u32(..),
@@ -35,7 +40,7 @@ impl Run {
     }
 
     pub fn room(&self, number: usize) -> String {
-        format!("bench-{:08x}-{number}", self.tag)
+        format!("{}bench-{:08x}-{number}", self.server.room_prefix, self.tag)
     }
 
     /// What went wrong first.

@@ -15,6 +15,7 @@ use crate::{
 const BACKLOG_SECONDS: f64 = 0.25;
 
 #[derive(Debug, clap::Args)]
+#[group(id = "saturate_args")]
 pub struct Args {
     /// Messages a second of the first step, over all rooms together
     #[arg(long, default_value_t = 200.0)]

@@ -14,14 +14,14 @@ use crate::{
 
 /// Opens a connection and reads its responses.
 pub(super) async fn open(run: &Rc<Run>, number: usize) -> anyhow::Result<Rc<Sender>> {
-    let (receiver, sender) = link::open(run.server.address, number).await?;
+    let (receiver, sender) = link::open(run.server.address(number), number).await?;
     spawn_local(read_responses(run.clone(), receiver));
     Ok(Rc::new(sender))
 }
 
 pub fn request(run: &Run, room: &str, data: &str) -> Vec<u8> {
     let (path, body) = run.protocol.publish_by_http(room, data);
-    let (host, key, length) = (run.server.address, &run.server.api_key, body.len());
+    let (host, key, length) = (run.server.address(0), &run.server.api_key, body.len());
     format!(
         "POST {path} HTTP/1.1\r\nHost: {host}\r\nX-API-Key: {key}\r\nContent-Type: application/json\r\n\
          Content-Length: {length}\r\n\r\n{body}"
