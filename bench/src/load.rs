@@ -29,10 +29,10 @@ const LOST_AFTER: Duration = Duration::from_secs(5);
 /// Time for what comes twice to come the second time.
 const REPEATED_WITHIN: Duration = Duration::from_millis(200);
 /// What everything else may use of a machine that counts as quiet.
-const QUIET_CORES: f64 = 0.15;
+pub const QUIET_CORES: f64 = 0.15;
 const POLL: Duration = Duration::from_millis(2);
 
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[group(id = "load_args")]
 pub struct Args {
     /// Members of each room
@@ -141,6 +141,11 @@ impl Load {
         let after = self.read()?;
         sleep(REPEATED_WITHIN).await;
         Ok(self.judge(rate, &before, &after, last.saturating_duration_since(scheduled)))
+    }
+
+    /// Ends a server of our own, and with it every connection.
+    pub fn close(self) {
+        self.run.server.kill();
     }
 
     fn read(&self) -> anyhow::Result<Reading> {

@@ -54,7 +54,7 @@ impl fmt::Display for Name {
     }
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[group(id = "server_args")]
 #[command(next_help_heading = "Server")]
 pub struct Args {
