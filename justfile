@@ -29,7 +29,7 @@ dashboards:
     python3 scripts/dashboards/generate.py
 
 # write everything that is generated: the table of keys, the custom resource definition, the objects of the operator's fixtures
-generate: docs dashboards
+generate: docs dashboards bench-render
     NATTER_UPDATE_FIXTURES=1 cargo test -p natter-operator --test pure
     python3 scripts/chart/readme.py # copies the definition
 
@@ -74,6 +74,13 @@ bench-density *ARGS: (bench "density --max-bytes-per-connection 6144" ARGS)
 
 # what deliveries cost: one large room, one busy room, many rooms
 bench-fanout *ARGS: (bench "fanout --members 1000 --rate 50" ARGS) (bench "fanout --members 200 --rate 500" ARGS) (bench "fanout --members 10 --rooms 500 --rate 3000 --by http" ARGS)
+
+# all servers at all rows of work, run by run, and docs/benchmarks.md of it: hours, on a machine that does nothing else
+bench-compare *ARGS: (bench "compare --out target/bench-compare.jsonl" ARGS) (bench "render --from target/bench-compare.jsonl")
+
+# write tables and plots of docs/benchmarks.md again, from docs/benchmarks.json
+bench-render:
+    cargo run -p natter-bench -- render
 
 # durable rooms: publications until they are stored, through the doors of a gateway and without one, R1 and R3
 bench-publish *ARGS: (bench "publish --storage memory" ARGS) (bench "publish --storage file" ARGS) (bench "publish --storage memory --replicas 3" ARGS) (bench "publish --storage file --replicas 3" ARGS)

@@ -1,11 +1,14 @@
 //! The command line, and the one thread that everything runs on.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::runtime::{Builder, LocalOptions};
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    signal::unix::{SignalKind, signal},
+};
 
-use crate::{density, fanout, publish, reconnect, rooms, saturate};
+use crate::{compare, density, fanout, publish, reconnect, render, rooms, saturate};
 
 /// Load tool for servers of the Centrifuge client protocol: starts a gateway, or drives one that runs
 #[derive(Debug, Parser)]
@@ -29,6 +32,10 @@ enum Command {
     Rooms(rooms::Args),
     /// Durable rooms: everybody drops and comes back at once
     Reconnect(reconnect::Args),
+    /// All servers at all rows of work, run by run
+    Compare(compare::Args),
+    /// Tables and plots of a comparison
+    Render(render::Args),
 }
 
 impl Cli {
@@ -40,15 +47,31 @@ impl Cli {
             .build_local(LocalOptions::default())
             .context("cannot start the runtime")?;
         runtime.block_on(async {
-            match self.command {
-                Command::Density(args) => density::run(args).await,
-                Command::Fanout(args) => fanout::run(args).await,
-                Command::Saturate(args) => saturate::run(args).await,
-                Command::Publish(args) => publish::run(args).await,
-                Command::Rooms(args) => rooms::run(args).await,
-                Command::Reconnect(args) => reconnect::run(args).await,
+            let (mut interrupt, mut terminate) =
+                (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+            tokio::select! {
+                result = self.command.run() => return result,
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
             }
+            // What the command started ends with it.
+            bail!("interrupted")
         })
+    }
+}
+
+impl Command {
+    async fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Density(args) => density::run(args).await,
+            Self::Fanout(args) => fanout::run(args).await,
+            Self::Saturate(args) => saturate::run(args).await,
+            Self::Publish(args) => publish::run(args).await,
+            Self::Rooms(args) => rooms::run(args).await,
+            Self::Reconnect(args) => reconnect::run(args).await,
+            Self::Compare(args) => compare::run(args).await,
+            Self::Render(args) => render::run(&args),
+        }
     }
 }
 

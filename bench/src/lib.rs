@@ -13,6 +13,8 @@
 //! [`publish`], [`rooms`] and [`reconnect`] are about durable rooms: they start NATS and gateways of their own ([`durable`])
 //! and wait for the answer of every command ([`caller`]), by a schedule or a number in flight ([`pace`]).
 //!
+//! [`compare`] runs the scenarios for all servers, each as a process of its own, and [`render`] writes its page.
+//!
 //! What differs between servers is behind [`protocol::Protocol`]. [`density`], [`fanout`] and [`saturate`] are the
 //! subcommands; they stand on a [`crowd`] of [`client`]s and a [`publisher`], which
 //! share a [`run::Run`].
@@ -20,6 +22,7 @@
 pub mod caller;
 pub mod cli;
 pub mod client;
+pub mod compare;
 pub mod crowd;
 pub mod density;
 pub mod durable;
@@ -33,6 +36,7 @@ pub mod protocol;
 pub mod publish;
 pub mod publisher;
 pub mod reconnect;
+pub mod render;
 pub mod report;
 pub mod rooms;
 pub mod run;
