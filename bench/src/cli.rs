@@ -8,14 +8,25 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use crate::{compare, density, fanout, publish, reconnect, render, rooms, saturate};
+use crate::{compare, density, fanout, peer::Peer, publish, reconnect, render, rooms, saturate};
 
 /// Load tool for servers of the Centrifuge client protocol: starts a gateway, or drives one that runs
 #[derive(Debug, Parser)]
 #[command(name = "natter-bench", version, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
-    command: Command,
+    part: Part,
+}
+
+/// A process either loads a server or is one.
+#[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
+enum Part {
+    #[command(flatten)]
+    Load(Command),
+    /// A server to compare with, as `--server` starts it
+    #[command(subcommand, hide = true)]
+    Peer(Peer),
 }
 
 #[derive(Debug, Subcommand)]
@@ -42,6 +53,11 @@ impl Cli {
     /// Does what the command line asks. An error is a run that failed, or a bound that was exceeded.
     pub fn run(self) -> anyhow::Result<()> {
         raise_file_limit()?;
+        let command = match self.part {
+            // It chooses its threads itself.
+            Part::Peer(peer) => return peer.run(),
+            Part::Load(command) => command,
+        };
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build_local(LocalOptions::default())
@@ -50,7 +66,7 @@ impl Cli {
             let (mut interrupt, mut terminate) =
                 (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
             tokio::select! {
-                result = self.command.run() => return result,
+                result = command.run() => return result,
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }

@@ -15,7 +15,8 @@
 //!
 //! [`compare`] runs the scenarios for all servers, each as a process of its own, and [`render`] writes its page.
 //!
-//! What differs between servers is behind [`protocol::Protocol`]. [`density`], [`fanout`] and [`saturate`] are the
+//! What differs between servers is behind [`protocol::Protocol`]; [`server`] starts them, some of which are part of this program
+//! ([`peer`]). [`density`], [`fanout`] and [`saturate`] are the
 //! subcommands; they stand on a [`crowd`] of [`client`]s and a [`publisher`], which
 //! share a [`run::Run`].
 
@@ -32,6 +33,7 @@ pub mod link;
 pub mod load;
 pub mod metrics;
 pub mod pace;
+pub mod peer;
 pub mod protocol;
 pub mod publish;
 pub mod publisher;

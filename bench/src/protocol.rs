@@ -1,10 +1,14 @@
 //! What differs between the servers that are measured. One adapter for each protocol.
 
 mod centrifuge;
+mod nats;
+mod socketio;
 
 use std::fmt::Debug;
 
 pub use centrifuge::CentrifugeJson;
+pub use nats::NatsText;
+pub use socketio::SocketIo;
 
 /// What a message of the server says. The texts are those of the server.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,11 +35,21 @@ pub trait Protocol: Debug {
     /// The answer to [`Event::Ping`].
     fn pong(&self) -> &'static str;
 
-    /// Path and body of the HTTP request that publishes `data`.
-    fn publish_by_http(&self, room: &str, data: &str) -> (&'static str, String);
+    /// Whether publications are taken by HTTP at all.
+    fn takes_http(&self) -> bool {
+        true
+    }
+
+    /// Path and body of the HTTP request that publishes `data`: those of Centrifugo's server API, where a server has no
+    /// form of its own.
+    fn publish_by_http(&self, room: &str, data: &str) -> (&'static str, String) {
+        ("/api/publish", format!(r#"{{"channel":"{room}","data":{data}}}"#))
+    }
 
     /// Whether the body of a response with status 200 says that the publication was taken.
-    fn is_published(&self, body: &[u8]) -> bool;
+    fn is_published(&self, body: &[u8]) -> bool {
+        body.starts_with(br#"{"result":"#)
+    }
 
     /// Reads one message, which may hold several events.
     fn read(&self, message: &[u8], event: &mut dyn FnMut(Event<'_>));

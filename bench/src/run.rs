@@ -12,7 +12,7 @@ use crate::{
 
 pub struct Run {
     pub server: Server,
-    pub protocol: Box<dyn Protocol>,
+    pub protocol: &'static dyn Protocol,
     pub scratch: Scratch,
     pub tally: Tally,
     /// In every room's name, so that two runs on one server do not meet.
@@ -31,7 +31,7 @@ impl Run {
 
     pub fn on(server: Server) -> anyhow::Result<Rc<Self>> {
         Ok(Rc::new(Self {
-            protocol: server.protocol(),
+            protocol: server.protocol,
             server,
             scratch: Scratch::default(),
             tally: Tally::new()?,

@@ -2,14 +2,11 @@
 //! with as many addresses; a NATS that stands beside its gateways is not part of it, and has figures of its own.
 
 mod gateway;
+mod peer;
 mod process;
+mod start;
 
-use std::{
-    cell::RefCell,
-    fmt,
-    net::{SocketAddr, ToSocketAddrs},
-    time::Duration,
-};
+use std::{cell::RefCell, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
@@ -21,16 +18,13 @@ pub use gateway::GatewayArgs;
 
 use self::process::Process;
 use crate::{
-    durable::{self, Storage},
     kernel::{Cpu, Memory},
     metrics::{count, scrape},
-    protocol::{CentrifugeJson, Protocol},
+    protocol::Protocol,
 };
 
 /// Until a gateway is connected to its bus.
 const START_LIMIT: Duration = Duration::from_secs(30);
-/// The path of the Centrifuge protocol.
-const PATH: &str = "/connection/websocket";
 
 /// What can be started for the time of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -45,6 +39,25 @@ pub enum Name {
     NatterDurableMemory,
     /// A gateway; the rooms are durable, in files of one NATS
     NatterDurableFile,
+    /// One `send` call for each delivery, and nothing else
+    Floor,
+    /// tokio-tungstenite and a broadcast channel for each room
+    Naive,
+    /// Bun's native WebSocket pub/sub
+    Bun,
+    /// socket.io with its `ws` engine, by WebSocket only
+    Socketio,
+    /// The WebSocket of a NATS server
+    Nats,
+}
+
+impl Name {
+    fn is_gateway(self) -> bool {
+        !matches!(
+            self,
+            Self::Floor | Self::Naive | Self::Bun | Self::Socketio | Self::Nats
+        )
+    }
 }
 
 impl fmt::Display for Name {
@@ -70,6 +83,9 @@ pub struct Args {
     /// Key of its server API
     #[arg(long, requires = "url", default_value = "")]
     api_key: String,
+    /// This program, when another one runs it: a test
+    #[arg(long, value_name = "FILE", hide = true)]
+    bench: Option<PathBuf>,
     #[command(flatten)]
     own: GatewayArgs,
 }
@@ -82,13 +98,17 @@ pub struct Server {
     /// Of the WebSocket.
     pub path: String,
     pub api_key: String,
+    pub protocol: &'static dyn Protocol,
     /// What every room's name begins with.
     pub room_prefix: String,
     /// Where the metrics of gateways are; none for other servers.
     ops: Vec<SocketAddr>,
     pids: Vec<u32>,
     own: RefCell<Vec<Process>>,
-    bus: Option<NatsServer>,
+    /// The one that is measured, or that stands beside gateways.
+    nats: Option<NatsServer>,
+    /// The process of the latter.
+    bus: Option<u32>,
 }
 
 /// Name and version of a server.
@@ -111,105 +131,6 @@ impl fmt::Display for Label {
 }
 
 impl Server {
-    /// Connects to what the arguments name, or starts it and waits until it takes connections.
-    pub async fn of(args: Args) -> anyhow::Result<Self> {
-        if let (Some(url), Some(pid)) = (&args.url, args.pid) {
-            return Self::running(url, pid, args.api_key);
-        }
-        let mut server = match args.server {
-            Name::Natter => Self::start(&args.own)?,
-            Name::NatterNatsOne => Self::over_nats(&args.own, 1).await?,
-            Name::NatterNats => Self::over_nats(&args.own, 2).await?,
-            Name::NatterDurableMemory => Self::durable(&args.own, Storage::Memory).await?,
-            Name::NatterDurableFile => Self::durable(&args.own, Storage::File).await?,
-        };
-        server.label.server = args.server.to_string();
-        Ok(server)
-    }
-
-    fn running(url: &Uri, pid: u32, api_key: String) -> anyhow::Result<Self> {
-        let host = url.host().context("the URL has no host")?;
-        let port = url.port_u16().context("the URL has no port")?;
-        let address = (host, port).to_socket_addrs()?.next();
-        let label = Label {
-            server: url.to_string(),
-            version: String::new(),
-        };
-        Ok(Self {
-            addresses: vec![address.with_context(|| format!("{host} has no address"))?],
-            path: url.path().to_owned(),
-            api_key,
-            pids: vec![pid],
-            ..Self::empty(label)
-        })
-    }
-
-    fn empty(label: Label) -> Self {
-        Self {
-            label,
-            addresses: Vec::new(),
-            path: PATH.to_owned(),
-            api_key: String::new(),
-            room_prefix: String::new(),
-            ops: Vec::new(),
-            pids: Vec::new(),
-            own: RefCell::default(),
-            bus: None,
-        }
-    }
-
-    /// Starts a gateway.
-    pub fn start(args: &GatewayArgs) -> anyhow::Result<Self> {
-        Self::gateways(args, 1)
-    }
-
-    fn gateways(args: &GatewayArgs, gateways: usize) -> anyhow::Result<Self> {
-        let mut server = Self::empty(Label {
-            server: Name::Natter.to_string(),
-            version: String::new(),
-        });
-        gateway::OWN_KEY.clone_into(&mut server.api_key);
-        for _ in 0..gateways {
-            let (process, listening) = args.start()?;
-            server.label.version = format!("natter-gateway {}", listening.version.unwrap_or_default());
-            server.addresses.push(listening.public);
-            server.ops.extend(listening.ops);
-            server.add(process);
-        }
-        Ok(server)
-    }
-
-    async fn over_nats(args: &GatewayArgs, gateways: usize) -> anyhow::Result<Self> {
-        let nats = NatsServer::start().await?;
-        let mut server = Self::gateways(&args.with([durable::bus(&[nats.url()])]), gateways)?;
-        server.bus_is_up().await?;
-        server.stand_beside(nats).await?;
-        Ok(server)
-    }
-
-    /// The streams may not be there yet when it returns.
-    async fn durable(args: &GatewayArgs, storage: Storage) -> anyhow::Result<Self> {
-        let nats = NatsServer::builder().jetstream().start().await?;
-        let settings = durable::Args::of(args, storage).settings(&[nats.url()], durable::HISTORY, &[]);
-        let mut server = Self::start(&settings)?;
-        server.bus_is_up().await?;
-        server.room_prefix = format!("{}:", durable::NAMESPACE);
-        server.stand_beside(nats).await?;
-        Ok(server)
-    }
-
-    fn add(&mut self, process: Process) {
-        self.pids.push(process.pid());
-        self.own.get_mut().push(process);
-    }
-
-    async fn stand_beside(&mut self, nats: NatsServer) -> anyhow::Result<()> {
-        let version = nats_version(&nats).await?;
-        self.label.version = format!("{}, {version}", self.label.version);
-        self.bus = Some(nats);
-        Ok(())
-    }
-
     /// Waits until all gateways are connected to their bus.
     pub async fn bus_is_up(&self) -> anyhow::Result<()> {
         eventually("the gateway is connected to NATS", START_LIMIT, async || {
@@ -225,10 +146,6 @@ impl Server {
     /// Whether publications are refused until the streams are there.
     pub fn is_durable(&self) -> bool {
         !self.room_prefix.is_empty()
-    }
-
-    pub fn protocol(&self) -> Box<dyn Protocol> {
-        Box::new(CentrifugeJson)
     }
 
     /// Where the connection with this number among all of the run goes.
@@ -258,22 +175,16 @@ impl Server {
 
     /// Of the NATS beside the gateways, if there is one.
     pub fn bus_cpu(&self) -> anyhow::Result<Option<Cpu>> {
-        self.bus.as_ref().map(|nats| Cpu::of(nats.pid())).transpose()
+        self.bus.map(Cpu::of).transpose()
     }
 
     /// Of the NATS beside the gateways, if there is one.
     pub fn bus_memory(&self) -> anyhow::Result<Option<Memory>> {
-        self.bus.as_ref().map(|nats| Memory::of(nats.pid())).transpose()
+        self.bus.map(Memory::of).transpose()
     }
 
     /// Ends processes of our own as a crash would (SIGKILL).
     pub fn kill(&self) {
         self.own.take();
     }
-}
-
-async fn nats_version(nats: &NatsServer) -> anyhow::Result<String> {
-    let varz = nats.get("varz").await?;
-    let version = varz["version"].as_str().context("varz has no version")?;
-    Ok(format!("nats-server {version}"))
 }

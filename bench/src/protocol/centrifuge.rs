@@ -24,14 +24,6 @@ impl Protocol for CentrifugeJson {
         "{}"
     }
 
-    fn publish_by_http(&self, room: &str, data: &str) -> (&'static str, String) {
-        ("/api/publish", format!(r#"{{"channel":"{room}","data":{data}}}"#))
-    }
-
-    fn is_published(&self, body: &[u8]) -> bool {
-        body.starts_with(br#"{"result":"#)
-    }
-
     fn read(&self, message: &[u8], event: &mut dyn FnMut(Event<'_>)) {
         let mut rest = message;
         while !rest.is_empty() {
