@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 use super::process::{Listening, Process};
 
-const START_LIMIT: Duration = Duration::from_secs(10);
+const START_LIMIT: Duration = Duration::from_secs(30);
 /// What installs the packages of `bench/peers`.
 const INSTALL: &str = "scripts/setup node_packages";
 

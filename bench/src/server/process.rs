@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, anyhow};
 use serde_json::Value;
 
-const START_LIMIT: Duration = Duration::from_secs(10);
+const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// Dropping it ends it as a crash would (SIGKILL).
 #[derive(Debug)]

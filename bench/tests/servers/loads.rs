@@ -9,7 +9,7 @@ use natter_bench::server::Name;
 use natter_tests::{process::Process, tools};
 use serde_json::Value;
 
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(2);
 
 struct Outcome {
     is_ok: bool,
