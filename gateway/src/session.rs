@@ -193,7 +193,7 @@ impl Session {
         let limits = worker.live().limits;
         let mut rest = bytes;
         loop {
-            let next = self.decoder.borrow_mut().next(&mut rest, &limits);
+            let next = self.decoder.borrow_mut().next(&mut rest, &limits, None);
             match next {
                 Ok(None) => return,
                 Ok(Some(incoming)) => self.handle(worker, incoming),

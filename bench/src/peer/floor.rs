@@ -117,7 +117,7 @@ impl Floor {
             Reading::Requests(tail) => self.requests(key, tail, bytes),
             Reading::Messages(mut decoder) => {
                 let mut input = bytes;
-                while let Some(incoming) = decoder.next(&mut input, &Limits::default())? {
+                while let Some(incoming) = decoder.next(&mut input, &Limits::default(), None)? {
                     self.message(key, incoming)?;
                 }
                 self.resume(key, Reading::Messages(decoder));

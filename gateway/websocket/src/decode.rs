@@ -19,15 +19,25 @@ use std::borrow::Cow;
 use message::Message;
 
 use crate::header::{Header, MAX_CLIENT_HEADER};
-use crate::{CloseFrame, Opcode, ProtocolError, close, mask};
+use crate::{CloseFrame, Inflater, Opcode, ProtocolError, close, mask};
 
 /// What a client may send.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Longest message, in bytes of payload over all its fragments. Exactly this many pass.
+    /// Longest message, in bytes of payload over all its fragments. Exactly this many pass. Of a compressed message it
+    /// is what counts once it is inflated.
     pub message_size: usize,
     /// Most frames of one message: empty fragments cost work without ever reaching `message_size`.
     pub fragments: usize,
+}
+
+impl Limits {
+    /// Longest payload of a compressed message as it comes: what cannot be made shorter becomes a little longer.
+    fn compressed_size(&self) -> usize {
+        self.message_size
+            .saturating_add(self.message_size / 8)
+            .saturating_add(64)
+    }
 }
 
 impl Default for Limits {
@@ -109,8 +119,8 @@ impl Rest {
     }
 }
 
-impl From<Header> for Rest {
-    fn from(header: Header) -> Self {
+impl From<&Header> for Rest {
+    fn from(header: &Header) -> Self {
         Self {
             fin: header.fin,
             opcode: header.opcode,
@@ -123,17 +133,19 @@ impl From<Header> for Rest {
 impl Decoder {
     /// Takes frames off the front of `input` until one completes a message or is a control frame.
     ///
-    /// `Ok(None)` means that all of `input` was taken; an incomplete tail is kept inside.
+    /// `Ok(None)` means that all of `input` was taken; an incomplete tail is kept inside. Where compression was
+    /// negotiated, an inflater goes along with every call; it keeps nothing between them.
     pub fn next<'a>(
         &mut self,
         input: &mut &'a mut [u8],
         limits: &Limits,
+        mut inflater: Option<&mut Inflater>,
     ) -> Result<Option<Incoming<'a>>, ProtocolError> {
         loop {
             if let Some(pending) = &mut self.pending
                 && pending.in_payload()
             {
-                let event = pending.resume(input)?;
+                let event = pending.resume(input, limits, inflater.as_deref_mut())?;
                 if event.is_none() && pending.in_payload() {
                     return Ok(None);
                 }
@@ -142,10 +154,10 @@ impl Decoder {
                     return Ok(event);
                 }
             }
-            let Some(header) = self.read_header(input)? else {
+            let Some(header) = self.read_header(input, inflater.is_some())? else {
                 return Ok(None);
             };
-            let event = self.begin(header, input, limits)?;
+            let event = self.begin(header, input, limits, inflater.as_deref_mut())?;
             if event.is_some() {
                 return Ok(event);
             }
@@ -158,18 +170,22 @@ impl Decoder {
     }
 
     /// Reads a header off the front of `input`, after what came of it before; keeps the bytes of an incomplete one.
-    fn read_header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, ProtocolError> {
+    fn read_header(
+        &mut self,
+        input: &mut &mut [u8],
+        compression: bool,
+    ) -> Result<Option<Header>, ProtocolError> {
         let started = self
             .pending
             .as_ref()
             .is_some_and(|pending| matches!(pending.frame, Frame::Header { .. }));
-        if !started && let Some((header, size)) = Header::parse(input)? {
+        if !started && let Some((header, size)) = Header::parse(input, compression)? {
             *input = std::mem::take(input).get_mut(size..).unwrap_or_default();
             return Ok(Some(header));
         }
         while let Some(byte) = input.split_off_first_mut() {
             let pending = self.pending.get_or_insert_default();
-            if let Some(header) = pending.push_header(*byte)? {
+            if let Some(header) = pending.push_header(*byte, compression)? {
                 self.release();
                 return Ok(Some(header));
             }
@@ -183,9 +199,10 @@ impl Decoder {
         header: Header,
         input: &mut &'a mut [u8],
         limits: &Limits,
+        inflater: Option<&mut Inflater>,
     ) -> Result<Option<Incoming<'a>>, ProtocolError> {
         let whole = header.length <= input.len();
-        let mut rest = Rest::from(header);
+        let mut rest = Rest::from(&header);
         if header.opcode.is_control() {
             if whole {
                 return control(header.opcode, Cow::Borrowed(rest.take(input))).map(Some);
@@ -199,12 +216,12 @@ impl Decoder {
         let open = self.pending.as_ref().and_then(|pending| pending.message.as_ref());
         message::admit(open, &header, limits)?;
         if open.is_none() && header.fin && whole {
-            return message::whole(header.opcode, rest.take(input)).map(Some);
+            return message::whole(&header, rest.take(input), limits, inflater).map(Some);
         }
         let pending = self.pending.get_or_insert_default();
         pending
             .message
-            .get_or_insert_with(|| Message::new(header.opcode))
+            .get_or_insert_with(|| Message::new(&header))
             .add_fragment();
         pending.frame = Frame::Data(rest);
         Ok(None)
@@ -219,7 +236,7 @@ impl Decoder {
 
 impl Pending {
     /// Adds a byte to the header being received. Forgets the bytes once it is whole.
-    fn push_header(&mut self, byte: u8) -> Result<Option<Header>, ProtocolError> {
+    fn push_header(&mut self, byte: u8, compression: bool) -> Result<Option<Header>, ProtocolError> {
         if !matches!(self.frame, Frame::Header { .. }) {
             self.frame = Frame::Header {
                 bytes: [0; MAX_CLIENT_HEADER],
@@ -231,7 +248,7 @@ impl Pending {
         };
         bytes[*len] = byte;
         *len += 1;
-        let Some((header, _)) = Header::parse(&bytes[..*len])? else {
+        let Some((header, _)) = Header::parse(&bytes[..*len], compression)? else {
             return Ok(None);
         };
         self.frame = Frame::None;
@@ -244,7 +261,12 @@ impl Pending {
     }
 
     /// Goes on with the payload of the frame, and yields what ends with it.
-    fn resume<'a>(&mut self, input: &mut &mut [u8]) -> Result<Option<Incoming<'a>>, ProtocolError> {
+    fn resume<'a>(
+        &mut self,
+        input: &mut &mut [u8],
+        limits: &Limits,
+        inflater: Option<&mut Inflater>,
+    ) -> Result<Option<Incoming<'a>>, ProtocolError> {
         match &mut self.frame {
             Frame::Data(rest) => {
                 let Some(message) = &mut self.message else {
@@ -257,7 +279,8 @@ impl Pending {
                 }
                 let last = rest.fin;
                 self.frame = Frame::None;
-                self.message.take_if(|_| last).map(Message::finish).transpose()
+                let whole = self.message.take_if(|_| last);
+                whole.map(|message| message.finish(limits, inflater)).transpose()
             }
             Frame::Control { payload, rest } => {
                 payload.extend_from_slice(rest.take(input));

@@ -6,7 +6,8 @@ pub enum ProtocolError {
     /// A client must mask every frame (section 5.1).
     #[error("frame is not masked")]
     Unmasked,
-    /// No extension was negotiated, so RSV1 to RSV3 must be 0 (section 5.2).
+    /// RSV1 marks the first frame of a compressed message where compression was negotiated (RFC 7692 section 6); anywhere
+    /// else, and RSV2 and RSV3 always, must be 0 (section 5.2).
     #[error("reserved bits are set")]
     ReservedBits,
     /// Opcodes 3 to 7 and 11 to 15 (section 5.2).
@@ -39,7 +40,11 @@ pub enum ProtocolError {
     /// Text or a close reason that is not UTF-8 (section 8.1).
     #[error("text is not valid UTF-8")]
     InvalidUtf8,
-    /// A message longer than [`Limits::message_size`](crate::Limits::message_size), by what its frames declare.
+    /// A compressed message that cannot be inflated, or not to its end (RFC 7692 section 7.2.2).
+    #[error("compressed message cannot be inflated")]
+    InvalidDeflate,
+    /// A message longer than [`Limits::message_size`](crate::Limits::message_size), by what its frames declare or once it
+    /// is inflated.
     #[error("message is longer than {limit} bytes")]
     MessageTooBig {
         /// The limit, in bytes.
@@ -57,7 +62,7 @@ impl ProtocolError {
     /// The code for the close frame that answers this error (section 7.4.1).
     pub fn close_code(&self) -> u16 {
         match self {
-            Self::InvalidUtf8 => 1007,
+            Self::InvalidUtf8 | Self::InvalidDeflate => 1007,
             Self::TooManyFragments { .. } => 1008,
             Self::MessageTooBig { .. } => 1009,
             _ => 1002,
@@ -65,7 +70,7 @@ impl ProtocolError {
     }
 
     /// Every [`label`](Self::label).
-    pub const LABELS: [&str; 14] = [
+    pub const LABELS: [&str; 15] = [
         "unmasked",
         "reserved_bits",
         "unknown_opcode",
@@ -78,6 +83,7 @@ impl ProtocolError {
         "invalid_close_payload",
         "invalid_close_code",
         "invalid_utf8",
+        "invalid_deflate",
         "message_too_big",
         "too_many_fragments",
     ];
@@ -97,6 +103,7 @@ impl ProtocolError {
             Self::InvalidClosePayload => "invalid_close_payload",
             Self::InvalidCloseCode(_) => "invalid_close_code",
             Self::InvalidUtf8 => "invalid_utf8",
+            Self::InvalidDeflate => "invalid_deflate",
             Self::MessageTooBig { .. } => "message_too_big",
             Self::TooManyFragments { .. } => "too_many_fragments",
         }
@@ -122,6 +129,7 @@ mod tests {
             InvalidClosePayload,
             InvalidCloseCode(1005),
             InvalidUtf8,
+            InvalidDeflate,
             MessageTooBig { limit: 1 },
             TooManyFragments { limit: 1 },
         ];

@@ -1,5 +1,6 @@
 //! The opening handshake, seen from the server (section 4.2): is this request one for a WebSocket, and what is the answer?
 
+mod extensions;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +13,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use sha1::{Digest as _, Sha1};
+
+pub use self::extensions::permessage_deflate;
 
 /// Appended to the client's key before hashing (section 1.3).
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -184,6 +187,9 @@ fn protocols(headers: &HeaderMap) -> Result<Vec<String>, HandshakeError> {
 
 /// RFC 9110 section 5.6.2.
 fn is_token(item: &str) -> bool {
-    item.bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+    item.bytes().all(is_token_byte)
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

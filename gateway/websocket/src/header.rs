@@ -15,6 +15,10 @@ pub(crate) const LENGTH_16: u8 = 126;
 pub(crate) const LENGTH_64: u8 = 127;
 /// The FIN bit of the first byte.
 pub(crate) const FIN: u8 = 0x80;
+/// The RSV1 bit of the first byte, which marks a compressed message (RFC 7692 section 6).
+pub(crate) const RSV1: u8 = 0x40;
+/// RSV1 to RSV3.
+const RESERVED: u8 = 0x70;
 /// The MASK bit of the second byte.
 pub(crate) const MASKED: u8 = 0x80;
 
@@ -59,6 +63,8 @@ impl Opcode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) fin: bool,
+    /// The first frame of a compressed message.
+    pub(crate) compressed: bool,
     pub(crate) opcode: Opcode,
     /// Bytes of payload as declared; where `usize` is too small, the largest one.
     pub(crate) length: usize,
@@ -67,15 +73,20 @@ pub(crate) struct Header {
 
 impl Header {
     /// Reads the header at the front of `bytes` and says how many bytes it takes; `None` while it is incomplete.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
+    /// `compression` says whether messages may be compressed.
+    pub(crate) fn parse(bytes: &[u8], compression: bool) -> Result<Option<(Self, usize)>, ProtocolError> {
         let &[first, second, ref rest @ ..] = bytes else {
             return Ok(None);
         };
-        if first & 0x70 != 0 {
+        let compressed = compression && first & RSV1 != 0;
+        if first & RESERVED != 0 && !(compressed && first & RESERVED == RSV1) {
             return Err(ProtocolError::ReservedBits);
         }
         let fin = first & FIN != 0;
         let opcode = Opcode::from_bits(first & 0x0f)?;
+        if compressed && !matches!(opcode, Opcode::Text | Opcode::Binary) {
+            return Err(ProtocolError::ReservedBits);
+        }
         if opcode.is_control() && !fin {
             return Err(ProtocolError::FragmentedControl);
         }
@@ -95,6 +106,7 @@ impl Header {
         Ok(Some((
             Self {
                 fin,
+                compressed,
                 opcode,
                 length,
                 key,
@@ -135,7 +147,7 @@ mod tests {
     use super::*;
 
     fn error(bytes: &[u8]) -> ProtocolError {
-        Header::parse(bytes).expect_err("must be refused")
+        Header::parse(bytes, false).expect_err("must be refused")
     }
 
     #[test]
@@ -151,13 +163,18 @@ mod tests {
         for (bytes, length, size) in cases {
             let header = Header {
                 fin: true,
+                compressed: false,
                 opcode: Opcode::Binary,
                 length,
                 key: [1, 2, 3, 4],
             };
-            assert_eq!(Header::parse(bytes), Ok(Some((header, size))));
+            assert_eq!(Header::parse(bytes, false), Ok(Some((header, size))));
             for cut in 0..bytes.len() {
-                assert_eq!(Header::parse(&bytes[..cut]), Ok(None), "{cut} of {bytes:?}");
+                assert_eq!(
+                    Header::parse(&bytes[..cut], false),
+                    Ok(None),
+                    "{cut} of {bytes:?}"
+                );
             }
         }
     }
@@ -175,6 +192,20 @@ mod tests {
         }
         for opcode in [8, 9, 10] {
             assert_eq!(error(&[opcode, 0x80]), ProtocolError::FragmentedControl);
+        }
+    }
+
+    #[test]
+    fn the_first_frame_of_a_message_may_be_compressed() {
+        for first in [0xc1, 0xc2, 0x41, 0x42] {
+            let parsed = Header::parse(&[first, 0x80, 1, 2, 3, 4], true);
+            assert!(parsed.unwrap().unwrap().0.compressed);
+            assert_eq!(error(&[first, 0x80]), ProtocolError::ReservedBits);
+        }
+        // A continuation, control frames, and compressed messages with another bit set.
+        for first in [0xc0, 0xc8, 0xc9, 0xca, 0xe1, 0xd1, 0xa1, 0x91] {
+            let parsed = Header::parse(&[first, 0x80], true);
+            assert_eq!(parsed, Err(ProtocolError::ReservedBits), "{first:#x}");
         }
     }
 

@@ -5,11 +5,13 @@
 //! is one pointer; it allocates only while a frame or a fragmented message is incomplete, and only for what has arrived.
 //!
 //! Outgoing frames are built once ([`encode()`], [`FrameBuilder`]) and shared; a server never masks or fragments.
+//! Messages may be compressed; [`Deflater`] and [`Inflater`] keep nothing between two of them.
 //! [`handshake`] judges the HTTP request that asks for the upgrade, [`client`] makes frames as clients send them.
 
 pub mod client;
 mod close;
 mod decode;
+mod deflate;
 mod encode;
 mod error;
 pub mod handshake;
@@ -18,6 +20,7 @@ mod mask;
 
 pub use close::CloseFrame;
 pub use decode::{ControlPayload, Decoder, Incoming, Limits};
+pub use deflate::{Deflater, Inflater, WINDOW_BITS};
 pub use encode::{FrameBuilder, MAX_HEADER, close, encode, header, ping, pong};
 pub use error::ProtocolError;
 pub use header::Opcode;

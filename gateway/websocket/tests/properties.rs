@@ -1,7 +1,8 @@
 //! Properties of the decoder that must hold for every client and every way a network cuts its bytes.
 
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use natter_websocket::client::encode_masked;
-use natter_websocket::{Decoder, Incoming, Limits, Opcode, ProtocolError};
+use natter_websocket::{Decoder, Deflater, Incoming, Inflater, Limits, Opcode, ProtocolError};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -38,6 +39,8 @@ struct Sent {
     event: Event,
     cuts: Vec<Index>,
     key: [u8; 4],
+    /// Level of compression; 0 compresses nothing but says so, `None` does not.
+    level: Option<u32>,
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -50,8 +53,28 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn sent() -> impl Strategy<Value = Sent> {
-    let fields = (event(), vec(any::<Index>(), 0..4), any::<[u8; 4]>());
-    fields.prop_map(|(event, cuts, key)| Sent { event, cuts, key })
+    let fields = (
+        event(),
+        vec(any::<Index>(), 0..4),
+        any::<[u8; 4]>(),
+        prop::option::of(0_u32..10),
+    );
+    fields.prop_map(|(event, cuts, key, level)| Sent {
+        event,
+        cuts,
+        key,
+        level,
+    })
+}
+
+/// A compressed message as zlib makes it, with its widest window.
+fn deflate(payload: &[u8], level: u32) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(2 * payload.len() + 64);
+    let status =
+        Compress::new(Compression::new(level), false).compress_vec(payload, &mut bytes, FlushCompress::Sync);
+    assert!(status.is_ok() && bytes.ends_with(&[0, 0, 0xff, 0xff]));
+    bytes.truncate(bytes.len() - 4);
+    bytes
 }
 
 /// Writes one message as frames, with `between` after every fragment but the last.
@@ -63,12 +86,17 @@ fn write(wire: &mut Vec<u8>, sent: &Sent, between: &[u8]) {
         Event::Pong => return wire.extend(encode_masked(Opcode::Pong, b"unasked", sent.key)),
         Event::Close(_) => return,
     };
+    let deflated = sent.level.map(|level| deflate(payload, level));
+    let payload = deflated.as_deref().unwrap_or(payload);
     let mut cuts: Vec<usize> = sent.cuts.iter().map(|cut| cut.index(payload.len() + 1)).collect();
     cuts.sort_unstable();
     let mut start = 0;
     for (index, end) in cuts.iter().copied().chain([payload.len()]).enumerate() {
         let opcode = if index == 0 { opcode } else { Opcode::Continuation };
         let mut frame = encode_masked(opcode, &payload[start..end], sent.key);
+        if index == 0 && deflated.is_some() {
+            frame[0] |= 0x40;
+        }
         if index < cuts.len() {
             frame[0] &= 0x7f;
             frame.extend_from_slice(between);
@@ -80,6 +108,7 @@ fn write(wire: &mut Vec<u8>, sent: &Sent, between: &[u8]) {
 
 /// Feeds the wire in chunks of the given sizes, over and over, through one scratch.
 fn decode(decoder: &mut Decoder, mut wire: &[u8], sizes: &[usize]) -> (Vec<Event>, Option<ProtocolError>) {
+    let mut inflater = Inflater::default();
     let mut scratch = vec![0; wire.len().max(1)];
     let mut events = Vec::new();
     for size in sizes.iter().cycle() {
@@ -91,7 +120,7 @@ fn decode(decoder: &mut Decoder, mut wire: &[u8], sizes: &[usize]) -> (Vec<Event
         let mut input = &mut scratch[..chunk.len()];
         input.copy_from_slice(chunk);
         loop {
-            match decoder.next(&mut input, &LIMITS) {
+            match decoder.next(&mut input, &LIMITS, Some(&mut inflater)) {
                 Ok(Some(event)) => events.push(event.into()),
                 Ok(None) => break,
                 Err(error) => return (events, Some(error)),
@@ -135,6 +164,27 @@ proptest! {
             prop_assert_eq!(decode(&mut decoder, &wire, sizes), (expected.clone(), None));
             prop_assert!(decoder.is_idle(), "nothing is kept after whole messages");
         }
+    }
+
+    #[test]
+    fn compressed_frames_are_what_zlib_reads(
+        words in vec("[a-f]{1,6}", 0..400),
+        level in 1_u8..=9,
+    ) {
+        let text = words.join(" ");
+        let Some(frame) = Deflater::new(level).encode(Opcode::Text, text.as_bytes()) else {
+            prop_assert!(text.len() < 64, "text of {} bytes became no shorter", text.len());
+            return Ok(());
+        };
+        prop_assert_eq!(frame[0], 0xc1);
+        let start = if frame[1] < 126 { 2 } else { 4 };
+        prop_assert!(frame.len() - start < text.len());
+        let bytes = [&frame[start..], &[0, 0, 0xff, 0xff]].concat();
+        let mut back = Vec::with_capacity(text.len() + 1);
+        Decompress::new_with_window_bits(false, natter_websocket::WINDOW_BITS)
+            .decompress_vec(&bytes, &mut back, FlushDecompress::Sync)
+            .unwrap();
+        prop_assert_eq!(back, text.into_bytes());
     }
 
     #[test]

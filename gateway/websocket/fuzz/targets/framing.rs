@@ -1,11 +1,12 @@
 //! Bytes of a client, cut in different ways: no panic, and the same events or the same error for every cut.
 //!
-//! The first four bytes of an input are sizes of chunks, used in turn; the rest is what the client sends.
+//! The first four bytes of an input are sizes of chunks, used in turn; the rest is what the client sends, once to a
+//! gateway that agreed on compression and once to one that did not.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use natter_websocket::{Decoder, Incoming, Limits, ProtocolError};
+use natter_websocket::{Decoder, Incoming, Inflater, Limits, ProtocolError};
 
 /// Small, so that the fuzzer reaches them.
 const LIMITS: Limits = Limits {
@@ -17,17 +18,26 @@ fuzz_target!(|data: &[u8]| {
     let Some((sizes, wire)) = data.split_first_chunk::<4>() else {
         return;
     };
-    let whole = decode(wire, &[usize::MAX]);
-    assert_eq!(decode(wire, &[1]), whole, "byte by byte");
-    assert_eq!(
-        decode(wire, &sizes.map(usize::from)),
-        whole,
-        "in chunks of {sizes:?}"
-    );
+    let sizes = sizes.map(usize::from);
+    let plain = decode_alike(wire, &sizes, &mut None);
+    let compressed = decode_alike(wire, &sizes, &mut Some(Inflater::default()));
+    if plain.1 != Some(ProtocolError::ReservedBits) {
+        assert_eq!(compressed, plain, "an agreement changes nothing of what is not compressed");
+    }
 });
 
+/// What comes of the wire, which must be the same however it is cut.
+fn decode_alike(wire: &[u8], sizes: &[usize], inflater: &mut Option<Inflater>) -> Outcome {
+    let whole = decode(wire, &[usize::MAX], inflater);
+    assert_eq!(decode(wire, &[1], inflater), whole, "byte by byte");
+    assert_eq!(decode(wire, sizes, inflater), whole, "in chunks of {sizes:?}");
+    whole
+}
+
 /// The events as text: comparing them needs no more.
-fn decode(mut wire: &[u8], sizes: &[usize]) -> (Vec<String>, Option<ProtocolError>) {
+type Outcome = (Vec<String>, Option<ProtocolError>);
+
+fn decode(mut wire: &[u8], sizes: &[usize], inflater: &mut Option<Inflater>) -> Outcome {
     let mut decoder = Decoder::default();
     let mut scratch = vec![0; wire.len()];
     let mut events = Vec::new();
@@ -40,7 +50,7 @@ fn decode(mut wire: &[u8], sizes: &[usize]) -> (Vec<String>, Option<ProtocolErro
         let mut input = &mut scratch[..chunk.len()];
         input.copy_from_slice(chunk);
         loop {
-            match decoder.next(&mut input, &LIMITS) {
+            match decoder.next(&mut input, &LIMITS, inflater.as_mut()) {
                 Ok(Some(event)) => {
                     check(&event);
                     events.push(format!("{event:?}"));

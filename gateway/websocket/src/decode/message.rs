@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 
 use crate::header::Header;
-use crate::{Incoming, Limits, Opcode, ProtocolError};
+use crate::{Incoming, Inflater, Limits, Opcode, ProtocolError};
 
 /// The unmasked payload of an unfinished message.
 #[derive(Debug)]
 pub(super) struct Message {
     text: bool,
+    /// The payload is to be inflated once it is whole.
+    compressed: bool,
     payload: Vec<u8>,
     /// Bytes at the front of `payload` that are whole UTF-8 characters, if this is text.
     checked: usize,
@@ -23,7 +25,12 @@ pub(super) fn admit(open: Option<&Message>, header: &Header, limits: &Limits) ->
         _ => {}
     }
     let (len, fragments) = open.map_or((0, 0), |message| (message.len(), message.fragments));
-    if len.saturating_add(header.length) > limits.message_size {
+    let longest = if open.map_or(header.compressed, |message| message.compressed) {
+        limits.compressed_size()
+    } else {
+        limits.message_size
+    };
+    if len.saturating_add(header.length) > longest {
         return Err(ProtocolError::MessageTooBig {
             limit: limits.message_size,
         });
@@ -37,18 +44,47 @@ pub(super) fn admit(open: Option<&Message>, header: &Header, limits: &Limits) ->
 }
 
 /// A message that came in one piece.
-pub(super) fn whole(opcode: Opcode, payload: &[u8]) -> Result<Incoming<'_>, ProtocolError> {
-    if opcode != Opcode::Text {
+pub(super) fn whole<'a>(
+    header: &Header,
+    payload: &'a [u8],
+    limits: &Limits,
+    inflater: Option<&mut Inflater>,
+) -> Result<Incoming<'a>, ProtocolError> {
+    let text = header.opcode == Opcode::Text;
+    if header.compressed {
+        return owned(text, inflate(payload, limits, inflater)?);
+    }
+    if !text {
         return Ok(Incoming::Binary(Cow::Borrowed(payload)));
     }
     let text = simdutf8::basic::from_utf8(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
     Ok(Incoming::Text(Cow::Borrowed(text)))
 }
 
+fn inflate(
+    payload: &[u8],
+    limits: &Limits,
+    inflater: Option<&mut Inflater>,
+) -> Result<Vec<u8>, ProtocolError> {
+    let inflater = inflater.ok_or(ProtocolError::ReservedBits)?;
+    inflater.inflate(payload, limits.message_size)
+}
+
+/// A message in memory of its own.
+fn owned<'a>(text: bool, payload: Vec<u8>) -> Result<Incoming<'a>, ProtocolError> {
+    if !text {
+        return Ok(Incoming::Binary(Cow::Owned(payload)));
+    }
+    let text = String::from_utf8(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
+    Ok(Incoming::Text(Cow::Owned(text)))
+}
+
 impl Message {
-    pub(super) fn new(opcode: Opcode) -> Self {
+    /// The message that the frame of `header` opens.
+    pub(super) fn new(header: &Header) -> Self {
         Self {
-            text: opcode == Opcode::Text,
+            text: header.opcode == Opcode::Text,
+            compressed: header.compressed,
             payload: Vec::new(),
             checked: 0,
             fragments: 0,
@@ -77,7 +113,11 @@ impl Message {
             self.payload.reserve_exact(capacity - self.payload.len());
         }
         self.payload.extend_from_slice(part);
-        if self.text { self.check_text() } else { Ok(()) }
+        if self.text && !self.compressed {
+            self.check_text()
+        } else {
+            Ok(())
+        }
     }
 
     /// Fails as soon as no further bytes could make the text valid; a character cut at the end may still become whole.
@@ -91,11 +131,16 @@ impl Message {
     }
 
     /// The whole message. The text is checked once more, as a string is not made otherwise without `unsafe`.
-    pub(super) fn finish<'a>(self) -> Result<Incoming<'a>, ProtocolError> {
-        if !self.text {
-            return Ok(Incoming::Binary(Cow::Owned(self.payload)));
-        }
-        let text = String::from_utf8(self.payload).map_err(|_| ProtocolError::InvalidUtf8)?;
-        Ok(Incoming::Text(Cow::Owned(text)))
+    pub(super) fn finish<'a>(
+        self,
+        limits: &Limits,
+        inflater: Option<&mut Inflater>,
+    ) -> Result<Incoming<'a>, ProtocolError> {
+        let payload = if self.compressed {
+            inflate(&self.payload, limits, inflater)?
+        } else {
+            self.payload
+        };
+        owned(self.text, payload)
     }
 }

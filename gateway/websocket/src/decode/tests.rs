@@ -30,7 +30,7 @@ fn feed(decoder: &mut Decoder, wire: &[u8], chunk: usize, limits: &Limits) -> Ou
         scratch[..part.len()].copy_from_slice(part);
         let mut input = &mut scratch[..part.len()];
         loop {
-            match decoder.next(&mut input, limits) {
+            match decoder.next(&mut input, limits, None) {
                 Ok(Some(event)) => events.push(owned(event)),
                 Ok(None) => break,
                 Err(error) => return (events, Some(error)),
@@ -99,7 +99,7 @@ fn whole_frames_are_borrowed_and_nothing_is_kept() {
     let mut input = wire.as_mut_slice();
     let limits = Limits::default();
     let mut next = || {
-        let event = decoder.next(&mut input, &limits);
+        let event = decoder.next(&mut input, &limits, None);
         assert!(decoder.is_idle());
         event.expect("a valid frame")
     };
@@ -140,8 +140,8 @@ fn a_payload_behind_a_cut_header_is_still_borrowed() {
     let mut wire = frame(Opcode::Text, b"hello");
     let (mut head, mut tail) = wire.split_at_mut(3);
     let mut decoder = Decoder::default();
-    assert_eq!(decoder.next(&mut head, &SMALL), Ok(None));
-    let event = decoder.next(&mut tail, &SMALL);
+    assert_eq!(decoder.next(&mut head, &SMALL, None), Ok(None));
+    let event = decoder.next(&mut tail, &SMALL, None);
     assert!(matches!(event, Ok(Some(Incoming::Text(Cow::Borrowed("hello"))))));
     assert!(decoder.is_idle());
 }
@@ -321,4 +321,90 @@ fn errors_name_their_close_code() {
     assert_eq!(ProtocolError::InvalidUtf8.close_code(), 1007);
     assert_eq!(ProtocolError::TooManyFragments { limit: 1 }.close_code(), 1008);
     assert_eq!(ProtocolError::MessageTooBig { limit: 1 }.close_code(), 1009);
+}
+
+/// "Hello" compressed (RFC 7692 section 7.2.3.1).
+const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+
+fn first_of(compressed: &[u8], fin: bool) -> Vec<u8> {
+    let mut frame = encode_masked(Opcode::Text, compressed, KEY);
+    frame[0] |= 0x40;
+    if !fin {
+        frame[0] &= 0x7f;
+    }
+    frame
+}
+
+fn inflating(mut wire: Vec<u8>, limits: &Limits) -> Result<Vec<Incoming<'static>>, ProtocolError> {
+    let (mut decoder, mut inflater) = (Decoder::default(), Inflater::default());
+    let (mut input, mut events) = (&mut wire[..], Vec::new());
+    while let Some(event) = decoder.next(&mut input, limits, Some(&mut inflater))? {
+        events.push(owned(event));
+    }
+    Ok(events)
+}
+
+#[test]
+fn a_compressed_message_may_come_in_fragments() {
+    let wire = [
+        first_of(&HELLO[..3], false),
+        encode_masked(Opcode::Ping, b"", KEY),
+        encode_masked(Opcode::Continuation, &HELLO[3..], KEY),
+        first_of(&HELLO, true),
+        encode_masked(Opcode::Text, b"plain", KEY),
+    ];
+    let hello = || Incoming::Text("Hello".into());
+    let expected = vec![
+        Incoming::Ping(Vec::new().into()),
+        hello(),
+        hello(),
+        Incoming::Text("plain".into()),
+    ];
+    // The limit is that of what was said; a compressed message may come a little longer.
+    let limits = Limits {
+        message_size: 5,
+        fragments: 2,
+    };
+    let events = inflating(wire.concat(), &limits);
+    // The ping comes before the rest of the message.
+    assert_eq!(events, Ok(expected));
+    let short = Limits {
+        message_size: 4,
+        ..limits
+    };
+    let too_big = Err(ProtocolError::MessageTooBig { limit: 4 });
+    assert_eq!(inflating(first_of(&HELLO, true), &short), too_big);
+    assert_eq!(
+        inflating(first_of(&[0; 70], false), &short),
+        too_big,
+        "by what is declared"
+    );
+}
+
+#[test]
+fn a_compressed_message_needs_an_agreement() {
+    assert_eq!(
+        decode(&first_of(&HELLO, true), &SMALL).1,
+        Some(ProtocolError::ReservedBits)
+    );
+    let mut late = encode_masked(Opcode::Continuation, b"", KEY);
+    late[0] |= 0x40;
+    for (wire, error) in [
+        (
+            [first_of(&HELLO, false), late].concat(),
+            ProtocolError::ReservedBits,
+        ),
+        (
+            [first_of(&HELLO, false), first_of(&HELLO, true)].concat(),
+            ProtocolError::InterleavedMessage,
+        ),
+        (first_of(&HELLO[..6], true), ProtocolError::InvalidDeflate),
+        // A byte that begins no character, in a block without compression.
+        (
+            first_of(&[0, 1, 0, 0xfe, 0xff, 0xff, 0], true),
+            ProtocolError::InvalidUtf8,
+        ),
+    ] {
+        assert_eq!(inflating(wire, &SMALL), Err(error));
+    }
 }
