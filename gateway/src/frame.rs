@@ -1,8 +1,8 @@
 //! A finished WebSocket frame, encoded once and shared by pointer by every socket it goes to.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use natter_websocket::{FrameBuilder, Opcode};
+use natter_websocket::{FrameBuilder, MAX_HEADER, Opcode};
 
 use crate::{metrics::NamespaceMetrics, telemetry::DeliverSpan};
 
@@ -12,15 +12,18 @@ pub struct Frame {
     /// Where the header begins: room for the longest one was reserved before the payload's length was known.
     start: usize,
     delivery: Option<DeliveryMark>,
+    /// The same message compressed, once somebody wanted it; `None` inside where that is no shorter.
+    compressed: OnceLock<Option<Arc<Frame>>>,
 }
 
 /// What is measured when a frame that carries a publication has been handed to the kernel.
+#[derive(Clone)]
 pub struct DeliveryMark {
     pub namespace: Arc<NamespaceMetrics>,
     /// Unix time in nanoseconds at which a gateway accepted the publication, when this message is timed.
     pub accepted_at: Option<u64>,
-    /// Ends when the last socket has let go of the frame.
-    pub span: Option<DeliverSpan>,
+    /// Ends when the last socket has let go of the frame, in whatever form.
+    pub span: Option<Arc<DeliverSpan>>,
 }
 
 impl Frame {
@@ -33,6 +36,7 @@ impl Frame {
             bytes,
             start,
             delivery: None,
+            compressed: OnceLock::new(),
         }
     }
 
@@ -42,6 +46,7 @@ impl Frame {
             bytes: bytes.into_vec(),
             start: 0,
             delivery: None,
+            compressed: OnceLock::new(),
         }
     }
 
@@ -53,6 +58,31 @@ impl Frame {
 
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[self.start..]
+    }
+
+    /// The message itself. Frames that were encoded elsewhere are never asked for it.
+    pub fn payload(&self) -> &[u8] {
+        self.bytes.get(MAX_HEADER..).unwrap_or_default()
+    }
+
+    /// The same message compressed, by `compress` if nobody has done it yet: it gives a whole frame for a payload, or
+    /// `None` where that would not be shorter.
+    pub fn compressed(&self, compress: impl FnOnce(&[u8]) -> Option<Box<[u8]>>) -> Option<&Arc<Self>> {
+        let compressed = self.compressed.get_or_init(|| {
+            let bytes = compress(self.payload())?.into_vec();
+            Some(Arc::new(Self {
+                bytes,
+                start: 0,
+                delivery: self.delivery.clone(),
+                compressed: OnceLock::new(),
+            }))
+        });
+        compressed.as_ref()
+    }
+
+    /// The same message compressed, if that was done already.
+    pub fn known_compressed(&self) -> Option<&Arc<Self>> {
+        self.compressed.get()?.as_ref()
     }
 
     pub fn delivery(&self) -> Option<&DeliveryMark> {

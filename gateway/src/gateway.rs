@@ -239,6 +239,11 @@ impl Gateway {
         self.config_error.store(Some(Arc::new(error)));
     }
 
+    /// How many workers share the connections.
+    pub fn workers(&self) -> usize {
+        self.inboxes.len()
+    }
+
     pub fn inbox(&self, worker: WorkerId) -> &Arc<Inbox> {
         &self.inboxes[worker]
     }
@@ -331,6 +336,7 @@ impl Gateway {
         let span = publication.traceparent.as_deref().and_then(|traceparent| {
             self.tracer
                 .deliver(namespace.name(), channel, publication.id, traceparent)
+                .map(Arc::new)
         });
         Some(DeliveryMark {
             namespace,

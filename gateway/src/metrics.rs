@@ -7,6 +7,7 @@
 
 mod api;
 mod bus;
+mod compression;
 mod connections;
 mod control;
 mod family;
@@ -24,6 +25,7 @@ use prometheus::{Registry, TextEncoder};
 
 pub use api::ApiMetrics;
 pub use bus::{BusMetrics, HeadCheck};
+pub use compression::CompressionMetrics;
 pub use connections::{AcceptFailure, ConnectionMetrics, HandshakeFailure, Refusal};
 pub use control::{ControlCall, ControlMetrics, ControlResult};
 pub use family::{Family, LabeledCounter};
@@ -48,6 +50,7 @@ pub struct Metrics {
     pub protocol: ProtocolMetrics,
     pub rooms: RoomMetrics,
     pub recovery: RecoveryMetrics,
+    pub compression: CompressionMetrics,
     pub bus: BusMetrics,
     pub api: ApiMetrics,
     pub config: ConfigMetrics,
@@ -67,6 +70,7 @@ impl Metrics {
         let rooms = RoomMetrics::register(&mut registrar)?;
         let recovery = RecoveryMetrics::register(&mut registrar)?;
         let messages = MessageFamilies::register(&mut registrar)?;
+        let compression = CompressionMetrics::register(&mut registrar)?;
         let bus = BusMetrics::register(&mut registrar)?;
         let api = ApiMetrics::register(&mut registrar)?;
         let config = ConfigMetrics::register(&mut registrar)?;
@@ -84,6 +88,7 @@ impl Metrics {
             protocol,
             rooms,
             recovery,
+            compression,
             bus,
             api,
             config,

@@ -62,6 +62,8 @@ pub struct Said {
 struct Members {
     places: Vec<Option<Member>>,
     free: Vec<MemberIndex>,
+    /// How many of them take compressed messages.
+    takers: usize,
 }
 
 struct Member {
@@ -152,6 +154,7 @@ impl Room {
             .as_ref()
             .map_or(0, |position| position.offset);
         let mut members = self.members.borrow_mut();
+        members.takers += usize::from(session.takes_compressed());
         let member = Some(Member { session, since });
         if let Some(index) = members.free.pop() {
             members.places[index as usize] = member;
@@ -180,12 +183,9 @@ impl Room {
 
     pub fn remove(&self, index: MemberIndex) {
         let mut members = self.members.borrow_mut();
-        if members
-            .places
-            .get_mut(index as usize)
-            .and_then(Option::take)
-            .is_some()
-        {
+        let member = members.places.get_mut(index as usize).and_then(Option::take);
+        if let Some(member) = member {
+            members.takers -= usize::from(member.session.takes_compressed());
             members.free.push(index);
         }
         if members.free.len() == members.places.len() {
@@ -244,6 +244,11 @@ impl Room {
     pub fn member_count(&self) -> usize {
         let members = self.members.borrow();
         members.places.len() - members.free.len()
+    }
+
+    /// Members that take compressed messages.
+    pub fn takers(&self) -> usize {
+        self.members.borrow().takers
     }
 
     /// What the member at a place has to do with a publication; `offset` is 0 in an ephemeral room. Places end at

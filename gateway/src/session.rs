@@ -62,6 +62,8 @@ pub struct Session {
     dirty: Cell<bool>,
     /// The kernel takes no more bytes; the task waits until it does.
     blocked: Cell<bool>,
+    /// Compression was negotiated: messages of either side may be compressed.
+    compression: bool,
     _file: FileGuard,
 }
 
@@ -79,7 +81,8 @@ enum Phase {
 }
 
 impl Session {
-    pub fn new(socket: Socket, user: Option<Arc<str>>, file: FileGuard) -> Rc<Self> {
+    /// `compression` says whether the handshake agreed on it.
+    pub fn new(socket: Socket, user: Option<Arc<str>>, compression: bool, file: FileGuard) -> Rc<Self> {
         Rc::new(Self {
             id: Uuid::new_v4(),
             user: user.map_or_else(OnceCell::new, OnceCell::from),
@@ -95,6 +98,7 @@ impl Session {
             waker: RefCell::new(None),
             dirty: Cell::new(false),
             blocked: Cell::new(false),
+            compression,
             _file: file,
         })
     }
@@ -102,6 +106,11 @@ impl Session {
     /// Empty for anonymous clients.
     pub fn user(&self) -> &str {
         self.user.get().map_or("", |user| user)
+    }
+
+    /// Whether its messages may be sent compressed.
+    pub fn takes_compressed(&self) -> bool {
+        self.compression
     }
 
     /// Whether nothing is said or heard any more but the close.
@@ -193,7 +202,11 @@ impl Session {
         let limits = worker.live().limits;
         let mut rest = bytes;
         loop {
-            let next = self.decoder.borrow_mut().next(&mut rest, &limits, None);
+            let next = {
+                let mut inflater = self.compression.then(|| worker.inflater());
+                let mut decoder = self.decoder.borrow_mut();
+                decoder.next(&mut rest, &limits, inflater.as_deref_mut())
+            };
             match next {
                 Ok(None) => return,
                 Ok(Some(incoming)) => self.handle(worker, incoming),

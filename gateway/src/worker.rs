@@ -10,6 +10,7 @@
 
 mod closing;
 mod commands;
+mod compression;
 mod flush;
 mod inbox;
 mod reload;
@@ -25,7 +26,7 @@ use std::{
 use natter_protocol::ErrorCode;
 use slab::Slab;
 
-use self::{flush::Dirty, timers::Timers};
+use self::{compression::Codec, flush::Dirty, timers::Timers};
 use crate::{
     channel::Channel,
     frame::Frame,
@@ -49,6 +50,7 @@ pub struct Worker {
     rooms: RefCell<HashMap<Channel, Rc<Room>>>,
     sessions: RefCell<Sessions>,
     scratch: RefCell<Box<[u8]>>,
+    codec: Codec,
     dirty: Dirty,
     timers: Timers,
     /// Number of the pace at which connections are closed now, if any.
@@ -73,6 +75,7 @@ impl Worker {
             rooms: RefCell::default(),
             sessions: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_SIZE].into()),
+            codec: Codec::default(),
             dirty: Dirty::default(),
             timers: Timers::default(),
             pace: Cell::new(0),

@@ -40,6 +40,7 @@ const JOIN: Kind = Choice(&["anyone", "users", "server"]);
 const WHO: Kind = Choice(&["anyone", "users", "subscribers", "server"]);
 const DEGRADED: Kind = Choice(&["refuse", "local"]);
 const RECOVERY: Kind = Choice(&["stream", "cache"]);
+const LEVEL: Kind = Between(1, 9);
 const PARTITIONS: Kind = Between(1, 64);
 const REPLICAS: Kind = OneOf(&[1, 3, 5]);
 const STORAGE: Kind = Choice(&["file", "memory"]);
@@ -65,6 +66,10 @@ pub(super) const KEYS: &[Key] = &[
     live("client.recovery_limit", Count, "Publications that one recovery may bring, at most 10000; a client that missed more, or more than 4 MiB, is told `recovered: false`."),
     live("client.history_limit", Count, "Largest page of a client's history command, in publications, at most 10000; it ends at 4 MiB."),
     live("client.close_timeout", Duration, "Time for a client to answer a close before its socket is cut."),
+    live("client.compression.enabled", Switch, "Whether clients that offer permessage-deflate may send compressed messages and get them; what was agreed with a connection stays."),
+    live("client.compression.level", LEVEL, "How much time is given to compression: 1 = fastest, 9 = shortest."),
+    live("client.compression.min_size", Size, "Smallest publication that is compressed; those beyond 128KiB never are."),
+    live("client.compression.min_members", Count, "Members of a room on this gateway that must take compressed messages before its publications are compressed, each once for all of them; every worker thread judges by its share of them."),
 
     live("http.allowed_origins", Origins, "Web pages that may connect: `*` = all, `scheme://host[:port]` where the host may start with `*.`; empty = the gateway's own origin only."),
     live("http.header_timeout", Duration, "Time in which a request's head must have arrived."),

@@ -3,6 +3,7 @@
 
 mod bus;
 mod client;
+mod compression;
 mod history;
 mod rooms;
 

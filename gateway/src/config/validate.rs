@@ -165,6 +165,15 @@ fn client(client: &ClientSettings, problems: &mut Problems) {
     );
     problems.within("client.recovery_limit", client.recovery_limit, 1..=10_000, |n| n);
     problems.within("client.history_limit", client.history_limit, 1..=10_000, |n| n);
+    let compression = &client.compression;
+    problems.size("client.compression.min_size", compression.min_size, 1);
+    let most = u32::MAX as usize;
+    problems.within(
+        "client.compression.min_members",
+        compression.min_members,
+        1..=most,
+        |n| n,
+    );
     if client.pong_timeout >= client.ping_interval
         && problems.sound(&["client.pong_timeout", "client.ping_interval"])
     {

@@ -47,9 +47,16 @@ impl Connection {
         };
         match self.admit(request.headers()) {
             Ok(file) => {
+                let compression = self.compression(request.headers());
                 let upgraded = hyper::upgrade::on(&mut request);
-                tokio::task::spawn_local(start(self.worker.clone(), upgraded, user, file));
-                switching_protocols(&upgrade)
+                tokio::task::spawn_local(start(
+                    self.worker.clone(),
+                    upgraded,
+                    user,
+                    compression.is_some(),
+                    file,
+                ));
+                switching_protocols(&upgrade, compression)
             }
             Err(refused) => self.refuse(&refused),
         }
@@ -107,6 +114,17 @@ impl Connection {
         }
     }
 
+    /// The answer to a client that offers to take and send compressed messages, while that is on.
+    fn compression(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        let enabled = self.worker.live().settings.client.compression.enabled;
+        if !enabled || !headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
+            return None;
+        }
+        let answer = handshake::permessage_deflate(headers);
+        self.worker.gateway.metrics.compression.offered(answer.is_some());
+        answer
+    }
+
     /// The user that an authenticating proxy vouches for, when one is configured.
     fn user(&self, headers: &HeaderMap) -> Result<Option<Arc<str>>, Refused> {
         let live = self.worker.live();
@@ -143,13 +161,16 @@ fn wants_protobuf(request: &Request<Incoming>, upgrade: &Upgrade) -> bool {
             .any(|protocol| protocol == PROTOBUF_PROTOCOL)
 }
 
-fn switching_protocols(upgrade: &Upgrade) -> Response<Body> {
+fn switching_protocols(upgrade: &Upgrade, compression: Option<HeaderValue>) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, upgrade.accept.clone());
+    if let Some(compression) = compression {
+        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, compression);
+    }
     if upgrade.protocols.iter().any(|protocol| protocol == JSON_PROTOCOL) {
         headers.insert(
             header::SEC_WEBSOCKET_PROTOCOL,
@@ -164,6 +185,7 @@ async fn start(
     worker: Rc<Worker>,
     upgraded: hyper::upgrade::OnUpgrade,
     user: Option<Arc<str>>,
+    compression: bool,
     file: FileGuard,
 ) {
     let (stream, early) = match upgraded
@@ -177,6 +199,6 @@ async fn start(
     // From here on a peer that reads nothing is told why it is cut.
     limit_unread(&stream, None);
     // On a task of its own, so that nothing of this one stays with the session.
-    let session = Session::new(Socket::plain(stream), user, file);
+    let session = Session::new(Socket::plain(stream), user, compression, file);
     tokio::task::spawn_local(session.run(worker, early));
 }

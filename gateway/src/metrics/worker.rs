@@ -19,12 +19,14 @@ pub struct WorkerCounters {
     commands: RefCell<Vec<(&'static str, u64)>>,
     sent: Cell<u64>,
     received: Cell<u64>,
+    spared: Cell<u64>,
     /// Publications that came to wait since the last flush, less those that wait no more.
     queued: Cell<i64>,
     books: Books,
     shared_queued: IntGauge,
     bytes_sent: IntCounter,
     bytes_received: IntCounter,
+    bytes_spared: IntCounter,
     shared_commands: LabeledCounter,
 }
 
@@ -44,11 +46,13 @@ impl WorkerCounters {
             commands: RefCell::default(),
             sent: Cell::new(0),
             received: Cell::new(0),
+            spared: Cell::new(0),
             queued: Cell::new(0),
             books: metrics.messages.books.clone(),
             shared_queued: metrics.messages.queued.clone(),
             bytes_sent: metrics.messages.bytes_sent.clone(),
             bytes_received: metrics.messages.bytes_received.clone(),
+            bytes_spared: metrics.compression.spared_bytes.clone(),
             shared_commands: metrics.protocol.commands.clone(),
         }
     }
@@ -63,6 +67,12 @@ impl WorkerCounters {
     #[inline]
     pub fn received(&self, bytes: usize) {
         self.received.set(self.received.get() + bytes as u64);
+    }
+
+    /// Bytes that a socket is not given, because a message was compressed.
+    #[inline]
+    pub fn spared(&self, bytes: usize) {
+        self.spared.set(self.spared.get() + bytes as u64);
     }
 
     /// A command came; `command` is its label.
@@ -104,6 +114,7 @@ impl WorkerCounters {
     pub fn flush(&self) {
         flush(&self.bytes_sent, self.sent.take());
         flush(&self.bytes_received, self.received.take());
+        flush(&self.bytes_spared, self.spared.take());
         for (command, count) in self
             .commands
             .borrow_mut()

@@ -71,14 +71,17 @@ impl Worker {
         if let Some(span) = frame.delivery().and_then(|mark| mark.span.as_ref()) {
             span.add_members(room.member_count());
         }
+        let forms = self.forms(&room, frame);
         let mut owed = 0;
         // Members may come and go between slices: who was there at the beginning and stays gets the frame once.
         for place in 0..room.places() {
             let delivery = room.delivery(place, offset);
             owed += u64::from(delivery.is_some());
             match delivery {
-                Some(Delivery::Push(session)) => session.push(self, frame),
-                Some(Delivery::Hold(session)) => session.hold(self, &room, offset, frame),
+                Some(Delivery::Push(session)) => session.push(self, self.form(&forms, &session)),
+                Some(Delivery::Hold(session)) => {
+                    session.hold(self, &room, offset, self.form(&forms, &session));
+                }
                 None => {}
             }
             *reached += 1;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::HeaderName;
 use serde::{Deserialize, Serialize};
 
+use super::compression::CompressionSettings;
 use crate::config::units::{duration, size};
 
 /// Who may connect and what a connection may use.
@@ -42,6 +43,7 @@ pub struct ClientSettings {
     /// From our close frame to the end of the socket.
     #[serde(with = "duration")]
     pub close_timeout: Duration,
+    pub compression: CompressionSettings,
 }
 
 impl Default for ClientSettings {
@@ -59,6 +61,7 @@ impl Default for ClientSettings {
             recovery_limit: 300,
             history_limit: 300,
             close_timeout: Duration::from_secs(5),
+            compression: CompressionSettings::default(),
         }
     }
 }

@@ -29,6 +29,7 @@ fn other(path: &str) -> &'static str {
         "tracing.sample_ratio" => "0.5",
         "page.enabled" | "rooms.default.history.stream.managed" => "false",
         "bus.critical"
+        | "client.compression.enabled"
         | "rooms.default.history.force_recovery"
         | "rooms.default.history.force_positioning" => "true",
         "workers"
@@ -36,12 +37,17 @@ fn other(path: &str) -> &'static str {
         | "client.channel_max_length"
         | "client.recovery_limit"
         | "client.history_limit"
+        | "client.compression.level"
         | "rooms.default.history.size"
         | "rooms.default.history.stream.partitions"
         | "bus.nats.join_concurrency"
         | "metrics.delivery_sample" => "9",
-        "client.message_size_limit" | "http.body_max_size" | "http.header_max_size" => "2048",
+        "client.message_size_limit"
+        | "client.compression.min_size"
+        | "http.body_max_size"
+        | "http.header_max_size" => "2048",
         "client.queue_max_size" | "rooms.default.history.stream.max_bytes" => "4MiB",
+        "client.compression.min_members" => "2",
         "client.ping_interval" => "30s",
         "drain.deadline" => "40s",
         _ => "7s",

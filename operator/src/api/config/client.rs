@@ -60,6 +60,31 @@ pub struct ClientConfig {
     /// Time for a client to answer a close before its socket is cut. Default: `5s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub close_timeout: Option<DurationText>,
+    /// Compressed messages (permessage-deflate).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<CompressionConfig>,
+}
+
+/// When messages are compressed: it saves bytes on the network and costs processor time.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct CompressionConfig {
+    /// Whether clients that offer permessage-deflate may send compressed messages and get them; what
+    /// was agreed with a connection stays. Default: `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// How much time is given to compression: 1 = fastest, 9 = shortest. Default: `3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 9))]
+    pub level: Option<u32>,
+    /// Smallest publication that is compressed; those beyond 128KiB never are. Default: `512`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_size: Option<SizeText>,
+    /// Members of a room on one gateway that must take compressed messages before its publications are
+    /// compressed, each once for all of them. Default: `8`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub min_members: Option<u32>,
 }
 
 /// Whether clients without a user id may connect.
