@@ -32,8 +32,8 @@ export async function word(expected) {
  * Connects a client, subscribes it to the room and waits for both.
  * `endings` collects every loss of the connection or of the subscription after that.
  */
-export async function member(url, room, onPublication) {
-  const client = new Centrifuge(url, { websocket: WebSocket });
+export async function member(url, room, onPublication, websocket = WebSocket) {
+  const client = new Centrifuge(url, { websocket });
   const subscription = client.newSubscription(room);
   const endings = [];
   subscription.on('publication', onPublication);

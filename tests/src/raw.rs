@@ -18,7 +18,7 @@ const HEAD_MAX: usize = 64 * 1024;
 
 /// A valid opening handshake (the key is the example of RFC 6455 section 1.3).
 const HANDSHAKE: &str = "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{more}\r\n";
 
 /// A frame as a client sends it (RFC 6455 section 5.2), right or wrong on purpose.
 #[derive(Clone, Debug)]
@@ -109,17 +109,24 @@ impl RawSocket {
 
     /// Opens a TCP connection and makes a valid handshake at `path`; fails unless the answer is 101.
     pub async fn upgraded(address: SocketAddr, path: &str) -> Result<Self> {
+        Ok(Self::upgraded_with(address, path, "").await?.0)
+    }
+
+    /// As [`upgraded`](Self::upgraded), with header lines of its own (`name: value` and CR LF each); gives the head of the
+    /// answer as well.
+    pub async fn upgraded_with(address: SocketAddr, path: &str, headers: &str) -> Result<(Self, String)> {
         let mut socket = Self::connect(address).await?;
         let request = HANDSHAKE
             .replace("{path}", path)
-            .replace("{host}", &address.to_string());
+            .replace("{host}", &address.to_string())
+            .replace("{more}", headers);
         socket.write(request.as_bytes()).await?;
         let head = socket.read_head().await?;
         ensure!(
             head.starts_with("HTTP/1.1 101 "),
             "the handshake was answered by {head:?}"
         );
-        Ok(socket)
+        Ok((socket, head))
     }
 
     /// Writes bytes; fails when the peer takes none within 10 s or is gone.
@@ -158,11 +165,17 @@ impl RawSocket {
 
     /// A server's frame: its opcode and payload. Fails at the end of the connection.
     pub async fn read_frame(&mut self) -> Result<(u8, Vec<u8>)> {
+        let (first, payload) = self.read_flagged_frame().await?;
+        Ok((first & 0xf, payload))
+    }
+
+    /// As [`read_frame`](Self::read_frame), with FIN and the reserved bits before the opcode.
+    pub async fn read_flagged_frame(&mut self) -> Result<(u8, Vec<u8>)> {
         loop {
-            if let Some((opcode, start, end)) = frame(&self.buffer)? {
+            if let Some((first, start, end)) = frame(&self.buffer)? {
                 let payload = self.buffer[start..end].to_vec();
                 self.buffer.drain(..end);
-                return Ok((opcode, payload));
+                return Ok((first, payload));
             }
             ensure!(self.fill().await? > 0, "the connection ended before a frame");
         }
@@ -208,7 +221,7 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Opcode, start and end of the payload of the whole frame at the head of `bytes`, if it is there.
+/// First byte, start and end of the payload of the whole frame at the head of `bytes`, if it is there.
 fn frame(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>> {
     let &[first, second, ref rest @ ..] = bytes else {
         return Ok(None);
@@ -232,7 +245,7 @@ fn frame(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>> {
         short => (2, usize::from(short)),
     };
     let end = start.checked_add(length).context("a frame of this length")?;
-    Ok((bytes.len() >= end).then_some((first & 0xf, start, end)))
+    Ok((bytes.len() >= end).then_some((first, start, end)))
 }
 
 #[cfg(test)]

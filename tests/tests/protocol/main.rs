@@ -6,6 +6,9 @@
 
 mod channels;
 mod commands;
+mod compressed_abuse;
+mod compressed_member;
+mod compression;
 mod connections_api;
 mod framing;
 mod http_abuse;

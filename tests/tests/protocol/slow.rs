@@ -11,11 +11,10 @@ use crate::scene::{Scene, member, settle};
 const QUEUE: &str = "client: {queue_max_size: 128KiB, close_timeout: 60s}";
 
 /// Bytes of `data` in each message of these tests.
-const SIZE: usize = 8 * 1024;
+pub(crate) const SIZE: usize = 8 * 1024;
 
-/// Says things in the room until the slow reader is cut; every message must reach the listener.
-async fn talk_until_cut(scene: &Scene, listener: &mut Client) -> Result<u32> {
-    let text = "x".repeat(SIZE);
+/// Says `text` in the room until the slow reader is cut; every message must reach the listener.
+pub(crate) async fn talk_until_cut(scene: &Scene, listener: &mut Client, text: &str) -> Result<u32> {
     let is_cut = async || -> Result<bool> {
         let metrics = scene.gateway.metrics().await?;
         Ok(metrics
@@ -44,7 +43,7 @@ async fn a_slow_reader_is_cut_with_3008_while_everybody_else_goes_on() -> Result
     let mut slow = RawMember::join(&scene.gateway, "busy").await?;
     let mut listener = member(&scene.gateway, "busy").await?;
     let watch = scene.watch().await?;
-    let said = talk_until_cut(&scene, &mut listener).await?;
+    let said = talk_until_cut(&scene, &mut listener, &"x".repeat(SIZE)).await?;
     watch.cut("slow", 3008).await?;
     watch.counted("natter_subscriptions", &[], -1).await?;
 
