@@ -66,7 +66,7 @@ impl Caller {
         heard: impl FnMut(&Event<'_>) + 'static,
     ) -> anyhow::Result<Self> {
         let server = &run.server;
-        let opening = link::open_websocket(server.address(number), &server.path, number, &run.scratch);
+        let opening = link::open_websocket(server.address(number), &server.path, number, &run.scratch, false);
         let (receiver, sender) = timeout(PATIENCE, opening)
             .await
             .context("the upgrade took too long")??;

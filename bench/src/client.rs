@@ -21,6 +21,8 @@ use crate::{
 
 /// A server that is slower than this at one step of joining has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// More than any message of a run, in bytes.
+const LARGEST: usize = 1 << 20;
 
 pub struct Client {
     run: Rc<Run>,
@@ -36,7 +38,8 @@ impl Client {
     /// Connects, and joins the room, if any. `number` is that of the connection in the run.
     pub async fn open(run: &Rc<Run>, number: usize, room: Option<&str>) -> anyhow::Result<Self> {
         let server = &run.server;
-        let opening = link::open_websocket(server.address(number), &server.path, number, &run.scratch);
+        let address = server.address(number);
+        let opening = link::open_websocket(address, &server.path, number, &run.scratch, server.compression);
         let (receiver, sender) = timeout(PATIENCE, opening)
             .await
             .context("the upgrade took too long")??;
@@ -81,23 +84,29 @@ impl Client {
         let Self { run, sender, .. } = self;
         let read = |bytes: &[u8]| {
             let now = run.tally.now();
+            let mut hear = |message: &[u8]| {
+                run.protocol.read(message, &mut |event| match event {
+                    Event::Delivered(text) => run.tally.delivered(text, now, &mut self.next),
+                    Event::Ping => sender.queue_text(run.protocol.pong()),
+                    Event::Answered(_) => self.answered += 1,
+                    Event::Refused(text) => {
+                        self.refused = true;
+                        run.tally.refused(text);
+                    }
+                });
+            };
             let mut rest = bytes;
             while let Some(frame) = frames::next(&mut rest)? {
                 match frame {
-                    Frame::Message(message) => run.protocol.read(message, &mut |event| match event {
-                        Event::Delivered(text) => run.tally.delivered(text, now, &mut self.next),
-                        Event::Ping => sender.queue_text(run.protocol.pong()),
-                        Event::Answered(_) => self.answered += 1,
-                        Event::Refused(text) => {
-                            self.refused = true;
-                            run.tally.refused(text);
-                        }
-                    }),
+                    Frame::Message(message) => hear(message),
+                    Frame::Compressed(payload) => hear(&run.inflater.borrow_mut().inflate(payload, LARGEST)?),
                     Frame::Ping(payload) => sender.queue(&encode_masked(Opcode::Pong, payload, [0; 4])),
                     Frame::Pong => {}
                 }
             }
-            Ok(bytes.len() - rest.len())
+            let taken = bytes.len() - rest.len();
+            add(&run.tally.bytes, taken as u64);
+            Ok(taken)
         };
         self.receiver.receive(&run.scratch, read).await?;
         if !sender.is_flushed() {

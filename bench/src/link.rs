@@ -67,18 +67,23 @@ fn source(server: SocketAddr, number: usize) -> Option<SocketAddr> {
     needed.then(|| (Ipv4Addr::new(127, 0, 0, last), 0).into())
 }
 
-/// Opens a WebSocket.
+/// Offers compressed messages, as a header line.
+const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+
+/// Opens a WebSocket; with `compression`, one whose messages may be compressed.
 pub async fn open_websocket(
     server: SocketAddr,
     path: &str,
     number: usize,
     scratch: &Scratch,
+    compression: bool,
 ) -> anyhow::Result<(Receiver, Sender)> {
+    let offer = if compression { OFFER } else { "" };
     let (mut receiver, sender) = open(server, number).await?;
     // The key is the example of RFC 6455 section 1.3: who knows the server need not prove that it speaks WebSocket.
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {server}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{offer}\r\n"
     );
     sender.send(request.as_bytes())?;
     let mut is_open = false;
@@ -91,6 +96,10 @@ pub async fn open_websocket(
             ensure!(
                 head.starts_with("HTTP/1.1 101 "),
                 "the upgrade was answered by {head:?}"
+            );
+            ensure!(
+                !compression || head.contains("permessage-deflate"),
+                "the server does not compress"
             );
             is_open = true;
             Ok(end + 4)

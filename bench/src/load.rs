@@ -71,6 +71,8 @@ pub struct Measured {
     pub seconds: f64,
     pub deliveries: u64,
     pub deliveries_per_second: f64,
+    /// On the wire, with the headers of frames but not of TCP and IP.
+    pub bytes_per_delivery: f64,
     pub server_cpu_seconds: f64,
     pub server_user_seconds: f64,
     pub server_system_seconds: f64,
@@ -105,6 +107,7 @@ struct Reading {
     client: Cpu,
     machine: Duration,
     deliveries: u64,
+    bytes: u64,
 }
 
 impl Load {
@@ -156,6 +159,7 @@ impl Load {
             client: Cpu::of(process::id())?,
             machine: machine_busy()?,
             deliveries: self.run.tally.deliveries.get(),
+            bytes: self.run.tally.bytes.get(),
         })
     }
 
@@ -200,6 +204,7 @@ impl Load {
             seconds,
             deliveries,
             deliveries_per_second: deliveries as f64 / seconds,
+            bytes_per_delivery: (after.bytes - before.bytes) as f64 / deliveries as f64,
             server_cpu_seconds: cpu,
             server_user_seconds: server.user.as_secs_f64(),
             server_system_seconds: server.system.as_secs_f64(),
@@ -275,9 +280,10 @@ impl Measured {
         table.row(
             "deliveries",
             format!(
-                "{}/s for {:.1} s",
+                "{}/s for {:.1} s, {:.0} bytes each",
                 grouped(self.deliveries_per_second),
-                self.seconds
+                self.seconds,
+                self.bytes_per_delivery
             ),
         );
         table.row(

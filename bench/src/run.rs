@@ -1,6 +1,8 @@
 //! What all parts of a run share.
 
-use std::rc::Rc;
+use std::{cell::RefCell, rc::Rc};
+
+use natter_websocket::Inflater;
 
 use crate::{
     durable,
@@ -14,6 +16,7 @@ pub struct Run {
     pub server: Server,
     pub protocol: &'static dyn Protocol,
     pub scratch: Scratch,
+    pub inflater: RefCell<Inflater>,
     pub tally: Tally,
     /// In every room's name, so that two runs on one server do not meet.
     tag: u32,
@@ -34,6 +37,7 @@ impl Run {
             protocol: server.protocol,
             server,
             scratch: Scratch::default(),
+            inflater: RefCell::default(),
             tally: Tally::new()?,
             tag: fastrand::u32(..),
         }))

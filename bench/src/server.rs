@@ -83,6 +83,9 @@ pub struct Args {
     /// Key of its server API
     #[arg(long, requires = "url", default_value = "")]
     api_key: String,
+    /// Have messages compressed: turned on at a gateway of our own, and offered by every member
+    #[arg(long)]
+    compression: bool,
     /// This program, when another one runs it: a test
     #[arg(long, value_name = "FILE", hide = true)]
     bench: Option<PathBuf>,
@@ -99,6 +102,8 @@ pub struct Server {
     pub path: String,
     pub api_key: String,
     pub protocol: &'static dyn Protocol,
+    /// Members offer to take compressed messages.
+    pub compression: bool,
     /// What every room's name begins with.
     pub room_prefix: String,
     /// Where the metrics of gateways are; none for other servers.

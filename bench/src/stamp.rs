@@ -1,18 +1,22 @@
-//! What is in every message: when it was due, and its number in its room.
+//! What is in every message: when it was due, its number in its room, and text up to its size.
+//!
+//! The text is prose, another piece of it in every message: one character over and over would be compressed to nothing.
+
+use std::{fmt::Write as _, sync::LazyLock};
 
 use memchr::memmem::Finder;
 
 /// What the time stands behind; no protocol has a field of this name.
 const MARK: &str = r#"{"due":""#;
 const BETWEEN: &str = r#"","number":""#;
-const PAD: &str = r#"","pad":""#;
+const TEXT: &str = r#"","text":""#;
 const END: &str = r#""}"#;
 const DUE_DIGITS: usize = 16;
 const NUMBER_DIGITS: usize = 8;
 const BEHIND_MARK: usize = DUE_DIGITS + BETWEEN.len() + NUMBER_DIGITS;
 
 /// The smallest message in bytes.
-pub const MIN_SIZE: usize = MARK.len() + BEHIND_MARK + PAD.len() + END.len();
+pub const MIN_SIZE: usize = MARK.len() + BEHIND_MARK + TEXT.len() + END.len();
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
@@ -26,10 +30,30 @@ impl Stamp {
     /// A JSON object of `size` bytes, at least [`MIN_SIZE`].
     pub fn message(self, size: usize) -> String {
         let Self { due, number } = self;
-        let pad = size.saturating_sub(MIN_SIZE);
-        format!("{MARK}{due:016x}{BETWEEN}{number:08x}{PAD}{:x<pad$}{END}", "")
+        let mut message = String::with_capacity(size.max(MIN_SIZE));
+        // Writing to a string does not fail.
+        let _ = write!(message, "{MARK}{due:016x}{BETWEEN}{number:08x}{TEXT}");
+        let mut place = number as usize * STRIDE % PROSE.len();
+        while message.len() + END.len() < size {
+            let part = (size - END.len() - message.len()).min(PROSE.len() - place);
+            message.push_str(&PROSE[place..place + part]);
+            place = 0;
+        }
+        message.push_str(END);
+        message
     }
 }
+
+/// From the beginning of one message's text to that of the next; prime, so that every place gets its turn.
+const STRIDE: usize = 4_099;
+/// English text that will not change: the words of the licence, without what JSON escapes.
+static PROSE: LazyLock<String> = LazyLock::new(|| {
+    let words = include_str!("../../LICENSE").split_ascii_whitespace();
+    let words: Vec<_> = words
+        .filter(|word| word.is_ascii() && !word.contains(['"', '\\']))
+        .collect();
+    words.join(" ")
+});
 
 /// Finds stamps. Deliveries of one server look alike, so the place of the last one is tried before a search.
 #[derive(Debug)]
@@ -92,5 +116,6 @@ mod tests {
         assert_eq!(finder.find(b"{}"), None);
         assert_eq!(finder.find(&message.as_bytes()[..30]), None);
         assert_eq!(stamp.message(0).len(), MIN_SIZE);
+        assert_eq!(stamp.message(50_000).len(), 50_000);
     }
 }

@@ -79,6 +79,8 @@ pub struct Tally {
     latencies: RefCell<Histogram<u64>>,
     from: Cell<u64>,
     pub deliveries: Cell<u64>,
+    /// Received by the members, with the headers of frames.
+    pub bytes: Cell<u64>,
     /// Those of them that came again, or after a later one.
     pub repeated: Cell<u64>,
     /// Commands and requests that failed.
@@ -101,6 +103,7 @@ impl Tally {
             latencies: RefCell::new(histogram()?),
             from: Cell::new(0),
             deliveries: Cell::default(),
+            bytes: Cell::default(),
             repeated: Cell::default(),
             refused: Cell::default(),
             ended: Cell::default(),

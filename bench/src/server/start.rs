@@ -21,7 +21,19 @@ const SOCKETIO_PATH: &str = "/socket.io/?EIO=4&transport=websocket";
 
 impl Server {
     /// Connects to what the arguments name, or starts it and waits until it takes connections.
-    pub async fn of(args: Args) -> anyhow::Result<Self> {
+    pub async fn of(mut args: Args) -> anyhow::Result<Self> {
+        let compression = args.compression;
+        if compression && args.server.is_gateway() {
+            args.own = args.own.with(["client.compression.enabled=true".to_owned()]);
+        }
+        let server = Self::named(args).await?;
+        Ok(Self {
+            compression,
+            ..server
+        })
+    }
+
+    async fn named(args: Args) -> anyhow::Result<Self> {
         if let (Some(url), Some(pid)) = (&args.url, args.pid) {
             return Self::running(url, pid, args.api_key);
         }
@@ -71,6 +83,7 @@ impl Server {
             path: PATH.to_owned(),
             api_key: String::new(),
             protocol: &CentrifugeJson,
+            compression: false,
             room_prefix: String::new(),
             ops: Vec::new(),
             pids: Vec::new(),

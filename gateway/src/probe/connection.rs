@@ -137,6 +137,7 @@ impl Connection {
                 Frame::Message(message) => self.message(message).await?,
                 Frame::Ping(payload) => self.send(Opcode::Pong, payload).await?,
                 Frame::Pong => {}
+                Frame::Compressed(_) => bail!("the server compresses and was not asked to"),
             }
         }
         self.buffer = rest.to_vec();

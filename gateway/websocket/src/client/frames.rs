@@ -1,6 +1,6 @@
 //! Frames as a server sends them (RFC 6455 section 5), read where they lie.
 
-use crate::header::{FIN, LENGTH_16, LENGTH_64, MASKED};
+use crate::header::{FIN, LENGTH_16, LENGTH_64, MASKED, RSV1};
 
 /// A text or binary message.
 const TEXT: u8 = 0x1;
@@ -31,11 +31,17 @@ pub enum FrameError {
 pub enum Frame<'a> {
     /// Text or binary.
     Message(&'a [u8]),
+    /// As it was compressed, for an [`Inflater`](crate::Inflater).
+    Compressed(&'a [u8]),
     /// To be answered by a pong with the same payload.
     Ping(&'a [u8]),
     /// Answers a ping.
     Pong,
 }
+
+/// Opcode, with RSV1 where a frame is compressed.
+const COMPRESSED_TEXT: u8 = TEXT | RSV1;
+const COMPRESSED_BINARY: u8 = BINARY | RSV1;
 
 /// Takes the first frame off `input`; `None` while it is incomplete. A close frame is an error, as is everything that a
 /// server of short messages does not send.
@@ -50,6 +56,7 @@ pub fn next<'a>(input: &mut &'a [u8]) -> Result<Option<Frame<'a>>, FrameError> {
     let payload = &frame[start..];
     Ok(Some(match opcode {
         TEXT | BINARY => Frame::Message(payload),
+        COMPRESSED_TEXT | COMPRESSED_BINARY => Frame::Compressed(payload),
         PING => Frame::Ping(payload),
         PONG => Frame::Pong,
         CLOSE => return Err(FrameError::Closed(close_text(payload))),
@@ -57,7 +64,7 @@ pub fn next<'a>(input: &mut &'a [u8]) -> Result<Option<Frame<'a>>, FrameError> {
     }))
 }
 
-/// Opcode, start and end of the payload.
+/// Opcode with RSV1, start and end of the payload.
 fn bounds(input: &[u8]) -> Result<Option<(u8, usize, usize)>, FrameError> {
     let &[first, second, ref rest @ ..] = input else {
         return Ok(None);
@@ -83,7 +90,7 @@ fn bounds(input: &[u8]) -> Result<Option<(u8, usize, usize)>, FrameError> {
         },
         short => (2, usize::from(short)),
     };
-    Ok(Some((first & 0xf, start, start.saturating_add(length))))
+    Ok(Some((first & (RSV1 | 0xf), start, start.saturating_add(length))))
 }
 
 fn close_text(payload: &[u8]) -> String {
@@ -118,6 +125,17 @@ mod tests {
             assert_eq!(next(&mut input).unwrap(), Some(Frame::Message(&payload)));
             assert!(input.is_empty());
         }
+    }
+
+    #[test]
+    fn compressed_messages_are_told_apart() {
+        let text = [b'a'; 90];
+        let frame = crate::Deflater::new(1).encode(Opcode::Text, &text).unwrap();
+        let Some(Frame::Compressed(payload)) = next(&mut &frame[..]).unwrap() else {
+            panic!("{frame:x?}")
+        };
+        assert_eq!(crate::Inflater::default().inflate(payload, 90), Ok(text.to_vec()));
+        assert!(next(&mut &[0xc9, 0][..]).is_err(), "a ping cannot be compressed");
     }
 
     #[test]
