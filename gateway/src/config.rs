@@ -39,10 +39,10 @@ pub use nats_url::NatsUrl;
 pub use reference::{rewrite_reference, table};
 pub use secret::Secret;
 pub use settings::{
-    Anonymous, ApiSettings, BusSettings, ClientSettings, ControlSettings, Degraded, Discard, DrainSettings,
-    HistoryOptions, HistoryReaders, HttpSettings, LogFormat, LogSettings, MetricsSettings, Namespace,
-    NatsSettings, OpsSettings, PageSettings, RecoveryMode, RoomOptions, RoomSettings, Settings, Storage,
-    StreamOptions, TracingSettings, Who,
+    Anonymous, ApiSettings, BusSettings, ClientSettings, CompressionSettings, ControlSettings, Degraded,
+    Discard, DrainSettings, HistoryOptions, HistoryReaders, HttpSettings, LogFormat, LogSettings,
+    MetricsSettings, Namespace, NatsSettings, OpsSettings, PageSettings, RecoveryMode, RoomOptions,
+    RoomSettings, Settings, Storage, StreamOptions, TracingSettings, Who,
 };
 pub use units::{parse_duration, show_duration, show_size};
 pub use watch::{POLL_INTERVAL, Watcher};

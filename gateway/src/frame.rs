@@ -89,3 +89,37 @@ impl Frame {
         self.delivery.as_ref()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_compressed_once_and_keeps_what_is_measured() {
+        let mark = DeliveryMark {
+            namespace: crate::metrics::Metrics::new().unwrap().namespace("chat"),
+            accepted_at: Some(7),
+            span: None,
+        };
+        let frame = Frame::text(4, |out| out.extend_from_slice(b"text")).with_delivery(mark);
+        assert!(frame.known_compressed().is_none());
+        let compress = |payload: &[u8]| {
+            assert_eq!(payload, b"text");
+            Some(Box::from(*b"short"))
+        };
+        let compressed = frame.compressed(compress).unwrap().clone();
+        assert_eq!(compressed.bytes(), b"short");
+        assert_eq!(compressed.delivery().unwrap().accepted_at, Some(7));
+        let again = frame.compressed(|_| panic!("compressed twice")).unwrap();
+        assert!(Arc::ptr_eq(again, &compressed));
+        assert!(Arc::ptr_eq(frame.known_compressed().unwrap(), &compressed));
+    }
+
+    #[test]
+    fn what_does_not_become_shorter_is_tried_once() {
+        let frame = Frame::text(4, |out| out.extend_from_slice(b"text"));
+        assert!(frame.compressed(|_| None).is_none());
+        assert!(frame.compressed(|_| panic!("tried twice")).is_none());
+        assert!(frame.known_compressed().is_none());
+    }
+}

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     bus::{BusSettings, NatsSettings},
     client::{Anonymous, ClientSettings},
+    compression::CompressionSettings,
     history::{Discard, HistoryOptions, HistoryReaders, RecoveryMode, Storage, StreamOptions},
     rooms::{Degraded, Namespace, RoomOptions, RoomSettings, Who},
 };

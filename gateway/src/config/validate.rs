@@ -11,7 +11,9 @@ use super::{
     loader::Machine,
     nats_url::NatsUrl,
     raw::RawSettings,
-    settings::{ClientSettings, Degraded, NatsSettings, RoomOptions, RoomSettings, Settings},
+    settings::{
+        ClientSettings, CompressionSettings, Degraded, NatsSettings, RoomOptions, RoomSettings, Settings,
+    },
     units::{show_duration, show_size},
 };
 
@@ -165,15 +167,7 @@ fn client(client: &ClientSettings, problems: &mut Problems) {
     );
     problems.within("client.recovery_limit", client.recovery_limit, 1..=10_000, |n| n);
     problems.within("client.history_limit", client.history_limit, 1..=10_000, |n| n);
-    let compression = &client.compression;
-    problems.size("client.compression.min_size", compression.min_size, 1);
-    let most = u32::MAX as usize;
-    problems.within(
-        "client.compression.min_members",
-        compression.min_members,
-        1..=most,
-        |n| n,
-    );
+    compression(&client.compression, problems);
     if client.pong_timeout >= client.ping_interval
         && problems.sound(&["client.pong_timeout", "client.ping_interval"])
     {
@@ -198,6 +192,14 @@ fn client(client: &ClientSettings, problems: &mut Problems) {
             format!("at least client.message_size_limit, {message}, or one message would close its readers");
         problems.add("client.queue_max_size", format!("{queue} is too small"), expected);
     }
+}
+
+fn compression(compression: &CompressionSettings, problems: &mut Problems) {
+    let largest = CompressionSettings::MAX_SIZE;
+    let path = "client.compression.min_size";
+    problems.within(path, compression.min_size, 1..=largest, show_size);
+    let path = "client.compression.min_members";
+    problems.within(path, compression.min_members, 1..=1_000_000, |n| n);
 }
 
 fn http(settings: &Settings, problems: &mut Problems) {

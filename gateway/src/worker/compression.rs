@@ -3,7 +3,7 @@
 //! No context is kept between two messages (`natter_websocket::Deflater`), so a worker needs one deflater and one
 //! inflater for all its connections; both are made when the first message asks for them. The first worker that has
 //! enough takers compresses; another one that comes to the same message meanwhile waits for it, as it would otherwise
-//! do the same work. That is bounded by [`MAX_SIZE`].
+//! do the same work. That is bounded by [`CompressionSettings::MAX_SIZE`].
 //!
 //! A worker judges from its own members: `min_members` is that of the gateway, over whose workers the kernel spreads the
 //! connections evenly. Answers to a single client are not compressed: nobody shares the work, and clients that come back
@@ -18,11 +18,7 @@ use natter_websocket::{Deflater, Inflater, Opcode};
 use tokio::time::Instant;
 
 use super::Worker;
-use crate::{frame::Frame, room::Room, session::Session};
-
-/// The largest message that is compressed, in bytes: its turn takes about a millisecond longer (level 3; 2 ms at level
-/// 9), in which the worker does nothing else.
-const MAX_SIZE: usize = 128 * 1024;
+use crate::{config::CompressionSettings, frame::Frame, room::Room, session::Session};
 
 /// What a worker compresses and inflates with.
 #[derive(Default)]
@@ -78,7 +74,7 @@ impl Worker {
 
     fn compress(&self, payload: &[u8], level: u8) -> Option<Box<[u8]>> {
         let metrics = &self.gateway.metrics.compression;
-        if payload.len() > MAX_SIZE {
+        if payload.len() > CompressionSettings::MAX_SIZE {
             metrics.too_large();
             return None;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderName;
 use serde::{Deserialize, Serialize};
 
-use super::compression::CompressionSettings;
+use super::CompressionSettings;
 use crate::config::units::{duration, size};
 
 /// Who may connect and what a connection may use.

@@ -19,6 +19,12 @@ pub struct CompressionSettings {
     pub min_members: usize,
 }
 
+impl CompressionSettings {
+    /// Largest message that is compressed, in bytes: it takes about 2 milliseconds at level 3 and 4 at level 6 (a busy
+    /// machine of 2 cores), in which its worker does nothing else.
+    pub const MAX_SIZE: usize = 128 << 10;
+}
+
 impl Default for CompressionSettings {
     fn default() -> Self {
         Self {

@@ -92,7 +92,8 @@ fn values_out_of_range_are_all_named() {
     check(&[
         (
             "{workers: 65, node_name: 'a b', client: {ping_interval: 25h, stale_timeout: 0s, message_size_limit: 1GiB,
-              channel_limit: 0, channel_max_length: 256, recovery_limit: 0, history_limit: 10001}}",
+              channel_limit: 0, channel_max_length: 256, recovery_limit: 0, history_limit: 10001,
+              compression: {min_size: 129KiB, min_members: 0}}}",
             &[
                 "workers: 65 is too large (1 to 64)",
                 "node_name: \"a b\" is not a name (1 to 253 printable ASCII characters, no spaces)",
@@ -103,6 +104,8 @@ fn values_out_of_range_are_all_named() {
                 "client.channel_max_length: 256 is too large (1 to 255)",
                 "client.recovery_limit: 0 is too small (1 to 10000)",
                 "client.history_limit: 10001 is too large (1 to 10000)",
+                "client.compression.min_size: 129KiB is too large (1 to 128KiB)",
+                "client.compression.min_members: 0 is too small (1 to 1000000)",
             ],
         ),
         ("client: {ping_interval: 1500ms, pong_timeout: 1s}", &[
