@@ -18,11 +18,13 @@ mod recent;
 
 use std::{
     collections::{HashMap, VecDeque},
+    future::ready,
     hash::{BuildHasher, RandomState},
     sync::Arc,
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::{
     sync::mpsc,
@@ -154,20 +156,33 @@ impl Rooms {
         drop(shard);
 
         let began = Instant::now();
-        let subscribed = subscribe();
-        let (rooms, channel) = (self.clone(), channel.clone());
-        runtime.spawn(async move {
-            let result = match subscribed {
-                Some(subscribed) => subscribed.await,
-                None => Err(BusError::Disconnected),
-            };
-            rooms.metrics.joined(
-                result.as_ref().map(|_| ()).map_err(|error| *error),
-                began.elapsed(),
-            );
-            rooms.answer(&channel, generation, result);
-        });
+        let mut subscribed = subscribe().unwrap_or_else(|| Box::pin(ready(Err(BusError::Disconnected))));
+        // What the embedded bus answers at once needs no other thread, whose wake-up would cost more than the join.
+        let at_once = {
+            let _entered = runtime.enter();
+            (&mut subscribed).now_or_never()
+        };
+        if let Some(result) = at_once {
+            self.joined(channel, generation, began, result);
+        } else {
+            let (rooms, channel) = (self.clone(), channel.clone());
+            runtime.spawn(async move { rooms.joined(&channel, generation, began, subscribed.await) });
+        }
         Joined::Pending(generation)
+    }
+
+    fn joined(
+        &self,
+        channel: &Channel,
+        generation: Generation,
+        began: Instant,
+        result: Result<Option<Position>, BusError>,
+    ) {
+        self.metrics.joined(
+            result.as_ref().map(|_| ()).map_err(|error| *error),
+            began.elapsed(),
+        );
+        self.answer(channel, generation, result);
     }
 
     /// Tells the waiting workers how the subscription went.
