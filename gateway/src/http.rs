@@ -7,7 +7,7 @@ mod origin;
 mod page;
 mod upgrade;
 
-use std::{cell::Cell, convert::Infallible, fmt::Display, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, convert::Infallible, fmt::Display, rc::Rc, sync::Arc};
 
 use axum::{Router, body::Body};
 use http::{HeaderValue, Request, Response, StatusCode, header};

@@ -70,6 +70,8 @@ struct Room {
     state: State,
     /// Bit n is set while worker n has members here.
     workers: u64,
+    /// Bit n is set while worker n has so much of this room to deliver that it takes no more.
+    overloaded: u64,
     /// When the last member left, while nobody is here.
     emptied_at: Option<Instant>,
     /// Of a durable room, once it is live.
@@ -147,6 +149,7 @@ impl Rooms {
             generation,
             state: State::Joining,
             workers: 1 << worker,
+            overloaded: 0,
             emptied_at: None,
             durable: None,
             early: Vec::new(),
@@ -231,6 +234,7 @@ impl Rooms {
             return;
         };
         room.workers &= !(1 << worker);
+        room.overloaded &= room.workers;
         if room.workers == 0 && room.state == State::Live {
             self.linger(channel, room);
         }
@@ -278,7 +282,7 @@ impl Rooms {
             return Ok(());
         };
         let workers = room.workers;
-        if self.inboxes_of(workers).any(|inbox| !inbox.has_space()) {
+        if room.overloaded != 0 || self.inboxes_of(workers).any(|inbox| !inbox.has_space()) {
             return Err(Overloaded);
         }
         let offset = publication.offset;
@@ -304,6 +308,14 @@ impl Rooms {
             }
         }
         Ok(())
+    }
+
+    /// Says whether `worker` has more of the room to deliver than it wants to keep.
+    pub fn set_overloaded(&self, channel: &str, worker: WorkerId, is_overloaded: bool) {
+        if let Some(room) = self.shard(channel).lock().rooms.get_mut(channel) {
+            room.overloaded &= !(1 << worker);
+            room.overloaded |= (u64::from(is_overloaded) << worker) & room.workers;
+        }
     }
 
     /// Deliveries of a durable room go on from `position` with a gap before it.

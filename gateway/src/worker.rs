@@ -8,6 +8,7 @@
 //! A broadcast costs one note to each worker with members in the room, whatever their number; the worker does the rest
 //! among its own.
 
+mod broadcast;
 mod closing;
 mod commands;
 mod flush;
@@ -25,7 +26,8 @@ use std::{
 use natter_protocol::ErrorCode;
 use slab::Slab;
 
-use self::{flush::Dirty, timers::Timers};
+use self::{broadcast::Broadcasts, flush::Dirty, timers::Timers};
+pub use self::flush::Lane;
 use crate::{
     channel::Channel,
     frame::Frame,
@@ -49,6 +51,7 @@ pub struct Worker {
     rooms: RefCell<HashMap<Channel, Rc<Room>>>,
     sessions: RefCell<Sessions>,
     scratch: RefCell<Box<[u8]>>,
+    broadcasts: Broadcasts,
     dirty: Dirty,
     timers: Timers,
     /// Number of the pace at which connections are closed now, if any.
@@ -73,6 +76,7 @@ impl Worker {
             rooms: RefCell::default(),
             sessions: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_SIZE].into()),
+            broadcasts: Broadcasts::default(),
             dirty: Dirty::default(),
             timers: Timers::default(),
             pace: Cell::new(0),

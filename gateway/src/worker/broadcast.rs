@@ -1,0 +1,179 @@
+//! Publications on their way to the members of a room, in turn with all other rooms of the worker.
+//!
+//! Those of a small room reach its members at once, and are written with the next flush. Two kinds wait in a backlog of
+//! their room instead:
+//!
+//! - *large* rooms are given theirs a slice of members at a time, one room after the other, and their sockets are
+//!   written to behind those of everybody else ([`Lane::Bulk`]): who is in another room waits for a slice, whatever the
+//!   number of members and messages;
+//! - *busy* rooms collect what comes within a few milliseconds ([`pace`](crate::room)), for one write of several
+//!   frames.
+//!
+//! What comes while a large room is being given a batch makes up the next one, so batches grow by themselves when the
+//! worker has much to do. A room that is given more than its worker can write takes no more for a while: that is
+//! refused (embedded bus) or dropped and counted (NATS), as for a worker that is behind, but of this room alone.
+
+use std::{cell::RefCell, collections::VecDeque, ops::Range, rc::Rc};
+
+use tokio::{
+    select,
+    sync::Notify,
+    task::yield_now,
+    time::{Instant, sleep_until},
+};
+
+use super::{Worker, flush::Lane};
+use crate::room::{Delivery, Given, Room, Slice, Step, Turn, WINDOW};
+
+/// Members of a room from which on they get their publications in slices: as many as one turn writes to.
+const LARGE: usize = 256;
+/// Frames that are queued for members before other rooms and the flush have their turn.
+pub(super) const PUSHES: usize = 4_096;
+/// Publications that need not wait for more.
+const ENOUGH: usize = 32;
+
+/// Rooms whose publications wait.
+#[derive(Default)]
+pub(super) struct Broadcasts {
+    /// Those whose turn it is, one after the other.
+    ring: RefCell<VecDeque<Rc<Room>>>,
+    /// Those that collect more until a time; all of them equally long, so the first one is due first.
+    collecting: RefCell<VecDeque<(Instant, Rc<Room>)>>,
+    more: Notify,
+}
+
+impl Worker {
+    /// Gives a publication to the members of its room, or lets it wait for its turn. Returns the frames queued.
+    pub(super) fn broadcast(self: &Rc<Self>, channel: &str, given: Given) -> usize {
+        let room = self.rooms.borrow().get(channel).cloned();
+        let Some(room) = room else {
+            self.done(&given);
+            return 0;
+        };
+        let now = Instant::now();
+        room.note_pace(now);
+        let members = room.places();
+        if room.has_backlog() || room.is_busy() || members > LARGE {
+            self.enqueue(&room, Step::Publication(given), now);
+            return 0;
+        }
+        self.begin(&room, &given);
+        self.give(&room, &given, 0..members, Lane::Prompt);
+        self.done(&given);
+        members
+    }
+
+    /// Lets a step of the room wait for its turn.
+    pub(super) fn enqueue(self: &Rc<Self>, room: &Rc<Room>, step: Step, now: Instant) {
+        let is_listed = room.has_backlog();
+        room.enqueue(step);
+        if !is_listed {
+            self.list(room, now);
+        }
+        self.tell_overload(room);
+    }
+
+    /// Every room with a backlog is listed once.
+    fn list(&self, room: &Rc<Room>, now: Instant) {
+        let broadcasts = &self.broadcasts;
+        if room.is_busy() && room.backlog_len() < ENOUGH {
+            let due = now + WINDOW;
+            broadcasts.collecting.borrow_mut().push_back((due, room.clone()));
+        } else {
+            broadcasts.ring.borrow_mut().push_back(room.clone());
+        }
+        broadcasts.more.notify_one();
+    }
+
+    /// Gives rooms their turns for as long as the worker lives.
+    pub async fn run_broadcasts(self: Rc<Self>) {
+        loop {
+            let room = self.next_room().await;
+            match room.turn(PUSHES) {
+                Some(Turn::Slice(slice)) => self.give_slice(&room, &slice),
+                Some(Turn::PositionLost(position)) => self.lose_position(&room, &position),
+                None => {}
+            }
+            if room.has_backlog() {
+                self.list(&room, Instant::now());
+            }
+            self.tell_overload(&room);
+            // What a slice queues is written before the next one is queued, or the rooms would wait for each other's
+            // sockets after all.
+            yield_now().await;
+            while self.has_full_lane() {
+                yield_now().await;
+            }
+        }
+    }
+
+    async fn next_room(&self) -> Rc<Room> {
+        let Broadcasts {
+            ring,
+            collecting,
+            more,
+        } = &self.broadcasts;
+        loop {
+            let now = Instant::now();
+            let due = collecting.borrow_mut().pop_front_if(|(due, _)| *due <= now);
+            ring.borrow_mut().extend(due.map(|(_, room)| room));
+            if let Some(room) = ring.borrow_mut().pop_front() {
+                return room;
+            }
+            let due = collecting.borrow().front().map(|(due, _)| *due);
+            select! {
+                () = more.notified() => {}
+                () = sleep_until(due.unwrap_or(now)), if due.is_some() => {}
+            }
+        }
+    }
+
+    fn give_slice(self: &Rc<Self>, room: &Rc<Room>, slice: &Slice) {
+        for given in &*slice.batch {
+            if slice.is_first {
+                self.begin(room, given);
+            }
+            self.give(room, given, slice.places.clone(), Lane::Bulk);
+            if slice.is_last {
+                self.done(given);
+            }
+        }
+    }
+
+    fn begin(&self, room: &Room, given: &Given) {
+        room.advance(given.offset);
+        if let Some(span) = given.frame.delivery().and_then(|mark| mark.span.as_ref()) {
+            span.add_members(room.member_count());
+        }
+    }
+
+    /// Queues a frame for the members at some places. They may come and go between slices: who was there at the beginning
+    /// and stays gets the frame once.
+    fn give(self: &Rc<Self>, room: &Rc<Room>, given: &Given, places: Range<usize>, lane: Lane) {
+        let Given { offset, frame } = given;
+        let mut owed = 0;
+        for place in places {
+            let delivery = room.delivery(place, *offset);
+            owed += u64::from(delivery.is_some());
+            match delivery {
+                Some(Delivery::Push(session)) => session.push_in(self, frame, lane),
+                Some(Delivery::Hold(session)) => session.hold(self, room, *offset, frame),
+                None => {}
+            }
+        }
+        self.owed(frame, owed);
+    }
+
+    /// The publication takes no more space of the inbox.
+    fn done(&self, given: &Given) {
+        self.gateway.inbox(self.id).done(&given.frame);
+    }
+
+    fn tell_overload(&self, room: &Room) {
+        if let Some(is_overloaded) = room.overload_change() {
+            self.gateway
+                .rooms
+                .set_overloaded(&room.channel, self.id, is_overloaded);
+        }
+    }
+}
