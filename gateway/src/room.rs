@@ -8,16 +8,14 @@ use std::{
     collections::VecDeque,
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
+pub use self::backlog::{Given, Slice, Step, Turn};
 use self::{backlog::Backlog, pace::Pace};
-pub use self::{
-    backlog::{Given, Slice, Step, Turn},
-    pace::WINDOW,
-};
 use crate::{
     channel::Channel,
     history::Position,
@@ -291,8 +289,13 @@ impl Room {
     /// Notes that a publication came at `now`.
     pub fn note_pace(&self, now: Instant) {
         let mut pace = self.pace.get();
-        pace.note(now);
+        pace.note(now, self.batch_window());
         self.pace.set(pace);
+    }
+
+    /// How long publications are collected while the room is busy.
+    pub fn batch_window(&self) -> Duration {
+        self.namespace.borrow().options.batch_window
     }
 
     /// Whether so many publications come that it pays to collect some.

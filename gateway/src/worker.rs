@@ -26,8 +26,8 @@ use std::{
 use natter_protocol::ErrorCode;
 use slab::Slab;
 
-use self::{broadcast::Broadcasts, flush::Dirty, timers::Timers};
 pub use self::flush::Lane;
+use self::{broadcast::Broadcasts, flush::Dirty, timers::Timers};
 use crate::{
     channel::Channel,
     frame::Frame,

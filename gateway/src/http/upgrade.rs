@@ -12,7 +12,9 @@ use tokio::net::TcpStream;
 use tracing::{debug, warn};
 
 use super::{Connection, origin, plain};
-use crate::{limits::FileGuard, listener, metrics::Refusal, session::Session, socket::Socket, worker::Worker};
+use crate::{
+    limits::FileGuard, listener, metrics::Refusal, session::Session, socket::Socket, worker::Worker,
+};
 
 /// The subprotocol that a client may offer to say that it speaks JSON, which is also what no offer means.
 const JSON_PROTOCOL: &str = "centrifuge-json";

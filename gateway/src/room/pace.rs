@@ -8,43 +8,32 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long the publications of a busy room are collected.
-pub const WINDOW: Duration = Duration::from_millis(5);
-/// Time between two publications below which the window of a room collects two of them or more, in microseconds.
-const BUSY: u32 = 2_500;
-/// The longest time that is told apart: so few publications later a room that wakes up is busy.
-const LONGEST: u32 = 20_000;
-
 /// The publications of a room, seen from one worker.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Pace {
     last: Option<Instant>,
-    /// Mean time between two, in microseconds; the newer ones weigh more.
-    mean: u32,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self {
-            last: None,
-            mean: LONGEST,
-        }
-    }
+    /// Time between two of them on average; the newer ones weigh more.
+    mean: Duration,
+    is_busy: bool,
 }
 
 impl Pace {
-    /// A publication came.
-    pub(super) fn note(&mut self, now: Instant) {
-        let gap = self
-            .last
-            .replace(now)
-            .map_or(LONGEST.into(), |last| now.saturating_duration_since(last).as_micros());
-        let gap = u32::try_from(gap).unwrap_or(LONGEST).min(LONGEST);
-        self.mean = (7 * self.mean + gap) / 8;
+    /// A publication came. The room is busy while two or more come within `window` on average, and this one was no
+    /// exception.
+    pub(super) fn note(&mut self, now: Instant, window: Duration) {
+        // After a pause, however long, it takes some publications to be busy again.
+        let longest = window * 4;
+        let last = self.last.replace(now);
+        let gap = last.map_or(longest, |last| now.saturating_duration_since(last).min(longest));
+        self.mean = match last {
+            Some(_) => (self.mean * 7 + gap) / 8,
+            None => longest,
+        };
+        self.is_busy = gap <= window && self.mean * 2 < window;
     }
 
     pub(super) fn is_busy(self) -> bool {
-        self.mean < BUSY
+        self.is_busy
     }
 }
 
@@ -52,27 +41,63 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn after(count: u32, gap: Duration) -> Pace {
-        let begin = Instant::now();
-        let mut pace = Pace::default();
-        for number in 0..count {
-            pace.note(begin + gap * number);
+    const WINDOW: Duration = Duration::from_millis(5);
+
+    struct Room {
+        pace: Pace,
+        now: Instant,
+    }
+
+    impl Room {
+        fn after(count: usize, gap: Duration) -> Self {
+            let mut room = Self {
+                pace: Pace::default(),
+                now: Instant::now(),
+            };
+            for _ in 0..count {
+                room.publish(gap);
+            }
+            room
         }
-        pace
+
+        fn publish(&mut self, gap: Duration) -> bool {
+            self.now += gap;
+            self.pace.note(self.now, WINDOW);
+            self.pace.is_busy()
+        }
     }
 
     #[test]
     fn a_room_is_busy_while_publications_come_close_together() {
-        assert!(!after(3, Duration::ZERO).is_busy(), "a short burst");
-        assert!(after(100, Duration::from_millis(2)).is_busy());
-        assert!(!after(1_000, Duration::from_millis(4)).is_busy());
+        assert!(!Room::after(3, Duration::ZERO).pace.is_busy(), "a short burst");
+        assert!(Room::after(100, WINDOW * 2 / 5).pace.is_busy());
+        assert!(!Room::after(1_000, WINDOW * 3 / 5).pace.is_busy());
     }
 
     #[test]
     fn a_pause_ends_it() {
-        let begin = Instant::now();
-        let mut pace = after(100, Duration::from_millis(2));
-        pace.note(begin + Duration::from_mins(1));
+        let mut room = Room::after(100, WINDOW / 5);
+        assert!(!room.publish(Duration::from_mins(1)));
+        assert!(!room.publish(Duration::from_micros(10)));
+    }
+
+    #[test]
+    fn a_small_gap_does_not() {
+        let mut room = Room::after(100, WINDOW / 5);
+        assert!(
+            !room.publish(WINDOW + WINDOW / 5),
+            "the one that was waited for goes at once"
+        );
+        assert!(room.publish(WINDOW / 5));
+    }
+
+    #[test]
+    fn without_a_window_no_room_is_busy() {
+        let mut pace = Pace::default();
+        let now = Instant::now();
+        for _ in 0..100 {
+            pace.note(now, Duration::ZERO);
+        }
         assert!(!pace.is_busy());
     }
 }

@@ -6,24 +6,27 @@
 //! - *large* rooms are given theirs a slice of members at a time, one room after the other, and their sockets are
 //!   written to behind those of everybody else ([`Lane::Bulk`]): who is in another room waits for a slice, whatever the
 //!   number of members and messages;
-//! - *busy* rooms collect what comes within a few milliseconds ([`pace`](crate::room)), for one write of several
-//!   frames.
+//! - *busy* rooms collect what comes within a few milliseconds (`batch_window` of the namespace), for one write of
+//!   several frames.
 //!
 //! What comes while a large room is being given a batch makes up the next one, so batches grow by themselves when the
 //! worker has much to do. A room that is given more than its worker can write takes no more for a while: that is
 //! refused (embedded bus) or dropped and counted (NATS), as for a worker that is behind, but of this room alone.
 
-use std::{cell::RefCell, collections::VecDeque, ops::Range, rc::Rc};
-
-use tokio::{
-    select,
-    sync::Notify,
-    task::yield_now,
-    time::{Instant, sleep_until},
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    future::poll_fn,
+    ops::Range,
+    rc::Rc,
+    task::{Poll, Waker},
 };
 
+use tokio::{task::yield_now, time::Instant};
+use tokio_util::time::DelayQueue;
+
 use super::{Worker, flush::Lane};
-use crate::room::{Delivery, Given, Room, Slice, Step, Turn, WINDOW};
+use crate::room::{Delivery, Given, Room, Slice, Step, Turn};
 
 /// Members of a room from which on they get their publications in slices: as many as one turn writes to.
 const LARGE: usize = 256;
@@ -37,9 +40,10 @@ const ENOUGH: usize = 32;
 pub(super) struct Broadcasts {
     /// Those whose turn it is, one after the other.
     ring: RefCell<VecDeque<Rc<Room>>>,
-    /// Those that collect more until a time; all of them equally long, so the first one is due first.
-    collecting: RefCell<VecDeque<(Instant, Rc<Room>)>>,
-    more: Notify,
+    /// Those that collect more for a while.
+    collecting: RefCell<DelayQueue<Rc<Room>>>,
+    /// Set while nobody has a turn.
+    waker: Cell<Option<Waker>>,
 }
 
 impl Worker {
@@ -50,39 +54,40 @@ impl Worker {
             self.done(&given);
             return 0;
         };
-        let now = Instant::now();
-        room.note_pace(now);
+        room.note_pace(Instant::now());
         let members = room.places();
         if room.has_backlog() || room.is_busy() || members > LARGE {
-            self.enqueue(&room, Step::Publication(given), now);
+            self.enqueue(&room, Step::Publication(given));
             return 0;
         }
-        self.begin(&room, &given);
+        begin(&room, &given);
         self.give(&room, &given, 0..members, Lane::Prompt);
         self.done(&given);
         members
     }
 
     /// Lets a step of the room wait for its turn.
-    pub(super) fn enqueue(self: &Rc<Self>, room: &Rc<Room>, step: Step, now: Instant) {
+    pub(super) fn enqueue(self: &Rc<Self>, room: &Rc<Room>, step: Step) {
         let is_listed = room.has_backlog();
         room.enqueue(step);
         if !is_listed {
-            self.list(room, now);
+            self.list(room);
         }
         self.tell_overload(room);
     }
 
     /// Every room with a backlog is listed once.
-    fn list(&self, room: &Rc<Room>, now: Instant) {
+    fn list(&self, room: &Rc<Room>) {
         let broadcasts = &self.broadcasts;
         if room.is_busy() && room.backlog_len() < ENOUGH {
-            let due = now + WINDOW;
-            broadcasts.collecting.borrow_mut().push_back((due, room.clone()));
+            let mut collecting = broadcasts.collecting.borrow_mut();
+            collecting.insert(room.clone(), room.batch_window());
         } else {
             broadcasts.ring.borrow_mut().push_back(room.clone());
         }
-        broadcasts.more.notify_one();
+        if let Some(waker) = broadcasts.waker.take() {
+            waker.wake();
+        }
     }
 
     /// Gives rooms their turns for as long as the worker lives.
@@ -95,7 +100,7 @@ impl Worker {
                 None => {}
             }
             if room.has_backlog() {
-                self.list(&room, Instant::now());
+                self.list(&room);
             }
             self.tell_overload(&room);
             // What a slice queues is written before the next one is queued, or the rooms would wait for each other's
@@ -111,39 +116,33 @@ impl Worker {
         let Broadcasts {
             ring,
             collecting,
-            more,
+            waker,
         } = &self.broadcasts;
-        loop {
-            let now = Instant::now();
-            let due = collecting.borrow_mut().pop_front_if(|(due, _)| *due <= now);
-            ring.borrow_mut().extend(due.map(|(_, room)| room));
-            if let Some(room) = ring.borrow_mut().pop_front() {
-                return room;
+        poll_fn(|cx| {
+            while let Poll::Ready(Some(due)) = collecting.borrow_mut().poll_expired(cx) {
+                ring.borrow_mut().push_back(due.into_inner());
             }
-            let due = collecting.borrow().front().map(|(due, _)| *due);
-            select! {
-                () = more.notified() => {}
-                () = sleep_until(due.unwrap_or(now)), if due.is_some() => {}
-            }
-        }
+            let next = ring.borrow_mut().pop_front();
+            next.map_or_else(
+                || {
+                    waker.set(Some(cx.waker().clone()));
+                    Poll::Pending
+                },
+                Poll::Ready,
+            )
+        })
+        .await
     }
 
     fn give_slice(self: &Rc<Self>, room: &Rc<Room>, slice: &Slice) {
         for given in &*slice.batch {
             if slice.is_first {
-                self.begin(room, given);
+                begin(room, given);
             }
             self.give(room, given, slice.places.clone(), Lane::Bulk);
             if slice.is_last {
                 self.done(given);
             }
-        }
-    }
-
-    fn begin(&self, room: &Room, given: &Given) {
-        room.advance(given.offset);
-        if let Some(span) = given.frame.delivery().and_then(|mark| mark.span.as_ref()) {
-            span.add_members(room.member_count());
         }
     }
 
@@ -175,5 +174,13 @@ impl Worker {
                 .rooms
                 .set_overloaded(&room.channel, self.id, is_overloaded);
         }
+    }
+}
+
+/// The first members are about to be given the publication.
+fn begin(room: &Room, given: &Given) {
+    room.advance(given.offset);
+    if let Some(span) = given.frame.delivery().and_then(|mark| mark.span.as_ref()) {
+        span.add_members(room.member_count());
     }
 }

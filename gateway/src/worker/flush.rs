@@ -87,7 +87,12 @@ impl Worker {
         let mut bytes = 0;
         let prompt = self.flush_lane(&self.dirty.prompt, Lane::Prompt, SLICE, &mut bytes);
         bytes = bytes.min(SLICE_BYTES / 2);
-        self.flush_lane(&self.dirty.bulk, Lane::Bulk, (SLICE - prompt).max(BULK_SHARE), &mut bytes);
+        self.flush_lane(
+            &self.dirty.bulk,
+            Lane::Bulk,
+            (SLICE - prompt).max(BULK_SHARE),
+            &mut bytes,
+        );
         !self.dirty.prompt.borrow().is_empty() || !self.dirty.bulk.borrow().is_empty()
     }
 

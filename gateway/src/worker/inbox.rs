@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, rc::Rc};
 
-use tokio::{task::yield_now, time::Instant};
+use tokio::task::yield_now;
 
 use super::{Worker, broadcast::PUSHES};
 use crate::{
@@ -81,7 +81,7 @@ impl Worker {
         let room = self.rooms.borrow().get(channel).cloned();
         let Some(room) = room else { return };
         if room.has_backlog() {
-            self.enqueue(&room, Step::PositionLost(position), Instant::now());
+            self.enqueue(&room, Step::PositionLost(position));
         } else {
             self.lose_position(&room, &position);
         }

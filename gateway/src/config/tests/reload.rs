@@ -44,6 +44,7 @@ fn other(path: &str) -> &'static str {
         "client.queue_max_size" | "rooms.default.history.stream.max_bytes" => "4MiB",
         "client.ping_interval" => "30s",
         "drain.deadline" => "40s",
+        "rooms.default.batch_window" => "7ms",
         _ => "7s",
     }
 }
