@@ -201,3 +201,6 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
