@@ -34,6 +34,7 @@ use crate::{
 
 /// Of a room that is given its publications in slices.
 const LARGE: usize = 400;
+const WINDOW: Duration = Duration::from_millis(5);
 
 struct Fixture {
     worker: Rc<Worker>,
@@ -49,14 +50,16 @@ struct Peer {
 }
 
 impl Fixture {
-    async fn start() -> Self {
+    async fn start(batch_window: Duration) -> Self {
         raise_file_limit().unwrap();
+        let mut settings = Settings::default();
+        settings.rooms.default.as_mut().unwrap().batch_window = batch_window;
         let metrics = Metrics::new().unwrap();
         let inboxes = vec![Arc::<Inbox>::default()];
         let (rooms, _linger) = Rooms::new(inboxes.clone(), metrics.rooms.clone());
         let gateway = Gateway::new(
             Uuid::new_v4(),
-            Settings::default(),
+            settings,
             metrics,
             rooms,
             inboxes,
@@ -118,7 +121,7 @@ impl Fixture {
 impl Peer {
     /// Messages that are there now.
     fn texts(&mut self) -> Vec<String> {
-        let mut bytes = [0; 64 * 1024];
+        let mut bytes = [0; 4 * 1024];
         loop {
             match self.stream.read(&mut bytes) {
                 Ok(0) => panic!("the session ended"),
@@ -153,7 +156,7 @@ async fn a_small_room_does_not_wait_for_a_large_one() {
     let count = 100;
     LocalSet::new()
         .run_until(async {
-            let fixture = Fixture::start().await;
+            let fixture = Fixture::start(Duration::ZERO).await;
             let mut large = fixture.join_all("large", LARGE).await;
             let mut small = fixture.join("small").await;
             for number in 0..count {
@@ -192,7 +195,7 @@ async fn a_busy_room_collects_for_a_window_and_no_longer() {
     const EVERY: Duration = Duration::from_millis(1);
     LocalSet::new()
         .run_until(async {
-            let fixture = Fixture::start().await;
+            let fixture = Fixture::start(WINDOW).await;
             let mut member = fixture.join("lobby").await;
             let (mut received, mut arrivals) = (Vec::new(), 0);
             for number in 0..100 {
@@ -224,7 +227,7 @@ async fn a_busy_room_collects_for_a_window_and_no_longer() {
 async fn a_quiet_room_is_not_held_up() {
     LocalSet::new()
         .run_until(async {
-            let fixture = Fixture::start().await;
+            let fixture = Fixture::start(WINDOW).await;
             let mut member = fixture.join("lobby").await;
             for number in 0..50 {
                 fixture.publish("lobby", number).unwrap();
@@ -242,7 +245,7 @@ async fn a_quiet_room_is_not_held_up() {
 async fn a_room_that_is_given_too_much_takes_no_more_for_a_while() {
     LocalSet::new()
         .run_until(async {
-            let fixture = Fixture::start().await;
+            let fixture = Fixture::start(WINDOW).await;
             let mut member = fixture.join("flooded").await;
             let mut other = fixture.join("other").await;
             let accepted = 5_000;
