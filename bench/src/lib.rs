@@ -37,6 +37,7 @@ pub mod peer;
 pub mod protocol;
 pub mod publish;
 pub mod publisher;
+pub mod quiet;
 pub mod reconnect;
 pub mod render;
 pub mod report;

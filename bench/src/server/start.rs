@@ -64,7 +64,7 @@ impl Server {
         })
     }
 
-    fn empty(label: Label) -> Self {
+    pub(super) fn empty(label: Label) -> Self {
         Self {
             label,
             addresses: Vec::new(),
