@@ -5,14 +5,16 @@
 //! connections, ends them all without a word, and waits until the server is quiet: what it keeps then, round by round, is
 //! memory that does not come back.
 
-use std::{path::PathBuf, rc::Rc, time::Duration};
+use std::{path::PathBuf, process, rc::Rc, time::Duration};
 
 use anyhow::ensure;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::{
     crowd::{self, Crowd},
-    kernel::Memory,
+    kernel::{Cpu, Memory},
+    load::ClientShare,
     pace::{self, Timed, Until},
     quiet,
     report::{self, Table, grouped},
@@ -70,6 +72,8 @@ struct Round {
     cpu_milliseconds: f64,
     user_milliseconds: f64,
     system_milliseconds: f64,
+    #[serde(flatten)]
+    client: ClientShare,
     /// Of the server with all connections, and after they left, in bytes.
     resident_open: u64,
     resident_left: u64,
@@ -84,6 +88,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let json = args.json.clone();
     let connect = Connect::measure(args).await?;
     connect.table().print();
+    for round in &connect.rounds {
+        round.client.warn();
+    }
     report::write(json.as_deref(), &connect)
 }
 
@@ -156,7 +163,7 @@ impl Round {
             let room = crowd::room(&run_of_call, call, rooms);
             opened.open(&run_of_call, first + call, room)
         };
-        let before = server.cpu()?;
+        let (before, client, began) = (server.cpu()?, Cpu::of(process::id())?, Instant::now());
         let connects = if let Some(rate) = args.rate {
             let duration = Duration::from_secs_f64(args.connections as f64 / rate);
             pace::at_rate(rate, duration, open).await?
@@ -165,6 +172,7 @@ impl Round {
             pace::in_flight(args.in_flight, until, move |_, call| open(call)).await?
         };
         let cpu = server.cpu()? - before;
+        let client = ClientShare::of(Cpu::of(process::id())? - client, began.elapsed().as_secs_f64());
         quiet::wait(server).await?;
         let open = server.memory()?;
         ensure!(
@@ -180,6 +188,7 @@ impl Round {
             cpu_milliseconds: milliseconds(cpu.used()),
             user_milliseconds: milliseconds(cpu.user),
             system_milliseconds: milliseconds(cpu.system),
+            client,
             resident_open: open.resident,
             resident_left: server.memory()?.resident,
         })

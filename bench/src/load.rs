@@ -100,6 +100,37 @@ pub struct Measured {
     pub trouble: Option<String>,
 }
 
+/// What this process had of its one core.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ClientShare {
+    pub client_share: f64,
+    /// Of the time that it was able to run and had no core.
+    pub client_waiting_share: f64,
+    pub client_is_limit: bool,
+}
+
+impl ClientShare {
+    /// `used` in so many seconds.
+    pub fn of(used: Cpu, seconds: f64) -> Self {
+        let (share, waiting) = (
+            used.used().as_secs_f64() / seconds,
+            used.waiting.as_secs_f64() / seconds,
+        );
+        Self {
+            client_share: share,
+            client_waiting_share: waiting,
+            client_is_limit: share >= CLIENT_LIMIT || share + waiting >= CLIENT_LIMIT_WITH_WAITING,
+        }
+    }
+
+    /// Says on stderr what makes the figures doubtful.
+    pub fn warn(self) {
+        if self.client_is_limit {
+            eprintln!("warning: the client was the limit, not the server");
+        }
+    }
+}
+
 struct Reading {
     at: Instant,
     server: Cpu,
@@ -213,8 +244,7 @@ impl Load {
             .zip(before.bus)
             .map(|(after, before)| (after - before).used());
         let others = busy.saturating_sub(server.used() + client.used() + bus.unwrap_or_default());
-        let client_share = client.used().as_secs_f64() / seconds;
-        let client_waiting_share = client.waiting.as_secs_f64() / seconds;
+        let client = ClientShare::of(client, seconds);
         Measured {
             label: self.run.server.label.clone(),
             rate,
@@ -231,10 +261,9 @@ impl Load {
             latency: tally.latencies(),
             send_delay: self.publisher.delays(),
             drain_seconds: drain.as_secs_f64(),
-            client_share,
-            client_waiting_share,
-            client_is_limit: client_share >= CLIENT_LIMIT
-                || client_share + client_waiting_share >= CLIENT_LIMIT_WITH_WAITING,
+            client_share: client.client_share,
+            client_waiting_share: client.client_waiting_share,
+            client_is_limit: client.client_is_limit,
             others_cores: others.as_secs_f64() / seconds,
             lost: self.expected().saturating_sub(tally.in_order()),
             repeated: tally.repeated.get(),

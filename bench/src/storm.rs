@@ -8,6 +8,7 @@ mod backoff;
 use std::{
     cell::{Cell, RefCell},
     path::PathBuf,
+    process,
     rc::Rc,
     time::Duration,
 };
@@ -24,6 +25,7 @@ use crate::{
     bystanders::{self, Bystanders, Phases},
     crowd::{self, Crowd},
     kernel::Cpu,
+    load::ClientShare,
     pace::micros,
     publisher::{By, Publisher},
     report::{self, Table},
@@ -92,6 +94,8 @@ struct Storm {
     server_cpu_seconds: f64,
     /// For each member, what it costs to notice that it is gone and to take it back.
     server_cpu_milliseconds: f64,
+    #[serde(flatten)]
+    client: ClientShare,
     others: Phases,
 }
 
@@ -112,6 +116,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let json = args.json.clone();
     let storm = Storm::measure(args).await?;
     storm.table().print();
+    storm.client.warn();
     storm.others.warn();
     report::write(json.as_deref(), &storm)?;
     ensure!(storm.others.is_correct(), "the other rooms had faults");
@@ -129,13 +134,14 @@ impl Storm {
         let before = others.measure(duration).await?;
 
         others.begin()?;
-        let cpu = run.server.cpu()?;
+        let cpu = (run.server.cpu()?, Cpu::of(process::id())?);
         eprintln!("everybody drops");
         let returns = Rc::new(Returns::new()?);
         crowd.leave();
         let coming = args.members.come_back(&run, &crowd, &returns);
         let all = timeout(Duration::from_secs(args.within.into()), coming).await;
-        let (seconds, cpu) = (returns.dropped.elapsed().as_secs_f64(), run.server.cpu()? - cpu);
+        let seconds = returns.dropped.elapsed().as_secs_f64();
+        let cpu = (run.server.cpu()? - cpu.0, Cpu::of(process::id())? - cpu.1);
         all.with_context(|| {
             let (back, trouble) = (crowd.size(), run.trouble());
             format!("{back} of {count} are back after {seconds:.0} s; first: {trouble}")
@@ -152,7 +158,14 @@ impl Storm {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "connections of one run")]
-    fn of(run: &Run, members: Members, seconds: f64, cpu: Cpu, returns: &Returns, others: Phases) -> Self {
+    fn of(
+        run: &Run,
+        members: Members,
+        seconds: f64,
+        (cpu, client): (Cpu, Cpu),
+        returns: &Returns,
+        others: Phases,
+    ) -> Self {
         let cpu = cpu.used().as_secs_f64();
         Self {
             label: run.server.label.clone(),
@@ -164,6 +177,7 @@ impl Storm {
             refusal: returns.refusal.borrow().clone(),
             server_cpu_seconds: cpu,
             server_cpu_milliseconds: cpu * 1_000.0 / members.count as f64,
+            client: ClientShare::of(client, seconds),
             others,
         }
     }
