@@ -22,7 +22,6 @@ use crate::{
 /// A server that is slower than this at one step of joining has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-#[derive(Debug)]
 pub struct Client {
     run: Rc<Run>,
     receiver: Receiver,
@@ -36,9 +35,7 @@ pub struct Client {
 impl Client {
     /// Connects, and joins the room, if any. `number` is that of the connection in the run.
     pub async fn open(run: &Rc<Run>, number: usize, room: Option<&str>) -> anyhow::Result<Self> {
-        let server = &run.server;
-        let opening = link::open_websocket(server.address, &server.path, number, &run.scratch);
-        let (receiver, sender) = timeout(PATIENCE, opening)
+        let (receiver, sender) = timeout(PATIENCE, link::open_websocket(run, number))
             .await
             .context("the upgrade took too long")??;
         let mut client = Self {
@@ -77,8 +74,8 @@ impl Client {
         self.run.tally.note(|| format!("{error:#}"));
     }
 
-    /// Handles what one read brings.
-    async fn receive(&mut self) -> anyhow::Result<()> {
+    /// Waits for something to read, and handles what one read brings. May be dropped at any time.
+    pub async fn receive(&mut self) -> anyhow::Result<()> {
         let Self { run, sender, .. } = self;
         let read = |bytes: &[u8]| {
             let now = run.tally.now();

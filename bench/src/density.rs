@@ -1,29 +1,25 @@
 //! What an idle connection costs: opens many, each in a room, and waits until nothing happens any more.
 //!
-//! The first connection is there before the first reading: it pays for code that was never run and for everything that
+//! The first connection of each process is there before the first reading: it pays for code that was never run and for everything that
 //! is there once, which is no cost of the ten-thousandth.
 
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::ensure;
 use serde::Serialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::{
     crowd,
     kernel::{Cpu, Memory, SocketMemory},
+    quiet,
     report::{self, Table, grouped},
     run::Run,
-    server,
+    server::{self, Label, Server},
 };
 
-/// A server that used less CPU than the larger in as long as the smaller is quiet.
-const QUIET_FOR: Duration = Duration::from_secs(1);
-const QUIET_CPU: Duration = Duration::from_millis(20);
-/// When waiting for quiet has no sense any more.
-const QUIET_LIMIT: Duration = Duration::from_secs(30);
-
 #[derive(Debug, clap::Args)]
+#[group(id = "density_args")]
 pub struct Args {
     /// Connections to open
     #[arg(long, default_value_t = 10_000)]
@@ -44,6 +40,8 @@ pub struct Args {
 /// Sizes in bytes for each connection.
 #[derive(Debug, Serialize)]
 struct Density {
+    #[serde(flatten)]
+    label: Label,
     connections: usize,
     rooms: usize,
     /// What counts: resident memory of the server.
@@ -60,20 +58,28 @@ struct Density {
     connect_cpu_milliseconds: f64,
     connect_user_milliseconds: f64,
     connect_system_milliseconds: f64,
+    /// Of the NATS beside the gateways, which is no part of the server.
+    bus_resident: Option<f64>,
+    /// What it used for all connects together.
+    bus_cpu_seconds: Option<f64>,
 }
 
 struct Reading {
     memory: Memory,
     sockets: SocketMemory,
     cpu: Cpu,
+    bus_memory: Option<Memory>,
+    bus_cpu: Option<Cpu>,
 }
 
 impl Reading {
-    fn of(pid: u32) -> anyhow::Result<Self> {
+    fn of(server: &Server) -> anyhow::Result<Self> {
         Ok(Self {
-            memory: Memory::of(pid)?,
+            memory: server.memory()?,
             sockets: SocketMemory::now()?,
-            cpu: Cpu::of(pid)?,
+            cpu: server.cpu()?,
+            bus_memory: server.bus_memory()?,
+            bus_cpu: server.bus_cpu()?,
         })
     }
 }
@@ -85,27 +91,34 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         connections > 0 && rooms > 0,
         "there is nothing to measure without connections and rooms"
     );
-    let run = Run::start(args.server)?;
-    let pid = run.server.pid;
-    // The first connection is numbered behind the others.
-    crowd::open(&run, connections, connections + 1, rooms.max(connections + 1)).await?;
-    quiet(pid).await?;
+    let run = Run::start(args.server).await?;
+    let server = &run.server;
+    // The first connection of each process is numbered behind the others.
+    let all = connections + server.doors();
+    crowd::open(&run, connections, all, rooms.max(all)).await?;
+    quiet::wait(server).await?;
 
-    let before = Reading::of(pid)?;
+    let before = Reading::of(server)?;
     eprintln!("opening {connections} connections in {rooms} rooms");
     let begin = Instant::now();
     crowd::open(&run, 0, connections, rooms).await?;
     let took = begin.elapsed();
-    let cpu = Cpu::of(pid)? - before.cpu;
-    quiet(pid).await?;
-    let after = Reading::of(pid)?;
+    let opened = Reading::of(server)?;
+    quiet::wait(server).await?;
+    let after = Reading::of(server)?;
     ensure!(
         run.tally.ended.get() == 0,
         "a connection was lost: {}",
         run.trouble()
     );
 
-    let density = Density::new(connections, rooms, &before, &after, cpu, took);
+    let density = Density::new(
+        server.label.clone(),
+        connections,
+        rooms,
+        [&before, &opened, &after],
+        took,
+    );
     density.table().print();
     report::write(json.as_deref(), &density)?;
     if let Some(bound) = args.max_bytes_per_connection {
@@ -118,36 +131,23 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until the server does nothing.
-async fn quiet(pid: u32) -> anyhow::Result<()> {
-    let limit = Instant::now() + QUIET_LIMIT;
-    let mut before = Cpu::of(pid)?;
-    while Instant::now() < limit {
-        sleep(QUIET_FOR).await;
-        let now = Cpu::of(pid)?;
-        if (now - before).used() < QUIET_CPU {
-            return Ok(());
-        }
-        before = now;
-    }
-    eprintln!("warning: the server is still busy after {QUIET_LIMIT:?} without load");
-    Ok(())
-}
-
 impl Density {
     #[expect(clippy::cast_precision_loss, reason = "bytes of one machine")]
     fn new(
+        label: Label,
         connections: usize,
         rooms: usize,
-        before: &Reading,
-        after: &Reading,
-        cpu: Cpu,
+        [before, opened, after]: [&Reading; 3],
         took: Duration,
     ) -> Self {
         let count = connections as f64;
         let growth = |before: u64, after: u64| (after as f64 - before as f64) / count;
         let milliseconds = |time: Duration| time.as_secs_f64() * 1_000.0 / count;
+        let cpu = opened.cpu - before.cpu;
+        let bus_memory = before.bus_memory.zip(after.bus_memory);
+        let bus_cpu = before.bus_cpu.zip(opened.bus_cpu);
         Self {
+            label,
             connections,
             rooms,
             resident: growth(before.memory.resident, after.memory.resident),
@@ -160,11 +160,14 @@ impl Density {
             connect_cpu_milliseconds: milliseconds(cpu.used()),
             connect_user_milliseconds: milliseconds(cpu.user),
             connect_system_milliseconds: milliseconds(cpu.system),
+            bus_resident: bus_memory.map(|(before, after)| growth(before.resident, after.resident)),
+            bus_cpu_seconds: bus_cpu.map(|(before, opened)| (opened - before).used().as_secs_f64()),
         }
     }
 
     fn table(&self) -> Table {
         let mut table = Table::default();
+        table.row("server", self.label.to_string());
         table.row(
             "idle connections",
             format!("{} in {} rooms", self.connections, self.rooms),
@@ -200,6 +203,13 @@ impl Density {
                 self.connect_system_milliseconds
             ),
         );
+        if let (Some(resident), Some(cpu)) = (self.bus_resident, self.bus_cpu_seconds) {
+            let text = format!(
+                "{} bytes for each connection, {cpu:.2} s for all connects",
+                grouped(resident)
+            );
+            table.row("NATS", text);
+        }
         table
     }
 }

@@ -13,18 +13,20 @@ use serde::Serialize;
 use crate::{
     caller::Caller,
     kernel::Memory,
-    metrics::{count, scrape},
     run::Run,
     server::{GatewayArgs, Server},
 };
 
-/// Until the gateways are connected and the streams are there.
+/// Until the streams are there.
 const START_LIMIT: Duration = Duration::from_secs(30);
-const NAMESPACE: &str = "durable";
+pub(crate) const NAMESPACE: &str = "durable";
+/// Of a room, when what is measured is not its reading.
+pub(crate) const HISTORY: &str = "size: 100, ttl: 5m";
 /// Rooms that one client may be in, with space below the gateway's default of 128.
 pub const ROOMS_OF_CLIENT: usize = 100;
 
 #[derive(Debug, clap::Args)]
+#[group(id = "durable_args")]
 #[command(next_help_heading = "Durable rooms")]
 pub struct Args {
     /// NATS servers that hold each stream: 1, or 3 of a cluster of three
@@ -81,13 +83,14 @@ impl World {
             gateways: Vec::new(),
             nats,
         };
-        let settings = args.settings(&world.nats, history, set);
+        let settings = args.settings(&world.nats_url(), history, set);
         for _ in 0..gateways {
             let gateway = Run::on(Server::start(&settings)?)?;
             world.gateways.push(gateway);
         }
         for gateway in &world.gateways {
-            ready(gateway).await?;
+            gateway.server.bus_is_up().await?;
+            streams_are_there(gateway).await?;
         }
         Ok(world)
     }
@@ -120,8 +123,18 @@ impl World {
 }
 
 impl Args {
-    fn settings(&self, nats: &Nats, history: &str, set: &[&str]) -> GatewayArgs {
-        let urls: Vec<_> = nats.servers().iter().map(NatsServer::url).collect();
+    /// One replica in this storage, one stream.
+    pub(crate) fn of(gateway: &GatewayArgs, storage: Storage) -> Self {
+        Self {
+            replicas: 1,
+            storage,
+            partitions: 1,
+            gateway: gateway.clone(),
+        }
+    }
+
+    /// What a gateway needs to know of NATS and of the namespace.
+    pub(crate) fn settings(&self, nats: &[String], history: &str, set: &[&str]) -> GatewayArgs {
         let storage = match self.storage {
             Storage::File => "file",
             Storage::Memory => "memory",
@@ -129,21 +142,14 @@ impl Args {
         let (replicas, partitions) = (self.replicas, self.partitions);
         let stream = format!("{{replicas: {replicas}, storage: {storage}, partitions: {partitions}}}");
         let own = [
-            format!("bus.nats={{servers: {urls:?}}}"),
+            bus(nats),
             format!(
                 "rooms.namespaces=[{{name: {NAMESPACE}, subscribe: anyone, publish: anyone, \
                  history: {{{history}, read: anyone, stream: {stream}}}}}]"
             ),
         ];
         let set = set.iter().map(ToString::to_string);
-        GatewayArgs {
-            set: own
-                .into_iter()
-                .chain(set)
-                .chain(self.gateway.set.clone())
-                .collect(),
-            ..self.gateway.clone()
-        }
+        self.gateway.with(own.into_iter().chain(set))
     }
 
     /// As shown in results: `R1, file`.
@@ -154,14 +160,13 @@ impl Args {
     }
 }
 
+/// The key of a gateway's configuration that names its NATS servers.
+pub(crate) fn bus(nats: &[String]) -> String {
+    format!("bus.nats={{servers: {nats:?}}}")
+}
+
 /// Waits until a gateway stores publications.
-async fn ready(gateway: &Rc<Run>) -> anyhow::Result<()> {
-    eventually("the gateway is connected to NATS", START_LIMIT, async || {
-        let up = count(&scrape(&gateway.server).await?, "natter_bus_up", &[]);
-        ensure!(up == 1, "it is not up");
-        Ok(())
-    })
-    .await?;
+pub(crate) async fn streams_are_there(gateway: &Rc<Run>) -> anyhow::Result<()> {
     let caller = Caller::by_http(gateway, 0).await?;
     eventually("the streams are there", START_LIMIT, async || {
         caller.post(gateway, "durable:first", "{}").await

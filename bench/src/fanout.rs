@@ -10,6 +10,7 @@ use crate::{
 };
 
 #[derive(Debug, clap::Args)]
+#[group(id = "fanout_args")]
 pub struct Args {
     /// Messages a second, over all rooms together
     #[arg(long, default_value_t = 50.0)]

@@ -1,6 +1,12 @@
-//! What the kernel counts: memory and CPU of one process, memory of sockets.
+//! What the kernel counts: memory and CPU of processes, memory of sockets.
 
-use std::{fs, iter::Sum, ops::Sub, path::Path, time::Duration};
+use std::{
+    fs,
+    iter::Sum,
+    ops::{Add, Sub},
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::Context;
 use rustix::param::{clock_ticks_per_second, page_size};
@@ -16,6 +22,21 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// Of several processes together.
+    pub fn of_all(pids: &[u32]) -> anyhow::Result<Self> {
+        let none = Self {
+            resident: 0,
+            anonymous: 0,
+        };
+        pids.iter().try_fold(none, |sum, pid| {
+            let memory = Self::of(*pid)?;
+            Ok(Self {
+                resident: sum.resident + memory.resident,
+                anonymous: sum.anonymous + memory.anonymous,
+            })
+        })
+    }
+
     pub fn of(pid: u32) -> anyhow::Result<Self> {
         let text = read(format!("/proc/{pid}/smaps_rollup"))?;
         let bytes = |name| kib_field(&text, name).with_context(|| format!("smaps_rollup has no {name}"));
@@ -55,6 +76,12 @@ pub struct Cpu {
 }
 
 impl Cpu {
+    /// Of several processes together.
+    pub fn of_all(pids: &[u32]) -> anyhow::Result<Self> {
+        pids.iter()
+            .try_fold(Self::default(), |sum, pid| Ok(sum + Self::of(*pid)?))
+    }
+
     pub fn of(pid: u32) -> anyhow::Result<Self> {
         let stat = read(format!("/proc/{pid}/stat"))?;
         let (user, system) = ticks(&stat).context("stat has no CPU times")?;
@@ -80,6 +107,18 @@ impl Cpu {
 pub fn machine_busy() -> anyhow::Result<Duration> {
     let ticks = busy_ticks(&read("/proc/stat")?).context("stat of the machine has no CPU times")?;
     Ok(of_ticks(ticks))
+}
+
+impl Add for Cpu {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            user: self.user + other.user,
+            system: self.system + other.system,
+            waiting: self.waiting + other.waiting,
+        }
+    }
 }
 
 impl Sub for Cpu {

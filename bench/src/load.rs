@@ -6,7 +6,7 @@
 use std::{process, rc::Rc, time::Duration};
 
 use anyhow::ensure;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     publisher::{By, Publisher},
     report::{Table, grouped},
     run::Run,
-    server,
+    server::{self, Label},
     stamp::MIN_SIZE,
     tally::Quantiles,
 };
@@ -28,29 +28,32 @@ const CLIENT_LIMIT_WITH_WAITING: f64 = 0.99;
 const LOST_AFTER: Duration = Duration::from_secs(5);
 /// Time for what comes twice to come the second time.
 const REPEATED_WITHIN: Duration = Duration::from_millis(200);
+/// The kernel's accounts of a process are no finer: what used less counts as so much.
+const CPU_TICK: f64 = 0.01;
 /// What everything else may use of a machine that counts as quiet.
-const QUIET_CORES: f64 = 0.15;
+pub const QUIET_CORES: f64 = 0.15;
 const POLL: Duration = Duration::from_millis(2);
 
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
+#[group(id = "load_args")]
 pub struct Args {
     /// Members of each room
     #[arg(long, default_value_t = 1_000)]
-    members: usize,
+    pub members: usize,
     #[arg(long, default_value_t = 1)]
-    rooms: usize,
+    pub rooms: usize,
     /// Bytes of a message
     #[arg(long, default_value_t = 200)]
-    size: usize,
+    pub size: usize,
     /// How messages are published
     #[arg(long, value_enum, default_value_t = By::Socket)]
-    by: By,
+    pub by: By,
     /// Connections that publish
     #[arg(long, default_value_t = 4)]
-    publishers: usize,
+    pub publishers: usize,
     /// Time before measuring
     #[arg(long, value_name = "SECONDS", default_value_t = 2)]
-    warmup: u32,
+    pub warmup: u32,
 }
 
 pub struct Load {
@@ -61,8 +64,10 @@ pub struct Load {
 }
 
 /// What one rate costs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Measured {
+    #[serde(flatten)]
+    pub label: Label,
     /// Messages a second that the schedule wanted, over all rooms.
     pub rate: f64,
     pub seconds: f64,
@@ -73,6 +78,8 @@ pub struct Measured {
     pub server_system_seconds: f64,
     /// Cores that the server used on average.
     pub server_cores: f64,
+    /// Of the NATS beside the gateways, which is no part of the server.
+    pub bus_cpu_seconds: Option<f64>,
     pub cpu_seconds_per_million: f64,
     pub deliveries_per_cpu_second: f64,
     /// From when a message was due to its arrival at a member, in milliseconds.
@@ -93,9 +100,41 @@ pub struct Measured {
     pub trouble: Option<String>,
 }
 
+/// What this process had of its one core.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ClientShare {
+    pub client_share: f64,
+    /// Of the time that it was able to run and had no core.
+    pub client_waiting_share: f64,
+    pub client_is_limit: bool,
+}
+
+impl ClientShare {
+    /// `used` in so many seconds.
+    pub fn of(used: Cpu, seconds: f64) -> Self {
+        let (share, waiting) = (
+            used.used().as_secs_f64() / seconds,
+            used.waiting.as_secs_f64() / seconds,
+        );
+        Self {
+            client_share: share,
+            client_waiting_share: waiting,
+            client_is_limit: share >= CLIENT_LIMIT || share + waiting >= CLIENT_LIMIT_WITH_WAITING,
+        }
+    }
+
+    /// Says on stderr what makes the figures doubtful.
+    pub fn warn(self) {
+        if self.client_is_limit {
+            eprintln!("warning: the client was the limit, not the server");
+        }
+    }
+}
+
 struct Reading {
     at: Instant,
     server: Cpu,
+    bus: Option<Cpu>,
     client: Cpu,
     machine: Duration,
     deliveries: u64,
@@ -103,33 +142,52 @@ struct Reading {
 
 impl Load {
     pub async fn open(args: Args, server: server::Args) -> anyhow::Result<Self> {
+        Self::on(&Run::start(server).await?, args).await
+    }
+
+    /// On a server that is there already.
+    pub async fn on(run: &Rc<Run>, args: Args) -> anyhow::Result<Self> {
         let connections = args.members * args.rooms;
         ensure!(
             connections > 0 && args.publishers > 0,
             "a load needs members and publishers"
         );
         ensure!(args.size >= MIN_SIZE, "a message has at least {MIN_SIZE} bytes");
-        let run = Run::start(server)?;
         eprintln!("opening {connections} connections in {} rooms", args.rooms);
-        crowd::open(&run, 0, connections, args.rooms).await?;
-        let opening = Publisher::open(&run, args.by, connections, args.publishers, args.rooms, args.size);
+        crowd::open(run, 0, connections, args.rooms).await?;
+        let opening = Publisher::open(run, args.by, connections, args.publishers, args.rooms, args.size);
         Ok(Self {
             publisher: opening.await?,
-            run,
+            run: run.clone(),
             members: args.members as u64,
             warmup: Duration::from_secs(args.warmup.into()),
         })
     }
 
     /// Publishes at `rate` for the warm-up and for `duration`, and measures the latter up to the last delivery.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts of one run"
+    )]
     pub async fn measure(&mut self, rate: f64, duration: Duration) -> anyhow::Result<Measured> {
         eprintln!("publishing {rate:.0} messages/s for {duration:?}");
+        let count = (rate * duration.as_secs_f64()).round() as u32;
+        self.measure_while(rate, |published| published < count).await
+    }
+
+    /// The same for as long as `goes_on` says so, which is told before each message how many there were.
+    pub async fn measure_while(
+        &mut self,
+        rate: f64,
+        goes_on: impl FnMut(u32) -> bool,
+    ) -> anyhow::Result<Measured> {
         let start = self.run.tally.now();
         self.publisher.publish(rate, start, self.warmup).await?;
         let start = start + u64::try_from(self.warmup.as_nanos())?;
         self.run.tally.measure_from(start);
         let before = self.read()?;
-        self.publisher.publish(rate, start, duration).await?;
+        self.publisher.publish_while(rate, start, goes_on).await?;
         let scheduled = Instant::now();
         let last = self.wait_for_all().await;
         let after = self.read()?;
@@ -137,10 +195,16 @@ impl Load {
         Ok(self.judge(rate, &before, &after, last.saturating_duration_since(scheduled)))
     }
 
+    /// Ends a server of our own, and with it every connection.
+    pub fn close(self) {
+        self.run.server.kill();
+    }
+
     fn read(&self) -> anyhow::Result<Reading> {
         Ok(Reading {
             at: Instant::now(),
-            server: Cpu::of(self.run.server.pid)?,
+            server: self.run.server.cpu()?,
+            bus: self.run.server.bus_cpu()?,
             client: Cpu::of(process::id())?,
             machine: machine_busy()?,
             deliveries: self.run.tally.deliveries.get(),
@@ -175,10 +239,14 @@ impl Load {
         let deliveries = after.deliveries - before.deliveries;
         let cpu = server.used().as_secs_f64();
         let busy = after.machine.saturating_sub(before.machine);
-        let others = busy.saturating_sub(server.used() + client.used());
-        let client_share = client.used().as_secs_f64() / seconds;
-        let client_waiting_share = client.waiting.as_secs_f64() / seconds;
+        let bus = after
+            .bus
+            .zip(before.bus)
+            .map(|(after, before)| (after - before).used());
+        let others = busy.saturating_sub(server.used() + client.used() + bus.unwrap_or_default());
+        let client = ClientShare::of(client, seconds);
         Measured {
+            label: self.run.server.label.clone(),
             rate,
             seconds,
             deliveries,
@@ -187,15 +255,15 @@ impl Load {
             server_user_seconds: server.user.as_secs_f64(),
             server_system_seconds: server.system.as_secs_f64(),
             server_cores: cpu / seconds,
-            cpu_seconds_per_million: cpu * 1e6 / deliveries as f64,
-            deliveries_per_cpu_second: deliveries as f64 / cpu,
+            bus_cpu_seconds: bus.map(|bus| bus.as_secs_f64()),
+            cpu_seconds_per_million: cpu * 1e6 / deliveries.max(1) as f64,
+            deliveries_per_cpu_second: deliveries as f64 / cpu.max(CPU_TICK),
             latency: tally.latencies(),
             send_delay: self.publisher.delays(),
             drain_seconds: drain.as_secs_f64(),
-            client_share,
-            client_waiting_share,
-            client_is_limit: client_share >= CLIENT_LIMIT
-                || client_share + client_waiting_share >= CLIENT_LIMIT_WITH_WAITING,
+            client_share: client.client_share,
+            client_waiting_share: client.client_waiting_share,
+            client_is_limit: client.client_is_limit,
             others_cores: others.as_secs_f64() / seconds,
             lost: self.expected().saturating_sub(tally.in_order()),
             repeated: tally.repeated.get(),
@@ -238,8 +306,19 @@ impl Measured {
         }
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "counts of one run")]
+    fn bus_text(&self, bus: f64) -> String {
+        let millions = self.deliveries as f64 / 1e6;
+        format!(
+            "{:.2} s per million, {:.2} cores",
+            bus / millions,
+            bus / self.seconds
+        )
+    }
+
     pub fn table(&self) -> Table {
         let mut table = Table::default();
+        table.row("server", self.label.to_string());
         let Quantiles {
             p50, p90, p99, max, ..
         } = self.latency;
@@ -261,6 +340,9 @@ impl Measured {
                 self.server_cores
             ),
         );
+        if let Some(bus) = self.bus_cpu_seconds {
+            table.row("NATS CPU", self.bus_text(bus));
+        }
         table.row(
             "latency",
             format!("p50 {p50:.1} ms, p90 {p90:.1} ms, p99 {p99:.1} ms, max {max:.1} ms"),

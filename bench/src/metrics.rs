@@ -1,5 +1,7 @@
 //! What a gateway counts about itself, read from its ops port.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, ensure};
 use natter_tests::gateway::Metrics;
 use tokio::{
@@ -7,11 +9,8 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::server::Server;
-
-/// One scrape.
-pub async fn scrape(server: &Server) -> anyhow::Result<Metrics> {
-    let address = server.ops.context("the server has no ops port")?;
+/// One scrape of the gateway with this ops port.
+pub async fn scrape(address: SocketAddr) -> anyhow::Result<Metrics> {
     let mut stream = TcpStream::connect(address)
         .await
         .context("cannot reach the ops port")?;

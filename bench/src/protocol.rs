@@ -1,10 +1,14 @@
 //! What differs between the servers that are measured. One adapter for each protocol.
 
 mod centrifuge;
+mod nats;
+mod socketio;
 
 use std::fmt::Debug;
 
 pub use centrifuge::CentrifugeJson;
+pub use nats::NatsText;
+pub use socketio::SocketIo;
 
 /// What a message of the server says. The texts are those of the server.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,8 +23,19 @@ pub enum Event<'a> {
     Refused(&'a [u8]),
 }
 
+/// All adapters.
+static ALL: [&dyn Protocol; 3] = [&CentrifugeJson, &NatsText, &SocketIo];
+
+/// The one of this name.
+pub fn named(name: &str) -> Option<&'static dyn Protocol> {
+    ALL.into_iter().find(|protocol| protocol.name() == name)
+}
+
 /// A client's side of a protocol over WebSocket, with text messages.
-pub trait Protocol: Debug {
+pub trait Protocol: Debug + Sync {
+    /// By which another process of this program finds it.
+    fn name(&self) -> &'static str;
+
     /// The commands that make a connection of a socket and join `room`, if any, each sent when the one before it was
     /// answered.
     fn join(&self, room: Option<&str>) -> Vec<String>;
@@ -31,11 +46,21 @@ pub trait Protocol: Debug {
     /// The answer to [`Event::Ping`].
     fn pong(&self) -> &'static str;
 
-    /// Path and body of the HTTP request that publishes `data`.
-    fn publish_by_http(&self, room: &str, data: &str) -> (&'static str, String);
+    /// Whether publications are taken by HTTP at all.
+    fn takes_http(&self) -> bool {
+        true
+    }
+
+    /// Path and body of the HTTP request that publishes `data`: those of Centrifugo's server API, where a server has no
+    /// form of its own.
+    fn publish_by_http(&self, room: &str, data: &str) -> (&'static str, String) {
+        ("/api/publish", format!(r#"{{"channel":"{room}","data":{data}}}"#))
+    }
 
     /// Whether the body of a response with status 200 says that the publication was taken.
-    fn is_published(&self, body: &[u8]) -> bool;
+    fn is_published(&self, body: &[u8]) -> bool {
+        body.starts_with(br#"{"result":"#)
+    }
 
     /// Reads one message, which may hold several events.
     fn read(&self, message: &[u8], event: &mut dyn FnMut(Event<'_>));

@@ -21,6 +21,7 @@ use crate::{
 const SOCKETS: usize = 8;
 
 #[derive(Debug, clap::Args)]
+#[group(id = "publish_args")]
 pub struct Args {
     /// Ways to publish, each measured with each number in flight
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Door::Socket, Door::Http, Door::Nats])]
@@ -113,8 +114,11 @@ async fn measure(args: &Args, world: &World, door: Door, in_flight: Option<usize
     });
     warmup.await?.check("publications")?;
 
-    let pid = gateway.server.pid;
-    let before = (Cpu::of(pid)?, Cpu::of(std::process::id())?, machine_busy()?);
+    let before = (
+        gateway.server.cpu()?,
+        Cpu::of(std::process::id())?,
+        machine_busy()?,
+    );
     let stored = if let Some(count) = in_flight {
         pace::in_flight(count, Until::Elapsed(duration), move |slot, number| {
             publish(slot, number)
@@ -128,7 +132,7 @@ async fn measure(args: &Args, world: &World, door: Door, in_flight: Option<usize
     let row = Row {
         door,
         in_flight,
-        gateway_cores: cores((Cpu::of(pid)? - before.0).used()),
+        gateway_cores: cores((gateway.server.cpu()? - before.0).used()),
         client_cores: cores((Cpu::of(std::process::id())? - before.1).used()),
         machine_cores: cores(machine_busy()?.saturating_sub(before.2)),
         stored,

@@ -10,7 +10,6 @@ use tokio::time::{Instant, sleep};
 use crate::{
     caller::Caller,
     durable::{self, ROOMS_OF_CLIENT, World},
-    kernel::Memory,
     metrics::{count, scrape},
     pace::{self, Timed, Until},
     protocol::Event,
@@ -33,6 +32,7 @@ const PUBLISHERS: usize = 8;
 const JOINERS: usize = 16;
 
 #[derive(Debug, clap::Args)]
+#[group(id = "rooms_args")]
 pub struct Args {
     /// Rooms that are stored, with one message each to begin with
     #[arg(long, default_value_t = 100_000)]
@@ -170,7 +170,7 @@ impl Bench {
         sleep(SETTLE).await;
         let delivery = self.gateway.tally.latencies();
         let join_live = self.join_at_rate(live, rooms - live, self.duration()).await?;
-        let metrics = scrape(&self.gateway.server).await?;
+        let metrics = scrape(self.gateway.server.ops()?).await?;
         drop(members);
         Ok(Rooms {
             rooms,
@@ -213,7 +213,7 @@ impl Bench {
 
     fn resident_now(&self) -> anyhow::Result<Resident> {
         Ok(Resident {
-            gateway: Memory::of(self.gateway.server.pid)?.resident,
+            gateway: self.gateway.server.memory()?.resident,
             nats: self.world.nats_memory()?,
         })
     }

@@ -1,47 +1,81 @@
-//! The server under test: one that runs already, or a gateway of our own for the time of the run.
+//! The server under test: one that runs already, or one of our own for the time of the run. It may be several processes
+//! with as many addresses; a NATS that stands beside its gateways is not part of it, and has figures of its own.
 
-use std::{
-    cell::RefCell,
-    env,
-    io::{BufRead, BufReader},
-    net::{SocketAddr, ToSocketAddrs},
-    path::PathBuf,
-    process::{Child, ChildStderr, Command, Stdio},
-    sync::mpsc,
-    thread,
-    time::Duration,
+mod address;
+mod gateway;
+mod peer;
+mod process;
+mod start;
+
+use std::{cell::RefCell, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use anyhow::{Context, ensure};
+use clap::ValueEnum;
+use http::Uri;
+use natter_tests::{nats::NatsServer, wait::eventually};
+use serde::{Deserialize, Serialize};
+
+use self::process::Process;
+pub use self::{address::Address, gateway::GatewayArgs};
+use crate::{
+    kernel::{Cpu, Memory},
+    metrics::{count, scrape},
+    protocol::Protocol,
 };
 
-use anyhow::{Context, bail};
-use http::Uri;
-use serde_json::Value;
+/// Until a gateway is connected to its bus.
+const START_LIMIT: Duration = Duration::from_secs(30);
 
-const START_LIMIT: Duration = Duration::from_secs(10);
-/// The path of the Centrifuge protocol.
-const PATH: &str = "/connection/websocket";
-/// Of a gateway that listens on loopback for the time of one run.
-const OWN_KEY: &str = "natter-bench-key";
-
-/// The gateway to start.
-#[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Server")]
-pub struct GatewayArgs {
-    /// Program of the gateway to start [default: natter-gateway beside this program]
-    #[arg(long, value_name = "FILE")]
-    pub gateway: Option<PathBuf>,
-    /// Its worker threads, 0 for one per core
-    #[arg(long, value_name = "COUNT", default_value_t = 0)]
-    pub workers: usize,
-    /// Any key of its configuration (repeatable)
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
+/// What can be started for the time of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Name {
+    /// A gateway with the embedded bus
+    Natter,
+    /// A gateway over NATS
+    NatterNatsOne,
+    /// Two gateways over one NATS; connections alternate between them
+    NatterNats,
+    /// A gateway; the rooms are durable, in memory of one NATS
+    NatterDurableMemory,
+    /// A gateway; the rooms are durable, in files of one NATS
+    NatterDurableFile,
+    /// One `send` call for each delivery, and nothing else
+    Floor,
+    /// tokio-tungstenite and a broadcast channel for each room
+    Naive,
+    /// Bun's native WebSocket pub/sub
+    Bun,
+    /// socket.io with its `ws` engine, by WebSocket only
+    Socketio,
+    /// The WebSocket of a NATS server
+    Nats,
 }
 
-#[derive(Debug, clap::Args)]
+impl Name {
+    fn is_gateway(self) -> bool {
+        !matches!(
+            self,
+            Self::Floor | Self::Naive | Self::Bun | Self::Socketio | Self::Nats
+        )
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
+}
+
+#[derive(Clone, Debug, clap::Args)]
+#[group(id = "server_args")]
 #[command(next_help_heading = "Server")]
 pub struct Args {
-    /// Server to drive, ws://host:port/path; without it a gateway is started
-    #[arg(long, requires = "pid", conflicts_with_all = ["gateway", "workers", "set"])]
+    /// Server to start
+    #[arg(long, value_enum, value_name = "NAME", default_value_t = Name::Natter)]
+    server: Name,
+    /// Server to drive that runs already, ws://host:port/path
+    #[arg(long, requires = "pid", conflicts_with_all = ["server", "gateway", "workers", "set"])]
     url: Option<Uri>,
     /// Its process on this machine
     #[arg(long, requires = "url")]
@@ -49,111 +83,117 @@ pub struct Args {
     /// Key of its server API
     #[arg(long, requires = "url", default_value = "")]
     api_key: String,
+    /// This program, when another one runs it: a test
+    #[arg(long, value_name = "FILE", hide = true)]
+    bench: Option<PathBuf>,
     #[command(flatten)]
     own: GatewayArgs,
 }
 
-#[derive(Debug)]
 pub struct Server {
-    pub pid: u32,
-    pub address: SocketAddr,
-    /// Where its metrics are; `None` for a server that ran already.
-    pub ops: Option<SocketAddr>,
+    /// What is measured, and its version, for results.
+    pub label: Label,
+    /// At least one.
+    addresses: Vec<SocketAddr>,
     /// Of the WebSocket.
     pub path: String,
     pub api_key: String,
-    child: RefCell<Option<Child>>,
+    pub protocol: &'static dyn Protocol,
+    /// What every room's name begins with.
+    pub room_prefix: String,
+    /// Where the metrics of gateways are; none for other servers.
+    ops: Vec<SocketAddr>,
+    pids: Vec<u32>,
+    own: RefCell<Vec<Process>>,
+    /// The one that is measured, or that stands beside gateways.
+    nats: Option<NatsServer>,
+    /// The process of the latter.
+    bus: Option<u32>,
+}
+
+/// Name and version of a server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Label {
+    /// As given by `--server`, or the URL.
+    pub server: String,
+    /// Programs and their versions; empty for a server that ran already.
+    pub version: String,
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { server, version } = self;
+        if version.is_empty() {
+            return f.write_str(server);
+        }
+        write!(f, "{server} ({version})")
+    }
 }
 
 impl Server {
-    pub fn of(args: Args) -> anyhow::Result<Self> {
-        let (Some(url), Some(pid)) = (&args.url, args.pid) else {
-            return Self::start(&args.own);
-        };
-        let host = url.host().context("the URL has no host")?;
-        let port = url.port_u16().context("the URL has no port")?;
-        let address = (host, port).to_socket_addrs()?.next();
-        Ok(Self {
-            pid,
-            address: address.with_context(|| format!("{host} has no address"))?,
-            path: url.path().to_owned(),
-            api_key: args.api_key,
-            ops: None,
-            child: RefCell::default(),
+    /// Waits until all gateways are connected to their bus.
+    pub async fn bus_is_up(&self) -> anyhow::Result<()> {
+        eventually("the gateway is connected to NATS", START_LIMIT, async || {
+            for ops in &self.ops {
+                let up = count(&scrape(*ops).await?, "natter_bus_up", &[]);
+                ensure!(up == 1, "it is not up");
+            }
+            anyhow::Ok(())
         })
+        .await
     }
 
-    /// Starts a gateway with its defaults on free ports, and waits until it listens.
-    pub fn start(args: &GatewayArgs) -> anyhow::Result<Self> {
-        let program = match &args.gateway {
-            Some(program) => program.clone(),
-            None => env::current_exe()?.with_file_name("natter-gateway"),
-        };
-        let mut command = Command::new(&program);
-        for (name, _) in env::vars_os() {
-            if name.to_string_lossy().starts_with("NATTER_") {
-                command.env_remove(name);
-            }
-        }
-        command
-            .args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"])
-            .args(["--log-format", "json", "--workers", &args.workers.to_string()])
-            .args(args.set.iter().flat_map(|set| ["--set", set]))
-            .env("NATTER_API_KEYS", OWN_KEY)
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped());
-        let child = command.spawn();
-        let mut child = child.with_context(|| format!("cannot start {}", program.display()))?;
-        let logs = child.stderr.take().context("the gateway has no log")?;
-        let mut server = Self {
-            pid: child.id(),
-            address: ([127, 0, 0, 1], 0).into(),
-            ops: None,
-            path: PATH.to_owned(),
-            api_key: OWN_KEY.to_owned(),
-            child: RefCell::new(Some(child)),
-        };
-        // Dropping the server ends the process when it does not listen in time.
-        let (address, ops) = watch(logs)?;
-        (server.address, server.ops) = (address, Some(ops));
-        Ok(server)
+    /// Whether publications are refused until the streams are there.
+    pub fn is_durable(&self) -> bool {
+        !self.room_prefix.is_empty()
     }
 
-    /// Ends a gateway of our own as a crash would (SIGKILL).
+    /// Where the connection with this number among all of the run goes.
+    pub fn address(&self, number: usize) -> SocketAddr {
+        self.addresses[number % self.addresses.len()]
+    }
+
+    /// How many addresses connections are spread over.
+    pub fn doors(&self) -> usize {
+        self.addresses.len()
+    }
+
+    /// Where the metrics of the first gateway are.
+    pub fn ops(&self) -> anyhow::Result<SocketAddr> {
+        self.ops.first().copied().context("the server has no ops port")
+    }
+
+    /// Where the metrics of all gateways are; empty for another server.
+    pub fn all_ops(&self) -> &[SocketAddr] {
+        &self.ops
+    }
+
+    pub fn pids(&self) -> &[u32] {
+        &self.pids
+    }
+
+    /// Of all its processes.
+    pub fn cpu(&self) -> anyhow::Result<Cpu> {
+        Cpu::of_all(&self.pids)
+    }
+
+    /// Of all its processes.
+    pub fn memory(&self) -> anyhow::Result<Memory> {
+        Memory::of_all(&self.pids)
+    }
+
+    /// Of the NATS beside the gateways, if there is one.
+    pub fn bus_cpu(&self) -> anyhow::Result<Option<Cpu>> {
+        self.bus.map(Cpu::of).transpose()
+    }
+
+    /// Of the NATS beside the gateways, if there is one.
+    pub fn bus_memory(&self) -> anyhow::Result<Option<Memory>> {
+        self.bus.map(Memory::of).transpose()
+    }
+
+    /// Ends processes of our own as a crash would (SIGKILL).
     pub fn kill(&self) {
-        if let Some(mut child) = self.child.take() {
-            // Both fail only when it has ended by itself.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-/// Reads the log to its end, passing on what is not routine, and waits for the line that tells the addresses: for
-/// clients, and of the ops port.
-fn watch(logs: ChildStderr) -> anyhow::Result<(SocketAddr, SocketAddr)> {
-    let (tell, told) = mpsc::channel();
-    thread::spawn(move || {
-        for line in BufReader::new(logs).lines().map_while(Result::ok) {
-            let fields: Value = serde_json::from_str(&line).unwrap_or_default();
-            let field = |name| fields.get(name).and_then(Value::as_str);
-            if field("message") == Some("listening") {
-                let address = |name| field(name).and_then(|address| address.parse().ok());
-                // Nobody listens after the first time.
-                let _ = tell.send(address("public").zip(address("ops")));
-            } else if !matches!(field("level"), Some("INFO" | "DEBUG" | "TRACE")) {
-                eprintln!("gateway: {line}");
-            }
-        }
-    });
-    match told.recv_timeout(START_LIMIT) {
-        Ok(addresses) => addresses.context("the gateway's log line has no addresses"),
-        Err(_) => bail!("the gateway does not listen"),
+        self.own.take();
     }
 }

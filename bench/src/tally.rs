@@ -6,8 +6,12 @@ use std::{
 };
 
 use anyhow::Context;
-use hdrhistogram::Histogram;
-use serde::Serialize;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use hdrhistogram::{
+    Histogram,
+    serialization::{Deserializer, Serializer, V2Serializer},
+};
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::stamp::{Stamp, StampFinder};
@@ -21,27 +25,50 @@ pub fn histogram() -> anyhow::Result<Histogram<u64>> {
 }
 
 /// Durations in milliseconds.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Quantiles {
     pub p50: f64,
     pub p90: f64,
     pub p99: f64,
     pub p999: f64,
     pub max: f64,
+    /// All that was recorded, in microseconds: `HdrHistogram`'s V2 format in base64, which [`decode`] reads.
+    pub histogram: String,
 }
 
 impl Quantiles {
-    #[expect(clippy::cast_precision_loss, reason = "microseconds up to minutes")]
     pub fn of(histogram: &Histogram<u64>) -> Self {
-        let quantile = |quantile| histogram.value_at_quantile(quantile) as f64 / 1_000.0;
+        let quantile = |quantile| milliseconds(histogram, quantile);
         Self {
             p50: quantile(0.5),
             p90: quantile(0.9),
             p99: quantile(0.99),
             p999: quantile(0.999),
             max: quantile(1.0),
+            histogram: encode(histogram),
         }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "microseconds up to minutes")]
+pub fn milliseconds(histogram: &Histogram<u64>, quantile: f64) -> f64 {
+    histogram.value_at_quantile(quantile) as f64 / 1_000.0
+}
+
+fn encode(histogram: &Histogram<u64>) -> String {
+    let mut bytes = Vec::new();
+    // Memory takes everything, and no count comes near the format's bound of 2^63.
+    let _ = V2Serializer::new().serialize(histogram, &mut bytes);
+    STANDARD.encode(bytes)
+}
+
+/// The histogram of [`Quantiles::histogram`].
+pub fn decode(text: &str) -> anyhow::Result<Histogram<u64>> {
+    let bytes = STANDARD
+        .decode(text)
+        .context("a histogram is not written in base64")?;
+    let histogram = Deserializer::new().deserialize(&mut bytes.as_slice());
+    histogram.context("a histogram is not in the V2 format")
 }
 
 #[derive(Debug)]
@@ -136,6 +163,16 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_histogram_survives_its_text() {
+        let mut histogram = histogram().unwrap();
+        for micros in [1, 250, 40_000, LONGEST] {
+            histogram.saturating_record(micros);
+        }
+        assert_eq!(decode(&Quantiles::of(&histogram).histogram).unwrap(), histogram);
+        assert!(decode("%").is_err() && decode("AAAA").is_err());
+    }
 
     #[test]
     fn every_message_counts_once_and_from_when_it_was_due() {

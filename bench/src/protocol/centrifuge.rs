@@ -8,6 +8,10 @@ use super::{Event, Protocol};
 pub struct CentrifugeJson;
 
 impl Protocol for CentrifugeJson {
+    fn name(&self) -> &'static str {
+        "centrifuge"
+    }
+
     fn join(&self, room: Option<&str>) -> Vec<String> {
         let connect = r#"{"id":1,"connect":{"name":"bench"}}"#.to_owned();
         let subscribe = room.map(|room| format!(r#"{{"id":2,"subscribe":{{"channel":"{room}"}}}}"#));
@@ -22,14 +26,6 @@ impl Protocol for CentrifugeJson {
 
     fn pong(&self) -> &'static str {
         "{}"
-    }
-
-    fn publish_by_http(&self, room: &str, data: &str) -> (&'static str, String) {
-        ("/api/publish", format!(r#"{{"channel":"{room}","data":{data}}}"#))
-    }
-
-    fn is_published(&self, body: &[u8]) -> bool {
-        body.starts_with(br#"{"result":"#)
     }
 
     fn read(&self, message: &[u8], event: &mut dyn FnMut(Event<'_>)) {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use memchr::memmem;
 use tokio::task::spawn_local;
 
@@ -14,14 +14,19 @@ use crate::{
 
 /// Opens a connection and reads its responses.
 pub(super) async fn open(run: &Rc<Run>, number: usize) -> anyhow::Result<Rc<Sender>> {
-    let (receiver, sender) = link::open(run.server.address, number).await?;
+    let server = &run.server.label.server;
+    ensure!(
+        run.protocol.takes_http(),
+        "{server} takes no publications by HTTP"
+    );
+    let (receiver, sender) = link::open(run, number).await?;
     spawn_local(read_responses(run.clone(), receiver));
     Ok(Rc::new(sender))
 }
 
 pub fn request(run: &Run, room: &str, data: &str) -> Vec<u8> {
     let (path, body) = run.protocol.publish_by_http(room, data);
-    let (host, key, length) = (run.server.address, &run.server.api_key, body.len());
+    let (host, key, length) = (run.server.address(0), &run.server.api_key, body.len());
     format!(
         "POST {path} HTTP/1.1\r\nHost: {host}\r\nX-API-Key: {key}\r\nContent-Type: application/json\r\n\
          Content-Length: {length}\r\n\r\n{body}"
@@ -54,11 +59,8 @@ pub fn response<'a>(input: &mut &'a [u8]) -> anyhow::Result<Option<(bool, &'a [u
         return Ok(None);
     };
     let head = str::from_utf8(&input[..end]).context("the head of a response is not UTF-8")?;
-    let length = head
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .and_then(|(_, length)| length.trim().parse::<usize>().ok())
+    let length = header(head, "content-length")
+        .and_then(|length| length.parse::<usize>().ok())
         .with_context(|| format!("a response without a length: {head}"))?;
     let is_ok = head.starts_with("HTTP/1.1 200 ");
     let Some((response, rest)) = input.split_at_checked(end + 4 + length) else {
@@ -66,6 +68,13 @@ pub fn response<'a>(input: &mut &'a [u8]) -> anyhow::Result<Option<(bool, &'a [u
     };
     *input = rest;
     Ok(Some((is_ok, &response[end + 4..])))
+}
+
+/// A header's value.
+pub fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+    let (_, value) = headers.find(|(other, _)| other.eq_ignore_ascii_case(name))?;
+    Some(value.trim())
 }
 
 #[cfg(test)]

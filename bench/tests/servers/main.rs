@@ -1,0 +1,4 @@
+//! Every server that the bench starts: it carries a small load, and what it does is the same work.
+
+mod frames;
+mod loads;
