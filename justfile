@@ -75,6 +75,21 @@ bench-density *ARGS: (bench "density --max-bytes-per-connection 6144" ARGS)
 # what deliveries cost: one large room, one busy room, many rooms
 bench-fanout *ARGS: (bench "fanout --members 1000 --rate 50" ARGS) (bench "fanout --members 200 --rate 500" ARGS) (bench "fanout --members 10 --rooms 500 --rate 3000 --by http" ARGS)
 
+# connecting and joining, as fast as it goes and at a rate; memory when 5,000 connections come and go
+bench-connect *ARGS: (bench "connect" ARGS) (bench "connect --rate 500 --rounds 1" ARGS)
+
+# 5,000 connections drop and come back, as clients do and all at once
+bench-storm *ARGS: (bench "storm" ARGS) (bench "storm --at-once" ARGS)
+
+# 10 of 210 members do not read, then 10 read a little
+bench-slow *ARGS: (bench "slow" ARGS) (bench "slow --reads-every 20" ARGS)
+
+# a room of 10,000 members is flooded; fails when p99 in the other rooms is 20 ms or more
+bench-flood *ARGS: (bench "flood --max-p99 20" ARGS)
+
+# how costs grow with connections, rooms and bytes; some ten minutes
+bench-scale *ARGS: (bench "scale" ARGS)
+
 # all servers at all rows of work, run by run, and docs/benchmarks.md of it: hours, on a machine that does nothing else
 bench-compare *ARGS: (bench "compare --out target/bench-compare.jsonl" ARGS) (bench "render --from target/bench-compare.jsonl")
 

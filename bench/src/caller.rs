@@ -65,9 +65,7 @@ impl Caller {
         number: usize,
         heard: impl FnMut(&Event<'_>) + 'static,
     ) -> anyhow::Result<Self> {
-        let server = &run.server;
-        let opening = link::open_websocket(server.address(number), &server.path, number, &run.scratch, false);
-        let (receiver, sender) = timeout(PATIENCE, opening)
+        let (receiver, sender) = timeout(PATIENCE, link::open_websocket(run, number, false))
             .await
             .context("the upgrade took too long")??;
         let (sender, waiting) = (Rc::new(sender), Waiting::default());
@@ -82,7 +80,7 @@ impl Caller {
 
     /// Opens a connection for requests to the server API.
     pub async fn by_http(run: &Rc<Run>, number: usize) -> anyhow::Result<Self> {
-        let (receiver, sender) = link::open(run.server.address(number), number).await?;
+        let (receiver, sender) = link::open(run, number).await?;
         let waiting = Waiting::default();
         let reading = read_responses(run.clone(), receiver, waiting.clone());
         Ok(Self::start(Rc::new(sender), waiting, reading))

@@ -8,7 +8,10 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use crate::{compare, density, fanout, peer::Peer, publish, reconnect, render, rooms, saturate};
+use crate::{
+    bystanders, compare, connect, density, fanout, flood, peer::Peer, publish, reconnect, render, rooms,
+    saturate, scale, slow, storm,
+};
 
 /// Load tool for servers of the Centrifuge client protocol: starts a gateway, or drives one that runs
 #[derive(Debug, Parser)]
@@ -33,10 +36,20 @@ enum Part {
 enum Command {
     /// Memory and CPU of idle connections, each in a room
     Density(density::Args),
+    /// Connecting and joining: rate, CPU, latency, and memory when connections come and go
+    Connect(connect::Args),
     /// CPU and latency of deliveries at a fixed rate
     Fanout(fanout::Args),
     /// Deliveries per CPU-second at the highest rate that the server and this client sustain
     Saturate(saturate::Args),
+    /// How costs grow with connections, rooms and bytes: slopes, and steps that are more than linear
+    Scale(scale::Args),
+    /// One large room is flooded: latency in other rooms
+    Flood(flood::Args),
+    /// Some members do not keep up: latency of the others, memory, how they end
+    Slow(slow::Args),
+    /// Everybody drops and comes back at once: time, CPU, latency in other rooms
+    Storm(storm::Args),
     /// Durable rooms: latency and throughput of publications until they are stored
     Publish(publish::Args),
     /// Durable rooms: what many of them cost, at NATS and in the gateway
@@ -47,6 +60,9 @@ enum Command {
     Compare(compare::Args),
     /// Tables and plots of a comparison
     Render(render::Args),
+    /// The second process of other subcommands
+    #[command(hide = true)]
+    Bystanders,
 }
 
 impl Cli {
@@ -80,13 +96,19 @@ impl Command {
     async fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Density(args) => density::run(args).await,
+            Self::Connect(args) => connect::run(args).await,
             Self::Fanout(args) => fanout::run(args).await,
             Self::Saturate(args) => saturate::run(args).await,
+            Self::Scale(args) => scale::run(args).await,
+            Self::Flood(args) => flood::run(args).await,
+            Self::Slow(args) => slow::run(args).await,
+            Self::Storm(args) => storm::run(args).await,
             Self::Publish(args) => publish::run(args).await,
             Self::Rooms(args) => rooms::run(args).await,
             Self::Reconnect(args) => reconnect::run(args).await,
             Self::Compare(args) => compare::run(args).await,
             Self::Render(args) => render::run(&args),
+            Self::Bystanders => bystanders::serve().await,
         }
     }
 }

@@ -37,9 +37,7 @@ pub struct Client {
 impl Client {
     /// Connects, and joins the room, if any. `number` is that of the connection in the run.
     pub async fn open(run: &Rc<Run>, number: usize, room: Option<&str>) -> anyhow::Result<Self> {
-        let server = &run.server;
-        let address = server.address(number);
-        let opening = link::open_websocket(address, &server.path, number, &run.scratch, server.compression);
+        let opening = link::open_websocket(run, number, run.server.compression);
         let (receiver, sender) = timeout(PATIENCE, opening)
             .await
             .context("the upgrade took too long")??;
@@ -79,8 +77,8 @@ impl Client {
         self.run.tally.note(|| format!("{error:#}"));
     }
 
-    /// Handles what one read brings.
-    async fn receive(&mut self) -> anyhow::Result<()> {
+    /// Waits for something to read, and handles what one read brings. May be dropped at any time.
+    pub async fn receive(&mut self) -> anyhow::Result<()> {
         let Self { run, sender, .. } = self;
         let read = |bytes: &[u8]| {
             let now = run.tally.now();

@@ -1,14 +1,52 @@
 //! Members of rooms, who only listen.
 
-use std::{cell::Cell, rc::Rc};
+use std::{cell::RefCell, future::Future, rc::Rc};
 
 use anyhow::ensure;
-use tokio::task::{JoinSet, spawn_local};
+use tokio::task::{AbortHandle, spawn_local};
 
-use crate::{client::Client, run::Run};
+use crate::{
+    client::Client,
+    pace::{self, Until},
+    run::Run,
+};
 
 /// Connections that are being opened at the same time.
-const OPENING: usize = 64;
+pub const OPENING: usize = 64;
+
+/// Those who are there. Clones are the same crowd.
+#[derive(Clone, Debug, Default)]
+pub struct Crowd(Rc<RefCell<Vec<AbortHandle>>>);
+
+impl Crowd {
+    /// Opens the connection with this number in the run, in the room, and leaves it listening.
+    pub fn open(
+        &self,
+        run: &Rc<Run>,
+        number: usize,
+        room: String,
+    ) -> impl Future<Output = anyhow::Result<()>> + use<> {
+        let (crowd, run) = (self.clone(), run.clone());
+        async move {
+            let client = Client::open(&run, number, Some(&room)).await?;
+            let member = spawn_local(client.stay());
+            crowd.0.borrow_mut().push(member.abort_handle());
+            Ok(())
+        }
+    }
+
+    /// How many have come and not left.
+    pub fn size(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    /// Everybody's connection ends without a word, as when a network goes away.
+    pub fn leave(&self) {
+        for member in self.0.take() {
+            member.abort();
+        }
+    }
+}
 
 /// The room of a connection: round robin, so that rooms have as many members each. Addresses are taken round robin too; where
 /// that would bring all members of a room to the same one, each round begins a room later.
@@ -18,31 +56,26 @@ fn room_of(number: usize, rooms: usize, doors: usize) -> usize {
     (number + shift) % rooms
 }
 
+/// The name of the room of the connection with this number.
+pub fn room(run: &Run, number: usize, rooms: usize) -> String {
+    run.room(room_of(number, rooms, run.server.doors()))
+}
+
 /// Opens connections `first..end`, spread over the rooms, and leaves them listening.
-pub async fn open(run: &Rc<Run>, first: usize, end: usize, rooms: usize) -> anyhow::Result<()> {
-    let next = Rc::new(Cell::new(first));
-    let mut openers = JoinSet::new();
-    for _ in 0..OPENING {
-        let (run, next) = (run.clone(), next.clone());
-        openers.spawn_local(async move {
-            while next.get() < end {
-                let number = next.replace(next.get() + 1);
-                let room = run.room(room_of(number, rooms, run.server.doors()));
-                let client = Client::open(&run, number, Some(&room)).await?;
-                spawn_local(client.stay());
-            }
-            anyhow::Ok(())
-        });
-    }
-    while let Some(opener) = openers.join_next().await {
-        opener??;
-    }
+pub async fn open(run: &Rc<Run>, first: usize, end: usize, rooms: usize) -> anyhow::Result<Crowd> {
+    let crowd = Crowd::default();
+    let (run_of_call, opened) = (run.clone(), crowd.clone());
+    let opening = pace::in_flight(OPENING, Until::Calls(end - first), move |_, call| {
+        let number = first + call;
+        opened.open(&run_of_call, number, room(&run_of_call, number, rooms))
+    });
+    opening.await?.check("connections")?;
     ensure!(
         run.tally.ended.get() == 0,
         "a connection was lost: {}",
         run.trouble()
     );
-    Ok(())
+    Ok(crowd)
 }
 
 #[cfg(test)]

@@ -7,21 +7,16 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::ensure;
 use serde::Serialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::{
     crowd,
     kernel::{Cpu, Memory, SocketMemory},
+    quiet,
     report::{self, Table, grouped},
     run::Run,
     server::{self, Label, Server},
 };
-
-/// A server that used less CPU than the larger in as long as the smaller is quiet.
-const QUIET_FOR: Duration = Duration::from_secs(1);
-const QUIET_CPU: Duration = Duration::from_millis(20);
-/// When waiting for quiet has no sense any more.
-const QUIET_LIMIT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 #[group(id = "density_args")]
@@ -101,7 +96,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     // The first connection of each process is numbered behind the others.
     let all = connections + server.doors();
     crowd::open(&run, connections, all, rooms.max(all)).await?;
-    quiet(server).await?;
+    quiet::wait(server).await?;
 
     let before = Reading::of(server)?;
     eprintln!("opening {connections} connections in {rooms} rooms");
@@ -109,7 +104,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     crowd::open(&run, 0, connections, rooms).await?;
     let took = begin.elapsed();
     let opened = Reading::of(server)?;
-    quiet(server).await?;
+    quiet::wait(server).await?;
     let after = Reading::of(server)?;
     ensure!(
         run.tally.ended.get() == 0,
@@ -133,22 +128,6 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             "a connection takes {worst:.0} bytes of resident memory, more than {bound}"
         );
     }
-    Ok(())
-}
-
-/// Waits until the server does nothing.
-async fn quiet(server: &Server) -> anyhow::Result<()> {
-    let limit = Instant::now() + QUIET_LIMIT;
-    let mut before = server.cpu()?;
-    while Instant::now() < limit {
-        sleep(QUIET_FOR).await;
-        let now = server.cpu()?;
-        if (now - before).used() < QUIET_CPU {
-            return Ok(());
-        }
-        before = now;
-    }
-    eprintln!("warning: the server is still busy after {QUIET_LIMIT:?} without load");
     Ok(())
 }
 

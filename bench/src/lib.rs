@@ -16,18 +16,21 @@
 //! [`compare`] runs the scenarios for all servers, each as a process of its own, and [`render`] writes its page.
 //!
 //! What differs between servers is behind [`protocol::Protocol`]; [`server`] starts them, some of which are part of this program
-//! ([`peer`]). [`density`], [`fanout`] and [`saturate`] are the
-//! subcommands; they stand on a [`crowd`] of [`client`]s and a [`publisher`], which
-//! share a [`run::Run`].
+//! ([`peer`]). [`density`], [`connect`], [`fanout`], [`saturate`], [`scale`], [`flood`], [`slow`] and [`storm`] are the
+//! subcommands; they stand on a [`crowd`] of [`client`]s and a [`publisher`], which share a [`run::Run`]. Members of rooms
+//! that are not loaded live in a second process ([`bystanders`]), so that the load's own client does not hold them up.
 
+pub mod bystanders;
 pub mod caller;
 pub mod cli;
 pub mod client;
 pub mod compare;
+pub mod connect;
 pub mod crowd;
 pub mod density;
 pub mod durable;
 pub mod fanout;
+pub mod flood;
 pub mod kernel;
 pub mod link;
 pub mod load;
@@ -37,12 +40,16 @@ pub mod peer;
 pub mod protocol;
 pub mod publish;
 pub mod publisher;
+pub mod quiet;
 pub mod reconnect;
 pub mod render;
 pub mod report;
 pub mod rooms;
 pub mod run;
 pub mod saturate;
+pub mod scale;
 pub mod server;
+pub mod slow;
 pub mod stamp;
+pub mod storm;
 pub mod tally;

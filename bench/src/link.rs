@@ -15,10 +15,12 @@ use natter_websocket::{Opcode, client::encode_masked};
 use tokio::{
     io::{AsyncRead, ReadBuf},
     net::{
-        TcpSocket, TcpStream,
+        TcpSocket,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
 };
+
+use crate::run::Run;
 
 /// What one read may take: many frames when the client is behind, and the largest frame that it understands.
 const SCRATCH: usize = 256 * 1024;
@@ -35,16 +37,21 @@ impl Default for Scratch {
     }
 }
 
-/// Opens the connection with this number among all of the run, which decides about its source address.
-pub async fn open(server: SocketAddr, number: usize) -> anyhow::Result<(Receiver, Sender)> {
-    let stream = match source(server, number) {
-        None => TcpStream::connect(server).await,
-        Some(source) => {
-            let socket = TcpSocket::new_v4()?;
-            socket.bind(source)?;
-            socket.connect(server).await
-        }
-    };
+/// Opens the connection with this number among all of the run, which decides about its addresses.
+pub async fn open(run: &Run, number: usize) -> anyhow::Result<(Receiver, Sender)> {
+    let server = run.server.address(number);
+    let socket = match server {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    if let Some(source) = source(server, number) {
+        socket.bind(source)?;
+    }
+    if let Some(bytes) = run.receive_buffer {
+        // Before connecting, so that the peer knows windows of this size alone and fills them.
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    let stream = socket.connect(server).await;
     let stream = stream.with_context(|| format!("cannot connect to {server}"))?;
     stream.set_nodelay(true)?;
     let (receiver, sender) = stream.into_split();
@@ -72,14 +79,13 @@ const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
 
 /// Opens a WebSocket; with `compression`, one whose messages may be compressed.
 pub async fn open_websocket(
-    server: SocketAddr,
-    path: &str,
+    run: &Run,
     number: usize,
-    scratch: &Scratch,
     compression: bool,
 ) -> anyhow::Result<(Receiver, Sender)> {
     let offer = if compression { OFFER } else { "" };
-    let (mut receiver, sender) = open(server, number).await?;
+    let (mut receiver, sender) = open(run, number).await?;
+    let (server, path) = (run.server.address(number), &run.server.path);
     // The key is the example of RFC 6455 section 1.3: who knows the server need not prove that it speaks WebSocket.
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {server}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -104,7 +110,7 @@ pub async fn open_websocket(
             is_open = true;
             Ok(end + 4)
         };
-        receiver.receive(scratch, read).await?;
+        receiver.receive(&run.scratch, read).await?;
     }
     Ok((receiver, sender))
 }

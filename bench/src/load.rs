@@ -6,7 +6,7 @@
 use std::{process, rc::Rc, time::Duration};
 
 use anyhow::ensure;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -28,6 +28,8 @@ const CLIENT_LIMIT_WITH_WAITING: f64 = 0.99;
 const LOST_AFTER: Duration = Duration::from_secs(5);
 /// Time for what comes twice to come the second time.
 const REPEATED_WITHIN: Duration = Duration::from_millis(200);
+/// The kernel's accounts of a process are no finer: what used less counts as so much.
+const CPU_TICK: f64 = 0.01;
 /// What everything else may use of a machine that counts as quiet.
 pub const QUIET_CORES: f64 = 0.15;
 const POLL: Duration = Duration::from_millis(2);
@@ -37,21 +39,21 @@ const POLL: Duration = Duration::from_millis(2);
 pub struct Args {
     /// Members of each room
     #[arg(long, default_value_t = 1_000)]
-    members: usize,
+    pub members: usize,
     #[arg(long, default_value_t = 1)]
-    rooms: usize,
+    pub rooms: usize,
     /// Bytes of a message
     #[arg(long, default_value_t = 200)]
-    size: usize,
+    pub size: usize,
     /// How messages are published
     #[arg(long, value_enum, default_value_t = By::Socket)]
-    by: By,
+    pub by: By,
     /// Connections that publish
     #[arg(long, default_value_t = 4)]
-    publishers: usize,
+    pub publishers: usize,
     /// Time before measuring
     #[arg(long, value_name = "SECONDS", default_value_t = 2)]
-    warmup: u32,
+    pub warmup: u32,
 }
 
 pub struct Load {
@@ -62,7 +64,7 @@ pub struct Load {
 }
 
 /// What one rate costs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Measured {
     #[serde(flatten)]
     pub label: Label,
@@ -100,6 +102,37 @@ pub struct Measured {
     pub trouble: Option<String>,
 }
 
+/// What this process had of its one core.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ClientShare {
+    pub client_share: f64,
+    /// Of the time that it was able to run and had no core.
+    pub client_waiting_share: f64,
+    pub client_is_limit: bool,
+}
+
+impl ClientShare {
+    /// `used` in so many seconds.
+    pub fn of(used: Cpu, seconds: f64) -> Self {
+        let (share, waiting) = (
+            used.used().as_secs_f64() / seconds,
+            used.waiting.as_secs_f64() / seconds,
+        );
+        Self {
+            client_share: share,
+            client_waiting_share: waiting,
+            client_is_limit: share >= CLIENT_LIMIT || share + waiting >= CLIENT_LIMIT_WITH_WAITING,
+        }
+    }
+
+    /// Says on stderr what makes the figures doubtful.
+    pub fn warn(self) {
+        if self.client_is_limit {
+            eprintln!("warning: the client was the limit, not the server");
+        }
+    }
+}
+
 struct Reading {
     at: Instant,
     server: Cpu,
@@ -112,33 +145,52 @@ struct Reading {
 
 impl Load {
     pub async fn open(args: Args, server: server::Args) -> anyhow::Result<Self> {
+        Self::on(&Run::start(server).await?, args).await
+    }
+
+    /// On a server that is there already.
+    pub async fn on(run: &Rc<Run>, args: Args) -> anyhow::Result<Self> {
         let connections = args.members * args.rooms;
         ensure!(
             connections > 0 && args.publishers > 0,
             "a load needs members and publishers"
         );
         ensure!(args.size >= MIN_SIZE, "a message has at least {MIN_SIZE} bytes");
-        let run = Run::start(server).await?;
         eprintln!("opening {connections} connections in {} rooms", args.rooms);
-        crowd::open(&run, 0, connections, args.rooms).await?;
-        let opening = Publisher::open(&run, args.by, connections, args.publishers, args.rooms, args.size);
+        crowd::open(run, 0, connections, args.rooms).await?;
+        let opening = Publisher::open(run, args.by, connections, args.publishers, args.rooms, args.size);
         Ok(Self {
             publisher: opening.await?,
-            run,
+            run: run.clone(),
             members: args.members as u64,
             warmup: Duration::from_secs(args.warmup.into()),
         })
     }
 
     /// Publishes at `rate` for the warm-up and for `duration`, and measures the latter up to the last delivery.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts of one run"
+    )]
     pub async fn measure(&mut self, rate: f64, duration: Duration) -> anyhow::Result<Measured> {
         eprintln!("publishing {rate:.0} messages/s for {duration:?}");
+        let count = (rate * duration.as_secs_f64()).round() as u32;
+        self.measure_while(rate, |published| published < count).await
+    }
+
+    /// The same for as long as `goes_on` says so, which is told before each message how many there were.
+    pub async fn measure_while(
+        &mut self,
+        rate: f64,
+        goes_on: impl FnMut(u32) -> bool,
+    ) -> anyhow::Result<Measured> {
         let start = self.run.tally.now();
         self.publisher.publish(rate, start, self.warmup).await?;
         let start = start + u64::try_from(self.warmup.as_nanos())?;
         self.run.tally.measure_from(start);
         let before = self.read()?;
-        self.publisher.publish(rate, start, duration).await?;
+        self.publisher.publish_while(rate, start, goes_on).await?;
         let scheduled = Instant::now();
         let last = self.wait_for_all().await;
         let after = self.read()?;
@@ -196,8 +248,7 @@ impl Load {
             .zip(before.bus)
             .map(|(after, before)| (after - before).used());
         let others = busy.saturating_sub(server.used() + client.used() + bus.unwrap_or_default());
-        let client_share = client.used().as_secs_f64() / seconds;
-        let client_waiting_share = client.waiting.as_secs_f64() / seconds;
+        let client = ClientShare::of(client, seconds);
         Measured {
             label: self.run.server.label.clone(),
             rate,
@@ -210,15 +261,14 @@ impl Load {
             server_system_seconds: server.system.as_secs_f64(),
             server_cores: cpu / seconds,
             bus_cpu_seconds: bus.map(|bus| bus.as_secs_f64()),
-            cpu_seconds_per_million: cpu * 1e6 / deliveries as f64,
-            deliveries_per_cpu_second: deliveries as f64 / cpu,
+            cpu_seconds_per_million: cpu * 1e6 / deliveries.max(1) as f64,
+            deliveries_per_cpu_second: deliveries as f64 / cpu.max(CPU_TICK),
             latency: tally.latencies(),
             send_delay: self.publisher.delays(),
             drain_seconds: drain.as_secs_f64(),
-            client_share,
-            client_waiting_share,
-            client_is_limit: client_share >= CLIENT_LIMIT
-                || client_share + client_waiting_share >= CLIENT_LIMIT_WITH_WAITING,
+            client_share: client.client_share,
+            client_waiting_share: client.client_waiting_share,
+            client_is_limit: client.client_is_limit,
             others_cores: others.as_secs_f64() / seconds,
             lost: self.expected().saturating_sub(tally.in_order()),
             repeated: tally.repeated.get(),

@@ -95,7 +95,8 @@ impl Counts {
     }
 }
 
-fn micros(time: Duration) -> u64 {
+/// As histograms count.
+pub fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
@@ -170,9 +171,23 @@ fn schedule(rate: f64, began: Instant, duration: Duration) -> mpsc::UnboundedRec
 /// When a run of calls in flight ends.
 #[derive(Clone, Copy, Debug)]
 pub enum Until {
-    /// So many were made.
+    /// So many were made, or one failed.
     Calls(usize),
+    /// So many were made, whatever became of them.
+    Attempts(usize),
+    /// The time is over, or one failed.
     Elapsed(Duration),
+}
+
+impl Until {
+    /// Before the call with this number.
+    fn is_over(self, number: usize, began: Instant, failed: u64) -> bool {
+        match self {
+            Self::Calls(most) => number >= most || failed > 0,
+            Self::Attempts(most) => number >= most,
+            Self::Elapsed(duration) => began.elapsed() >= duration || failed > 0,
+        }
+    }
 }
 
 /// Makes calls, numbered from 0, each as soon as one of `in_flight` before it was answered. `call` also gets which of them.
@@ -193,11 +208,7 @@ where
         slots.spawn_local(async move {
             loop {
                 let number = next.get();
-                let is_over = match until {
-                    Until::Calls(most) => number >= most,
-                    Until::Elapsed(duration) => began.elapsed() >= duration,
-                };
-                if is_over || counts.failed.get() > 0 {
+                if until.is_over(number, began, counts.failed.get()) {
                     return anyhow::Ok(());
                 }
                 next.set(number + 1);
@@ -255,5 +266,15 @@ mod tests {
         let timed = timed.unwrap();
         assert_eq!((timed.answered, timed.failed, seen.get()), (9, 1, 3));
         assert!(timed.check("calls").unwrap_err().to_string().contains("enough"));
+    }
+
+    #[test]
+    fn attempts_go_on_after_a_failure() {
+        let timed = run(in_flight(2, Until::Attempts(9), |_, number| async move {
+            anyhow::ensure!(number % 3 > 0, "no");
+            Ok(())
+        }));
+        let timed = timed.unwrap();
+        assert_eq!((timed.answered, timed.failed), (6, 3));
     }
 }

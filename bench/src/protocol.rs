@@ -23,8 +23,19 @@ pub enum Event<'a> {
     Refused(&'a [u8]),
 }
 
+/// All adapters.
+static ALL: [&dyn Protocol; 3] = [&CentrifugeJson, &NatsText, &SocketIo];
+
+/// The one of this name.
+pub fn named(name: &str) -> Option<&'static dyn Protocol> {
+    ALL.into_iter().find(|protocol| protocol.name() == name)
+}
+
 /// A client's side of a protocol over WebSocket, with text messages.
-pub trait Protocol: Debug {
+pub trait Protocol: Debug + Sync {
+    /// By which another process of this program finds it.
+    fn name(&self) -> &'static str;
+
     /// The commands that make a connection of a socket and join `room`, if any, each sent when the one before it was
     /// answered.
     fn join(&self, room: Option<&str>) -> Vec<String>;

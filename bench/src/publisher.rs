@@ -84,13 +84,29 @@ impl Publisher {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "nanoseconds of minutes, counts of one run"
+        reason = "counts of one run"
     )]
     pub async fn publish(&mut self, rate: f64, start: u64, duration: Duration) -> anyhow::Result<()> {
-        self.delays.reset();
         let count = (rate * duration.as_secs_f64()).round() as u32;
-        let mut burst = 0;
-        for index in 0..count {
+        self.publish_while(rate, start, |published| published < count)
+            .await
+    }
+
+    /// The same for as long as `goes_on` says so, which is told before each message how many there were.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "nanoseconds of minutes"
+    )]
+    pub async fn publish_while(
+        &mut self,
+        rate: f64,
+        start: u64,
+        mut goes_on: impl FnMut(u32) -> bool,
+    ) -> anyhow::Result<()> {
+        self.delays.reset();
+        let (mut burst, mut index) = (0, 0);
+        while goes_on(index) {
             let due = start + (f64::from(index) * 1e9 / rate) as u64;
             if due > self.run.tally.now() {
                 self.flush()?;
@@ -98,7 +114,7 @@ impl Publisher {
                 burst = 0;
             }
             self.queue(due);
-            burst += 1;
+            (burst, index) = (burst + 1, index + 1);
             if burst == BURST {
                 self.flush()?;
                 yield_now().await;
@@ -116,7 +132,7 @@ impl Publisher {
         &self.published
     }
 
-    /// Of the last [`Publisher::publish`].
+    /// Of the last time of publishing.
     pub fn delays(&self) -> Quantiles {
         Quantiles::of(&self.delays)
     }

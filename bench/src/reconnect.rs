@@ -3,14 +3,14 @@
 
 mod member;
 
-use std::{cell::Cell, path::PathBuf, rc::Rc, time::Duration};
+use std::{cell::RefCell, path::PathBuf, rc::Rc, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use serde::Serialize;
 use tokio::{
     sync::watch,
-    task::{JoinSet, spawn_local},
+    task::spawn_local,
     time::{Instant, interval, sleep, sleep_until},
 };
 
@@ -19,10 +19,11 @@ use crate::{
     caller::Caller,
     durable::{self, World},
     metrics::{count, scrape},
+    pace::{self, Until},
     report::{self, Table},
     run::Run,
     stamp::{MIN_SIZE, Stamp},
-    tally::{Quantiles, histogram},
+    tally::Quantiles,
 };
 
 /// Connections that are being opened at the same time.
@@ -184,33 +185,23 @@ impl Bench {
 
     /// Connects everybody to `gateway`, and times each.
     async fn open(&self, gateway: &Rc<Run>, again: bool) -> anyhow::Result<(Vec<Caller>, Quantiles)> {
-        let next = Rc::new(Cell::new(0));
-        let members: Rc<[Rc<Member>]> = self.members.clone().into();
-        let mut openers = JoinSet::new();
-        for _ in 0..OPENING {
-            let (gateway, room) = (gateway.clone(), self.room.clone());
-            let (members, next) = (members.clone(), next.clone());
-            openers.spawn_local(async move {
-                let mut opened = Vec::new();
-                while let Some(member) = members.get(next.get()) {
-                    let number = next.replace(next.get() + 1);
-                    // Ports of connections that have just ended are not free yet.
-                    let number = if again { number + members.len() } else { number };
-                    let began = Instant::now();
-                    let caller = member.open(&gateway, number, &room).await?;
-                    opened.push((caller, began.elapsed()));
-                }
-                anyhow::Ok(opened)
-            });
-        }
-        let (mut callers, mut times) = (Vec::new(), histogram()?);
-        while let Some(opener) = openers.join_next().await {
-            for (caller, time) in opener?? {
-                callers.push(caller);
-                times.saturating_record(u64::try_from(time.as_micros())?);
+        let callers = Rc::new(RefCell::new(Vec::new()));
+        let (opened, members) = (callers.clone(), self.members.clone());
+        let (gateway, room) = (gateway.clone(), self.room.clone());
+        let opening = pace::in_flight(OPENING, Until::Calls(self.members.len()), move |_, call| {
+            // Ports of connections that have just ended are not free yet.
+            let number = if again { call + members.len() } else { call };
+            let member = members[call].clone();
+            let (gateway, room, opened) = (gateway.clone(), room.clone(), opened.clone());
+            async move {
+                let caller = member.open(&gateway, number, &room).await?;
+                opened.borrow_mut().push(caller);
+                Ok(())
             }
-        }
-        Ok((callers, Quantiles::of(&times)))
+        });
+        let timed = opening.await?;
+        timed.check("connections")?;
+        Ok((callers.take(), timed.latency))
     }
 
     async fn drop_all(&self, callers: Vec<Caller>) {

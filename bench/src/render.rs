@@ -5,6 +5,7 @@
 
 mod bars;
 pub mod curve;
+pub mod growth;
 mod lines;
 mod page;
 mod plots;

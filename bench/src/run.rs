@@ -13,11 +13,13 @@ use crate::{
 };
 
 pub struct Run {
-    pub server: Server,
+    pub server: Rc<Server>,
     pub protocol: &'static dyn Protocol,
     pub scratch: Scratch,
     pub inflater: RefCell<Inflater>,
     pub tally: Tally,
+    /// That of the kernel for each connection, in bytes, if it is not to choose.
+    pub receive_buffer: Option<u32>,
     /// In every room's name, so that two runs on one server do not meet.
     tag: u32,
 }
@@ -35,11 +37,25 @@ impl Run {
     pub fn on(server: Server) -> anyhow::Result<Rc<Self>> {
         Ok(Rc::new(Self {
             protocol: server.protocol,
-            server,
+            server: Rc::new(server),
             scratch: Scratch::default(),
             inflater: RefCell::default(),
             tally: Tally::new()?,
+            receive_buffer: None,
             tag: fastrand::u32(..),
+        }))
+    }
+
+    /// A run in the same rooms of the same server that counts for itself, its connections with such receive buffers.
+    pub fn beside(&self, receive_buffer: u32) -> anyhow::Result<Rc<Self>> {
+        Ok(Rc::new(Self {
+            protocol: self.protocol,
+            server: self.server.clone(),
+            scratch: Scratch::default(),
+            inflater: RefCell::default(),
+            tally: Tally::new()?,
+            receive_buffer: Some(receive_buffer),
+            tag: self.tag,
         }))
     }
 

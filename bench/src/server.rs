@@ -1,6 +1,7 @@
 //! The server under test: one that runs already, or one of our own for the time of the run. It may be several processes
 //! with as many addresses; a NATS that stands beside its gateways is not part of it, and has figures of its own.
 
+mod address;
 mod gateway;
 mod peer;
 mod process;
@@ -12,11 +13,10 @@ use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use http::Uri;
 use natter_tests::{nats::NatsServer, wait::eventually};
-use serde::Serialize;
-
-pub use gateway::GatewayArgs;
+use serde::{Deserialize, Serialize};
 
 use self::process::Process;
+pub use self::{address::Address, gateway::GatewayArgs};
 use crate::{
     kernel::{Cpu, Memory},
     metrics::{count, scrape},
@@ -117,7 +117,7 @@ pub struct Server {
 }
 
 /// Name and version of a server.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Label {
     /// As given by `--server`, or the URL.
     pub server: String,
@@ -166,6 +166,15 @@ impl Server {
     /// Where the metrics of the first gateway are.
     pub fn ops(&self) -> anyhow::Result<SocketAddr> {
         self.ops.first().copied().context("the server has no ops port")
+    }
+
+    /// Where the metrics of all gateways are; empty for another server.
+    pub fn all_ops(&self) -> &[SocketAddr] {
+        &self.ops
+    }
+
+    pub fn pids(&self) -> &[u32] {
+        &self.pids
     }
 
     /// Of all its processes.

@@ -11,7 +11,7 @@ use hdrhistogram::{
     Histogram,
     serialization::{Deserializer, Serializer, V2Serializer},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::stamp::{Stamp, StampFinder};
@@ -25,7 +25,7 @@ pub fn histogram() -> anyhow::Result<Histogram<u64>> {
 }
 
 /// Durations in milliseconds.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Quantiles {
     pub p50: f64,
     pub p90: f64,

@@ -7,7 +7,7 @@ mod origin;
 mod page;
 mod upgrade;
 
-use std::{cell::Cell, convert::Infallible, fmt::Display, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, convert::Infallible, fmt::Display, rc::Rc, sync::Arc};
 
 use axum::{Router, body::Body};
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -22,8 +22,6 @@ use crate::{api, gateway::Gateway, limits::FileGuard, metrics::HandshakeFailure,
 const WEBSOCKET_PATH: &str = "/connection/websocket";
 /// Smallest buffer that hyper works with, in bytes.
 const MIN_HEAD_BUFFER: usize = 8 * 1024;
-/// How long a peer may take nothing of an answer that waits for it. hyper would wait for ever.
-const UNREAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection before its upgrade.
 struct Connection {
@@ -51,7 +49,6 @@ pub async fn serve(worker: Rc<Worker>, router: Router, stream: TcpStream, file: 
             live.settings.http.header_max_size.max(MIN_HEAD_BUFFER),
         )
     };
-    limit_unread(&stream, Some(UNREAD_TIMEOUT));
     let connection = Rc::new(Connection {
         worker,
         router,
@@ -118,15 +115,6 @@ impl Connection {
             info!(kind, %cause, "handshake failed");
         }
     }
-}
-
-/// Lets the kernel reset a connection whose peer takes nothing for so long; `None` takes the limit back.
-fn limit_unread(stream: &TcpStream, limit: Option<Duration>) {
-    // Without it, on other systems than Linux, only the peer's end frees the socket. It fails only when that came already.
-    #[cfg(target_os = "linux")]
-    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(limit);
-    #[cfg(not(target_os = "linux"))]
-    let _ = (stream, limit);
 }
 
 /// A short text for people.

@@ -1,9 +1,9 @@
 //! Accepting sockets: each worker listens on the public port itself and the kernel spreads connections over them.
 
-use std::{io, net::SocketAddr, rc::Rc, time::Duration};
+use std::{io, net::SocketAddr, os::fd::AsFd, rc::Rc, time::Duration};
 
 use axum::Router;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::{net::TcpListener, time::sleep};
 use tracing::{Level, warn};
 
@@ -18,6 +18,8 @@ const BACKLOG: i32 = 4_096;
 /// Pause after `accept` failed for want of descriptors or memory: trying again at once would only burn the core that
 /// the open connections need.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// How long a peer may take nothing of an HTTP answer that waits for it. hyper would wait for ever.
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Binds `count` sockets to one address; port 0 becomes one free port for all of them.
 pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpListener>> {
@@ -41,9 +43,22 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     if shared {
+        // Accepted sockets inherit both, without a call for each. Frames are written whole at the end of a turn;
+        // waiting for more would only delay them.
+        socket.set_tcp_nodelay(true)?;
+        limit_unread(&socket, Some(UNREAD_TIMEOUT));
         socket.listen(BACKLOG)?;
     }
     Ok(socket.into())
+}
+
+/// Lets the kernel reset a connection whose peer takes nothing for so long; `None` takes the limit back.
+pub fn limit_unread(socket: &impl AsFd, limit: Option<Duration>) {
+    // Without it, on other systems than Linux, only the peer's end frees the socket. It fails only when that came already.
+    #[cfg(target_os = "linux")]
+    let _ = SockRef::from(socket).set_tcp_user_timeout(limit);
+    #[cfg(not(target_os = "linux"))]
+    let _ = (socket, limit);
 }
 
 /// Accepts for as long as the worker lives.
@@ -59,9 +74,6 @@ pub async fn accept(worker: Rc<Worker>, listener: TcpListener, router: Router) {
                     }
                     continue;
                 };
-                // Frames are written whole at the end of a turn; waiting for more would only delay them. It fails
-                // only when the peer is gone, which the next read tells.
-                let _ = stream.set_nodelay(true);
                 tokio::task::spawn_local(http::serve(worker.clone(), router.clone(), stream, file));
             }
             Err(error) => {
@@ -81,6 +93,20 @@ pub async fn accept(worker: Rc<Worker>, listener: TcpListener, router: Router) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sockets_inherit_what_their_listener_sets() {
+        let listener = socket("127.0.0.1:0".parse().unwrap(), true).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        assert!(stream.nodelay().unwrap());
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            SockRef::from(&stream).tcp_user_timeout().unwrap(),
+            Some(UNREAD_TIMEOUT)
+        );
+    }
 
     #[test]
     fn workers_share_a_port_that_nobody_else_gets() {

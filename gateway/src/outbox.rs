@@ -5,7 +5,8 @@
 //! no answers would hold ten times the bytes that are counted. They are counted apart: the answer to a join may bring far
 //! more than a reader's queue, and who is still reading it is not too slow for what is said meanwhile.
 //!
-//! An emptied outbox gives its memory back, so an idle connection keeps none.
+//! An emptied outbox gives its memory back, so an idle connection keeps none; a frame that waits alone, which is what a
+//! quiet room brings, takes none either.
 
 use std::{
     collections::VecDeque,
@@ -25,7 +26,9 @@ const MAX_OWN_BYTES: usize = 2 * MAX_PAGE_BYTES;
 
 #[derive(Default)]
 pub struct Outbox {
-    queue: VecDeque<Arc<Frame>>,
+    front: Option<Arc<Frame>>,
+    /// Behind the front; empty when there is none.
+    rest: VecDeque<Arc<Frame>>,
     /// Unwritten bytes, the rest of a half-written front frame included.
     bytes: usize,
     /// Bytes of the front frame that the kernel has taken already.
@@ -70,12 +73,21 @@ impl Outbox {
         self.bytes += frame.bytes().len();
         self.own += is_own(&frame);
         self.own_bytes += own_bytes(&frame);
-        self.queue.push_back(frame);
+        if self.front.is_none() {
+            self.front = Some(frame);
+        } else {
+            self.rest.push_back(frame);
+        }
     }
 
     /// Lets go of everything that has not begun to be written; `dropped` sees each of these frames.
     pub fn drop_unbegun(&mut self, mut dropped: impl FnMut(&Frame)) {
-        for frame in self.queue.drain(usize::from(self.front_written > 0)..) {
+        let front = if self.front_written > 0 {
+            None
+        } else {
+            self.front.take()
+        };
+        for frame in front.into_iter().chain(self.rest.drain(..)) {
             self.bytes -= frame.bytes().len();
             self.own -= is_own(&frame);
             self.own_bytes -= own_bytes(&frame);
@@ -85,18 +97,19 @@ impl Outbox {
 
     /// Lets go of everything, a frame that was written in part included.
     pub fn clear(&mut self, mut dropped: impl FnMut(&Frame)) {
-        for frame in std::mem::take(self).queue {
+        let Self { front, rest, .. } = std::mem::take(self);
+        for frame in front.into_iter().chain(rest) {
             dropped(&frame);
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.front.is_none()
     }
 
     /// Publications that wait here.
     pub fn publications(&self) -> usize {
-        self.queue.len() - self.own as usize
+        usize::from(self.front.is_some()) + self.rest.len() - self.own as usize
     }
 
     pub fn bytes(&self) -> usize {
@@ -110,7 +123,7 @@ impl Outbox {
 
     /// Writes until the outbox is empty or the kernel takes no more; `written` sees every frame that went out whole.
     pub fn flush(&mut self, socket: &Socket, mut written: impl FnMut(&Frame)) -> io::Result<Flushed> {
-        while !self.queue.is_empty() {
+        while self.front.is_some() {
             let taken = {
                 let mut slices = [IoSlice::new(&[]); FRAMES_PER_WRITE];
                 let count = self.fill(&mut slices);
@@ -124,14 +137,14 @@ impl Outbox {
             };
             self.advance(taken, &mut written);
         }
-        self.queue = VecDeque::new();
+        self.rest = VecDeque::new();
         Ok(Flushed::Empty)
     }
 
     fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut skip = self.front_written;
         let mut count = 0;
-        for (slice, frame) in slices.iter_mut().zip(&self.queue) {
+        for (slice, frame) in slices.iter_mut().zip(self.front.iter().chain(&self.rest)) {
             *slice = IoSlice::new(&frame.bytes()[skip..]);
             skip = 0;
             count += 1;
@@ -141,7 +154,7 @@ impl Outbox {
 
     fn advance(&mut self, mut taken: usize, written: &mut impl FnMut(&Frame)) {
         self.bytes -= taken;
-        while let Some(front) = self.queue.front() {
+        while let Some(front) = &self.front {
             let rest = front.bytes().len() - self.front_written;
             let part = taken.min(rest);
             taken -= part;
@@ -155,7 +168,7 @@ impl Outbox {
             self.front_written = 0;
             self.own -= is_own(front);
             written(front);
-            self.queue.pop_front();
+            self.front = self.rest.pop_front();
         }
     }
 }

@@ -1,14 +1,21 @@
 //! The members of one room on one worker.
 
+mod backlog;
+mod pace;
+
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
+pub use self::backlog::{Given, Slice, Step, Turn};
+use self::{backlog::Backlog, pace::Pace};
 use crate::{
     channel::Channel,
     history::Position,
@@ -29,6 +36,10 @@ pub struct Room {
     members: RefCell<Members>,
     /// Who is answered when the bus has answered.
     waiting: RefCell<VecDeque<Waiting>>,
+    /// What waits for its turn; boxed, as few rooms have any.
+    backlog: RefCell<Option<Box<Backlog>>>,
+    is_overloaded: Cell<bool>,
+    pace: Cell<Pace>,
 }
 
 /// Place of a member in its room.
@@ -98,6 +109,9 @@ impl Room {
             position: RefCell::new(position),
             members: RefCell::default(),
             waiting: RefCell::default(),
+            backlog: RefCell::default(),
+            is_overloaded: Cell::new(false),
+            pace: Cell::default(),
         })
     }
 
@@ -275,5 +289,58 @@ impl Room {
 
     pub fn places(&self) -> usize {
         self.members.borrow().places.len()
+    }
+
+    /// Notes that a publication came at `now`.
+    pub fn note_pace(&self, now: Instant) {
+        let mut pace = self.pace.get();
+        pace.note(now, self.batch_window());
+        self.pace.set(pace);
+    }
+
+    /// How long publications are collected while the room is busy.
+    pub fn batch_window(&self) -> Duration {
+        self.namespace.borrow().options.batch_window
+    }
+
+    /// Whether so many publications come that it pays to collect some.
+    pub fn is_busy(&self) -> bool {
+        self.pace.get().is_busy()
+    }
+
+    /// Whether something waits for its turn, so that whatever comes has to wait behind it.
+    pub fn has_backlog(&self) -> bool {
+        self.backlog.borrow().is_some()
+    }
+
+    /// Steps that wait and belong to no batch yet.
+    pub fn backlog_len(&self) -> usize {
+        self.backlog.borrow().as_ref().map_or(0, |backlog| backlog.len())
+    }
+
+    /// Lets a step wait for its turn.
+    pub fn enqueue(&self, step: Step) {
+        self.backlog.borrow_mut().get_or_insert_default().push(step);
+    }
+
+    /// What comes next, of about `pushes` frames to members; `None` when nothing waits.
+    pub fn turn(&self, pushes: usize) -> Option<Turn> {
+        let end = self.places();
+        let mut slot = self.backlog.borrow_mut();
+        let backlog = slot.as_mut()?;
+        let turn = backlog.turn(pushes, end);
+        if backlog.is_done() {
+            *slot = None;
+        }
+        turn
+    }
+
+    /// Whether too much waits, if that has changed since the last call.
+    pub fn overload_change(&self) -> Option<bool> {
+        let was = self.is_overloaded.get();
+        let backlog = self.backlog.borrow();
+        let is = backlog.as_ref().is_some_and(|backlog| backlog.is_overloaded(was));
+        self.is_overloaded.set(is);
+        (is != was).then_some(is)
     }
 }

@@ -18,11 +18,13 @@ mod recent;
 
 use std::{
     collections::{HashMap, VecDeque},
+    future::ready,
     hash::{BuildHasher, RandomState},
     sync::Arc,
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::{
     sync::mpsc,
@@ -68,6 +70,8 @@ struct Room {
     state: State,
     /// Bit n is set while worker n has members here.
     workers: u64,
+    /// Bit n is set while worker n has so much of this room to deliver that it takes no more.
+    overloaded: u64,
     /// When the last member left, while nobody is here.
     emptied_at: Option<Instant>,
     /// Of a durable room, once it is live.
@@ -145,6 +149,7 @@ impl Rooms {
             generation,
             state: State::Joining,
             workers: 1 << worker,
+            overloaded: 0,
             emptied_at: None,
             durable: None,
             early: Vec::new(),
@@ -154,20 +159,33 @@ impl Rooms {
         drop(shard);
 
         let began = Instant::now();
-        let subscribed = subscribe();
-        let (rooms, channel) = (self.clone(), channel.clone());
-        runtime.spawn(async move {
-            let result = match subscribed {
-                Some(subscribed) => subscribed.await,
-                None => Err(BusError::Disconnected),
-            };
-            rooms.metrics.joined(
-                result.as_ref().map(|_| ()).map_err(|error| *error),
-                began.elapsed(),
-            );
-            rooms.answer(&channel, generation, result);
-        });
+        let mut subscribed = subscribe().unwrap_or_else(|| Box::pin(ready(Err(BusError::Disconnected))));
+        // What the embedded bus answers at once needs no other thread, whose wake-up would cost more than the join.
+        let at_once = {
+            let _entered = runtime.enter();
+            (&mut subscribed).now_or_never()
+        };
+        if let Some(result) = at_once {
+            self.joined(channel, generation, began, result);
+        } else {
+            let (rooms, channel) = (self.clone(), channel.clone());
+            runtime.spawn(async move { rooms.joined(&channel, generation, began, subscribed.await) });
+        }
         Joined::Pending(generation)
+    }
+
+    fn joined(
+        &self,
+        channel: &Channel,
+        generation: Generation,
+        began: Instant,
+        result: Result<Option<Position>, BusError>,
+    ) {
+        self.metrics.joined(
+            result.as_ref().map(|_| ()).map_err(|error| *error),
+            began.elapsed(),
+        );
+        self.answer(channel, generation, result);
     }
 
     /// Tells the waiting workers how the subscription went.
@@ -216,6 +234,7 @@ impl Rooms {
             return;
         };
         room.workers &= !(1 << worker);
+        room.overloaded &= room.workers;
         if room.workers == 0 && room.state == State::Live {
             self.linger(channel, room);
         }
@@ -263,7 +282,7 @@ impl Rooms {
             return Ok(());
         };
         let workers = room.workers;
-        if self.inboxes_of(workers).any(|inbox| !inbox.has_space()) {
+        if room.overloaded != 0 || self.inboxes_of(workers).any(|inbox| !inbox.has_space()) {
             return Err(Overloaded);
         }
         let offset = publication.offset;
@@ -289,6 +308,14 @@ impl Rooms {
             }
         }
         Ok(())
+    }
+
+    /// Says whether `worker` has more of the room to deliver than it wants to keep.
+    pub fn set_overloaded(&self, channel: &str, worker: WorkerId, is_overloaded: bool) {
+        if let Some(room) = self.shard(channel).lock().rooms.get_mut(channel) {
+            room.overloaded &= !(1 << worker);
+            room.overloaded |= (u64::from(is_overloaded) << worker) & room.workers;
+        }
     }
 
     /// Deliveries of a durable room go on from `position` with a gap before it.

@@ -38,7 +38,7 @@ use crate::{
     limits::FileGuard,
     outbox::Outbox,
     socket::Socket,
-    worker::{SCRATCH_SIZE, Worker},
+    worker::{Lane, SCRATCH_SIZE, Worker},
 };
 
 pub struct Session {
@@ -58,8 +58,8 @@ pub struct Session {
     key: Cell<usize>,
     /// Wakes the session's task when something other than the socket has news for it.
     waker: RefCell<Option<Waker>>,
-    /// In the worker's list of sockets to write to.
-    dirty: Cell<bool>,
+    /// Which of the worker's lists of sockets to write to it is in.
+    lane: Cell<Lane>,
     /// The kernel takes no more bytes; the task waits until it does.
     blocked: Cell<bool>,
     /// Compression was negotiated: messages of either side may be compressed.
@@ -96,7 +96,7 @@ impl Session {
             timer: Cell::new(None),
             key: Cell::new(usize::MAX),
             waker: RefCell::new(None),
-            dirty: Cell::new(false),
+            lane: Cell::default(),
             blocked: Cell::new(false),
             compression,
             _file: file,
@@ -169,7 +169,7 @@ impl Session {
         self.register(cx);
         if self.blocked.get() && self.socket.borrow().poll_write_ready(cx).is_ready() {
             self.blocked.set(false);
-            worker.mark_dirty(self);
+            worker.mark_dirty(self, Lane::Prompt);
         }
         if self.replies.borrow().is_full() {
             return Poll::Pending;

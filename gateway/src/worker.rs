@@ -8,6 +8,7 @@
 //! A broadcast costs one note to each worker with members in the room, whatever their number; the worker does the rest
 //! among its own.
 
+mod broadcast;
 mod closing;
 mod commands;
 mod compression;
@@ -26,7 +27,8 @@ use std::{
 use natter_protocol::ErrorCode;
 use slab::Slab;
 
-use self::{compression::Codec, flush::Dirty, timers::Timers};
+pub use self::flush::Lane;
+use self::{broadcast::Broadcasts, compression::Codec, flush::Dirty, timers::Timers};
 use crate::{
     channel::Channel,
     frame::Frame,
@@ -51,6 +53,7 @@ pub struct Worker {
     sessions: RefCell<Sessions>,
     scratch: RefCell<Box<[u8]>>,
     codec: Codec,
+    broadcasts: Broadcasts,
     dirty: Dirty,
     timers: Timers,
     /// Number of the pace at which connections are closed now, if any.
@@ -76,6 +79,7 @@ impl Worker {
             sessions: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_SIZE].into()),
             codec: Codec::default(),
+            broadcasts: Broadcasts::default(),
             dirty: Dirty::default(),
             timers: Timers::default(),
             pace: Cell::new(0),
@@ -200,3 +204,6 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

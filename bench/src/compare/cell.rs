@@ -63,8 +63,7 @@ pub(super) async fn measure(arguments: &[String], folder: &Path) -> anyhow::Resu
     let status = wait(&mut tool.0).await?;
     if !status.success() {
         let log = fs::read_to_string(&log)?;
-        let last = log.lines().rfind(|line| !line.is_empty());
-        bail!("{}", last.unwrap_or("the load tool ended without a word"));
+        bail!("{}", reason(&log));
     }
     let report: Report<Value> = serde_json::from_slice(&fs::read(&json)?)?;
     ensure!(report.schema == SCHEMA, "the result has schema {}", report.schema);
@@ -80,4 +79,36 @@ async fn wait(child: &mut Child) -> anyhow::Result<ExitStatus> {
         sleep(POLL).await;
     }
     bail!("took longer than {LIMIT:?}")
+}
+
+/// What the load tool said about its failure: the last line under its own name, an error of its command line, or its last word.
+fn reason(log: &str) -> &str {
+    let own = log
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("natter-bench: "));
+    let usage = || log.lines().find(|line| line.starts_with("error: "));
+    let last = || log.lines().rfind(|line| !line.is_empty());
+    own.or_else(usage)
+        .or_else(last)
+        .unwrap_or("the load tool ended without a word")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_of_a_failure_is_found() {
+        assert_eq!(
+            reason("opening\nnatter-bench: no route\ngateway: bye\n"),
+            "no route"
+        );
+        assert_eq!(
+            reason("error: no such server\n\nFor more, try '--help'.\n"),
+            "error: no such server"
+        );
+        assert_eq!(reason("it broke\n\n"), "it broke");
+        assert_eq!(reason(""), "the load tool ended without a word");
+    }
 }

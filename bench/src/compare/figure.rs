@@ -24,6 +24,10 @@ pub enum Figure {
     P50,
     P99,
     P999,
+    /// The same of members of other rooms, before one room is flooded and during it.
+    P99BeforeFlood,
+    P50OfOthers,
+    P99OfOthers,
     /// Deliveries a second that were sustained.
     Rate,
     /// Deliveries for each CPU-second of the server.
@@ -32,11 +36,17 @@ pub enum Figure {
     ClientShare,
 }
 
+/// What the load on a server cost it: of a search, that of the highest rate that was sustained; of a flood, that of the flood.
+pub fn measured(result: &Value) -> &Value {
+    let part = result.get("sustained").or_else(|| result.get("flood"));
+    part.unwrap_or(result)
+}
+
 impl Figure {
-    /// The figure in the result of a scenario. For a search it is that of the highest rate that was sustained.
+    /// The figure in the result of a scenario.
     pub fn of(self, result: &Value) -> Option<f64> {
-        let result = result.get("sustained").unwrap_or(result);
-        let number = |path: &str| result.pointer(path).and_then(Value::as_f64);
+        let number = |path: &str| measured(result).pointer(path).and_then(Value::as_f64);
+        let others = |path: &str| result.pointer("/others")?.pointer(path)?.as_f64();
         match self {
             Self::Resident => number("/resident"),
             Self::BusResident => number("/bus_resident"),
@@ -47,6 +57,9 @@ impl Figure {
             Self::P50 => number("/latency/p50"),
             Self::P99 => number("/latency/p99"),
             Self::P999 => number("/latency/p999"),
+            Self::P99BeforeFlood => others("/before/latency/p99"),
+            Self::P50OfOthers => others("/during/latency/p50"),
+            Self::P99OfOthers => others("/during/latency/p99"),
             Self::Rate => number("/deliveries_per_second"),
             Self::PerCpuSecond => number("/deliveries_per_cpu_second"),
             Self::ClientShare => Some(100.0 * number("/client_share")?),
@@ -63,6 +76,9 @@ impl Figure {
             Self::P50 => "p50, ms",
             Self::P99 => "p99, ms",
             Self::P999 => "p99.9, ms",
+            Self::P99BeforeFlood => "p99 of other rooms before, ms",
+            Self::P50OfOthers => "p50 of other rooms, ms",
+            Self::P99OfOthers => "p99 of other rooms, ms",
             Self::Rate => "deliveries/s",
             Self::PerCpuSecond => "deliveries per CPU-second",
             Self::ClientShare => "client, % of its core",
@@ -121,13 +137,15 @@ mod tests {
     }
 
     #[test]
-    fn figures_of_a_search_are_those_of_the_sustained_rate() {
+    fn figures_are_those_of_the_part_that_counts() {
         let step = json!({"latency": {"p99": 7.0}, "bus_cpu_seconds": 2.0, "deliveries": 4_000_000});
         assert_eq!(
             Figure::P99.of(&json!({"sustained": step, "steps": []})),
             Some(7.0)
         );
-        assert_eq!(Figure::BusCpu.of(&step), Some(0.5));
+        let flood = json!({"flood": step, "others": {"during": {"latency": {"p99": 9.0}}}});
+        assert_eq!(Figure::P99OfOthers.of(&flood), Some(9.0));
+        assert_eq!(Figure::BusCpu.of(&flood), Some(0.5));
         assert_eq!(Figure::Resident.of(&step), None);
     }
 }

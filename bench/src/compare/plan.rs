@@ -32,7 +32,11 @@ pub fn cells(runs: u32, rows: &[&Row], servers: &[String], duration: Option<u32>
     let mut cells = Vec::new();
     for run in 1..=runs {
         for row in rows {
-            let mut servers = servers.to_vec();
+            let mut servers: Vec<_> = servers
+                .iter()
+                .filter(|server| row.servers.has(server))
+                .cloned()
+                .collect();
             let first = run as usize % servers.len().max(1);
             servers.rotate_left(first);
             cells.extend(servers.into_iter().map(|server| Cell {

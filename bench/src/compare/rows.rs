@@ -13,7 +13,27 @@ pub struct Row {
     pub kind: Kind,
     /// Of the load tool, without server and file.
     pub arguments: &'static [&'static str],
+    pub servers: Servers,
     pub goals: &'static [Goal],
+}
+
+/// Who takes part.
+#[derive(Clone, Copy, Debug)]
+pub enum Servers {
+    All,
+    /// Those that can do it.
+    Without(&'static [&'static str]),
+    Only(&'static [&'static str]),
+}
+
+impl Servers {
+    pub fn has(self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Without(names) => !names.contains(&name),
+            Self::Only(names) => names.contains(&name),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,28 +44,45 @@ pub enum Kind {
     Rate,
     /// Deliveries at the highest rate that is sustained.
     Saturation,
+    /// Deliveries in other rooms while one is flooded.
+    Flood,
+    /// Costs at several amounts of work.
+    Growth,
 }
 
 impl Kind {
     /// What is kept of a result, in the order of the table's columns.
     pub fn figures(self) -> &'static [Figure] {
         use Figure::{
-            BusCpu, BusResident, ClientShare, ConnectCpu, Cpu, KernelSlab, P50, P99, P999, PerCpuSecond,
-            Rate, Resident,
+            BusCpu, BusResident, ClientShare, ConnectCpu, Cpu, KernelSlab, P50, P50OfOthers, P99,
+            P99BeforeFlood, P99OfOthers, P999, PerCpuSecond, Rate, Resident,
         };
         match self {
             Self::Idle => &[Resident, BusResident, ConnectCpu, KernelSlab],
             Self::Rate => &[Cpu, BusCpu, P50, P99, P999, ClientShare],
             Self::Saturation => &[Rate, PerCpuSecond, BusCpu, P50, P99, ClientShare],
+            Self::Flood => &[P99OfOthers, P99BeforeFlood, P50OfOthers, P99, Cpu, ClientShare],
+            Self::Growth => &[],
         }
     }
 
     /// The one by which servers are put into proportion.
-    pub fn leading(self) -> Figure {
+    pub fn leading(self) -> Option<Figure> {
         match self {
-            Self::Idle => Figure::Resident,
-            Self::Rate => Figure::Cpu,
-            Self::Saturation => Figure::PerCpuSecond,
+            Self::Idle => Some(Figure::Resident),
+            Self::Rate => Some(Figure::Cpu),
+            Self::Saturation => Some(Figure::PerCpuSecond),
+            Self::Flood => Some(Figure::P99OfOthers),
+            Self::Growth => None,
+        }
+    }
+
+    /// Servers that others are put into proportion to.
+    pub fn references(self) -> &'static [&'static str] {
+        match self {
+            Self::Rate | Self::Saturation => &["floor", "bun"],
+            Self::Idle | Self::Flood => &["bun"],
+            Self::Growth => &[],
         }
     }
 
@@ -60,6 +97,8 @@ impl Kind {
             Self::Idle => 15,
             Self::Rate => 20,
             Self::Saturation => 90,
+            Self::Flood => 50,
+            Self::Growth => 240,
         }
     }
 }
@@ -88,12 +127,13 @@ const NEAR_FLOOR: &[Goal] = &[
     durable("natter-durable-file", 1.3),
 ];
 
-pub const ROWS: [Row; 6] = [
+pub const ROWS: [Row; 8] = [
     Row {
         name: "idle",
         title: "10,000 idle connections, each in a room of its own",
         kind: Kind::Idle,
         arguments: &["density", "--connections", "10000"],
+        servers: Servers::All,
         goals: &[
             ours(Figure::Resident, Bound::AtMost(2_560.0)),
             ours(Figure::ConnectCpu, Bound::AtMost(0.05)),
@@ -104,6 +144,7 @@ pub const ROWS: [Row; 6] = [
         title: "1,000 members × 50 messages/s",
         kind: Kind::Rate,
         arguments: &["fanout", "--members", "1000", "--rate", "50"],
+        servers: Servers::All,
         goals: NEAR_FLOOR,
     },
     Row {
@@ -111,6 +152,7 @@ pub const ROWS: [Row; 6] = [
         title: "200 members × 500 messages/s",
         kind: Kind::Rate,
         arguments: &["fanout", "--members", "200", "--rate", "500"],
+        servers: Servers::All,
         goals: &[
             ours(Figure::Cpu, Bound::Times(0.7, "bun")),
             ours(Figure::P99, Bound::Times(1.5, "bun")),
@@ -133,6 +175,8 @@ pub const ROWS: [Row; 6] = [
             "--by",
             "http",
         ],
+        // NATS has no door for publications by HTTP.
+        servers: Servers::Without(&["nats"]),
         goals: &[
             ours(Figure::Cpu, Bound::Times(0.85, "bun")),
             ours(Figure::P99, Bound::Below("bun")),
@@ -145,6 +189,7 @@ pub const ROWS: [Row; 6] = [
         title: "5,000 members × 10 messages/s",
         kind: Kind::Rate,
         arguments: &["fanout", "--members", "5000", "--rate", "10"],
+        servers: Servers::All,
         goals: NEAR_FLOOR,
     },
     Row {
@@ -152,10 +197,27 @@ pub const ROWS: [Row; 6] = [
         title: "saturated, 1,000 members",
         kind: Kind::Saturation,
         arguments: &["saturate", "--members", "1000"],
+        servers: Servers::All,
         goals: &[
             ours(Figure::PerCpuSecond, Bound::AtLeast(1.5e6)),
             ours(Figure::P99, Bound::Times(1.5, "bun")),
         ],
+    },
+    Row {
+        name: "flood",
+        title: "other rooms while one of 10,000 members is flooded",
+        kind: Kind::Flood,
+        arguments: &["flood", "--members", "10000"],
+        servers: Servers::All,
+        goals: &[ours(Figure::P99OfOthers, Bound::AtMost(20.0))],
+    },
+    Row {
+        name: "growth",
+        title: "growing work",
+        kind: Kind::Growth,
+        arguments: &["scale"],
+        servers: Servers::Only(&["natter"]),
+        goals: &[],
     },
 ];
 

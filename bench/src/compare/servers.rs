@@ -64,7 +64,7 @@ pub const SERVERS: [Server; 10] = [
     Server {
         name: "socketio",
         title: "Socket.IO",
-        about: "Socket.IO on Node.js with the ws engine",
+        about: "Socket.IO on Node.js with the ws engine, by WebSocket only",
         colour: "#d1477a",
     },
     Server {

@@ -8,6 +8,10 @@ use super::{Event, Protocol};
 pub struct CentrifugeJson;
 
 impl Protocol for CentrifugeJson {
+    fn name(&self) -> &'static str {
+        "centrifuge"
+    }
+
     fn join(&self, room: Option<&str>) -> Vec<String> {
         let connect = r#"{"id":1,"connect":{"name":"bench"}}"#.to_owned();
         let subscribe = room.map(|room| format!(r#"{{"id":2,"subscribe":{{"channel":"{room}"}}}}"#));

@@ -12,6 +12,10 @@ const END: &[u8] = b"\r\n";
 pub struct NatsText;
 
 impl Protocol for NatsText {
+    fn name(&self) -> &'static str {
+        "nats"
+    }
+
     fn join(&self, room: Option<&str>) -> Vec<String> {
         // Each command is followed by a ping, whose answer says that it was carried out.
         let connect = concat!(

@@ -6,6 +6,10 @@ use super::{Event, Protocol};
 pub struct SocketIo;
 
 impl Protocol for SocketIo {
+    fn name(&self) -> &'static str {
+        "socket.io"
+    }
+
     fn join(&self, room: Option<&str>) -> Vec<String> {
         // Into the main namespace; then an event with an acknowledgement.
         let join = room.map(|room| format!(r#"420["join","{room}"]"#));

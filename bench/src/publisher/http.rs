@@ -19,7 +19,7 @@ pub(super) async fn open(run: &Rc<Run>, number: usize) -> anyhow::Result<Rc<Send
         run.protocol.takes_http(),
         "{server} takes no publications by HTTP"
     );
-    let (receiver, sender) = link::open(run.server.address(number), number).await?;
+    let (receiver, sender) = link::open(run, number).await?;
     spawn_local(read_responses(run.clone(), receiver));
     Ok(Rc::new(sender))
 }

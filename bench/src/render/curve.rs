@@ -4,20 +4,26 @@ use anyhow::Context;
 use serde_json::Value;
 
 use super::summary::Spread;
-use crate::tally::{decode, milliseconds};
+use crate::{
+    compare::figure::measured,
+    tally::{decode, milliseconds},
+};
 
-/// Even steps on the axis of the plot, which is logarithmic in what is above the quantile, up to 99.99 %.
-pub const QUANTILES: [f64; 17] = [
-    0.0, 0.437_659, 0.683_772, 0.822_172, 0.9, 0.943_766, 0.968_377, 0.982_217, 0.99, 0.994_377, 0.996_838,
-    0.998_222, 0.999, 0.999_438, 0.999_684, 0.999_822, 0.999_9,
+/// From 50 to 99.99 %, in even steps on the axis of the plot, which is logarithmic in what is above the quantile.
+pub const QUANTILES: [f64; 16] = [
+    0.5, 0.683_772, 0.822_172, 0.9, 0.943_766, 0.968_377, 0.982_217, 0.99, 0.994_377, 0.996_838, 0.998_222,
+    0.999, 0.999_438, 0.999_684, 0.999_822, 0.999_9,
 ];
 
 /// Empty when the results have no latency.
 pub(super) fn median(results: &[&Value]) -> anyhow::Result<Vec<f64>> {
     let mut histograms = Vec::new();
     for result in results {
-        let result = result.get("sustained").unwrap_or(result);
-        if let Some(latency) = result.get("latency") {
+        // Of a flood, that of the others counts.
+        let latency = result
+            .pointer("/others/during/latency")
+            .or_else(|| measured(result).get("latency"));
+        if let Some(latency) = latency {
             let text = latency.get("histogram").and_then(Value::as_str);
             histograms.push(decode(text.context("a latency has no histogram")?)?);
         }

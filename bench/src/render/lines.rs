@@ -4,7 +4,8 @@ use super::svg::{Anchor, Stroke, Svg};
 use crate::compare::figure::rounded;
 
 const LEFT: f64 = 58.0;
-const RIGHT: f64 = 12.0;
+/// For half of the last name below the axis.
+const RIGHT: f64 = 26.0;
 const HEAD: f64 = 30.0;
 const FOOT: f64 = 44.0;
 
@@ -44,7 +45,7 @@ pub(super) enum Scale {
     /// From 0.
     Linear,
     Logarithmic,
-    /// Of quantiles: logarithmic in what is above them, from 0 to 99.99 %.
+    /// Of quantiles: logarithmic in what is above them, from 50 to 99.99 %.
     Percentile,
 }
 
@@ -101,9 +102,7 @@ impl Ruler {
         let ticks = match scale {
             Scale::Linear => linear_ticks(high),
             Scale::Logarithmic => logarithmic_ticks(low, high),
-            Scale::Percentile => [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999]
-                .map(|at| (at, percent(at)))
-                .into(),
+            Scale::Percentile => [0.5, 0.9, 0.99, 0.999, 0.9999].map(|at| (at, percent(at))).into(),
         };
         let first = ticks.first().map_or(0.0, |(value, _)| *value);
         let last = ticks.last().map_or(1.0, |(value, _)| *value);
@@ -205,7 +204,8 @@ mod tests {
     #[test]
     fn places_follow_the_scale() {
         let ruler = Ruler::new(Scale::Percentile, [0.5].into_iter());
-        assert!((ruler.place(0.99, 0.0, 400.0) - 200.0).abs() < 1e-6);
+        assert!(ruler.place(0.5, 0.0, 400.0).abs() < 1e-6);
+        assert!((ruler.place(0.9999, 0.0, 400.0) - 400.0).abs() < 1e-6);
         let ruler = Ruler::new(Scale::Logarithmic, [1.0, 100.0].into_iter());
         assert!((ruler.place(10.0, 200.0, 0.0) - 100.0).abs() < 1e-6);
         let ruler = Ruler::new(Scale::Linear, std::iter::empty());

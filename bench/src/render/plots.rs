@@ -3,6 +3,7 @@
 use super::{
     bars::{self, Bar},
     curve::QUANTILES,
+    growth,
     lines::{self, Axis, Line, Point, Scale},
     steps::Step,
     summary::{RowSummary, ServerSummary, Summary},
@@ -19,6 +20,7 @@ const WIDTH: f64 = 960.0;
 const GUTTER: f64 = 28.0;
 const HALF: f64 = (WIDTH - GUTTER) / 2.0;
 const CHART: f64 = 300.0;
+const SMALL_CHART: f64 = 220.0;
 const LEGEND_LINE: f64 = 20.0;
 
 /// A picture and what is said for it.
@@ -53,10 +55,17 @@ pub(super) fn all(summary: &Summary) -> Vec<Plot> {
         )
     });
     let saturated = of(Kind::Saturation);
+    let floods = of(Kind::Flood);
     let plots = [
         bars("bench-cpu.svg", "CPU of deliveries", &cpu.collect::<Vec<_>>()),
-        latency(&rates),
+        latency("bench-latency.svg", "Latency of deliveries", &rates),
         saturation(&saturated),
+        latency(
+            "bench-flood.svg",
+            "Latency in other rooms during a flood",
+            &floods,
+        ),
+        growth(&of(Kind::Growth)),
         bars("bench-idle.svg", "Idle connections", &idle(&of(Kind::Idle))),
     ];
     plots.into_iter().flatten().collect()
@@ -126,7 +135,7 @@ fn bars(file: &'static str, title: &'static str, panels: &[bars::Panel]) -> Opti
     Some(Plot { file, title, svg })
 }
 
-fn latency(rows: &[(&Row, &RowSummary)]) -> Option<Plot> {
+fn latency(file: &'static str, title: &'static str, rows: &[(&Row, &RowSummary)]) -> Option<Plot> {
     let panels = rows.iter().map(|(row, results)| {
         let line = |server: &ServerSummary| {
             line(
@@ -146,12 +155,8 @@ fn latency(rows: &[(&Row, &RowSummary)]) -> Option<Plot> {
                 .collect(),
         }
     });
-    charts(
-        "bench-latency.svg",
-        "Latency of deliveries",
-        &panels.collect::<Vec<_>>(),
-        rows,
-    )
+    let panels: Vec<_> = panels.collect();
+    charts(file, title, &panels, rows, (2, CHART))
 }
 
 fn saturation(rows: &[(&Row, &RowSummary)]) -> Option<Plot> {
@@ -177,12 +182,67 @@ fn saturation(rows: &[(&Row, &RowSummary)]) -> Option<Plot> {
             },
         ]
     });
+    let panels: Vec<_> = panels.collect();
+    charts("bench-saturation.svg", "Saturation", &panels, rows, (2, CHART))
+}
+
+/// A line of panels for each axis, a column for each cost.
+fn growth(rows: &[(&Row, &RowSummary)]) -> Option<Plot> {
+    type Cost = fn(&growth::Point) -> Option<f64>;
+    let costs: [(&str, &str, Cost); 3] = [
+        ("Memory", "resident KiB", |point| Some(point.resident? / 1024.0)),
+        ("CPU of deliveries", "CPU-seconds per million", |point| point.cpu),
+        ("Latency", "p99, ms", |point| point.p99),
+    ];
+    let names: Vec<_> = rows.iter().flat_map(|(_, results)| axes(results)).collect();
+    let panels = names.iter().flat_map(|name| costs.map(|cost| (*name, cost)));
+    let panels = panels.map(|(name, (title, unit, cost))| {
+        let of_axis = |server: &ServerSummary| {
+            let growth = server.growth.iter().find(|growth| growth.axis == name)?;
+            let points = growth
+                .points
+                .iter()
+                .filter_map(|point| Some((point.work, cost(point)?)));
+            // A cost that was measured as nothing has no place on the axis.
+            let line = line(server, points.filter(|(_, cost)| *cost > 0.0));
+            Some(Line {
+                has_dots: true,
+                ..line
+            })
+        };
+        lines::Panel {
+            title: format!("{title} by {name}"),
+            x: axis(work(name), Scale::Logarithmic),
+            y: axis(unit, Scale::Logarithmic),
+            lines: rows
+                .iter()
+                .flat_map(|(_, results)| results.servers.iter().filter_map(of_axis))
+                .collect(),
+        }
+    });
+    let panels: Vec<_> = panels.collect();
     charts(
-        "bench-saturation.svg",
-        "Saturation",
-        &panels.collect::<Vec<_>>(),
+        "bench-growth.svg",
+        "Costs of growing work",
+        &panels,
         rows,
+        (3, SMALL_CHART),
     )
+}
+
+fn work(axis: &str) -> &'static str {
+    match axis {
+        "connections" => "connections",
+        "rooms" => "rooms",
+        _ => "bytes of a message",
+    }
+}
+
+/// Names of the axes, of any server that has them.
+fn axes(results: &RowSummary) -> Vec<&str> {
+    let grown = results.servers.iter().find(|server| !server.growth.is_empty());
+    let growth = grown.map_or(&[][..], |server| &server.growth);
+    growth.iter().map(|growth| growth.axis.as_str()).collect()
 }
 
 fn axis(label: &'static str, scale: Scale) -> Axis {
@@ -216,12 +276,13 @@ fn search(server: &ServerSummary, figure: fn(&Step) -> f64) -> Line {
     }
 }
 
-/// Panels two by two below a legend.
+/// Panels below a legend, in so many columns and of such a height.
 fn charts(
     file: &'static str,
     title: &'static str,
     panels: &[lines::Panel],
     rows: &[(&Row, &RowSummary)],
+    (columns, height): (u32, f64),
 ) -> Option<Plot> {
     if panels.iter().all(|panel| panel.lines.is_empty()) {
         return None;
@@ -235,11 +296,14 @@ fn charts(
         &mut svg,
         servers::SERVERS.iter().filter(|server| shown(server.name)),
     );
-    for pair in panels.chunks(2) {
-        for (panel, left) in pair.iter().zip([0.0, HALF + GUTTER]) {
-            panel.draw(&mut svg, (left, top), (HALF, CHART));
+    let width = (WIDTH + GUTTER) / f64::from(columns) - GUTTER;
+    for line in panels.chunks(columns as usize) {
+        let mut left = 0.0;
+        for panel in line {
+            panel.draw(&mut svg, (left, top), (width, height));
+            left += width + GUTTER;
         }
-        top += CHART + GUTTER / 2.0;
+        top += height + GUTTER / 2.0;
     }
     let svg = svg.finish(WIDTH, top);
     Some(Plot { file, title, svg })

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     curve,
+    growth::{self, Growth},
     steps::{self, Step},
 };
 use crate::{
     compare::{
-        figure::{Figure, rounded},
+        figure::{Figure, measured, rounded},
         record::Record,
         rows::{self, ROWS, Row},
         servers::SERVERS,
@@ -66,6 +67,7 @@ pub struct ServerSummary {
     pub latencies: Vec<f64>,
     /// Of the run whose sustained rate is the median.
     pub steps: Vec<Step>,
+    pub growth: Vec<Growth>,
     /// Runs in which the machine was not quiet.
     pub disturbed: Vec<u32>,
     pub failed: Vec<Failure>,
@@ -177,10 +179,10 @@ impl ServerSummary {
             .filter(|(server, _)| *server != first.cell.server);
         let ratios =
             ratios.map(|(server, others)| ((*server).to_owned(), ratios_of(row.kind, records, others)));
-        let version = results.iter().rev().find_map(|result| {
-            let result = result.get("sustained").unwrap_or(result);
-            result.get("version")?.as_str()
-        });
+        let version = results
+            .iter()
+            .rev()
+            .find_map(|result| measured(result).get("version")?.as_str());
         Ok(Self {
             server: first.cell.server.clone(),
             version: version.unwrap_or_default().to_owned(),
@@ -190,6 +192,7 @@ impl ServerSummary {
             ratios: ratios.filter(|(_, figures)| !figures.is_empty()).collect(),
             latencies: curve::median(&results)?,
             steps: steps::median_run(&results)?,
+            growth: growth::median(&results)?,
             disturbed: records
                 .iter()
                 .filter(|record| record.is_disturbed)

@@ -6,7 +6,7 @@ use crate::compare::{
     record::{self, Record},
 };
 
-/// Invented results: two runs of three servers at three rows; one cell fails in both, another was disturbed in the second.
+/// Invented results: two runs of three servers at five rows; one cell fails in both, another was disturbed in the second.
 fn records() -> Vec<Record> {
     record::parse(include_str!("fixture.jsonl")).unwrap()
 }
@@ -68,6 +68,28 @@ fn a_curve_rises_and_a_search_has_steps() {
 }
 
 #[test]
+fn growth_has_points_and_slopes_and_a_flood_is_judged_by_the_others() {
+    let records = records();
+    let summary = Summary::of(&records).unwrap();
+    let growth = &summary.row("growth").unwrap().server("natter").unwrap().growth;
+    let axes: Vec<_> = growth
+        .iter()
+        .map(|growth| (growth.axis.as_str(), growth.points.len()))
+        .collect();
+    assert_eq!(axes, [("connections", 4), ("rooms", 5), ("size", 5)]);
+    assert_eq!(growth[0].slopes["resident"].exponent, Some(0.99));
+    assert!(summary.row("growth").unwrap().server("bun").is_none());
+    let natter = summary.row("flood").unwrap().server("natter").unwrap();
+    let p99 = |run| {
+        let others = &result(&records, run, "flood", "natter")["others"];
+        others["during"]["latency"]["p99"].as_f64().unwrap()
+    };
+    let median = natter.median(Figure::P99OfOthers).unwrap();
+    assert!(close(median, f64::midpoint(p99(1), p99(2))));
+    assert_eq!(natter.latencies.len(), curve::QUANTILES.len());
+}
+
+#[test]
 fn results_of_two_machines_are_no_comparison() {
     let mut records = records();
     let Some(record::Outcome::Report(report)) = records.last_mut().map(|record| &mut record.outcome) else {
@@ -89,7 +111,10 @@ fn the_page_says_what_was_measured() {
         "just bench fanout --members 1000 --rate 50 --server NAME",
         "![Latency of deliveries](images/bench-latency.svg)",
         "1,000 members × 50 messages/s, Bun: the machine was not quiet, twice, in run 2.",
-        "floor: run 1 failed: `natter-bench: the server does not listen`.",
+        "| other rooms while one of 10,000 members is flooded | Natter | p99 of other rooms, ms | ≤ 20.0 |",
+        "Natter, by bytes of a message:",
+        "| 18,000 | 24,",
+        "floor: runs 1, 2 failed: `the server does not listen`.",
     ] {
         assert!(page.contains(part), "{part} is not in:\n{page}");
     }
@@ -107,12 +132,16 @@ fn plots_are_well_formed_and_show_every_server() {
             "bench-cpu.svg",
             "bench-latency.svg",
             "bench-saturation.svg",
+            "bench-flood.svg",
+            "bench-growth.svg",
             "bench-idle.svg"
         ]
     );
     for plot in &plots {
         assert_eq!(open_elements(&plot.svg), Vec::<&str>::new(), "{}", plot.file);
-        assert!(plot.svg.contains(">Natter</text>") && plot.svg.contains(">Bun</text>"));
+        assert!(plot.svg.contains(">Natter</text>"));
+        let has_others = plot.file != "bench-growth.svg";
+        assert_eq!(plot.svg.contains(">Bun</text>"), has_others, "{}", plot.file);
         assert!(!plot.svg.contains("NaN") && !plot.svg.contains("inf"));
     }
     assert!(plots::all(&Summary::default()).is_empty());

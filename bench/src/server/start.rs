@@ -76,7 +76,7 @@ impl Server {
         })
     }
 
-    fn empty(label: Label) -> Self {
+    pub(super) fn empty(label: Label) -> Self {
         Self {
             label,
             addresses: Vec::new(),

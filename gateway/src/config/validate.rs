@@ -23,6 +23,8 @@ const UNNAMED: &str = "default";
 /// Beyond a day a duration is a slip of the unit.
 const DAY: Duration = Duration::from_hours(24);
 const MOMENT: Duration = Duration::from_millis(1);
+/// Beyond it people notice.
+const MAX_BATCH_WINDOW: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
 /// Largest message, request or queue in bytes.
 const MAX_SIZE: usize = 64 << 20;
@@ -228,6 +230,12 @@ fn rooms(rooms: &RoomSettings, problems: &mut Problems) {
 }
 
 fn room(path: &str, options: &RoomOptions, problems: &mut Problems) {
+    problems.within(
+        &format!("{path}.batch_window"),
+        options.batch_window,
+        Duration::ZERO..=MAX_BATCH_WINDOW,
+        show_duration,
+    );
     if let Some(history) = &options.history {
         history::check(&format!("{path}.history"), history, problems);
         if options.degraded == Degraded::Local {

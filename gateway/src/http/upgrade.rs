@@ -11,8 +11,10 @@ use natter_websocket::handshake::{self, Upgrade};
 use tokio::net::TcpStream;
 use tracing::{debug, warn};
 
-use super::{Connection, limit_unread, origin, plain};
-use crate::{limits::FileGuard, metrics::Refusal, session::Session, socket::Socket, worker::Worker};
+use super::{Connection, origin, plain};
+use crate::{
+    limits::FileGuard, listener, metrics::Refusal, session::Session, socket::Socket, worker::Worker,
+};
 
 /// The subprotocol that a client may offer to say that it speaks JSON, which is also what no offer means.
 const JSON_PROTOCOL: &str = "centrifuge-json";
@@ -197,7 +199,7 @@ async fn start(
         Err(error) => return debug!(%error, "connection ended while it was upgraded"),
     };
     // From here on a peer that reads nothing is told why it is cut.
-    limit_unread(&stream, None);
+    listener::limit_unread(&stream, None);
     // On a task of its own, so that nothing of this one stays with the session.
     let session = Session::new(Socket::plain(stream), user, compression, file);
     tokio::task::spawn_local(session.run(worker, early));

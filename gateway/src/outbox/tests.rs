@@ -99,7 +99,7 @@ async fn writes_frames_in_order_and_gives_memory_back() {
     let mut seen = 0;
     assert_eq!(outbox.flush(&socket, |_| seen += 1).unwrap(), Flushed::Empty);
     assert_eq!(seen, 200);
-    assert_eq!(outbox.queue.capacity(), 0);
+    assert_eq!(outbox.rest.capacity(), 0);
     let mut received = vec![0; 2000];
     peer.read_exact(&mut received).unwrap();
     assert!(
@@ -120,11 +120,11 @@ async fn a_full_kernel_blocks_and_only_unbegun_frames_can_be_dropped() {
     }
     assert_eq!(outbox.flush(&socket, |_| ()).unwrap(), Flushed::Blocked);
     let begun = outbox.front_written > 0;
-    let (waiting, mut dropped) = (outbox.queue.len(), 0);
+    let (waiting, mut dropped) = (1 + outbox.rest.len(), 0);
     outbox.drop_unbegun(|_| dropped += 1);
     assert_eq!(dropped, waiting - usize::from(begun));
     outbox.push_last(frame(99, 5));
-    assert_eq!(outbox.queue.len(), 1 + usize::from(begun));
+    assert_eq!(1 + outbox.rest.len(), 1 + usize::from(begun));
 
     let reader = std::thread::spawn(move || {
         let mut all = Vec::new();

@@ -55,7 +55,11 @@ impl Bus for Counting {
             Ok(None)
         };
         self.subscribed.lock().push(channel);
-        Box::pin(std::future::ready(result))
+        // As a bus that has to be asked.
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            result
+        })
     }
 
     fn subscribe_later(&self, channel: Channel) {

@@ -69,6 +69,7 @@ fn serve(
         let router = http::router(&gateway);
         let worker = Worker::new(id, gateway);
         spawn_local(worker.clone().run_inbox());
+        spawn_local(worker.clone().run_broadcasts());
         spawn_local(worker.clone().run_flush());
         spawn_local(worker.clone().run_timers());
         spawn_local(listener::accept(worker.clone(), listener, router));

@@ -10,7 +10,7 @@ use crate::{
     history::MAX_PAGE_BYTES,
     outbox::{Flushed, Full, Outbox},
     publication::Publication,
-    worker::Worker,
+    worker::{Lane, Worker},
 };
 
 /// Room for a reply without payloads, in bytes.
@@ -134,6 +134,11 @@ impl Session {
 
     /// Queues a frame to be written at the end of the turn. A reader that is too slow for it is cut.
     pub fn push(self: &Rc<Self>, worker: &Rc<Worker>, frame: &Arc<Frame>) {
+        self.push_in(worker, frame, Lane::Prompt);
+    }
+
+    /// As [`Session::push`], to be written when it is the turn of a lane.
+    pub fn push_in(self: &Rc<Self>, worker: &Rc<Worker>, frame: &Arc<Frame>, lane: Lane) {
         if self.is_over() {
             return worker.dropped(frame, CONNECTION_ENDED);
         }
@@ -141,7 +146,7 @@ impl Session {
             worker.dropped(frame, SLOW_READER);
             return self.end(worker, &Ending::Disconnect(DisconnectCode::Slow));
         }
-        worker.mark_dirty(self);
+        worker.mark_dirty(self, lane);
     }
 
     /// The burst of one turn alone makes no slow reader: only what the kernel does not take counts.
@@ -189,24 +194,35 @@ impl Session {
             }
             outbox.push_last(Arc::new(close));
         });
-        worker.mark_dirty(self);
+        worker.mark_dirty(self, Lane::Prompt);
         self.await_close(worker);
     }
 
-    /// Whether the worker has to list it; true once until [`Session::flush`].
-    pub fn become_dirty(&self) -> bool {
-        !self.blocked.get() && !self.dirty.replace(true)
+    /// In which of the worker's lists it is.
+    pub fn lane(&self) -> Lane {
+        self.lane.get()
     }
 
-    /// Writes what is queued.
-    pub fn flush(self: &Rc<Self>, worker: &Rc<Worker>) {
-        self.dirty.set(false);
+    /// Whether the worker has to add it to the list of a lane: it has something to send, and is in no list that is as
+    /// good.
+    pub fn move_to(&self, lane: Lane) -> bool {
+        let moves = !self.blocked.get() && self.lane.get() < lane;
+        if moves {
+            self.lane.set(lane);
+        }
+        moves
+    }
+
+    /// Writes what is queued; returns how many bytes the kernel took.
+    pub fn flush(self: &Rc<Self>, worker: &Rc<Worker>) -> usize {
+        self.lane.set(Lane::Clean);
         let counters = worker.counters();
         let before = self.outbox.borrow().bytes();
         let flushed = self.with_outbox(worker, |outbox| {
             outbox.flush(&self.socket.borrow(), |frame| worker.delivered(frame))
         });
-        counters.sent(before - self.outbox.borrow().bytes());
+        let sent = before - self.outbox.borrow().bytes();
+        counters.sent(sent);
         match flushed {
             Ok(Flushed::Empty) if self.is_over() => self.socket.borrow().finish_writing(),
             Ok(Flushed::Empty) => {}
@@ -216,6 +232,7 @@ impl Session {
             }
             Err(_) => self.end(worker, &Ending::WriteFailed),
         }
+        sent
     }
 
     /// The peer closed first: nothing more is expected from it, so the answer is the last thing on this socket.

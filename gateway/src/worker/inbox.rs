@@ -1,97 +1,59 @@
 //! What other threads have for this worker, in their order.
 
-use std::{future::poll_fn, rc::Rc, sync::Arc};
+use std::{future::poll_fn, rc::Rc};
 
 use tokio::task::yield_now;
 
-use super::Worker;
+use super::{Worker, broadcast::PUSHES};
 use crate::{
     bus::BusError,
     channel::Channel,
-    frame::Frame,
     history::Position,
     inbox::Note,
-    room::{Delivery, Room},
+    room::{Given, Room, Step},
     rooms::Generation,
 };
-
-/// Members that a broadcast reaches before other tasks get their turn again.
-const SLICE: usize = 4_096;
 
 impl Worker {
     /// Handles notes for as long as the worker lives.
     pub async fn run_inbox(self: Rc<Self>) {
         let inbox = self.gateway.inbox(self.id).clone();
-        let mut reached = 0;
+        let mut pushes = 0;
         loop {
             let notes = poll_fn(|cx| inbox.poll_take(cx)).await;
             for note in notes {
-                match note {
-                    Note::Publication {
-                        channel,
-                        offset,
-                        frame,
-                    } => {
-                        self.publication(&channel, offset, &frame, &mut reached).await;
-                        inbox.done(&frame);
-                    }
-                    Note::RoomLive {
-                        channel,
-                        generation,
-                        position,
-                    } => {
-                        self.room_is_live(&channel, generation, position);
-                    }
-                    Note::PositionLost { channel, position } => self.position_lost(&channel, &position),
-                    Note::RoomFailed {
-                        channel,
-                        generation,
-                        error,
-                    } => {
-                        self.room_failed(&channel, generation, error);
-                    }
-                    Note::Command(command) => self.command(&command),
-                    Note::Reload => self.refresh(),
+                pushes += self.note(note);
+                if pushes >= PUSHES {
+                    pushes = 0;
+                    yield_now().await;
                 }
             }
         }
     }
 
-    /// Queues a frame for every member, in slices when there are many.
-    async fn publication(
-        self: &Rc<Self>,
-        channel: &str,
-        offset: u64,
-        frame: &Arc<Frame>,
-        reached: &mut usize,
-    ) {
-        let room = self.rooms.borrow().get(channel).cloned();
-        let Some(room) = room else { return };
-        room.advance(offset);
-        if let Some(span) = frame.delivery().and_then(|mark| mark.span.as_ref()) {
-            span.add_members(room.member_count());
+    /// Handles one note; returns the frames that it queued for members.
+    fn note(self: &Rc<Self>, note: Note) -> usize {
+        match note {
+            Note::Publication {
+                channel,
+                offset,
+                frame,
+            } => return self.broadcast(&channel, Given { offset, frame }),
+            Note::RoomLive {
+                channel,
+                generation,
+                position,
+            } => self.room_is_live(&channel, generation, position),
+            Note::PositionLost { channel, position } => self.position_lost(&channel, position),
+            Note::RoomFailed {
+                channel,
+                generation,
+                error,
+            } => self.room_failed(&channel, generation, error),
+            Note::Command(command) => self.command(&command),
+            Note::Reload => self.refresh(),
         }
-        let forms = self.forms(&room, frame);
-        let mut owed = 0;
-        // Members may come and go between slices: who was there at the beginning and stays gets the frame once.
-        for place in 0..room.places() {
-            let delivery = room.delivery(place, offset);
-            owed += u64::from(delivery.is_some());
-            match delivery {
-                Some(Delivery::Push(session)) => session.push(self, self.form(&forms, &session)),
-                Some(Delivery::Hold(session)) => {
-                    session.hold(self, &room, offset, self.form(&forms, &session));
-                }
-                None => {}
-            }
-            *reached += 1;
-            if *reached >= SLICE {
-                *reached = 0;
-                self.owed(frame, std::mem::take(&mut owed));
-                yield_now().await;
-            }
-        }
-        self.owed(frame, owed);
+        0
     }
 
     fn room_of(&self, channel: &Channel, generation: Generation) -> Option<Rc<Room>> {
@@ -114,15 +76,23 @@ impl Worker {
         }
     }
 
-    /// Whoever counts on its position has to recover, as far as that is possible.
-    fn position_lost(self: &Rc<Self>, channel: &str, position: &Position) {
+    /// Publications that came before it reach their members first.
+    fn position_lost(self: &Rc<Self>, channel: &str, position: Position) {
         let room = self.rooms.borrow().get(channel).cloned();
         let Some(room) = room else { return };
-        if !room.restart(position) {
-            return;
+        if room.has_backlog() {
+            self.enqueue(&room, Step::PositionLost(position));
+        } else {
+            self.lose_position(&room, &position);
         }
-        for session in room.members() {
-            session.position_lost(self, &room);
+    }
+
+    /// Whoever counts on its position has to recover, as far as that is possible.
+    pub(super) fn lose_position(self: &Rc<Self>, room: &Rc<Room>, position: &Position) {
+        if room.restart(position) {
+            for session in room.members() {
+                session.position_lost(self, room);
+            }
         }
     }
 

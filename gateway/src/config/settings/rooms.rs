@@ -1,8 +1,11 @@
 //! Who may join and write where. `namespace:name` picks the policy; what is not said is refused or `users`.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::HistoryOptions;
+use crate::config::units::duration;
 
 /// The policies of all rooms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +36,8 @@ pub struct RoomOptions {
     pub publish: Who,
     /// What ephemeral rooms do while the bus is away; durable ones always refuse.
     pub degraded: Degraded,
+    /// How long publications of a busy room are collected, at most 100 ms; zero: not at all.
+    pub batch_window: Duration,
     /// `None`: ephemeral rooms, delivered at most once and never kept.
     pub history: Option<HistoryOptions>,
 }
@@ -78,7 +83,7 @@ impl Default for Namespace {
 }
 
 /// A policy as it is written: the options stand beside the name, and `rooms.default` has none.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Written {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,7 +91,22 @@ struct Written {
     subscribe: Option<Who>,
     publish: Option<Who>,
     degraded: Degraded,
+    #[serde(with = "duration")]
+    batch_window: Duration,
     history: Option<HistoryOptions>,
+}
+
+impl Default for Written {
+    fn default() -> Self {
+        Self {
+            name: None,
+            subscribe: None,
+            publish: None,
+            degraded: Degraded::default(),
+            batch_window: Duration::from_millis(5),
+            history: None,
+        }
+    }
 }
 
 impl Written {
@@ -96,6 +116,7 @@ impl Written {
             subscribe: self.subscribe.unwrap_or(missing),
             publish: self.publish.unwrap_or(missing),
             degraded: self.degraded,
+            batch_window: self.batch_window,
             history: self.history,
         }
     }
@@ -108,6 +129,7 @@ impl From<RoomOptions> for Written {
             subscribe: Some(options.subscribe),
             publish: Some(options.publish),
             degraded: options.degraded,
+            batch_window: options.batch_window,
             history: options.history,
         }
     }

@@ -50,6 +50,7 @@ fn other(path: &str) -> &'static str {
         "client.compression.min_members" => "2",
         "client.ping_interval" => "30s",
         "drain.deadline" => "40s",
+        "rooms.default.batch_window" => "7ms",
         _ => "7s",
     }
 }

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::history::HistoryConfig;
+use crate::api::text::DurationText;
 
 /// Policies of rooms; `namespace:name` picks the policy of its namespace.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
@@ -36,6 +37,10 @@ pub struct DefaultRooms {
     /// each gateway (`local`). Default: `refuse`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded: Option<Degraded>,
+    /// How long the publications of a room are collected, to be written together, while two or more come within it;
+    /// `0s` = never, at most `100ms`. Default: `5ms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_window: Option<DurationText>,
     /// Makes the rooms durable; `{}` = with every default, left out = ephemeral rooms, delivered at most once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<HistoryConfig>,
@@ -61,6 +66,10 @@ pub struct Namespace {
     /// each gateway (`local`). Default: `refuse`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded: Option<Degraded>,
+    /// How long the publications of a room are collected, to be written together, while two or more come within it;
+    /// `0s` = never, at most `100ms`. Default: `5ms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_window: Option<DurationText>,
     /// Makes the rooms durable; `{}` = with every default, left out = ephemeral rooms, delivered at most once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<HistoryConfig>,

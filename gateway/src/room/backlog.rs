@@ -1,0 +1,129 @@
+//! Publications of a room that wait for their turn on one worker, in order.
+//!
+//! They leave in batches: every member gets all of a batch, and only then does the next one begin. A batch is given in
+//! slices of members, between which other rooms have their turn.
+
+use std::{collections::VecDeque, ops::Range, rc::Rc, sync::Arc};
+
+use crate::{frame::Frame, history::Position};
+
+/// Publications of one batch: as many as one write takes.
+const BATCH: usize = 64;
+/// Their bytes: a write of more gains nothing, and holds up the next one.
+const BATCH_BYTES: usize = 256 * 1024;
+/// Publications of one room that may wait; half of that lets new ones in again.
+const MAX_WAITING: usize = 4_096;
+/// Their bytes, counted once for each.
+const MAX_WAITING_BYTES: usize = 8 << 20;
+
+/// What a room has to do next.
+pub enum Step {
+    Publication(Given),
+    /// The room goes on from here, after a gap that cannot be filled.
+    PositionLost(Position),
+}
+
+/// A publication as members are given it.
+#[derive(Clone)]
+pub struct Given {
+    /// 0 in an ephemeral room.
+    pub offset: u64,
+    pub frame: Arc<Frame>,
+}
+
+/// Some members of a room, by place, and what they are given.
+pub struct Slice {
+    pub batch: Rc<[Given]>,
+    pub places: Range<usize>,
+    /// Nobody of the room has the batch yet.
+    pub is_first: bool,
+    /// Everybody of the room has it afterwards.
+    pub is_last: bool,
+}
+
+/// What comes next out of a [`Backlog`].
+pub enum Turn {
+    Slice(Slice),
+    PositionLost(Position),
+}
+
+#[derive(Default)]
+pub(super) struct Backlog {
+    steps: VecDeque<Step>,
+    /// Of the publications among the steps.
+    bytes: usize,
+    batch: Rc<[Given]>,
+    /// Who does not have the batch yet.
+    places: Range<usize>,
+}
+
+impl Backlog {
+    pub(super) fn push(&mut self, step: Step) {
+        self.bytes += step.bytes();
+        self.steps.push_back(step);
+    }
+
+    /// Steps that no batch has taken yet.
+    pub(super) fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.steps.is_empty() && self.places.is_empty()
+    }
+
+    /// Whether the room should take no more publications; `was` is the last answer.
+    pub(super) fn is_overloaded(&self, was: bool) -> bool {
+        let share = if was { 2 } else { 1 };
+        self.steps.len() >= MAX_WAITING / share || self.bytes >= MAX_WAITING_BYTES / share
+    }
+
+    /// What to do now, of about `pushes` frames to members. A batch that begins is given to the members at places below
+    /// `end`: who comes later was not there when it began, or takes a place that somebody left.
+    pub(super) fn turn(&mut self, pushes: usize, end: usize) -> Option<Turn> {
+        let is_first = self.places.is_empty();
+        if is_first {
+            match self.steps.pop_front()? {
+                Step::Publication(first) => self.begin(first, end),
+                Step::PositionLost(position) => return Some(Turn::PositionLost(position)),
+            }
+        }
+        let start = self.places.start;
+        let members = (pushes / self.batch.len()).max(1);
+        self.places.start = self.places.end.min(start + members);
+        Some(Turn::Slice(Slice {
+            batch: self.batch.clone(),
+            places: start..self.places.start,
+            is_first,
+            is_last: self.places.is_empty(),
+        }))
+    }
+
+    fn begin(&mut self, first: Given, end: usize) {
+        let mut bytes = first.frame.bytes().len();
+        let mut batch = vec![first];
+        while batch.len() < BATCH && bytes < BATCH_BYTES {
+            let is_publication = |step: &mut Step| matches!(step, Step::Publication(_));
+            let Some(Step::Publication(given)) = self.steps.pop_front_if(is_publication) else {
+                break;
+            };
+            bytes += given.frame.bytes().len();
+            batch.push(given);
+        }
+        self.bytes -= bytes;
+        self.places = 0..end;
+        self.batch = batch.into();
+    }
+}
+
+impl Step {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Publication(given) => given.frame.bytes().len(),
+            Self::PositionLost(_) => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

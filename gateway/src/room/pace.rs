@@ -1,0 +1,103 @@
+//! How often a room publishes.
+//!
+//! A write to a socket costs nearly the same for one frame and for eight, so in a room where the next publication comes
+//! within milliseconds anyway it pays to wait for it; in any other room it would only delay the first one
+//! (docs/benchmarks.md has both, measured).
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The publications of a room, seen from one worker.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Pace {
+    last: Option<Instant>,
+    /// Time between two of them on average; the newer ones weigh more.
+    mean: Duration,
+    is_busy: bool,
+}
+
+impl Pace {
+    /// A publication came. The room is busy while two or more come within `window` on average, and this one was no
+    /// exception.
+    pub(super) fn note(&mut self, now: Instant, window: Duration) {
+        // After a pause, however long, it takes some publications to be busy again.
+        let longest = window * 4;
+        let last = self.last.replace(now);
+        let gap = last.map_or(longest, |last| now.saturating_duration_since(last).min(longest));
+        self.mean = match last {
+            Some(_) => (self.mean * 7 + gap) / 8,
+            None => longest,
+        };
+        self.is_busy = gap <= window && self.mean * 2 < window;
+    }
+
+    pub(super) fn is_busy(self) -> bool {
+        self.is_busy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_millis(5);
+
+    struct Room {
+        pace: Pace,
+        now: Instant,
+    }
+
+    impl Room {
+        fn after(count: usize, gap: Duration) -> Self {
+            let mut room = Self {
+                pace: Pace::default(),
+                now: Instant::now(),
+            };
+            for _ in 0..count {
+                room.publish(gap);
+            }
+            room
+        }
+
+        fn publish(&mut self, gap: Duration) -> bool {
+            self.now += gap;
+            self.pace.note(self.now, WINDOW);
+            self.pace.is_busy()
+        }
+    }
+
+    #[test]
+    fn a_room_is_busy_while_publications_come_close_together() {
+        assert!(!Room::after(3, Duration::ZERO).pace.is_busy(), "a short burst");
+        assert!(Room::after(100, WINDOW * 2 / 5).pace.is_busy());
+        assert!(!Room::after(1_000, WINDOW * 3 / 5).pace.is_busy());
+    }
+
+    #[test]
+    fn a_pause_ends_it() {
+        let mut room = Room::after(100, WINDOW / 5);
+        assert!(!room.publish(Duration::from_mins(1)));
+        assert!(!room.publish(Duration::from_micros(10)));
+    }
+
+    #[test]
+    fn a_small_gap_does_not() {
+        let mut room = Room::after(100, WINDOW / 5);
+        assert!(
+            !room.publish(WINDOW + WINDOW / 5),
+            "the one that was waited for goes at once"
+        );
+        assert!(room.publish(WINDOW / 5));
+    }
+
+    #[test]
+    fn without_a_window_no_room_is_busy() {
+        let mut pace = Pace::default();
+        let now = Instant::now();
+        for _ in 0..100 {
+            pace.note(now, Duration::ZERO);
+        }
+        assert!(!pace.is_busy());
+    }
+}

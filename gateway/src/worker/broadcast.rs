@@ -1,0 +1,189 @@
+//! Publications on their way to the members of a room, in turn with all other rooms of the worker.
+//!
+//! Those of a small room reach its members at once, and are written with the next flush. Two kinds wait in a backlog of
+//! their room instead:
+//!
+//! - *large* rooms are given theirs a slice of members at a time, one room after the other, and their sockets are
+//!   written to behind those of everybody else ([`Lane::Bulk`]): who is in another room waits for a slice, whatever the
+//!   number of members and messages;
+//! - *busy* rooms collect what comes within a few milliseconds (`batch_window` of the namespace), for one write of
+//!   several frames.
+//!
+//! What comes while a large room is being given a batch makes up the next one, so batches grow by themselves when the
+//! worker has much to do. A room that is given more than its worker can write takes no more for a while: that is
+//! refused (embedded bus) or dropped and counted (NATS), as for a worker that is behind, but of this room alone.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    future::poll_fn,
+    ops::Range,
+    rc::Rc,
+    task::{Poll, Waker},
+};
+
+use tokio::{task::yield_now, time::Instant};
+use tokio_util::time::DelayQueue;
+
+use super::{Worker, flush::Lane};
+use crate::room::{Delivery, Given, Room, Slice, Step, Turn};
+
+/// Members of a room from which on they get their publications in slices: as many as one turn writes to.
+const LARGE: usize = 256;
+/// Frames that are queued for members before other rooms and the flush have their turn.
+pub(super) const PUSHES: usize = 4_096;
+/// Publications that need not wait for more.
+const ENOUGH: usize = 32;
+
+/// Rooms whose publications wait.
+#[derive(Default)]
+pub(super) struct Broadcasts {
+    /// Those whose turn it is, one after the other.
+    ring: RefCell<VecDeque<Rc<Room>>>,
+    /// Those that collect more for a while.
+    collecting: RefCell<DelayQueue<Rc<Room>>>,
+    /// Set while nobody has a turn.
+    waker: Cell<Option<Waker>>,
+}
+
+impl Worker {
+    /// Gives a publication to the members of its room, or lets it wait for its turn. Returns the frames queued.
+    pub(super) fn broadcast(self: &Rc<Self>, channel: &str, given: Given) -> usize {
+        let room = self.rooms.borrow().get(channel).cloned();
+        let Some(room) = room else {
+            self.done(&given);
+            return 0;
+        };
+        room.note_pace(Instant::now());
+        let members = room.places();
+        if room.has_backlog() || room.is_busy() || members > LARGE {
+            self.enqueue(&room, Step::Publication(given));
+            return 0;
+        }
+        begin(&room, &given);
+        self.give(&room, &given, 0..members, Lane::Prompt);
+        self.done(&given);
+        members
+    }
+
+    /// Lets a step of the room wait for its turn.
+    pub(super) fn enqueue(self: &Rc<Self>, room: &Rc<Room>, step: Step) {
+        let is_listed = room.has_backlog();
+        room.enqueue(step);
+        if !is_listed {
+            self.list(room);
+        }
+        self.tell_overload(room);
+    }
+
+    /// Every room with a backlog is listed once.
+    fn list(&self, room: &Rc<Room>) {
+        let broadcasts = &self.broadcasts;
+        if room.is_busy() && room.backlog_len() < ENOUGH {
+            let mut collecting = broadcasts.collecting.borrow_mut();
+            collecting.insert(room.clone(), room.batch_window());
+        } else {
+            broadcasts.ring.borrow_mut().push_back(room.clone());
+        }
+        if let Some(waker) = broadcasts.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Gives rooms their turns for as long as the worker lives.
+    pub async fn run_broadcasts(self: Rc<Self>) {
+        loop {
+            let room = self.next_room().await;
+            match room.turn(PUSHES) {
+                Some(Turn::Slice(slice)) => self.give_slice(&room, &slice),
+                Some(Turn::PositionLost(position)) => self.lose_position(&room, &position),
+                None => {}
+            }
+            if room.has_backlog() {
+                self.list(&room);
+            }
+            self.tell_overload(&room);
+            // What a slice queues is written before the next one is queued, or the rooms would wait for each other's
+            // sockets after all.
+            yield_now().await;
+            while self.has_full_lane() {
+                yield_now().await;
+            }
+        }
+    }
+
+    async fn next_room(&self) -> Rc<Room> {
+        let Broadcasts {
+            ring,
+            collecting,
+            waker,
+        } = &self.broadcasts;
+        poll_fn(|cx| {
+            while let Poll::Ready(Some(due)) = collecting.borrow_mut().poll_expired(cx) {
+                ring.borrow_mut().push_back(due.into_inner());
+            }
+            let next = ring.borrow_mut().pop_front();
+            next.map_or_else(
+                || {
+                    waker.set(Some(cx.waker().clone()));
+                    Poll::Pending
+                },
+                Poll::Ready,
+            )
+        })
+        .await
+    }
+
+    fn give_slice(self: &Rc<Self>, room: &Rc<Room>, slice: &Slice) {
+        for given in &*slice.batch {
+            if slice.is_first {
+                begin(room, given);
+            }
+            self.give(room, given, slice.places.clone(), Lane::Bulk);
+            if slice.is_last {
+                self.done(given);
+            }
+        }
+    }
+
+    /// Queues a frame for the members at some places. They may come and go between slices: who was there at the beginning
+    /// and stays gets the frame once.
+    fn give(self: &Rc<Self>, room: &Rc<Room>, given: &Given, places: Range<usize>, lane: Lane) {
+        let Given { offset, frame } = given;
+        let forms = self.forms(room, frame);
+        let mut owed = 0;
+        for place in places {
+            let delivery = room.delivery(place, *offset);
+            owed += u64::from(delivery.is_some());
+            match delivery {
+                Some(Delivery::Push(session)) => session.push_in(self, self.form(&forms, &session), lane),
+                Some(Delivery::Hold(session)) => {
+                    session.hold(self, room, *offset, self.form(&forms, &session));
+                }
+                None => {}
+            }
+        }
+        self.owed(frame, owed);
+    }
+
+    /// The publication takes no more space of the inbox.
+    fn done(&self, given: &Given) {
+        self.gateway.inbox(self.id).done(&given.frame);
+    }
+
+    fn tell_overload(&self, room: &Room) {
+        if let Some(is_overloaded) = room.overload_change() {
+            self.gateway
+                .rooms
+                .set_overloaded(&room.channel, self.id, is_overloaded);
+        }
+    }
+}
+
+/// The first members are about to be given the publication.
+fn begin(room: &Room, given: &Given) {
+    room.advance(given.offset);
+    if let Some(span) = given.frame.delivery().and_then(|mark| mark.span.as_ref()) {
+        span.add_members(room.member_count());
+    }
+}
