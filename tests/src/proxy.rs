@@ -40,6 +40,11 @@ pub struct Proxy {
 impl Proxy {
     /// Starts a proxy on a free loopback port that connects to `target`.
     pub async fn start(target: SocketAddr) -> Result<Self> {
+        Self::among(vec![target]).await
+    }
+
+    /// The same for several targets, which new connections go to in turn.
+    async fn among(targets: Vec<SocketAddr>) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .context("cannot bind the proxy")?;
@@ -53,7 +58,7 @@ impl Proxy {
             network: network.subscribe(),
             delay: delay.subscribe(),
         };
-        let task = tokio::spawn(serve(listener, target, link, count));
+        let task = tokio::spawn(serve(listener, targets, link, count));
         Ok(Self {
             address,
             network,
@@ -66,6 +71,12 @@ impl Proxy {
     /// Starts a proxy in front of a local server's port.
     pub async fn to_port(port: u16) -> Result<Self> {
         Self::start((Ipv4Addr::LOCALHOST, port).into()).await
+    }
+
+    /// Starts a proxy in front of several local servers' ports, a balancer: new connections go to them in turn.
+    pub async fn to_ports(ports: &[u16]) -> Result<Self> {
+        let address = |&port: &u16| (Ipv4Addr::LOCALHOST, port).into();
+        Self::among(ports.iter().map(address).collect()).await
     }
 
     /// Where clients connect to.
@@ -121,13 +132,14 @@ impl Link {
     }
 }
 
-async fn serve(listener: TcpListener, target: SocketAddr, link: Link, count: watch::Sender<usize>) {
+async fn serve(listener: TcpListener, targets: Vec<SocketAddr>, link: Link, count: watch::Sender<usize>) {
     let mut open = JoinSet::new();
+    let mut turns = targets.iter().cycle();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 // A client that left before it was accepted is no reason to stop.
-                if let Ok((client, _)) = accepted {
+                if let (Ok((client, _)), Some(&target)) = (accepted, turns.next()) {
                     open.spawn(connection(client, target, link.clone()));
                 }
             }
