@@ -109,3 +109,7 @@ bench-reconnect *ARGS: (bench "reconnect --lose clients" ARGS) (bench "reconnect
 # what is lost right after a join, with and without the join barrier: the table of docs/guarantees.md
 join-window:
     cargo run --release -p natter-tests --example join_window
+
+# what a message and a room cost who receives them, beside async-nats: a table of docs/benchmarks.md
+receive-path:
+    cargo run --release -p natter-tests --example receive_path

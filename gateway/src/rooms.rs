@@ -74,8 +74,8 @@ struct Room {
     overloaded: u64,
     /// When the last member left, while nobody is here.
     emptied_at: Option<Instant>,
-    /// Of a durable room, once it is live.
-    durable: Option<Durable>,
+    /// Of a durable room, once it is live. Boxed, since every room has a place for it.
+    durable: Option<Box<Durable>>,
     /// What a durable room was given before the bus had answered its subscription.
     early: Vec<Arc<Publication>>,
 }
@@ -345,7 +345,7 @@ impl Rooms {
         until: u64,
     ) -> Option<Vec<Arc<Publication>>> {
         let shard = self.shard(channel).lock();
-        let durable = shard.rooms.get(channel)?.durable.as_ref()?;
+        let durable = shard.rooms.get(channel)?.durable.as_deref()?;
         let counts = durable.position.epoch == *epoch && durable.position.offset >= until;
         counts.then(|| durable.recent.between(since, until))?
     }
@@ -426,7 +426,7 @@ impl Room {
                 recent.push(publication);
             }
         }
-        self.durable = Some(Durable { position, recent });
+        self.durable = Some(Box::new(Durable { position, recent }));
     }
 
     fn advance(&mut self, publication: Publication) {

@@ -40,7 +40,8 @@ use crate::{
     telemetry::{TraceGuard, TraceSettings, Tracer},
 };
 
-/// Messages of one room that wait until a full worker takes them: seconds of a busy room. Costs nothing while unused.
+/// Messages of one durable room that wait until a gap is filled or a full worker takes them: seconds of a busy room. Costs
+/// nothing while unused.
 const SUBSCRIPTION_CAPACITY: usize = 65_536;
 
 /// How often a drain looks whether everybody is gone.

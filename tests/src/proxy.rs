@@ -32,7 +32,7 @@ enum Network {
 pub struct Proxy {
     address: SocketAddr,
     network: watch::Sender<Network>,
-    delay: watch::Sender<Duration>,
+    delay: watch::Sender<Delay>,
     connections: watch::Receiver<usize>,
     task: JoinHandle<()>,
 }
@@ -40,20 +40,25 @@ pub struct Proxy {
 impl Proxy {
     /// Starts a proxy on a free loopback port that connects to `target`.
     pub async fn start(target: SocketAddr) -> Result<Self> {
+        Self::among(vec![target]).await
+    }
+
+    /// The same for several targets, which new connections go to in turn.
+    async fn among(targets: Vec<SocketAddr>) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .context("cannot bind the proxy")?;
         let address = listener.local_addr().context("cannot read the proxy's address")?;
         let (network, delay) = (
             watch::Sender::new(Network::Open),
-            watch::Sender::new(Duration::ZERO),
+            watch::Sender::new(Delay::default()),
         );
         let (count, connections) = watch::channel(0);
         let link = Link {
             network: network.subscribe(),
             delay: delay.subscribe(),
         };
-        let task = tokio::spawn(serve(listener, target, link, count));
+        let task = tokio::spawn(serve(listener, targets, link, count));
         Ok(Self {
             address,
             network,
@@ -66,6 +71,12 @@ impl Proxy {
     /// Starts a proxy in front of a local server's port.
     pub async fn to_port(port: u16) -> Result<Self> {
         Self::start((Ipv4Addr::LOCALHOST, port).into()).await
+    }
+
+    /// Starts a proxy in front of several local servers' ports, a balancer: new connections go to them in turn.
+    pub async fn to_ports(ports: &[u16]) -> Result<Self> {
+        let address = |&port: &u16| (Ipv4Addr::LOCALHOST, port).into();
+        Self::among(ports.iter().map(address).collect()).await
     }
 
     /// Where clients connect to.
@@ -95,7 +106,15 @@ impl Proxy {
 
     /// Delivers everything read from now on this much later, in each direction, without lowering throughput.
     pub fn delay(&self, delay: Duration) {
-        self.delay.send_replace(delay);
+        self.delay.send_replace(Delay {
+            there: delay,
+            back: delay,
+        });
+    }
+
+    /// The same with a delay for each direction: towards the target, and back.
+    pub fn delays(&self, there: Duration, back: Duration) {
+        self.delay.send_replace(Delay { there, back });
     }
 }
 
@@ -105,11 +124,18 @@ impl Drop for Proxy {
     }
 }
 
+/// How much later bytes are delivered.
+#[derive(Clone, Copy, Default)]
+struct Delay {
+    there: Duration,
+    back: Duration,
+}
+
 /// What every direction of every connection watches.
 #[derive(Clone)]
 struct Link {
     network: watch::Receiver<Network>,
-    delay: watch::Receiver<Duration>,
+    delay: watch::Receiver<Delay>,
 }
 
 impl Link {
@@ -121,13 +147,14 @@ impl Link {
     }
 }
 
-async fn serve(listener: TcpListener, target: SocketAddr, link: Link, count: watch::Sender<usize>) {
+async fn serve(listener: TcpListener, targets: Vec<SocketAddr>, link: Link, count: watch::Sender<usize>) {
     let mut open = JoinSet::new();
+    let mut turns = targets.iter().cycle();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 // A client that left before it was accepted is no reason to stop.
-                if let Ok((client, _)) = accepted {
+                if let (Ok((client, _)), Some(&target)) = (accepted, turns.next()) {
                     open.spawn(connection(client, target, link.clone()));
                 }
             }
@@ -148,8 +175,8 @@ async fn connection(client: TcpStream, target: SocketAddr, mut link: Link) {
         let ((client_read, client_write), (server_read, server_write)) =
             (client.into_split(), server.into_split());
         tokio::try_join!(
-            carry(client_read, server_write, &mut up),
-            carry(server_read, client_write, &mut down)
+            carry(client_read, server_write, &mut up, |delay| delay.there),
+            carry(server_read, client_write, &mut down, |delay| delay.back)
         )
     };
     tokio::select! {
@@ -161,7 +188,12 @@ async fn connection(client: TcpStream, target: SocketAddr, mut link: Link) {
 }
 
 /// One direction: bytes are stamped when read and written when their time has come and the network is open.
-async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, link: &mut Link) -> std::io::Result<()> {
+async fn carry(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    link: &mut Link,
+    own: fn(&Delay) -> Duration,
+) -> std::io::Result<()> {
     let delay = link.delay.clone();
     let (queue, mut under_way) = mpsc::channel::<(Instant, Vec<u8>)>(UNDER_WAY);
     let read = async move {
@@ -169,7 +201,7 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, link: &mut Link)
             let mut bytes = vec![0; CHUNK];
             let length = from.read(&mut bytes).await?;
             bytes.truncate(length);
-            let due = Instant::now() + *delay.borrow();
+            let due = Instant::now() + own(&delay.borrow());
             if length == 0 || queue.send((due, bytes)).await.is_err() {
                 return std::io::Result::Ok(());
             }

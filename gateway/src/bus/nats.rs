@@ -1,8 +1,11 @@
 //! The bus over NATS core subjects: at most once, one SUB per occupied room and gateway.
 //!
+//! There are two connections: the client of `async-nats`, for all that is published and asked, and the [`link`], which holds
+//! the subscriptions of rooms.
+//!
 //! `async-nats` hides outages from its callers: while it is disconnected `publish` queues silently and then blocks.
-//! So nothing is handed to it unless the [`supervisor`] has seen the connection come up *and* an echo come back over
-//! it, which proves that every room was subscribed again. Facts this rests on: `async-nats` writes the SUBs of a new
+//! So nothing is handed to it unless the [`supervisor`] has seen both connections come up *and* an echo come back, which
+//! proves that every room was subscribed again. Facts this rests on: `async-nats` writes the SUBs of a new
 //! connection before queued publishes, and `flush` is no barrier.
 //!
 //! A room counts as subscribed only after the [`barrier`].
@@ -14,9 +17,10 @@ mod credentials;
 mod deletion;
 mod durable;
 mod jetstream;
+mod link;
 mod message;
+mod room;
 mod subjects;
-mod subscription;
 mod supervisor;
 
 use std::{
@@ -34,14 +38,18 @@ use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, watch},
-    task::AbortHandle,
     time::{Instant, timeout, timeout_at},
 };
-use tracing::{Level, warn};
+use tracing::warn;
 use uuid::Uuid;
 
 use self::{
-    admission::Admission, barrier::Barrier, durable::Durable, subscription::RoomSubscription,
+    admission::Admission,
+    barrier::Barrier,
+    credentials::Login,
+    durable::Durable,
+    link::{Link, LinkConfig, Subscription},
+    room::EphemeralRoom,
     supervisor::Supervisor,
 };
 pub use self::{
@@ -85,7 +93,8 @@ pub struct NatsConfig {
     pub join_concurrency: usize,
     /// Bound of the wait until a publication is stored, and of a read of history.
     pub store_timeout: Duration,
-    /// Messages of one room that may wait here; more are dropped, and found again in durable rooms.
+    /// Messages of a durable room that may wait while others are fetched or a worker is full, and answers that may wait in
+    /// the client; more are dropped, and those of rooms found again.
     pub subscription_capacity: usize,
 }
 
@@ -93,39 +102,13 @@ pub struct Nats {
     shared: Arc<Shared>,
     barrier: Barrier,
     durable: Arc<Durable>,
-    rooms: Arc<Mutex<HashMap<Channel, Forwarding>>>,
-    runtime: tokio::runtime::Handle,
+    rooms: Arc<Mutex<HashMap<Channel, Subscription>>>,
 }
 
-/// The task that hands on what one subscription brings; dropping it sends UNSUB.
-struct Forwarding {
-    task: AbortHandle,
-    /// A task is not aborted in the middle of a turn: it looks here before it hands on what came meanwhile, which
-    /// the next subscription of the room brings as well.
-    ended: Arc<AtomicBool>,
-}
-
-impl Forwarding {
-    fn start<F>(runtime: &tokio::runtime::Handle, forward: impl FnOnce(Arc<AtomicBool>) -> F) -> Self
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let ended = Arc::new(AtomicBool::new(false));
-        let task = runtime.spawn(forward(ended.clone())).abort_handle();
-        Self { task, ended }
-    }
-}
-
-impl Drop for Forwarding {
-    fn drop(&mut self) {
-        self.ended.store(true, Ordering::Release);
-        self.task.abort();
-    }
-}
-
-/// What the parts of the connection share.
+/// What the parts of the bus share.
 struct Shared {
     client: Client,
+    link: Link,
     config: NatsConfig,
     subjects: Subjects,
     events: Arc<dyn BusEvents>,
@@ -164,8 +147,9 @@ impl Nats {
         let (changed, connection_events) = watch::channel(0_u64);
         let log_budget = Arc::new(LogBudget::new(LOG_LINES));
         tokio::spawn(log_budget.clone().run());
-        let missed = Arc::<Notify>::default();
-        let options = credentials::log_in(&config.servers, &config.files)
+        let login = Login::new(&config.servers, config.files.clone());
+        let options = login
+            .options()
             .name(&config.name)
             .retry_on_initial_connect()
             .ping_interval(config.ping_interval)
@@ -174,15 +158,26 @@ impl Nats {
             .subscription_capacity(config.subscription_capacity)
             .reconnect_delay_callback(reconnect_delay)
             .event_callback(supervisor::event_callback(
-                changed,
-                missed.clone(),
+                changed.clone(),
                 metrics.clone(),
                 &log_budget,
             ));
         let client = options.connect(config.servers.as_slice()).await?;
+        let link = Link::start(LinkConfig {
+            servers: config.servers.clone(),
+            login,
+            name: format!("{} rooms", config.name),
+            ping_interval: config.ping_interval,
+            connect_timeout: config.request_timeout,
+            pause: reconnect_delay,
+            changed,
+            metrics: metrics.clone(),
+            log_budget: log_budget.clone(),
+        });
 
         let shared = Arc::new(Shared {
             client,
+            link,
             subjects: Subjects::new(&config.prefix),
             admission: Admission::new(config.join_concurrency, metrics.clone()),
             config,
@@ -192,7 +187,7 @@ impl Nats {
             up: AtomicBool::new(false),
             status: watch::Sender::new(BusStatus::Connecting),
             condition: watch::Sender::default(),
-            missed,
+            missed: Arc::default(),
             suspicion: Notify::new(),
             peers: Mutex::default(),
         });
@@ -205,7 +200,6 @@ impl Nats {
             barrier,
             durable,
             rooms: Arc::default(),
-            runtime: tokio::runtime::Handle::current(),
         })
     }
 }
@@ -219,21 +213,24 @@ fn reconnect_delay(attempts: usize) -> Duration {
     Duration::from_millis(fastrand::u64(ceiling / 2..=ceiling))
 }
 
-/// Tells one connection to NATS from the next.
+/// Tells the connections to NATS from the next ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Connection {
-    /// Counts connects, also those to the same server.
+    /// Counts connects of the client, also those to the same server.
     number: u64,
-    /// Id of the server; for a moment after a connect still that of the former one.
+    /// Id of the client's server; for a moment after a connect still that of the former one.
     server: String,
+    /// Number of the link's connection.
+    link: u64,
 }
 
 impl Shared {
-    /// The connection that is there now.
+    /// The connections that are there now, when both are.
     fn connection(&self) -> Option<Connection> {
         let connection = Connection {
             number: self.client.statistics().connects.load(Ordering::Relaxed),
             server: self.client.server_info().server_id,
+            link: self.link.connection()?,
         };
         let connected = self.client.connection_state() == State::Connected && !connection.server.is_empty();
         connected.then_some(connection)
@@ -271,68 +268,27 @@ impl Shared {
     }
 }
 
-/// Hands every message of one room to the gateway until the task is aborted, which drops the subscription.
-async fn forward(
-    mut subscription: RoomSubscription,
-    channel: Channel,
-    ended: Arc<AtomicBool>,
-    shared: Arc<Shared>,
-) {
-    while let Some(message) = subscription.next().await {
-        if ended.load(Ordering::Acquire) {
-            return;
-        }
-        match message::decode(message) {
-            Ok(publication) => {
-                if shared.events.publication(&channel, publication).is_err() {
-                    shared.metrics.error("worker_overloaded");
-                }
-            }
-            Err(error) => {
-                shared.metrics.error("undecodable");
-                if shared.log_budget.cause("undecodable", Level::WARN).admit() {
-                    warn!(%channel, %error, "dropped a message of the bus");
-                }
-            }
-        }
-    }
-}
-
-/// Subscribes a room when the connection is back, and then hands on what it brings. A queue of the client that is full
-/// meanwhile costs nothing but this task.
-async fn forward_later(channel: Channel, ended: Arc<AtomicBool>, shared: Arc<Shared>) {
-    match RoomSubscription::open(&shared.client, shared.subjects.ephemeral(&channel)).await {
-        Ok(subscription) => forward(subscription, channel, ended, shared).await,
-        Err(error) => warn!(%channel, %error, "a room was not subscribed: NATS client is closed"),
-    }
-}
-
 impl Nats {
     fn subscribe_ephemeral(&self, channel: Channel) -> BoxFuture<Result<(), BusError>> {
         let shared = self.shared.clone();
         let rooms = self.rooms.clone();
         let barrier = self.barrier.clone();
-        let runtime = self.runtime.clone();
         Box::pin(async move {
             if !shared.is_up() {
                 return Err(BusError::Disconnected);
             }
             let deadline = Instant::now() + shared.config.join_timeout;
             let turn = shared.admission.turn(deadline).await?;
-            let subscribe = async {
-                let subject = shared.subjects.ephemeral(&channel);
-                // Dropping the subscription, here or with its task, takes it back.
-                let subscription = RoomSubscription::open(&shared.client, subject).await?;
-                barrier.pass().await.map(|()| subscription)
-            };
-            let subscription = timeout_at(deadline, subscribe)
+            // Dropping the subscription, here or with its room, takes it back.
+            let subscription = EphemeralRoom::subscribe(&shared, &channel);
+            timeout_at(deadline, barrier.pass())
                 .await
                 .map_err(|_| BusError::Timeout)??;
             drop(turn);
-            let forwarding = Forwarding::start(&runtime, |ended| {
-                forward(subscription, channel.clone(), ended, shared)
-            });
-            rooms.lock().insert(channel, forwarding);
+            if subscription.is_refused() {
+                return Err(BusError::Refused);
+            }
+            rooms.lock().insert(channel, subscription);
             Ok(())
         })
     }
@@ -396,15 +352,13 @@ impl Bus for Nats {
     }
 
     fn subscribe_later(&self, channel: Channel) {
-        let shared = self.shared.clone();
-        let forwarding = Forwarding::start(&self.runtime, |ended| {
-            forward_later(channel.clone(), ended, shared)
-        });
-        self.rooms.lock().insert(channel, forwarding);
+        let subscription = EphemeralRoom::subscribe(&self.shared, &channel);
+        self.rooms.lock().insert(channel, subscription);
     }
 
     fn unsubscribe(&self, channel: &Channel) {
-        self.rooms.lock().remove(channel);
+        let subscription = self.rooms.lock().remove(channel);
+        drop(subscription);
         self.durable.unsubscribe(channel);
     }
 

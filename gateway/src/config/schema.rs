@@ -137,7 +137,7 @@ pub(super) const KEYS: &[Key] = &[
     fixed("bus.nats.request_timeout", Duration, "Time limit of every other wait on NATS."),
     fixed("bus.nats.store_timeout", Duration, "Time in which a publication to a durable room must be acknowledged by its stream, and in which a page of history must be read or a gap filled; a stream that loses its leader is back after about 5 seconds."),
     fixed("bus.nats.join_concurrency", Count, "First joins of rooms that NATS is asked for at once, at most 1024; more wait their turn, up to `bus.join_timeout`."),
-    fixed("bus.nats.name", Text, "Client name that NATS shows; null = `node_name`."),
+    fixed("bus.nats.name", Text, "Client name that NATS shows, with ` rooms` behind it for the connection of the rooms; null = `node_name`."),
 
     live("drain.accept", Duration, "Time after SIGTERM in which new clients are still accepted, for load balancers to notice."),
     live("drain.duration", Duration, "Time over which the connections are then closed."),

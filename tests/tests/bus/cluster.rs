@@ -16,7 +16,7 @@ use crate::support::{Node, config};
 const DISTANCE: Duration = Duration::from_millis(20);
 
 /// Joins fresh rooms at `joiner` and publishes at `publisher` as soon as each join is answered; everything must arrive.
-async fn race(joiner: &Node, publisher: &Node, name: &str, joins: usize) -> Result<()> {
+pub(crate) async fn race(joiner: &Node, publisher: &Node, name: &str, joins: usize) -> Result<()> {
     for number in 0..joins {
         let room = format!("{name}-{number}");
         joiner.subscribe(&room).await?;

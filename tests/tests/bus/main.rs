@@ -3,6 +3,7 @@
 mod both;
 mod cluster;
 mod drops;
+mod link;
 mod login;
 mod nats;
 mod outage;

@@ -55,7 +55,7 @@ async fn storm(namespace: &'static str) -> Result<()> {
     let delayed = metrics
         .value("natter_joins_delayed_total", &[])
         .context("delayed")?;
-    assert!(delayed > 1_000.0, "only {delayed} waited for their turn");
+    assert!(delayed > 100.0, "only {delayed} waited for their turn");
     Ok(())
 }
 

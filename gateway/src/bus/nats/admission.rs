@@ -1,7 +1,7 @@
 //! How many rooms may ask NATS for their place at once: first joins, and rooms that look at their head again.
 //!
-//! Each takes a SUB and a probe or a share of a barrier, and all of them go through the client's one queue of commands
-//! (2,048). Ten thousand at once would fill it, and publications would be refused for want of room. So only
+//! Each takes a SUB and a probe or a share of a barrier, and a stream's leader answers the probes one by one, between the
+//! publications that it stores. Ten thousand at once would keep publications waiting. So only
 //! `bus.nats.join_concurrency` are under way, the others wait their turn in order: a NATS that answers fast admits
 //! many a second, one that is slow is not asked more than it answers. Who gets no turn within `bus.join_timeout` is
 //! refused as overload.

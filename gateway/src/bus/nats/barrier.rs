@@ -4,9 +4,14 @@
 //! servers where others publish; a PING/PONG with the own server says nothing about that. Ephemeral rooms are
 //! published by gateways only, so it is enough that every server *with a gateway on it* has heard of the interest.
 //! The barrier therefore asks one gateway on each such server to echo a token: the question follows the interest on
-//! the same route connection, so when its echo is back, that server knows. The own server is always among them: its
-//! echo proves that the SUB was processed at all. Gateways on one server form a queue group named after it, so that
-//! one question reaches one of them on each server.
+//! the same route connection, so when its echo is back, that server knows. Gateways on one server form a queue group
+//! named after it, so that one question reaches one of them on each server.
+//!
+//! A gateway has two connections, which may be on two servers. The question leaves through the link, behind the SUBs that
+//! are there; it is echoed by the clients, which are where gateways publish. "On a server" means a gateway's client
+//! here, never its link. The server of the own client is always among those that echo: that proves that the SUB was
+//! processed at all, whichever server the link is on. Echoes come back over the link, behind what the server had to
+//! say against the SUB.
 //!
 //! The cost does not grow with joins or gateways: joins that wait share the next barrier, one is under way at a time,
 //! and each costs one question and one echo per NATS server.
@@ -30,8 +35,13 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, sleep, timeout_at},
 };
+use tracing::debug;
 
-use super::{Connection, Shared, message};
+use super::{
+    Connection, Shared,
+    link::{Delivery, Outgoing, Taker},
+    message,
+};
 use crate::bus::BusError;
 
 /// A server is forgotten when no gateway on it was heard for so long (they announce themselves every 3 s).
@@ -53,8 +63,8 @@ type Waiter = oneshot::Sender<Result<(), BusError>>;
 
 /// One returned token: which barrier, which server.
 pub(super) struct Echo {
-    pub(super) number: u64,
-    pub(super) server: String,
+    number: u64,
+    server: String,
 }
 
 /// Handle to the task that runs barriers one after another.
@@ -255,8 +265,12 @@ fn hello(shared: &Shared) -> Result<(), BusError> {
 /// Asks one gateway on each server to echo `number` back to this gateway.
 fn ask(shared: &Shared, number: u64) -> Result<(), BusError> {
     let question = format!("{number} {}", shared.subjects.echoed(shared.config.node));
-    let headers = message::control_headers(&shared.client.server_info().server_id);
-    shared.send_unchecked(shared.subjects.echo(), headers, Bytes::from(question))
+    shared.link.publish(&Outgoing {
+        subject: &shared.subjects.echo(),
+        reply: None,
+        headers: &message::control_headers(&shared.client.server_info().server_id),
+        payload: question.as_bytes(),
+    })
 }
 
 /// Answers another gateway's question on behalf of `server`, unless this gateway has left it: subscriptions move with
@@ -278,8 +292,27 @@ pub(super) fn answer(shared: &Shared, question: &[u8], server: &str) -> Result<(
     )
 }
 
+/// Takes the echoes that come back.
+pub(super) struct Echoes {
+    pub(super) shared: Arc<Shared>,
+    pub(super) returned: mpsc::Sender<Echo>,
+}
+
+impl Taker for Echoes {
+    fn take(self: Arc<Self>, delivery: &Delivery<'_>) {
+        if let Some(server) = message::server(delivery) {
+            self.shared.peers.lock().hear(server);
+        }
+        let Some(echo) = read(delivery.payload) else {
+            return debug!("unreadable echo");
+        };
+        // A full queue means that nobody waits for these any more; the barrier times out by itself.
+        let _ = self.returned.try_send(echo);
+    }
+}
+
 /// Reads an answer.
-pub(super) fn read(answer: &[u8]) -> Option<Echo> {
+fn read(answer: &[u8]) -> Option<Echo> {
     let (number, server) = std::str::from_utf8(answer).ok()?.split_once(' ')?;
     Some(Echo {
         number: number.parse().ok()?,

@@ -42,43 +42,70 @@ impl NatsFiles {
     }
 }
 
-/// A connection to these servers, which all have the same credentials: user and password, or a token where there is no
-/// password.
-pub(super) fn log_in(servers: &[ServerAddr], files: &NatsFiles) -> ConnectOptions {
-    let mut options = match &files.credentials {
-        Some(file) => {
-            let file = file.clone();
-            ConnectOptions::with_auth_callback(move |nonce| ready(sign(&file, &nonce)))
-        }
-        None => with_address(servers),
-    };
-    if let Some(authority) = &files.authority {
-        options = options.add_root_certificates(authority.clone());
-    }
-    if let Some((certificate, key)) = &files.certificate {
-        options = options.add_client_certificate(certificate.clone(), key.clone());
-    }
-    // Whoever names certificates does not want to go without them.
-    options.require_tls(files.authority.is_some() || files.certificate.is_some())
+/// What a gateway shows to the servers that it connects to, which all have the same credentials.
+#[derive(Clone)]
+pub(super) struct Login {
+    /// User and password, or a token, of the servers' URLs.
+    address: Auth,
+    files: NatsFiles,
 }
 
-fn with_address(servers: &[ServerAddr]) -> ConnectOptions {
-    let options = ConnectOptions::new();
-    let Some(server) = servers.first() else {
-        return options;
-    };
-    match (server.username(), server.password()) {
-        (Some(user), Some(password)) => options.user_and_password(decoded(user), decoded(password)),
-        (Some(token), None) => options.token(decoded(token)),
-        (None, _) => options,
+impl Login {
+    pub(super) fn new(servers: &[ServerAddr], files: NatsFiles) -> Self {
+        let address = servers.first().map(of_address).unwrap_or_default();
+        Self { address, files }
     }
+
+    /// Options of a connection that logs in so.
+    pub(super) fn options(&self) -> ConnectOptions {
+        let login = self.clone();
+        let mut options = ConnectOptions::with_auth_callback(move |nonce| ready(login.answer(&nonce)));
+        if let Some(authority) = &self.files.authority {
+            options = options.add_root_certificates(authority.clone());
+        }
+        if let Some((certificate, key)) = &self.files.certificate {
+            options = options.add_client_certificate(certificate.clone(), key.clone());
+        }
+        options.require_tls(self.requires_tls())
+    }
+
+    /// Whoever names certificates does not want to go without them.
+    pub(super) fn requires_tls(&self) -> bool {
+        self.files.authority.is_some() || self.files.certificate.is_some()
+    }
+
+    pub(super) fn files(&self) -> &NatsFiles {
+        &self.files
+    }
+
+    /// Answers the challenge of a server, which may be empty where nobody has to sign.
+    pub(super) fn answer(&self, nonce: &[u8]) -> Result<Auth, AuthError> {
+        match &self.files.credentials {
+            Some(file) => sign(file, nonce),
+            None => Ok(self.address.clone()),
+        }
+    }
+}
+
+/// A token stands where there is no password.
+fn of_address(server: &ServerAddr) -> Auth {
+    let mut auth = Auth::new();
+    match (server.username(), server.password()) {
+        (Some(user), Some(password)) => {
+            auth.username = Some(decoded(user));
+            auth.password = Some(decoded(password));
+        }
+        (Some(token), None) => auth.token = Some(decoded(token)),
+        (None, _) => {}
+    }
+    auth
 }
 
 fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-/// Answers the challenge of a server. Nothing of the file's text is in an error.
+/// Signs the challenge of a server. Nothing of the file's text is in an error.
 fn sign(file: &Path, nonce: &[u8]) -> Result<Auth, AuthError> {
     let failed = |why: String| AuthError::new(format!("{}: {why}", file.display()));
     let text = fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 pub use super::jetstream::DeletedStream;
 use super::{
-    credentials::{self, NatsFiles},
+    credentials::{Login, NatsFiles},
     jetstream::{CallError, JetStream, Limits},
 };
 use crate::{
@@ -77,7 +77,8 @@ async fn connect(
 ) -> Result<JetStream, DeletionError> {
     let servers: Vec<_> = nats.servers.iter().map(|url| url.address().clone()).collect();
     let refused = refusal.clone();
-    let options = credentials::log_in(&servers, &NatsFiles::of(nats))
+    let options = Login::new(&servers, NatsFiles::of(nats))
+        .options()
         .name("natter-gateway delete-streams")
         .ping_interval(nats.ping_interval)
         .connection_timeout(nats.request_timeout)

@@ -19,14 +19,14 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::{
-    checks::Joined,
+    checks::Joins,
     namespaces::{Namespaces, Place},
     room::{Beginning, LiveRoom},
 };
 use super::{
     Shared,
     jetstream::{JetStream, Limits, StoredRoom},
-    subscription::RoomSubscription,
+    link::Subscription,
 };
 use crate::{
     bus::{BoxFuture, BusError},
@@ -38,10 +38,24 @@ use crate::{
 pub(super) struct Durable {
     shared: Arc<Shared>,
     jetstream: JetStream,
+    /// Asks beside the subscriptions of the rooms.
+    beside: JetStream,
     namespaces: Namespaces,
-    rooms: Mutex<HashMap<Channel, Arc<LiveRoom>>>,
-    joined: Joined,
+    rooms: Mutex<HashMap<Channel, Joined>>,
+    joins: Joins,
     runtime: tokio::runtime::Handle,
+}
+
+/// A room and its subscription, which ends with it.
+struct Joined {
+    room: Arc<LiveRoom>,
+    subscription: Subscription,
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        self.room.stop();
+    }
 }
 
 impl Durable {
@@ -52,13 +66,14 @@ impl Durable {
             history: shared.config.store_timeout,
         };
         let jetstream = JetStream::start(shared.client.clone(), shared.subjects.clone(), limits).await?;
-        let (joined, queue) = checks::queue();
+        let (joins, queue) = checks::queue();
         let durable = Arc::new(Self {
+            beside: jetstream.beside(&shared.link),
             shared,
             jetstream,
             namespaces: Namespaces::new(),
             rooms: Mutex::default(),
-            joined,
+            joins,
             runtime: tokio::runtime::Handle::current(),
         });
         checks::start(&durable, queue);
@@ -152,7 +167,7 @@ impl Durable {
             return Err(BusError::Disconnected);
         }
         let room = self.stored_room(channel, policy).await?;
-        let live = self.rooms.lock().get(channel).cloned();
+        let live = self.live_room(channel);
         // What was delivered here must not be missing from what is read.
         let known = live
             .filter(|live| live.epoch() == room.partition.epoch)
@@ -162,6 +177,18 @@ impl Durable {
             self.shared.suspicion.notify_one();
         }
         page
+    }
+
+    fn live_room(&self, channel: &str) -> Option<Arc<LiveRoom>> {
+        self.rooms.lock().get(channel).map(|joined| joined.room.clone())
+    }
+
+    fn live_rooms(&self) -> Vec<Arc<LiveRoom>> {
+        self.rooms
+            .lock()
+            .values()
+            .map(|joined| joined.room.clone())
+            .collect()
     }
 
     pub(super) fn remove_history(
@@ -195,41 +222,47 @@ impl Durable {
             let room = self.stored_room(&channel, &policy).await?;
             let turn = self.shared.admission.turn(deadline).await?;
             let reached = self.jetstream.reached(&room.partition).await?;
-            // Dropping the subscription, here or with its task, takes it back.
-            let subscription = RoomSubscription::open(&self.shared.client, room.live.clone()).await?;
-            let head = self.jetstream.head(&room).await?;
+            let live = LiveRoom::new(&self, channel.clone(), policy.clone(), room.clone());
+            // Dropped with the join when that fails, and so taken back.
+            let subscription = self.shared.link.subscribe(&room.live, live.clone());
+            let joined = Joined {
+                room: live,
+                subscription,
+            };
+            let head = self.beside.head(&room).await?;
             drop(turn);
-            Ok((room, subscription, Beginning { head, reached }))
+            if joined.subscription.is_refused() {
+                return Err(BusError::Refused);
+            }
+            Ok((joined, Beginning { head, reached }))
         };
         let joined = timeout_at(deadline, join).await.unwrap_or(Err(BusError::Timeout));
         if matches!(joined, Err(BusError::Disconnected | BusError::Refused)) {
             self.shared.suspicion.notify_one();
         }
-        let (room, subscription, beginning) = joined?;
+        let (joined, beginning) = joined?;
+        let live = joined.room.clone();
         let position = Position {
-            epoch: room.partition.epoch.clone(),
+            epoch: live.epoch(),
             offset: beginning.position(),
         };
-        let live = LiveRoom::start(&self, channel.clone(), policy, room, subscription, beginning);
-        self.joined.add(&live);
+        live.begin(beginning);
+        self.joins.add(&live);
+        let former = self.rooms.lock().insert(channel, joined);
+        drop(former);
         // The streams may have been made again since the room's was looked up.
-        let moved = live.clone();
-        if let Some(former) = self.rooms.lock().insert(channel, live) {
-            former.stop();
-        }
         if let Some(now) = self
             .namespaces
-            .room(&moved.channel, &moved.policy)
-            .filter(|now| now.partition.epoch != moved.epoch())
+            .room(&live.channel, &live.policy)
+            .filter(|now| now.partition.epoch != live.epoch())
         {
-            moved.move_to(now);
+            live.move_to(now);
         }
         Ok(position)
     }
 
     pub(super) fn unsubscribe(&self, channel: &Channel) {
-        if let Some(room) = self.rooms.lock().remove(channel) {
-            room.stop();
-        }
+        let joined = self.rooms.lock().remove(channel);
+        drop(joined);
     }
 }

@@ -18,8 +18,8 @@
 //!
 //! Neither the client's `JetStream` context nor its request function is used. The context waits inside `publish`,
 //! which would lose the order of calls, has no batched reads, and drops stream settings that it does not know when it
-//! updates a stream. One wildcard inbox ([`requests`]) carries every answer instead; all questions leave through the
-//! connection's one queue, which is what lets [`probe`] be a barrier.
+//! updates a stream. One wildcard inbox ([`requests`]) carries every answer instead. Questions leave through the client, but
+//! those of [`probe`] through the link, behind the subscriptions that they vouch for ([`JetStream::beside`]).
 
 mod api;
 mod bodies;
@@ -52,7 +52,7 @@ pub(super) use self::{
 };
 use self::{bodies::Bodies, requests::Requests};
 pub use self::{server_version::tested_servers, streams::DeletedStream};
-use super::Subjects;
+use super::{Subjects, link::Link};
 use crate::bus::BusError;
 
 /// Publications that may wait for their acknowledgement at once; more are refused as overload.
@@ -72,6 +72,7 @@ pub(super) struct Limits {
 /// Handle to all of it. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct JetStream {
+    client: Client,
     requests: Arc<Requests>,
     subjects: Subjects,
     limits: Limits,
@@ -80,17 +81,25 @@ pub(super) struct JetStream {
 }
 
 impl JetStream {
-    /// `client` must be the one whose live subscriptions [`JetStream::head`] has to vouch for.
+    /// Everything is asked over `client`.
     pub(super) async fn start(client: Client, subjects: Subjects, limits: Limits) -> Result<Self, BusError> {
-        let requests = timeout(limits.request, Requests::start(client))
+        let requests = timeout(limits.request, Requests::start(client.clone()))
             .await
             .map_err(|_| BusError::Timeout)??;
         Ok(Self {
+            client,
             requests: Arc::new(requests),
             subjects,
             limits,
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
             bodies: Arc::default(),
         })
+    }
+    /// The same, asked over `link`: for [`JetStream::head`], which vouches for the subscriptions there.
+    pub(super) fn beside(&self, link: &Link) -> Self {
+        Self {
+            requests: Arc::new(Requests::over(link, &self.client.new_inbox())),
+            ..self.clone()
+        }
     }
 }

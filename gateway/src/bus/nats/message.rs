@@ -55,18 +55,26 @@ fn insert(headers: &mut HeaderMap, name: &'static str, text: Option<&str>) {
     }
 }
 
-pub(super) fn decode(message: Message) -> Result<Publication, DecodeError> {
-    let headers = message.headers.as_ref();
-    let get = |name: &'static str| {
-        headers
-            .and_then(|headers| headers.get(name))
-            .map(HeaderValue::as_str)
-    };
+/// Where a message's headers are, whoever read it.
+pub(super) trait Headers {
+    /// The first value under exactly this name.
+    fn header(&self, name: &'static str) -> Option<&str>;
+}
+
+impl Headers for Message {
+    fn header(&self, name: &'static str) -> Option<&str> {
+        self.headers.as_ref()?.get(name).map(HeaderValue::as_str)
+    }
+}
+
+/// Reads a publication; `payload` is that of the message.
+pub(super) fn decode(message: &impl Headers, payload: Bytes) -> Result<Publication, DecodeError> {
+    let get = |name: &'static str| message.header(name);
     let format = get(FORMAT_HEADER).ok_or(DecodeError::Header(FORMAT_HEADER))?;
     if format != FORMAT {
         return Err(DecodeError::Format(format.to_owned()));
     }
-    std::str::from_utf8(&message.payload).map_err(|_| DecodeError::Payload)?;
+    std::str::from_utf8(&payload).map_err(|_| DecodeError::Payload)?;
     let copy = |text: &str| Bytes::copy_from_slice(text.as_bytes());
     Ok(Publication {
         id: get(ID_HEADER)
@@ -79,7 +87,7 @@ pub(super) fn decode(message: Message) -> Result<Publication, DecodeError> {
         info: get(INFO_HEADER).map(copy),
         tags: get(TAGS_HEADER).map(copy),
         traceparent: get(TRACE_HEADER).map(str::to_owned),
-        data: message.payload,
+        data: payload,
     })
 }
 
@@ -90,19 +98,19 @@ pub(super) fn control_headers(server: &str) -> HeaderMap {
 }
 
 /// The NATS server that the sender of a control message is connected to.
-pub(super) fn server(message: &Message) -> Option<&str> {
-    Some(message.headers.as_ref()?.get(SERVER_HEADER)?.as_str())
+pub(super) fn server(message: &impl Headers) -> Option<&str> {
+    message.header(SERVER_HEADER)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn message(headers: Option<HeaderMap>, payload: &'static [u8]) -> Message {
+    fn message(headers: Option<HeaderMap>) -> Message {
         Message {
             subject: "natter.eph.0.a".into(),
             reply: None,
-            payload: Bytes::from_static(payload),
+            payload: Bytes::new(),
             headers,
             status: None,
             description: None,
@@ -110,28 +118,26 @@ mod tests {
         }
     }
 
+    fn decoded(headers: Option<HeaderMap>, payload: &'static [u8]) -> Result<Publication, DecodeError> {
+        decode(&message(headers), Bytes::from_static(payload))
+    }
+
     #[test]
     fn a_publication_survives_the_journey() {
         let mut publication = Publication::new(&br#"{"text":"hi"}"#[..]);
         publication.info = Some(Bytes::from_static(br#"{"user":"42","client":"c"}"#));
         publication.traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into());
-        let decoded = decode(message(Some(headers(&publication)), br#"{"text":"hi"}"#)).unwrap();
+        let decoded = decoded(Some(headers(&publication)), br#"{"text":"hi"}"#).unwrap();
         assert_eq!(decoded, publication);
     }
 
     #[test]
     fn foreign_messages_are_named_errors() {
-        assert_eq!(
-            decode(message(None, b"{}")),
-            Err(DecodeError::Header(FORMAT_HEADER))
-        );
+        assert_eq!(decoded(None, b"{}"), Err(DecodeError::Header(FORMAT_HEADER)));
         let mut newer = headers(&Publication::new(&b"{}"[..]));
         newer.insert(FORMAT_HEADER, "9");
-        assert_eq!(
-            decode(message(Some(newer), b"{}")),
-            Err(DecodeError::Format("9".into()))
-        );
+        assert_eq!(decoded(Some(newer), b"{}"), Err(DecodeError::Format("9".into())));
         let valid = headers(&Publication::new(&b"{}"[..]));
-        assert_eq!(decode(message(Some(valid), b"\xff")), Err(DecodeError::Payload));
+        assert_eq!(decoded(Some(valid), b"\xff"), Err(DecodeError::Payload));
     }
 }

@@ -1,6 +1,7 @@
-//! Watches the connection and owns the gateway's own subscriptions: control messages and echoes.
+//! Watches both connections and owns the gateway's own subscriptions: control messages and echoes. The bus is up while
+//! both are there and proven; when either is lost it is down, until that one is back.
 //!
-//! The state comes from the client's statistics and connection state, not from its events alone: its event queue drops
+//! The client's state comes from the client's statistics and connection state, not from its events alone: its event queue drops
 //! events when it is full. An event only makes the supervisor look sooner.
 
 use std::{
@@ -10,8 +11,9 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Event, Message, Subscriber};
-use futures_util::StreamExt;
+use async_nats::{Event, Subscriber};
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt};
 use tokio::{
     sync::{Notify, mpsc, watch},
     task::AbortHandle,
@@ -21,7 +23,8 @@ use tracing::{Level, debug, info, warn};
 
 use super::{
     Connection, Shared,
-    barrier::{self, Barrier, Echo},
+    barrier::{self, Barrier, Echo, Echoes},
+    link::Subscription,
     message,
 };
 use crate::{
@@ -36,7 +39,6 @@ const TICK: Duration = Duration::from_millis(250);
 /// Turns client events into metrics, log lines and a wake-up of the supervisor.
 pub(super) fn event_callback(
     changed: watch::Sender<u64>,
-    missed: Arc<Notify>,
     metrics: BusMetrics,
     log_budget: &LogBudget,
 ) -> impl Fn(Event) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> + Send + Sync + use<> {
@@ -44,13 +46,12 @@ pub(super) fn event_callback(
     let drops = log_budget.cause("slow_consumer", Level::WARN);
     move |event| {
         match &event {
-            // One for each message that the client dropped because a subscription's queue was full. It names the
-            // subscription by a number that the client keeps to itself: any room may be concerned.
+            // One for each message that the client dropped because a subscription's queue was full: an answer of
+            // JetStream or a control message.
             Event::SlowConsumer(_) => {
                 metrics.error("slow_consumer");
-                missed.notify_one();
                 if drops.admit() {
-                    warn!("dropped a message of the bus: the queue of its room is full");
+                    warn!("dropped a message of the bus: its queue in the client is full");
                 }
             }
             Event::ServerError(error) => {
@@ -73,8 +74,10 @@ pub(super) fn event_callback(
 pub(super) struct Supervisor {
     shared: Arc<Shared>,
     barrier: Barrier,
-    /// Echoes of barriers, on their way to be counted.
-    echoes: mpsc::Sender<Echo>,
+    /// Brings the echoes back.
+    _echoed: Subscription,
+    /// A message to itself came back over the client.
+    returned: Arc<Notify>,
     /// Answers echo questions for the server that this gateway is connected to now.
     responder: Option<Responder>,
 }
@@ -91,10 +94,16 @@ impl Supervisor {
         barrier: Barrier,
         echoes: mpsc::Sender<Echo>,
     ) {
+        let subject = shared.subjects.echoed(shared.config.node);
+        let taker = Arc::new(Echoes {
+            shared: shared.clone(),
+            returned: echoes,
+        });
         let supervisor = Self {
+            _echoed: shared.link.subscribe(&subject, taker),
             shared,
             barrier,
-            echoes,
+            returned: Arc::default(),
             responder: None,
         };
         tokio::spawn(supervisor.run(events));
@@ -105,7 +114,6 @@ impl Supervisor {
         for subject in [
             self.shared.subjects.control_all(),
             self.shared.subjects.control_node(self.shared.config.node),
-            self.shared.subjects.echoed(self.shared.config.node),
         ] {
             match self.shared.client.subscribe(subject).await {
                 Ok(subscriber) => self.receive(subscriber),
@@ -130,11 +138,13 @@ impl Supervisor {
         if connection.is_some() && connection == *confirmed {
             return;
         }
-        *confirmed = None;
+        let former = confirmed.take();
         if self.shared.up.swap(false, Ordering::AcqRel) {
             self.shared.status.send_replace(BusStatus::Down);
             self.shared.metrics.down();
-            warn!("bus is down: lost the connection to NATS");
+            let lost_rooms = former.is_some_and(|former| self.shared.link.connection() != Some(former.link));
+            let connection = if lost_rooms { "rooms" } else { "requests" };
+            warn!(connection, "bus is down: lost the connection to NATS");
         }
         let Some(connection) = connection else { return };
         match self.confirm(&connection.server).await {
@@ -152,14 +162,26 @@ impl Supervisor {
         }
     }
 
-    /// Proves the connection by a barrier: its echo comes back only after the server has processed every SUB before
-    /// it, and the other servers know of them too.
+    /// Proves the connections: the client's by a message to itself, which comes back only after the server has processed
+    /// every SUB before it; then the link's by a barrier, whose echo says the same of all rooms, and that the servers of
+    /// other gateways know of them too.
     async fn confirm(&mut self, server: &str) -> Result<(), BusError> {
         self.respond_for(server).await?;
+        self.round_trip(server).await?;
         if self.shared.client.server_info().cluster.is_some() {
             barrier::meet(&self.shared).await?;
         }
         self.barrier.pass().await
+    }
+
+    async fn round_trip(&self, server: &str) -> Result<(), BusError> {
+        let own = self.shared.subjects.control_node(self.shared.config.node);
+        // One that came late for an earlier call says nothing.
+        while self.returned.notified().now_or_never().is_some() {}
+        let headers = message::control_headers(server);
+        self.shared.send_unchecked(own, headers, Bytes::new())?;
+        let returned = timeout(self.shared.config.request_timeout, self.returned.notified());
+        returned.await.map_err(|_| BusError::Timeout)
     }
 
     async fn respond_for(&mut self, server: &str) -> Result<(), BusError> {
@@ -202,27 +224,19 @@ impl Supervisor {
 
     fn receive(&self, mut subscriber: Subscriber) {
         let shared = self.shared.clone();
-        let echoes = self.echoes.clone();
-        let echo_subject = shared.subjects.echoed(shared.config.node);
+        let returned = self.returned.clone();
+        let own = shared.subjects.control_node(shared.config.node);
         tokio::spawn(async move {
             while let Some(message) = subscriber.next().await {
                 if let Some(server) = message::server(&message) {
                     shared.peers.lock().hear(server);
                 }
-                if message.subject.as_str() == echo_subject {
-                    count_echo(&message, &echoes);
-                } else if !message.payload.is_empty() {
+                if !message.payload.is_empty() {
                     shared.events.control(message.payload);
+                } else if message.subject.as_str() == own {
+                    returned.notify_one();
                 }
             }
         });
     }
-}
-
-fn count_echo(message: &Message, echoes: &mpsc::Sender<Echo>) {
-    let Some(echo) = barrier::read(&message.payload) else {
-        return debug!("unreadable echo");
-    };
-    // A full queue means that nobody waits for these any more; the barrier times out by itself.
-    let _ = echoes.try_send(echo);
 }

@@ -36,7 +36,7 @@ impl Default for BusSettings {
     }
 }
 
-/// The connection to NATS.
+/// The connections to NATS.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NatsSettings {
@@ -61,7 +61,7 @@ pub struct NatsSettings {
     pub store_timeout: Duration,
     /// First joins of rooms, and looks at their heads, that NATS is asked for at once; the others wait their turn.
     pub join_concurrency: usize,
-    /// The client name that NATS shows; `None`: the node name.
+    /// The client name that NATS shows, with ` rooms` behind it for the connection of the rooms; `None`: the node name.
     pub name: Option<String>,
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A head is compared soon after the join, because the live copy of a message that was stored in that moment may have
 //! been lost; after every reconnect, at once and once more; and in turns all the time. The turns read many heads with
-//! one request and wake only the rooms that are behind. A turn is made at once when live copies may not have come: the NATS
-//! client dropped some because a room's queue was full, a stream has a new leader, or a stream's settings were wrong.
+//! one request and wake only the rooms that are behind. A turn is made at once when live copies may not have come: some were
+//! dropped because a room's queue was full, a stream has a new leader, or a stream's settings were wrong.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -40,7 +40,7 @@ const UNCONFIRMED_STREAMS: Duration = Duration::from_secs(3);
 const SUSPICION_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where joins are announced.
-pub(super) struct Joined(mpsc::UnboundedSender<Due>);
+pub(super) struct Joins(mpsc::UnboundedSender<Due>);
 
 pub(super) struct Queue(mpsc::UnboundedReceiver<Due>);
 
@@ -49,12 +49,12 @@ struct Due {
     room: Weak<LiveRoom>,
 }
 
-pub(super) fn queue() -> (Joined, Queue) {
+pub(super) fn queue() -> (Joins, Queue) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    (Joined(sender), Queue(receiver))
+    (Joins(sender), Queue(receiver))
 }
 
-impl Joined {
+impl Joins {
     /// The room's head is looked at soon.
     pub(super) fn add(&self, room: &Arc<LiveRoom>) {
         // The receiver is gone only when the gateway stops.
@@ -108,7 +108,7 @@ async fn reconnects(durable: Arc<Durable>) {
 }
 
 async fn wake_all(durable: &Durable) {
-    let rooms: Vec<_> = durable.rooms.lock().values().cloned().collect();
+    let rooms = durable.live_rooms();
     for some in rooms.chunks(WAKE) {
         durable
             .shared
@@ -134,12 +134,12 @@ async fn turns(durable: Arc<Durable>) {
 
 async fn turn(durable: &Durable, reason: HeadCheck) {
     let mut by_stream: BTreeMap<String, BTreeMap<String, Arc<LiveRoom>>> = BTreeMap::new();
-    for room in durable.rooms.lock().values() {
+    for room in durable.live_rooms() {
         let stored = room.stored();
         by_stream
             .entry(stored.partition.stream.clone())
             .or_default()
-            .insert(stored.subject, room.clone());
+            .insert(stored.subject, room);
     }
     for (stream, rooms) in by_stream {
         let subjects: Vec<_> = rooms.keys().map(String::as_str).collect();

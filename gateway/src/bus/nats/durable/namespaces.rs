@@ -236,7 +236,7 @@ impl Durable {
         let namespace = &entry.policy.namespace;
         *entry.streams.lock() = Some(streams.clone());
         warn!(%namespace, "streams count anew: rooms start afresh");
-        let rooms: Vec<_> = self.rooms.lock().values().cloned().collect();
+        let rooms = self.live_rooms();
         for room in rooms.iter().filter(|room| room.policy.namespace == *namespace) {
             room.move_to(streams.room(&room.channel));
         }

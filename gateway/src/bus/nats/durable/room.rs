@@ -1,61 +1,76 @@
-//! The deliveries of one live durable room: in order, each once, without gaps that could be filled.
+//! One live durable room: its deliveries come in order, each once, without gaps that could be filled.
+//!
+//! What is next is delivered on the spot, by whoever reads the link; a room that nothing is amiss in has no task. When
+//! something has to be fetched, compared or waited for, a task takes over the room's course ([`deliveries`]), what
+//! arrives meanwhile waits behind it, and the task gives the course back when nothing waits any more.
+
+mod deliveries;
 
 use std::{
+    collections::VecDeque,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
-use async_nats::Message;
+use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::{
-    sync::Notify,
-    task::AbortHandle,
-    time::{Instant, sleep},
-};
-use tracing::{debug, warn};
+use tokio::task::AbortHandle;
+use tracing::{Level, warn};
 
+use self::deliveries::Deliveries;
 use super::{Durable, StoredRoom};
 use crate::{
-    bus::{
-        BusError,
-        nats::{
-            jetstream::{Arrival, Missed, Partition, Range, Tracker, Verdict},
-            message,
-            subscription::RoomSubscription,
-        },
+    bus::nats::{
+        jetstream::{Arrival, Partition, Tracker, Verdict},
+        link::{Delivery, Taker},
+        message,
     },
     channel::Channel,
     history::{Epoch, HistoryPolicy, Position},
     publication::Publication,
 };
 
-/// Pause before a worker that was full is tried again.
-const OVERLOADED_PAUSE: Duration = Duration::from_millis(5);
-/// How long a worker may be full before its room's deliveries are given up, and recovered by the clients.
-const OVERLOADED_LIMIT: Duration = Duration::from_secs(10);
-/// Pauses between tries to read a gap while the stream does not answer.
-const RETRY: Duration = Duration::from_millis(100);
-const RETRY_LIMIT: Duration = Duration::from_secs(2);
-/// How long a gap may be unreadable while the bus is up, in store timeouts: a minute by default.
-const UNREAD_STORE_TIMEOUTS: u32 = 12;
-
 pub(super) struct LiveRoom {
     pub(super) channel: Channel,
     pub(super) policy: Arc<HistoryPolicy>,
+    durable: Arc<Durable>,
     stored: Mutex<StoredRoom>,
     /// Sequence of the newest publication that was delivered.
     pub(super) position: AtomicU64,
     /// Its position when it was subscribed.
     began_at: AtomicU64,
-    /// Wakes the task to compare its position with the stream's head.
-    check: Notify,
-    task: OnceLock<AbortHandle>,
+    state: Mutex<State>,
+    /// Set under the lock of the state.
+    task: Mutex<Option<AbortHandle>>,
     /// A task is not aborted in the middle of a turn: it looks here before it tells the gateway anything, which by then
     /// would be of another life of the room.
     ended: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    /// Where the room is; `None` before it begins and while a task has it.
+    course: Option<Course>,
+    /// What arrived meanwhile.
+    waiting: VecDeque<Arrived>,
+    /// The position is to be compared with the stream's head.
+    check: bool,
+}
+
+#[derive(Clone)]
+struct Course {
+    tracker: Tracker,
+    /// The stream that all this is of.
+    partition: Arc<Partition>,
+}
+
+/// A message of the room.
+struct Arrived {
+    arrival: Arrival,
+    /// `None` when it says nothing to anybody.
+    publication: Option<Publication>,
 }
 
 /// Where deliveries begin.
@@ -75,50 +90,41 @@ impl Beginning {
     }
 }
 
-/// The task's own side.
-struct Deliveries {
-    durable: Arc<Durable>,
-    room: Arc<LiveRoom>,
-    tracker: Tracker,
-    /// The stream that all this is of.
-    partition: Arc<Partition>,
-}
-
 impl LiveRoom {
-    pub(super) fn start(
+    /// What arrives waits until the room begins.
+    pub(super) fn new(
         durable: &Arc<Durable>,
         channel: Channel,
         policy: Arc<HistoryPolicy>,
         stored: StoredRoom,
-        subscription: RoomSubscription,
-        beginning: Beginning,
     ) -> Arc<Self> {
-        let partition = stored.partition.clone();
-        let room = Arc::new(Self {
+        Arc::new(Self {
             channel,
             policy,
-            stored: Mutex::new(stored),
-            position: AtomicU64::new(beginning.head),
-            began_at: AtomicU64::new(beginning.position()),
-            check: Notify::new(),
-            task: OnceLock::new(),
-            ended: AtomicBool::new(false),
-        });
-        let deliveries = Deliveries {
             durable: durable.clone(),
-            room: room.clone(),
+            stored: Mutex::new(stored),
+            position: AtomicU64::new(0),
+            began_at: AtomicU64::new(0),
+            state: Mutex::default(),
+            task: Mutex::default(),
+            ended: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn begin(self: &Arc<Self>, beginning: Beginning) {
+        self.position.store(beginning.head, Ordering::Release);
+        self.began_at.store(beginning.position(), Ordering::Release);
+        let mut state = self.state.lock();
+        state.course = Some(Course {
             tracker: Tracker::new(beginning.head),
-            partition,
-        };
-        let task = durable.runtime.spawn(deliveries.run(subscription));
-        // Set once, here.
-        let _ = room.task.set(task.abort_handle());
-        room
+            partition: self.stored.lock().partition.clone(),
+        });
+        self.work(&mut state);
     }
 
     pub(super) fn stop(&self) {
         self.ended.store(true, Ordering::Release);
-        if let Some(task) = self.task.get() {
+        if let Some(task) = self.task.lock().take() {
             task.abort();
         }
     }
@@ -137,269 +143,188 @@ impl LiveRoom {
         position.max(self.began_at.load(Ordering::Acquire))
     }
 
-    /// The room is in another stream now; its task finds out at the next check.
-    pub(super) fn move_to(&self, stored: StoredRoom) {
+    /// The room is in another stream now; its task finds out.
+    pub(super) fn move_to(self: &Arc<Self>, stored: StoredRoom) {
         *self.stored.lock() = stored;
-        self.check.notify_one();
+        self.check();
     }
 
-    pub(super) fn check(&self) {
-        self.check.notify_one();
+    /// Compares the room's position with the head of its stream.
+    pub(super) fn check(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        state.check = true;
+        self.work(&mut state);
     }
-}
 
-/// The room is in another stream now: what came of the former one means nothing any more.
-#[derive(PartialEq, Eq)]
-struct Moved;
-
-impl Deliveries {
-    async fn run(mut self, mut subscription: RoomSubscription) {
-        loop {
-            let result = tokio::select! {
-                message = subscription.next() => match message {
-                    Some(message) => self.arrived(message).await,
-                    None => return,
-                },
-                // What happens now and then is boxed: a task is as large as the largest thing that it may wait for.
-                () = self.room.check.notified() => Box::pin(self.compare(&mut subscription)).await,
-            };
-            if result == Err(Moved) {
-                Box::pin(self.begin_again(&mut subscription)).await;
-            }
-            self.room
-                .position
-                .store(self.tracker.position(), Ordering::Release);
+    /// Gives the course to a task when there is something to do and none has it.
+    fn work(self: &Arc<Self>, state: &mut State) {
+        if (state.waiting.is_empty() && !state.check) || self.has_ended() {
+            return;
+        }
+        let Some(course) = state.course.take() else { return };
+        let deliveries = Deliveries::new(self.clone(), course);
+        let task = self.durable.runtime.spawn(deliveries.run());
+        *self.task.lock() = Some(task.abort_handle());
+        if self.has_ended() {
+            // Perhaps it was looked for before it was here.
+            self.stop();
         }
     }
 
-    fn check_stream(&self) -> Result<(), Moved> {
-        if self.room.epoch() == self.partition.epoch {
-            Ok(())
-        } else {
-            Err(Moved)
+    /// What the task does next; with nothing left to do it ends, and the room has its course again.
+    fn next_task(&self, course: &Course) -> Option<Task> {
+        let mut state = self.state.lock();
+        if std::mem::take(&mut state.check) {
+            return Some(Task::Compare);
         }
+        if let Some(arrived) = state.waiting.pop_front() {
+            return Some(Task::Take(arrived));
+        }
+        state.waiting = VecDeque::new();
+        state.course = Some(course.clone());
+        *self.task.lock() = None;
+        None
     }
 
-    async fn arrived(&mut self, message: Message) -> Result<(), Moved> {
-        let Some(arrival) = Arrival::read(&message) else {
-            self.durable.shared.metrics.error("no_stream_message");
-            return Ok(());
+    /// What waits longest.
+    fn next_waiting(&self) -> Option<Arrived> {
+        self.state.lock().waiting.pop_front()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// `None` when it is no message of a stream.
+    fn read(&self, delivery: &Delivery<'_>) -> Option<Arrived> {
+        let metrics = &self.durable.shared.metrics;
+        let Some(arrival) = Arrival::read(delivery) else {
+            metrics.error("no_stream_message");
+            return None;
         };
-        self.check_stream()?;
-        let mut checked = false;
-        loop {
-            match self.tracker.observe(arrival) {
-                // The check has read it.
-                Verdict::Old if checked => return Ok(()),
-                Verdict::Old => {
-                    // Read from the stream before it came; or the stream was made again, and counts from 1.
-                    self.durable.shared.suspicion.notify_one();
-                    return Ok(());
-                }
-                Verdict::Next => break,
-                Verdict::Gap { after, until } => {
-                    if !Box::pin(self.fill(after, until, true)).await? {
-                        return Ok(());
-                    }
-                }
-                Verdict::Check { after, until } => {
-                    if !Box::pin(self.fill(after, until, false)).await? {
-                        return Ok(());
-                    }
-                    checked = true;
-                }
+        if arrival.marker {
+            return Some(Arrived {
+                arrival,
+                publication: None,
+            });
+        }
+        let decoded = message::decode(delivery, Bytes::copy_from_slice(delivery.payload));
+        let publication = decoded.map(|publication| Publication {
+            offset: arrival.sequence,
+            ..publication
+        });
+        if let Err(error) = &publication {
+            metrics.error("undecodable");
+            if self
+                .durable
+                .shared
+                .log_budget
+                .cause("undecodable", Level::WARN)
+                .admit()
+            {
+                warn!(channel = %self.channel, %error, "dropped a message of the bus");
             }
         }
-        self.partition.see(arrival.sequence);
+        Some(Arrived {
+            arrival,
+            publication: publication.ok(),
+        })
+    }
+
+    /// Deals with what needs no waiting; false when something has to be waited for first, and nothing has changed.
+    fn take_now(&self, course: &mut Course, arrived: &Arrived) -> bool {
+        if self.epoch() != course.partition.epoch {
+            return false;
+        }
+        let mut tracker = course.tracker;
+        match tracker.observe(arrived.arrival) {
+            Verdict::Old => self.durable.shared.suspicion.notify_one(),
+            Verdict::Next => {
+                if let Some(publication) = &arrived.publication {
+                    let events = &self.durable.shared.events;
+                    if events.publication(&self.channel, publication.clone()).is_err() {
+                        return false;
+                    }
+                }
+                self.passed(&course.partition, arrived.arrival);
+                course.tracker = tracker;
+                self.position.store(tracker.position(), Ordering::Release);
+            }
+            Verdict::Gap { .. } | Verdict::Check { .. } => return false,
+        }
+        true
+    }
+
+    fn passed(&self, partition: &Partition, arrival: Arrival) {
+        partition.see(arrival.sequence);
         if arrival.marker {
             self.removed();
-            return Ok(());
         }
-        match message::decode(message) {
-            Ok(mut publication) => {
-                publication.offset = arrival.sequence;
-                self.deliver(publication).await;
-            }
-            Err(error) => {
-                self.durable.shared.metrics.error("undecodable");
-                warn!(channel = %self.room.channel, %error, "dropped a message of the bus");
-            }
-        }
-        Ok(())
-    }
-
-    /// Asks for the head of a room when it is its turn.
-    async fn head(&self, stored: &StoredRoom) -> Result<u64, BusError> {
-        let shared = &self.durable.shared;
-        let deadline = Instant::now() + shared.config.join_timeout;
-        let _turn = shared.admission.turn(deadline).await?;
-        self.durable.jetstream.head(stored).await
-    }
-
-    async fn beginning(&self, stored: &StoredRoom) -> Result<Beginning, BusError> {
-        let reached = self.durable.jetstream.reached(&stored.partition).await?;
-        let head = self.head(stored).await?;
-        Ok(Beginning { head, reached })
-    }
-
-    /// Looks whether the newest message was missed: nothing after it would tell.
-    async fn compare(&mut self, subscription: &mut RoomSubscription) -> Result<(), Moved> {
-        self.check_stream()?;
-        let head = match self.head(&self.room.stored()).await {
-            Ok(head) => head,
-            Err(error) => {
-                debug!(channel = %self.room.channel, %error, "could not look at the head of a room");
-                return Ok(());
-            }
-        };
-        // What was sent before the answer waits here: only what does not is missing.
-        // 0 is nothing special: the room's messages may all be gone by age.
-        if 0 < head && head < self.tracker.position() {
-            self.durable.shared.suspicion.notify_one();
-        }
-        while self.tracker.position() < head
-            && let Some(message) = subscription.waiting()
-        {
-            self.arrived(message).await?;
-        }
-        if self.tracker.position() < head {
-            self.fill(self.tracker.position(), head, true).await?;
-        }
-        Ok(())
-    }
-
-    /// Delivers what the stream has with `after` < sequence ≤ `until`. `strict`: what is missing there is lost, and clients
-    /// are told; as they are when the stream does not answer for long. False when the stream has not come to `until`
-    /// yet: what named it is not of this stream.
-    async fn fill(&mut self, after: u64, until: u64, strict: bool) -> Result<bool, Moved> {
-        self.durable.shared.metrics.error("gap");
-        // Before the first message of a room there is only where its stream was.
-        let after = match after {
-            0 => self.room.began_at.load(Ordering::Acquire),
-            after => after,
-        };
-        let mut pause = RETRY;
-        let mut limit = self.unread_limit();
-        let range = loop {
-            match self.read(after, until, strict).await {
-                Ok(range) => break range,
-                Err(error) => debug!(channel = %self.room.channel, %error, "could not fill a gap yet"),
-            }
-            self.check_stream()?;
-            if !self.durable.shared.is_up() {
-                // Everything waits for the bus, and is caught up with when it is back.
-                limit = self.unread_limit();
-            } else if Instant::now() > limit {
-                warn!(channel = %self.room.channel, after, until, "gave up a gap that cannot be read");
-                self.durable.shared.metrics.error("gap_unreadable");
-                self.lose(until);
-                return Ok(true);
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(RETRY_LIMIT);
-        };
-        self.check_stream()?;
-        let Some(range) = range else {
-            self.durable.shared.suspicion.notify_one();
-            return Ok(false);
-        };
-        if !range.complete {
-            self.lose(until);
-            return Ok(true);
-        }
-        for missed in range.missed {
-            match missed {
-                Missed::Publication(publication) if publication.offset > self.tracker.position() => {
-                    self.tracker.advance(publication.offset);
-                    self.deliver((*publication).clone()).await;
-                }
-                Missed::Removal(sequence) if sequence > self.tracker.position() => {
-                    self.tracker.advance(sequence);
-                    self.removed();
-                }
-                Missed::Publication(_) | Missed::Removal(_) => {}
-            }
-        }
-        self.tracker.advance(until);
-        Ok(true)
-    }
-
-    /// When a gap that cannot be read is given up.
-    fn unread_limit(&self) -> Instant {
-        Instant::now() + self.durable.shared.config.store_timeout * UNREAD_STORE_TIMEOUTS
-    }
-
-    /// `None` when the stream has not come to `until`.
-    async fn read(&self, after: u64, until: u64, strict: bool) -> Result<Option<Range>, BusError> {
-        let (jetstream, room) = (&self.durable.jetstream, self.room.stored());
-        let range = jetstream.read_range(&room, after, until, strict).await?;
-        if range.reached || jetstream.newest_sequence(&room.partition).await? >= until {
-            return Ok(Some(range));
-        }
-        Ok(None)
-    }
-
-    /// Hands a publication to the gateway; a full worker is waited for, while the subscription queues.
-    async fn deliver(&mut self, publication: Publication) {
-        let began = Instant::now();
-        let events = &self.durable.shared.events;
-        while !self.room.ended.load(Ordering::Acquire)
-            && events
-                .publication(&self.room.channel, publication.clone())
-                .is_err()
-        {
-            if began.elapsed() > OVERLOADED_LIMIT {
-                self.durable.shared.metrics.error("worker_overloaded");
-                return self.lose(publication.offset);
-            }
-            sleep(OVERLOADED_PAUSE).await;
-        }
-        self.room.position.store(publication.offset, Ordering::Release);
     }
 
     /// What was said so far was removed.
     fn removed(&self) {
-        if !self.room.ended.load(Ordering::Acquire) {
-            self.durable.shared.events.removed(&self.room.channel);
+        if !self.has_ended() {
+            self.durable.shared.events.removed(&self.channel);
         }
     }
 
-    /// Goes on after `offset`; clients are told that something before it is missing.
-    fn lose(&mut self, offset: u64) {
-        self.tracker.advance(offset);
-        self.tell_lost(offset);
+    fn tell_lost(&self, epoch: Epoch, offset: u64) {
+        if !self.has_ended() {
+            let position = Position { epoch, offset };
+            self.durable.shared.events.lost(&self.channel, position);
+        }
     }
 
-    fn tell_lost(&self, offset: u64) {
-        let position = Position {
-            epoch: self.partition.epoch.clone(),
-            offset,
+    /// More wait than may: this one is found again like any that was lost on the way.
+    fn drop_arrived(&self) {
+        let shared = &self.durable.shared;
+        shared.metrics.error("slow_consumer");
+        shared.missed.notify_one();
+        if shared.log_budget.cause("slow_consumer", Level::WARN).admit() {
+            warn!(channel = %self.channel, "dropped a message of the bus: the queue of its room is full");
+        }
+    }
+}
+
+/// What the task of a room does next.
+enum Task {
+    Compare,
+    Take(Arrived),
+}
+
+impl Taker for LiveRoom {
+    fn take(self: Arc<Self>, delivery: &Delivery<'_>) {
+        if self.has_ended() {
+            return;
+        }
+        let Some(arrived) = self.read(delivery) else {
+            return;
         };
-        if !self.room.ended.load(Ordering::Acquire) {
-            self.durable.shared.events.lost(&self.room.channel, position);
-        }
-    }
-
-    /// The room's stream was made again: nothing of the former one counts.
-    async fn begin_again(&mut self, subscription: &mut RoomSubscription) {
-        // Most of what waits is of the former stream. What follows it shows as beyond the new one's end.
-        while subscription.waiting().is_some() {}
-        let stored = self.room.stored();
-        let mut pause = RETRY;
-        let beginning = loop {
-            match self.beginning(&stored).await {
-                Ok(beginning) => break beginning,
-                Err(error) => {
-                    debug!(channel = %self.room.channel, %error, "the new stream does not answer yet");
-                }
+        let mut state = self.state.lock();
+        let Some(course) = &mut state.course else {
+            if state.waiting.len() < self.durable.shared.config.subscription_capacity {
+                state.waiting.push_back(arrived);
+            } else {
+                self.drop_arrived();
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(RETRY_LIMIT);
+            return;
         };
-        self.tracker = Tracker::new(beginning.head);
-        self.partition = stored.partition;
-        let position = beginning.position();
-        self.room.began_at.store(position, Ordering::Release);
-        self.tell_lost(position);
+        if !self.take_now(course, &arrived) {
+            state.waiting.push_back(arrived);
+            self.work(&mut state);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With its subjects, its subscription and its places in tables a room is to stay below 1 KiB.
+    #[test]
+    fn a_room_is_small() {
+        let size = size_of::<LiveRoom>();
+        assert!(size <= 256, "{size} bytes");
     }
 }

@@ -3,7 +3,7 @@
 //! A replica may lag behind the leader, so what is missing here may exist; [`super::history`] deals with that. Within
 //! one answer every message names the one before it, which shows messages that the client had to drop.
 
-use async_nats::{HeaderMap, HeaderValue, Message, StatusCode};
+use async_nats::{HeaderMap, Message, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -11,7 +11,7 @@ use super::{
     JetStream,
     requests::{Answers, Question},
 };
-use crate::bus::BusError;
+use crate::bus::{BusError, nats::message::Headers};
 
 /// Subjects that one question may name; the server refuses more.
 pub(super) const MAX_SUBJECTS: usize = 1_024;
@@ -52,16 +52,12 @@ impl Stored {
 
     /// The subject that it was stored under.
     pub(super) fn subject(&self) -> Option<&str> {
-        header(&self.message, "Nats-Subject")
+        self.message.header("Nats-Subject")
     }
 }
 
-pub(super) fn header<'a>(message: &'a Message, name: &'static str) -> Option<&'a str> {
-    message.headers.as_ref()?.get(name).map(HeaderValue::as_str)
-}
-
-pub(super) fn number(message: &Message, name: &'static str) -> Option<u64> {
-    header(message, name)?.parse().ok()
+pub(super) fn number(message: &impl Headers, name: &'static str) -> Option<u64> {
+    message.header(name)?.parse().ok()
 }
 
 impl JetStream {

@@ -318,7 +318,7 @@ fn publication(stored: Stored) -> Option<Arc<Publication>> {
     if is_marker(&message) {
         return None;
     }
-    match message::decode(message) {
+    match message::decode(&message, message.payload.clone()) {
         Ok(publication) => Some(Arc::new(Publication {
             offset: sequence,
             ..publication

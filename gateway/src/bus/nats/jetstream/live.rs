@@ -5,9 +5,8 @@
 //! purged, and on some servers after the newest was deleted. It is never taken as a fresh start: what the stream has in
 //! between is looked up.
 
-use async_nats::Message;
-
-use super::direct_get::{header, number};
+use super::direct_get::number;
+use crate::bus::nats::message::Headers;
 
 /// A message of ours that is no publication: it only moves the position.
 pub(super) const MARKER: &str = "Natter-Marker";
@@ -26,7 +25,7 @@ pub(in crate::bus::nats) struct Arrival {
 
 impl Arrival {
     /// `None` when a stream did not publish it.
-    pub(in crate::bus::nats) fn read(message: &Message) -> Option<Self> {
+    pub(in crate::bus::nats) fn read(message: &impl Headers) -> Option<Self> {
         Some(Self {
             sequence: number(message, "Nats-Sequence")?,
             previous: number(message, "Nats-Last-Sequence")?,
@@ -35,15 +34,15 @@ impl Arrival {
     }
 }
 
-pub(super) fn is_marker(message: &Message) -> bool {
+pub(super) fn is_marker(message: &impl Headers) -> bool {
     [MARKER, SERVER_MARKER]
         .iter()
-        .any(|&name| header(message, name).is_some())
+        .any(|&name| message.header(name).is_some())
 }
 
 /// Whether a gateway stored it to say that everything before it was removed.
-pub(super) fn is_removal(message: &Message) -> bool {
-    header(message, MARKER).is_some()
+pub(super) fn is_removal(message: &impl Headers) -> bool {
+    message.header(MARKER).is_some()
 }
 
 /// The position of a live room.

@@ -41,7 +41,7 @@ enum Refusal {
 
 impl JetStream {
     /// Newest sequence of the room, 0 when it has none. Everything stored after it reaches the subscriptions to its
-    /// live subject that were made before the call on the same client.
+    /// live subject that were made before the call on the same connection.
     pub(in crate::bus::nats) async fn head(&self, room: &StoredRoom) -> Result<u64, BusError> {
         match self.refused(room, EXPECTED_LAST, &u64::MAX.to_string()).await? {
             Refusal::Head(head) => return Ok(head),

@@ -148,7 +148,7 @@ impl JetStream {
         policy: &HistoryPolicy,
         known: Option<&Streams>,
     ) -> Result<Arc<Streams>, StreamError> {
-        let server = self.requests.client().server_info();
+        let server = self.client.server_info();
         if server_version::judge(&server.version).support == ServerSupport::TooOld {
             return Err(StreamError::OldServer(server.version));
         }

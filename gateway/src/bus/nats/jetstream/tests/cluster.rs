@@ -51,7 +51,7 @@ async fn joins_lose_nothing_while_the_room_is_written_to() {
     let mut joins = Vec::new();
     for number in 0..30 {
         let reader = connect(&servers[1 + number % 2].url()).await;
-        let client = reader.requests.client();
+        let client = &reader.client;
         let live = client.subscribe(room.live.clone()).await.unwrap();
         let head = reader.head(&room).await.unwrap();
         let page = reader.page(&room, &WHOLE_ROOM, head).await.unwrap();

@@ -284,7 +284,7 @@ async fn messages_of_others_are_passed_over() {
     let setup = Setup::new(|_| {}).await;
     let room = setup.room();
     let all = setup.fill(&room, 1).await;
-    let client = setup.jetstream.requests.client();
+    let client = &setup.jetstream.client;
     client
         .request(room.subject.clone(), "not ours".into())
         .await

@@ -149,7 +149,7 @@ async fn a_frozen_server_is_an_error_in_time() {
 async fn live_copies_tell_their_place_before_the_acknowledgement() {
     let setup = Setup::new(|_| {}).await;
     let room = setup.room();
-    let client = setup.jetstream.requests.client();
+    let client = &setup.jetstream.client;
     let mut live = client.subscribe(room.live.clone()).await.unwrap();
     let mut tracker = Tracker::new(setup.jetstream.head(&room).await.unwrap());
     join_all((1..=50).map(|number| setup.jetstream.store(&room, &publication(number), None))).await;
