@@ -313,9 +313,12 @@ impl Room {
         self.backlog.borrow().is_some()
     }
 
-    /// Steps that wait and belong to no batch yet.
-    pub fn backlog_len(&self) -> usize {
-        self.backlog.borrow().as_ref().map_or(0, |backlog| backlog.len())
+    /// Whether no batch is under way, and fewer steps than `enough` wait for the next one.
+    pub fn may_collect(&self, enough: usize) -> bool {
+        let backlog = self.backlog.borrow();
+        backlog
+            .as_ref()
+            .is_some_and(|backlog| backlog.may_collect(enough))
     }
 
     /// Lets a step wait for its turn.

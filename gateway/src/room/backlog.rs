@@ -63,9 +63,9 @@ impl Backlog {
         self.steps.push_back(step);
     }
 
-    /// Steps that no batch has taken yet.
-    pub(super) fn len(&self) -> usize {
-        self.steps.len()
+    /// Whether no batch is under way, and fewer steps than `enough` wait for the next one.
+    pub(super) fn may_collect(&self, enough: usize) -> bool {
+        self.places.is_empty() && self.steps.len() < enough
     }
 
     pub(super) fn is_done(&self) -> bool {

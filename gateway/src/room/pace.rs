@@ -18,18 +18,18 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// A publication came. The room is busy while two or more come within `window` on average, and this one was no
-    /// exception.
+    /// A publication came. The room is busy while another one comes within `window` of it on average, and this one was
+    /// no exception.
     pub(super) fn note(&mut self, now: Instant, window: Duration) {
         // After a pause, however long, it takes some publications to be busy again.
-        let longest = window * 4;
+        let longest = window * 16;
         let last = self.last.replace(now);
         let gap = last.map_or(longest, |last| now.saturating_duration_since(last).min(longest));
         self.mean = match last {
             Some(_) => (self.mean * 7 + gap) / 8,
             None => longest,
         };
-        self.is_busy = gap <= window && self.mean * 2 < window;
+        self.is_busy = gap <= window && self.mean < window;
     }
 
     pub(super) fn is_busy(self) -> bool {
@@ -70,8 +70,8 @@ mod tests {
     #[test]
     fn a_room_is_busy_while_publications_come_close_together() {
         assert!(!Room::after(3, Duration::ZERO).pace.is_busy(), "a short burst");
-        assert!(Room::after(100, WINDOW * 2 / 5).pace.is_busy());
-        assert!(!Room::after(1_000, WINDOW * 3 / 5).pace.is_busy());
+        assert!(Room::after(100, WINDOW * 4 / 5).pace.is_busy());
+        assert!(!Room::after(1_000, WINDOW).pace.is_busy());
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl Worker {
     /// Every room with a backlog is listed once.
     fn list(&self, room: &Rc<Room>) {
         let broadcasts = &self.broadcasts;
-        if room.is_busy() && room.backlog_len() < ENOUGH {
+        if room.is_busy() && room.may_collect(ENOUGH) {
             let mut collecting = broadcasts.collecting.borrow_mut();
             collecting.insert(room.clone(), room.batch_window());
         } else {

@@ -103,7 +103,7 @@ impl Default for Written {
             subscribe: None,
             publish: None,
             degraded: Degraded::default(),
-            batch_window: Duration::from_millis(5),
+            batch_window: Duration::from_millis(3),
             history: None,
         }
     }

@@ -37,8 +37,8 @@ pub struct DefaultRooms {
     /// each gateway (`local`). Default: `refuse`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded: Option<Degraded>,
-    /// How long the publications of a room are collected, to be written together, while two or more come within it;
-    /// `0s` = never, at most `100ms`. Default: `5ms`.
+    /// How long the publications of a room are collected, to be written together, while one more comes within it on
+    /// average; `0s` = never, at most `100ms`. Default: `3ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_window: Option<DurationText>,
     /// Makes the rooms durable; `{}` = with every default, left out = ephemeral rooms, delivered at most once.
@@ -66,8 +66,8 @@ pub struct Namespace {
     /// each gateway (`local`). Default: `refuse`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded: Option<Degraded>,
-    /// How long the publications of a room are collected, to be written together, while two or more come within it;
-    /// `0s` = never, at most `100ms`. Default: `5ms`.
+    /// How long the publications of a room are collected, to be written together, while one more comes within it on
+    /// average; `0s` = never, at most `100ms`. Default: `3ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_window: Option<DurationText>,
     /// Makes the rooms durable; `{}` = with every default, left out = ephemeral rooms, delivered at most once.
