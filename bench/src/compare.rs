@@ -1,5 +1,6 @@
 //! All servers at all rows of work, in one run: each cell is a process of the load tool and a server of its own, started for
-//! it and ended with it. Every server runs as it comes: ours with defaults, others as their documents recommend.
+//! it and ended with it. Every server runs as it comes, others as their documents recommend; ours with one worker, as most of the others have
+//! one thread, and the client needs a core for itself.
 //!
 //! The client shares the machine with the server, so a cell waits until nothing else runs, is measured again, once, when
 //! something did, and says so in its record. A cell that fails is recorded with its error, and the rest goes on.

@@ -7,7 +7,7 @@
 use anyhow::ensure;
 use serde::{Deserialize, Serialize};
 
-use super::{record::Record, rows::Row};
+use super::{record::Record, rows::Row, servers};
 
 /// One server at one row of work in one run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,8 +51,9 @@ pub fn cells(runs: u32, rows: &[&Row], servers: &[String], duration: Option<u32>
 }
 
 fn arguments(row: &Row, server: &str, duration: Option<u32>) -> Vec<String> {
-    let mut arguments: Vec<String> = row.arguments.iter().map(ToString::to_string).collect();
-    arguments.extend(["--server".to_owned(), server.to_owned()]);
+    let of_server = servers::named(server).map_or(&[][..], |server| server.arguments);
+    let both = row.arguments.iter().chain(of_server);
+    let mut arguments: Vec<String> = both.map(ToString::to_string).collect();
     if let Some(duration) = duration.filter(|_| row.kind.has_duration()) {
         arguments.extend(["--duration".to_owned(), duration.to_string()]);
     }

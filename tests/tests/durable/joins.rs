@@ -1,6 +1,6 @@
-//! Thousands of different rooms joined at once: they take their turns at NATS, and nobody else is refused meanwhile.
+//! Thousands of different rooms joined at once: all are joined, and nobody else is refused meanwhile.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use natter_tests::gateway::Gateway;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -52,10 +52,6 @@ async fn storm(namespace: &'static str) -> Result<()> {
         joins.map(|joins| joins.to_string()),
         Some((CLIENTS * ROOMS_EACH).to_string())
     );
-    let delayed = metrics
-        .value("natter_joins_delayed_total", &[])
-        .context("delayed")?;
-    assert!(delayed > 100.0, "only {delayed} waited for their turn");
     Ok(())
 }
 

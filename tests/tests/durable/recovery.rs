@@ -76,16 +76,22 @@ async fn what_was_missed_comes_once_in_order_and_then_live(world: &World) -> Res
 async fn the_limit_is_met_exactly(world: &World) -> Result<()> {
     for (room, somebody_stays) in [("log:at-hand", true), ("log:deserted", false)] {
         let place = world.publish(room, "first").await?;
-        let stays = if somebody_stays {
-            Some(newcomer(&world.gateway, room).await?)
-        } else {
-            None
-        };
+        let mut stays = None;
+        if somebody_stays {
+            stays = Some(newcomer(&world.gateway, room).await?.0);
+        }
         let missed = world.fill(room, 300).await?;
+        // What is stored is not yet delivered; what is delivered counts as missed.
+        if let Some(client) = &mut stays {
+            assert_eq!(offsets(client, missed.len()).await?, missed);
+        }
         let (client, result) = come_back(&world.gateway, room, &place).await?;
         assert_recovered(&result, &place, &missed);
         drop(client);
         let one_more = world.publish(room, "one more").await?;
+        if let Some(client) = &mut stays {
+            assert_eq!(next(client).await?.0, one_more.offset);
+        }
         let (mut client, result) = come_back(&world.gateway, room, &place).await?;
         assert_not_recovered(&result, one_more.offset);
         let live = world.publish(room, "live").await?;
