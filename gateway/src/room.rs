@@ -299,7 +299,7 @@ impl Room {
     }
 
     /// How long publications are collected while the room is busy.
-    pub fn batch_window(&self) -> Duration {
+    fn batch_window(&self) -> Duration {
         self.namespace.borrow().options.batch_window
     }
 
@@ -308,13 +308,28 @@ impl Room {
         self.pace.get().is_busy()
     }
 
+    /// Notes that members are given publications at `now`.
+    pub fn note_given(&self, now: Instant) {
+        let mut pace = self.pace.get();
+        pace.give(now);
+        self.pace.set(pace);
+    }
+
+    /// How much longer to collect, while the room is busy and has little: not at all when members were given something
+    /// longer ago than the window.
+    pub fn collect_for(&self, now: Instant, enough: usize) -> Option<Duration> {
+        let may = self.is_busy() && self.may_collect(enough);
+        let rest = self.pace.get().rest(now, self.batch_window());
+        (may && !rest.is_zero()).then_some(rest)
+    }
+
     /// Whether something waits for its turn, so that whatever comes has to wait behind it.
     pub fn has_backlog(&self) -> bool {
         self.backlog.borrow().is_some()
     }
 
     /// Whether no batch is under way, and fewer steps than `enough` wait for the next one.
-    pub fn may_collect(&self, enough: usize) -> bool {
+    fn may_collect(&self, enough: usize) -> bool {
         let backlog = self.backlog.borrow();
         backlog
             .as_ref()

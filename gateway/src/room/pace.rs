@@ -15,6 +15,8 @@ pub(super) struct Pace {
     /// Time between two of them on average; the newer ones weigh more.
     mean: Duration,
     is_busy: bool,
+    /// When members were last given some.
+    given: Option<Instant>,
 }
 
 impl Pace {
@@ -34,6 +36,17 @@ impl Pace {
 
     pub(super) fn is_busy(self) -> bool {
         self.is_busy
+    }
+
+    /// Members are given something now.
+    pub(super) fn give(&mut self, now: Instant) {
+        self.given = Some(now);
+    }
+
+    /// How much longer to collect: until `window` after members were last given something.
+    pub(super) fn rest(self, now: Instant, window: Duration) -> Duration {
+        let passed = self.given.map(|given| now.saturating_duration_since(given));
+        window.saturating_sub(passed.unwrap_or(window))
     }
 }
 

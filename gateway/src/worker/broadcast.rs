@@ -54,12 +54,14 @@ impl Worker {
             self.done(&given);
             return 0;
         };
-        room.note_pace(Instant::now());
+        let now = Instant::now();
+        room.note_pace(now);
         let members = room.places();
         if room.has_backlog() || room.is_busy() || members > LARGE {
             self.enqueue(&room, Step::Publication(given));
             return 0;
         }
+        room.note_given(now);
         begin(&room, &given);
         self.give(&room, &given, 0..members, Lane::Prompt);
         self.done(&given);
@@ -79,9 +81,8 @@ impl Worker {
     /// Every room with a backlog is listed once.
     fn list(&self, room: &Rc<Room>) {
         let broadcasts = &self.broadcasts;
-        if room.is_busy() && room.may_collect(ENOUGH) {
-            let mut collecting = broadcasts.collecting.borrow_mut();
-            collecting.insert(room.clone(), room.batch_window());
+        if let Some(rest) = room.collect_for(Instant::now(), ENOUGH) {
+            broadcasts.collecting.borrow_mut().insert(room.clone(), rest);
         } else {
             broadcasts.ring.borrow_mut().push_back(room.clone());
         }
@@ -135,6 +136,9 @@ impl Worker {
     }
 
     fn give_slice(self: &Rc<Self>, room: &Rc<Room>, slice: &Slice) {
+        if slice.is_first {
+            room.note_given(Instant::now());
+        }
         for given in &*slice.batch {
             if slice.is_first {
                 begin(room, given);

@@ -39,6 +39,10 @@ async fn what_was_missed_comes_once_in_order_and_then_live(world: &World) -> Res
         let (at_hand, read) = (world.reads("memory").await?, world.reads("bus").await?);
 
         let missed = world.publish_all(room, 5).await?;
+        // What is stored is not yet delivered, and what is not delivered comes live.
+        if let Some(stays) = &mut stays {
+            assert_eq!(offsets(stays, 6).await?[1..], missed);
+        }
         let (mut client, result) = come_back(&world.gateway, room, &place).await?;
         assert_recovered(&result, &place, &missed);
         assert_eq!(
@@ -81,7 +85,6 @@ async fn the_limit_is_met_exactly(world: &World) -> Result<()> {
             stays = Some(newcomer(&world.gateway, room).await?.0);
         }
         let missed = world.fill(room, 300).await?;
-        // What is stored is not yet delivered; what is delivered counts as missed.
         if let Some(client) = &mut stays {
             assert_eq!(offsets(client, missed.len()).await?, missed);
         }
@@ -182,8 +185,9 @@ async fn a_small_history_recovers_what_it_keeps(world: &World) -> Result<()> {
 
 /// A room with members has its newest publications at hand, also those that its history has forgotten.
 async fn what_is_at_hand_is_no_more_than_what_is_kept(world: &World) -> Result<()> {
-    let (_stays, place) = newcomer(&world.gateway, "smallhistory:room").await?;
+    let (mut stays, place) = newcomer(&world.gateway, "smallhistory:room").await?;
     let all = world.publish_all("smallhistory:room", 5).await?;
+    assert_eq!(offsets(&mut stays, 5).await?, all);
     for (from, missed) in [(place.offset, None), (all[1], None), (all[2], Some(&all[3..]))] {
         let from = place.at(from);
         let (_client, result) = come_back(&world.gateway, "smallhistory:room", &from).await?;
@@ -193,8 +197,9 @@ async fn what_is_at_hand_is_no_more_than_what_is_kept(world: &World) -> Result<(
         }
     }
 
-    let (_stays, place) = newcomer(&world.gateway, "short:room").await?;
+    let (mut stays, place) = newcomer(&world.gateway, "short:room").await?;
     let missed = world.publish_all("short:room", 2).await?;
+    assert_eq!(offsets(&mut stays, 2).await?, missed);
     eventually("the history is forgotten", LIMIT, async || {
         let page = world
             .history(json!({ "channel": "short:room", "limit": -1 }))
@@ -210,8 +215,9 @@ async fn what_is_at_hand_is_no_more_than_what_is_kept(world: &World) -> Result<(
 
 /// The SDKs set this flag when the application loads the state by itself (`getState`).
 async fn who_wants_all_or_nothing_is_refused(world: &World) -> Result<()> {
-    let (_stays, place) = newcomer(&world.gateway, "smallhistory:room").await?;
+    let (mut stays, place) = newcomer(&world.gateway, "smallhistory:room").await?;
     let all = world.publish_all("smallhistory:room", 5).await?;
+    assert_eq!(offsets(&mut stays, 5).await?, all);
     let elsewhere = Place {
         epoch: "another".to_owned(),
         offset: all[4],
@@ -244,6 +250,7 @@ async fn who_wants_all_or_nothing_is_refused(world: &World) -> Result<()> {
     );
     // It is not in the room: the next that it hears is said after its return.
     let newest = world.publish("smallhistory:room", "missed").await?;
+    assert_eq!(next(&mut stays).await?.0, newest.offset);
     // What can be recovered is, and who does not recover is let in.
     let from = place.at(newest.offset);
     let result = join(&mut client, "smallhistory:room", &strict(&from)).await?;
@@ -265,8 +272,9 @@ async fn who_wants_all_or_nothing_is_refused(world: &World) -> Result<()> {
 /// Replies keep the order of commands, and a reader's publications keep theirs: a join whose reply has to wait for an
 /// earlier one must not be overtaken by what is said in its room.
 async fn a_join_behind_an_unanswered_command_gets_nothing_before_its_reply(world: &World) -> Result<()> {
-    let (_stays, place) = newcomer(&world.gateway, "log:room").await?;
+    let (mut stays, place) = newcomer(&world.gateway, "log:room").await?;
     let missed = world.publish_all("log:room", 3).await?;
+    assert_eq!(offsets(&mut stays, 3).await?, missed);
     let mut client = connect(&world.gateway).await?;
     let mut commands = Vec::new();
     for number in 0..40 {

@@ -103,7 +103,7 @@ impl Default for Written {
             subscribe: None,
             publish: None,
             degraded: Degraded::default(),
-            batch_window: Duration::from_millis(3),
+            batch_window: Duration::from_millis(4),
             history: None,
         }
     }

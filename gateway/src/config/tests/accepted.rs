@@ -79,7 +79,7 @@ metrics: {delivery_sample: 1}
         subscribe: Who::Users,
         publish: Who::Users,
         degraded: Degraded::Refuse,
-        batch_window: Duration::from_millis(3),
+        batch_window: Duration::from_millis(4),
         history: None,
     };
     assert_eq!(named(&settings, "chat_1-x"), Some(&safe));

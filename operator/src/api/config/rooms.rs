@@ -38,7 +38,7 @@ pub struct DefaultRooms {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded: Option<Degraded>,
     /// How long the publications of a room are collected, to be written together, while one more comes within it on
-    /// average; `0s` = never, at most `100ms`. Default: `3ms`.
+    /// average; `0s` = never, at most `100ms`. Default: `4ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_window: Option<DurationText>,
     /// Makes the rooms durable; `{}` = with every default, left out = ephemeral rooms, delivered at most once.
@@ -67,7 +67,7 @@ pub struct Namespace {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded: Option<Degraded>,
     /// How long the publications of a room are collected, to be written together, while one more comes within it on
-    /// average; `0s` = never, at most `100ms`. Default: `3ms`.
+    /// average; `0s` = never, at most `100ms`. Default: `4ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_window: Option<DurationText>,
     /// Makes the rooms durable; `{}` = with every default, left out = ephemeral rooms, delivered at most once.
