@@ -124,21 +124,30 @@ impl Outbox {
     /// Writes until the outbox is empty or the kernel takes no more; `written` sees every frame that went out whole.
     pub fn flush(&mut self, socket: &Socket, mut written: impl FnMut(&Frame)) -> io::Result<Flushed> {
         while self.front.is_some() {
-            let taken = {
-                let mut slices = [IoSlice::new(&[]); FRAMES_PER_WRITE];
-                let count = self.fill(&mut slices);
-                match socket.try_write(&slices[..count]) {
-                    Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                    Ok(taken) => taken,
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Flushed::Blocked),
-                    Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                    Err(error) => return Err(error),
-                }
+            let taken = match self.write(socket) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(taken) => taken,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Flushed::Blocked),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
             };
             self.advance(taken, &mut written);
         }
         self.rest = VecDeque::new();
         Ok(Flushed::Empty)
+    }
+
+    fn write(&self, socket: &Socket) -> io::Result<usize> {
+        match &self.front {
+            Some(front) if self.rest.is_empty() => {
+                socket.try_write(&[IoSlice::new(&front.bytes()[self.front_written..])])
+            }
+            _ => {
+                let mut slices = [IoSlice::new(&[]); FRAMES_PER_WRITE];
+                let count = self.fill(&mut slices);
+                socket.try_write(&slices[..count])
+            }
+        }
     }
 
     fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {

@@ -305,7 +305,7 @@ impl Room {
 
     /// Whether so many publications come that it pays to collect some.
     pub fn is_busy(&self) -> bool {
-        self.pace.get().is_busy()
+        self.pace.get().is_busy(self.batch_window())
     }
 
     /// Notes that members are given publications at `now`.

@@ -14,14 +14,13 @@ pub(super) struct Pace {
     last: Option<Instant>,
     /// Time between two of them on average; the newer ones weigh more.
     mean: Duration,
-    is_busy: bool,
     /// When members were last given some.
     given: Option<Instant>,
 }
 
 impl Pace {
-    /// A publication came. The room is busy while another one comes within `window` of it on average, and this one was
-    /// no exception.
+    /// A publication came. One that comes later than `window` after the last is not held up, whatever was before: members
+    /// were given something longer ago than that.
     pub(super) fn note(&mut self, now: Instant, window: Duration) {
         // After a pause, however long, it takes some publications to be busy again.
         let longest = window * 16;
@@ -31,11 +30,11 @@ impl Pace {
             Some(_) => (self.mean * 7 + gap) / 8,
             None => longest,
         };
-        self.is_busy = gap <= window && self.mean < window;
     }
 
-    pub(super) fn is_busy(self) -> bool {
-        self.is_busy
+    /// Whether another publication comes within `window` on average.
+    pub(super) fn is_busy(self, window: Duration) -> bool {
+        self.mean < window
     }
 
     /// Members are given something now.
@@ -76,15 +75,19 @@ mod tests {
         fn publish(&mut self, gap: Duration) -> bool {
             self.now += gap;
             self.pace.note(self.now, WINDOW);
-            self.pace.is_busy()
+            self.is_busy()
+        }
+
+        fn is_busy(&self) -> bool {
+            self.pace.is_busy(WINDOW)
         }
     }
 
     #[test]
     fn a_room_is_busy_while_publications_come_close_together() {
-        assert!(!Room::after(3, Duration::ZERO).pace.is_busy(), "a short burst");
-        assert!(Room::after(100, WINDOW * 4 / 5).pace.is_busy());
-        assert!(!Room::after(1_000, WINDOW).pace.is_busy());
+        assert!(!Room::after(3, Duration::ZERO).is_busy(), "a short burst");
+        assert!(Room::after(100, WINDOW * 4 / 5).is_busy());
+        assert!(!Room::after(1_000, WINDOW).is_busy());
     }
 
     #[test]
@@ -97,11 +100,16 @@ mod tests {
     #[test]
     fn a_small_gap_does_not() {
         let mut room = Room::after(100, WINDOW / 5);
-        assert!(
-            !room.publish(WINDOW + WINDOW / 5),
-            "the one that was waited for goes at once"
-        );
-        assert!(room.publish(WINDOW / 5));
+        assert!(room.publish(WINDOW + WINDOW / 5));
+    }
+
+    #[test]
+    fn it_is_collected_until_a_window_after_members_were_given_something() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        assert_eq!(pace.rest(now, WINDOW), Duration::ZERO);
+        pace.give(now);
+        assert_eq!(pace.rest(now + WINDOW / 5, WINDOW), WINDOW * 4 / 5);
+        assert_eq!(pace.rest(now + WINDOW * 2, WINDOW), Duration::ZERO);
     }
 
     #[test]
@@ -111,6 +119,6 @@ mod tests {
         for _ in 0..100 {
             pace.note(now, Duration::ZERO);
         }
-        assert!(!pace.is_busy());
+        assert!(!pace.is_busy(Duration::ZERO));
     }
 }
