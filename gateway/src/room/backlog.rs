@@ -41,7 +41,7 @@ pub struct Slice {
     pub is_last: bool,
 }
 
-/// What comes next out of a [`Backlog`].
+/// What comes next out of what waits.
 pub enum Turn {
     Slice(Slice),
     PositionLost(Position),
