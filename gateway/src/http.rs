@@ -63,8 +63,6 @@ pub async fn serve(worker: Rc<Worker>, router: Router, stream: TcpStream, file: 
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
         .max_buf_size(head_buffer)
-        // Answers to requests that came together go out together.
-        .pipeline_flush(true)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades()
         .await;
