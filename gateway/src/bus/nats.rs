@@ -34,7 +34,7 @@ use std::{
 
 use async_nats::{Client, ConnectError, ServerAddr, connection::State};
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, watch},
@@ -400,9 +400,19 @@ impl Bus for Nats {
     fn close(&self) -> BoxFuture<()> {
         let client = self.shared.client.clone();
         Box::pin(async move {
-            if timeout(CLOSE_TIMEOUT, client.flush()).await.is_err() {
+            if !matches!(timeout(CLOSE_TIMEOUT, round_trip(&client)).await, Ok(Ok(()))) {
                 warn!("messages may be left unsent: NATS did not take them in time");
             }
         })
     }
+}
+
+/// Resolves when the server has processed all that was published before. `flush` would say only that it was given to the
+/// system, which forgets it when the process ends before the server has read it.
+async fn round_trip(client: &Client) -> Result<(), async_nats::Error> {
+    let inbox = client.new_inbox();
+    let mut answers = client.subscribe(inbox.clone()).await?;
+    client.publish(inbox, Bytes::new()).await?;
+    let answer = answers.next().await;
+    answer.map(drop).ok_or_else(|| "the client is closed".into())
 }

@@ -1,6 +1,10 @@
 //! Which gateways are there.
+//!
+//! What a gateway says to all and what it says to one arrives by two subscriptions, in any order: an announcement may be
+//! read after the farewell that was sent behind it. So whoever has left stays known as such for a while. It does not come
+//! back: a gateway that starts again has another id.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -10,25 +14,39 @@ use super::{NODE_LIFETIME, NodeInfo};
 
 #[derive(Default)]
 pub(super) struct Nodes {
-    heard: Mutex<HashMap<Uuid, (Instant, NodeInfo)>>,
+    /// When each was heard last, and what it said; nothing once it has left.
+    heard: Mutex<HashMap<Uuid, (Instant, Option<NodeInfo>)>>,
 }
 
 impl Nodes {
     /// Whether it was not there before.
     pub(super) fn hear(&self, info: NodeInfo) -> bool {
-        let former = self.heard.lock().insert(info.uid, (Instant::now(), info));
-        former.is_none_or(|(at, _)| at.elapsed() >= NODE_LIFETIME)
+        let mut heard = self.heard.lock();
+        heard.retain(|_, (at, _)| at.elapsed() < NODE_LIFETIME);
+        match heard.entry(info.uid) {
+            Entry::Occupied(mut known) => {
+                let (at, former) = known.get_mut();
+                if former.is_some() {
+                    (*at, *former) = (Instant::now(), Some(info));
+                }
+                false
+            }
+            Entry::Vacant(place) => {
+                place.insert((Instant::now(), Some(info)));
+                true
+            }
+        }
     }
 
     pub(super) fn forget(&self, node: Uuid) {
-        self.heard.lock().remove(&node);
+        self.heard.lock().insert(node, (Instant::now(), None));
     }
 
     /// Sorted by name, so that answers are stable.
     pub(super) fn present(&self) -> Vec<NodeInfo> {
         let mut heard = self.heard.lock();
         heard.retain(|_, (at, _)| at.elapsed() < NODE_LIFETIME);
-        let mut present: Vec<_> = heard.values().map(|(_, info)| info.clone()).collect();
+        let mut present: Vec<_> = heard.values().filter_map(|(_, info)| info.clone()).collect();
         present.sort_by(|a, b| (&a.name, a.uid).cmp(&(&b.name, b.uid)));
         present
     }
@@ -65,7 +83,19 @@ mod tests {
         assert_eq!(nodes.present(), std::slice::from_ref(&a));
         tokio::time::advance(NODE_LIFETIME / 2).await;
         assert!(nodes.hear(a.clone()), "back after a silence");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_has_left_is_not_brought_back_by_an_announcement_that_came_late() {
+        let nodes = Nodes::default();
+        let (a, b) = (info("a"), info("b"));
+        nodes.hear(a.clone());
         nodes.forget(a.uid);
+        nodes.forget(b.uid);
+        assert!(!nodes.hear(a.clone()) && !nodes.hear(b));
         assert!(nodes.present().is_empty());
+        tokio::time::advance(NODE_LIFETIME).await;
+        nodes.present();
+        assert!(nodes.heard.lock().is_empty(), "nothing stays for ever");
     }
 }
