@@ -13,6 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::time::Instant;
+use tokio_util::time::delay_queue::Key;
 
 pub use self::backlog::{Given, Slice, Step, Turn};
 use self::{backlog::Backlog, pace::Pace};
@@ -315,25 +316,28 @@ impl Room {
         self.pace.set(pace);
     }
 
-    /// How much longer to collect, while the room is busy and has little: not at all when members were given something
-    /// longer ago than the window.
+    /// How much longer to collect, while the room is busy and less than `enough` waits; `None` when it is not to wait.
     pub fn collect_for(&self, now: Instant, enough: usize) -> Option<Duration> {
-        let may = self.is_busy() && self.may_collect(enough);
-        let rest = self.pace.get().rest(now, self.batch_window());
+        let collected = self.backlog.borrow().as_ref()?.collected()?;
+        let may = self.is_busy() && collected < enough;
+        let rest = self.pace.get().rest(now, self.batch_window(), collected);
         (may && !rest.is_zero()).then_some(rest)
+    }
+
+    /// The timer that ends the room's collecting, while it does.
+    pub fn timer(&self) -> Option<Key> {
+        self.backlog.borrow().as_ref()?.timer
+    }
+
+    pub fn set_timer(&self, timer: Option<Key>) {
+        if let Some(backlog) = &mut *self.backlog.borrow_mut() {
+            backlog.timer = timer;
+        }
     }
 
     /// Whether something waits for its turn, so that whatever comes has to wait behind it.
     pub fn has_backlog(&self) -> bool {
         self.backlog.borrow().is_some()
-    }
-
-    /// Whether no batch is under way, and fewer steps than `enough` wait for the next one.
-    fn may_collect(&self, enough: usize) -> bool {
-        let backlog = self.backlog.borrow();
-        backlog
-            .as_ref()
-            .is_some_and(|backlog| backlog.may_collect(enough))
     }
 
     /// Lets a step wait for its turn.

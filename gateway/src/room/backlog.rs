@@ -5,6 +5,8 @@
 
 use std::{collections::VecDeque, ops::Range, rc::Rc, sync::Arc};
 
+use tokio_util::time::delay_queue::Key;
+
 use crate::{frame::Frame, history::Position};
 
 /// Publications of one batch: as many as one write takes.
@@ -55,6 +57,8 @@ pub(super) struct Backlog {
     batch: Rc<[Given]>,
     /// Who does not have the batch yet.
     places: Range<usize>,
+    /// Ends the time for which the room collects what the next batch is made of.
+    pub(super) timer: Option<Key>,
 }
 
 impl Backlog {
@@ -63,9 +67,9 @@ impl Backlog {
         self.steps.push_back(step);
     }
 
-    /// Whether no batch is under way, and fewer steps than `enough` wait for the next one.
-    pub(super) fn may_collect(&self, enough: usize) -> bool {
-        self.places.is_empty() && self.steps.len() < enough
+    /// How many steps wait for the next batch; `None` while one is under way.
+    pub(super) fn collected(&self) -> Option<usize> {
+        self.places.is_empty().then_some(self.steps.len())
     }
 
     pub(super) fn is_done(&self) -> bool {

@@ -42,8 +42,11 @@ impl Pace {
         self.given = Some(now);
     }
 
-    /// How much longer to collect: until `window` after members were last given something.
-    pub(super) fn rest(self, now: Instant, window: Duration) -> Duration {
+    /// How much longer to collect, where `collected` publications wait: until `window` after members were last given
+    /// something, or half of it once there are two. Those two share a write already, and a timer is late by a
+    /// millisecond or two, which a publication that comes in time is not.
+    pub(super) fn rest(self, now: Instant, window: Duration, collected: usize) -> Duration {
+        let window = if collected < 2 { window } else { window / 2 };
         let passed = self.given.map(|given| now.saturating_duration_since(given));
         window.saturating_sub(passed.unwrap_or(window))
     }
@@ -106,10 +109,18 @@ mod tests {
     #[test]
     fn it_is_collected_until_a_window_after_members_were_given_something() {
         let (mut pace, now) = (Pace::default(), Instant::now());
-        assert_eq!(pace.rest(now, WINDOW), Duration::ZERO);
+        assert_eq!(pace.rest(now, WINDOW, 1), Duration::ZERO);
         pace.give(now);
-        assert_eq!(pace.rest(now + WINDOW / 5, WINDOW), WINDOW * 4 / 5);
-        assert_eq!(pace.rest(now + WINDOW * 2, WINDOW), Duration::ZERO);
+        assert_eq!(pace.rest(now + WINDOW / 5, WINDOW, 1), WINDOW * 4 / 5);
+        assert_eq!(pace.rest(now + WINDOW * 2, WINDOW, 1), Duration::ZERO);
+    }
+
+    #[test]
+    fn two_that_wait_are_given_after_half_of_it() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        pace.give(now);
+        assert_eq!(pace.rest(now + WINDOW / 5, WINDOW, 2), WINDOW * 3 / 10);
+        assert_eq!(pace.rest(now + WINDOW / 2, WINDOW, 2), Duration::ZERO);
     }
 
     #[test]

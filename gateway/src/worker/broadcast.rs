@@ -6,8 +6,8 @@
 //! - *large* rooms are given theirs a slice of members at a time, one room after the other, and their sockets are
 //!   written to behind those of everybody else ([`Lane::Bulk`]): who is in another room waits for a slice, whatever the
 //!   number of members and messages;
-//! - *busy* rooms collect what comes within a few milliseconds (`batch_window` of the namespace), for one write of
-//!   several frames.
+//! - *busy* rooms collect what comes within a few milliseconds (`batch_window` of the namespace, half of it once there
+//!   are two), for one write of several frames.
 //!
 //! What comes while a large room is being given a batch makes up the next one, so batches grow by themselves when the
 //! worker has much to do. A room that is given more than its worker can write takes no more for a while: that is
@@ -46,6 +46,14 @@ pub(super) struct Broadcasts {
     waker: Cell<Option<Waker>>,
 }
 
+impl Broadcasts {
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
 impl Worker {
     /// Gives a publication to the members of its room, or lets it wait for its turn. Returns the frames queued.
     pub(super) fn broadcast(self: &Rc<Self>, channel: &str, given: Given) -> usize {
@@ -74,21 +82,29 @@ impl Worker {
         room.enqueue(step);
         if !is_listed {
             self.list(room);
+        } else if let Some(timer) = room.timer()
+            && room.collect_for(Instant::now(), ENOUGH).is_none()
+        {
+            room.set_timer(None);
+            let due = self.broadcasts.collecting.borrow_mut().remove(&timer);
+            self.queue(due.into_inner());
         }
         self.tell_overload(room);
     }
 
-    /// Every room with a backlog is listed once.
+    /// Every room with a backlog is listed once: where rooms collect, or where they wait for their turn.
     fn list(&self, room: &Rc<Room>) {
-        let broadcasts = &self.broadcasts;
-        if let Some(rest) = room.collect_for(Instant::now(), ENOUGH) {
-            broadcasts.collecting.borrow_mut().insert(room.clone(), rest);
-        } else {
-            broadcasts.ring.borrow_mut().push_back(room.clone());
-        }
-        if let Some(waker) = broadcasts.waker.take() {
-            waker.wake();
-        }
+        let Some(rest) = room.collect_for(Instant::now(), ENOUGH) else {
+            return self.queue(room.clone());
+        };
+        let timer = self.broadcasts.collecting.borrow_mut().insert(room.clone(), rest);
+        room.set_timer(Some(timer));
+        self.broadcasts.wake();
+    }
+
+    fn queue(&self, room: Rc<Room>) {
+        self.broadcasts.ring.borrow_mut().push_back(room);
+        self.broadcasts.wake();
     }
 
     /// Gives rooms their turns for as long as the worker lives.
@@ -121,7 +137,9 @@ impl Worker {
         } = &self.broadcasts;
         poll_fn(|cx| {
             while let Poll::Ready(Some(due)) = collecting.borrow_mut().poll_expired(cx) {
-                ring.borrow_mut().push_back(due.into_inner());
+                let room = due.into_inner();
+                room.set_timer(None);
+                ring.borrow_mut().push_back(room);
             }
             let next = ring.borrow_mut().pop_front();
             next.map_or_else(

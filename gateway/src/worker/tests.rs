@@ -224,6 +224,29 @@ async fn a_busy_room_collects_for_a_window_and_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_second_publication_does_not_wait_for_the_timer() {
+    LocalSet::new()
+        .run_until(async {
+            let fixture = Fixture::start(WINDOW).await;
+            let mut member = fixture.join("lobby").await;
+            let mut arrivals = Vec::new();
+            for number in 0..100 {
+                advance(WINDOW * 2 / 5).await;
+                fixture.publish("lobby", number).unwrap();
+                for _ in 0..4 {
+                    yield_now().await;
+                }
+                arrivals.push(member.numbers().len());
+            }
+            // Once the room is busy.
+            let busy = &arrivals[50..];
+            let all_of = |count| busy.iter().filter(|arrived| **arrived == count).count();
+            assert_eq!((all_of(0), all_of(2)), (25, 25), "{busy:?}");
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_that_has_begun_goes_on_without_a_pause() {
     LocalSet::new()
         .run_until(async {
