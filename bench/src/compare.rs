@@ -167,12 +167,14 @@ fn line(record: &Record) -> String {
             figures.collect::<Vec<_>>().join("; ")
         }
     };
-    let noise = if record.is_disturbed {
-        "; the machine was not quiet"
-    } else {
-        ""
-    };
-    format!("run {run}, {row}, {server}: {said}{noise}")
+    let mut line = format!("run {run}, {row}, {server}: {said}");
+    if record.is_disturbed {
+        line += "; the machine was not quiet";
+    }
+    if record.client_was_limit() {
+        line += "; the client was the limit";
+    }
+    line
 }
 
 #[cfg(test)]
