@@ -92,13 +92,18 @@ impl ClientShare {
             client_is_limit: share >= CLIENT_LIMIT || share + waiting >= CLIENT_LIMIT_WITH_WAITING,
         }
     }
+
+    /// Says on stderr what makes figures doubtful.
+    pub fn warn(self) {
+        if self.client_is_limit {
+            eprintln!("warning: the client was the limit, not the server");
+        }
+    }
 }
 
-/// Says on stderr what makes figures doubtful.
+/// The same, where everything else should have been quiet.
 pub fn warn(client: ClientShare, others_cores: f64) {
-    if client.client_is_limit {
-        eprintln!("warning: the client was the limit, not the server");
-    }
+    client.warn();
     if others_cores > QUIET_CORES {
         eprintln!("warning: the machine was not quiet: repeat this");
     }
