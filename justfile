@@ -84,7 +84,7 @@ bench-storm *ARGS: (bench "storm" ARGS) (bench "storm --at-once" ARGS)
 # 10 of 210 members do not read, then 10 read a little
 bench-slow *ARGS: (bench "slow" ARGS) (bench "slow --reads-every 20" ARGS)
 
-# a room of 10,000 members is flooded; fails when p99 in the other rooms is 20 ms or more
+# a room of 10,000 members is flooded; fails when p99 in the other rooms is over 20 ms
 bench-flood *ARGS: (bench "flood --max-p99 20" ARGS)
 
 # how costs grow with connections, rooms and bytes; some ten minutes

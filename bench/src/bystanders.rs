@@ -154,6 +154,11 @@ impl Phases {
         ]
     }
 
+    /// What is left of the cores that others used meanwhile, of whom the process of the bystanders was one.
+    pub fn apart_from_bystanders(&self, others_cores: f64) -> f64 {
+        (others_cores - self.during.client.client_share).max(0.0)
+    }
+
     pub fn rows(&self, table: &mut Table) {
         for (name, phase) in self.all() {
             let latency = &phase.latency;
@@ -163,7 +168,7 @@ impl Phases {
                 latency.p99,
                 latency.max,
                 phase.send_delay.p99,
-                100.0 * phase.client_waiting_share
+                100.0 * phase.client.client_waiting_share
             );
             table.row(name, text);
         }
@@ -179,7 +184,7 @@ impl Phases {
 
     /// Says on stderr what makes the figures doubtful.
     pub fn warn(&self) {
-        if self.all().iter().any(|(_, phase)| phase.client_is_limit) {
+        if self.all().iter().any(|(_, phase)| phase.client.client_is_limit) {
             eprintln!("warning: the process of the bystanders was the limit, not the server");
         }
     }

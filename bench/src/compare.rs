@@ -26,14 +26,14 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use self::{
-    figure::{Figure, number},
+    figure::{Figure, measured, number},
     plan::Cell,
     progress::Progress,
     record::{Outcome, Record, Records},
     rows::{ROWS, Row},
     servers::SERVERS,
 };
-use crate::load::QUIET_CORES;
+use crate::usage::QUIET_CORES;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -142,12 +142,13 @@ async fn measure(cell: &Cell, quiet_limit: Duration, folder: &Path) -> anyhow::R
     best.context("nothing was measured")
 }
 
-/// Cores that other processes used: while it was measured, where the scenario says so, otherwise just before.
+/// Cores that other processes used: while it was measured, or just before it failed.
 fn others(record: &Record) -> f64 {
     let during = record.report().and_then(|report| {
-        // During a flood the process of the other rooms' members is among the others.
-        let result = report.result.get("sustained").unwrap_or(&report.result);
-        result.get("others_cores").and_then(Value::as_f64)
+        // Of a flood, what is beside its own two processes.
+        let result = &report.result;
+        let whole = result.get("others_cores").and_then(Value::as_f64);
+        whole.or_else(|| measured(result).get("others_cores")?.as_f64())
     });
     during.unwrap_or(record.busy_before)
 }
@@ -166,12 +167,14 @@ fn line(record: &Record) -> String {
             figures.collect::<Vec<_>>().join("; ")
         }
     };
-    let noise = if record.is_disturbed {
-        "; the machine was not quiet"
-    } else {
-        ""
-    };
-    format!("run {run}, {row}, {server}: {said}{noise}")
+    let mut line = format!("run {run}, {row}, {server}: {said}");
+    if record.is_disturbed {
+        line += "; the machine was not quiet";
+    }
+    if record.client_was_limit() {
+        line += "; the client was the limit";
+    }
+    line
 }
 
 #[cfg(test)]

@@ -5,21 +5,20 @@
 //! connections, ends them all without a word, and waits until the server is quiet: what it keeps then, round by round, is
 //! memory that does not come back.
 
-use std::{path::PathBuf, process, rc::Rc, time::Duration};
+use std::{path::PathBuf, rc::Rc, time::Duration};
 
 use anyhow::ensure;
 use serde::Serialize;
-use tokio::time::Instant;
 
 use crate::{
     crowd::{self, Crowd},
-    kernel::{Cpu, Memory},
-    load::ClientShare,
+    kernel::Memory,
     pace::{self, Timed, Until},
     quiet,
     report::{self, Table, grouped},
     run::Run,
     server::{self, Label},
+    usage::{self, Accounts, ClientShare},
 };
 
 #[derive(Debug, clap::Args)]
@@ -67,13 +66,16 @@ struct Connect {
 #[derive(Debug, Serialize)]
 struct Round {
     /// `failed` are those that the server refused.
+    #[serde(flatten)]
     connects: Timed,
     /// For each connection that was attempted.
-    cpu_milliseconds: f64,
-    user_milliseconds: f64,
-    system_milliseconds: f64,
+    connect_cpu_milliseconds: f64,
+    connect_user_milliseconds: f64,
+    connect_system_milliseconds: f64,
     #[serde(flatten)]
     client: ClientShare,
+    /// Cores that everything else on the machine used.
+    others_cores: f64,
     /// Of the server with all connections, and after they left, in bytes.
     resident_open: u64,
     resident_left: u64,
@@ -89,7 +91,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let connect = Connect::measure(args).await?;
     connect.table().print();
     for round in &connect.rounds {
-        round.client.warn();
+        usage::warn(round.client, round.others_cores);
     }
     report::write(json.as_deref(), &connect)
 }
@@ -163,7 +165,7 @@ impl Round {
             let room = crowd::room(&run_of_call, call, rooms);
             opened.open(&run_of_call, first + call, room)
         };
-        let (before, client, began) = (server.cpu()?, Cpu::of(process::id())?, Instant::now());
+        let before = Accounts::now(server)?;
         let connects = if let Some(rate) = args.rate {
             let duration = Duration::from_secs_f64(args.connections as f64 / rate);
             pace::at_rate(rate, duration, open).await?
@@ -171,8 +173,7 @@ impl Round {
             let until = Until::Attempts(args.connections);
             pace::in_flight(args.in_flight, until, move |_, call| open(call)).await?
         };
-        let cpu = server.cpu()? - before;
-        let client = ClientShare::of(Cpu::of(process::id())? - client, began.elapsed().as_secs_f64());
+        let used = Accounts::now(server)?.since(&before);
         quiet::wait(server).await?;
         let open = server.memory()?;
         ensure!(
@@ -185,10 +186,11 @@ impl Round {
         let milliseconds = |time: Duration| time.as_secs_f64() * 1_000.0 / args.connections as f64;
         Ok(Self {
             connects,
-            cpu_milliseconds: milliseconds(cpu.used()),
-            user_milliseconds: milliseconds(cpu.user),
-            system_milliseconds: milliseconds(cpu.system),
-            client,
+            connect_cpu_milliseconds: milliseconds(used.server.used()),
+            connect_user_milliseconds: milliseconds(used.server.user),
+            connect_system_milliseconds: milliseconds(used.server.system),
+            client: used.client,
+            others_cores: used.others_cores,
             resident_open: open.resident,
             resident_left: server.memory()?.resident,
         })
@@ -211,9 +213,9 @@ impl Round {
             "  server",
             format!(
                 "{:.3} ms CPU each (user {:.3}, system {:.3}); {} KiB resident with all, {} KiB when they left",
-                self.cpu_milliseconds,
-                self.user_milliseconds,
-                self.system_milliseconds,
+                self.connect_cpu_milliseconds,
+                self.connect_user_milliseconds,
+                self.connect_system_milliseconds,
                 self.resident_open / 1024,
                 self.resident_left / 1024
             ),

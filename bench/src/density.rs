@@ -7,15 +7,15 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::ensure;
 use serde::Serialize;
-use tokio::time::Instant;
 
 use crate::{
     crowd,
-    kernel::{Cpu, Memory, SocketMemory},
+    kernel::{Memory, SocketMemory},
     quiet,
     report::{self, Table, grouped},
     run::Run,
     server::{self, Label, Server},
+    usage::{self, Accounts, ClientShare, Usage},
 };
 
 #[derive(Debug, clap::Args)]
@@ -62,14 +62,17 @@ struct Density {
     bus_resident: Option<f64>,
     /// What it used for all connects together.
     bus_cpu_seconds: Option<f64>,
+    /// While connections were opened, as the next.
+    #[serde(flatten)]
+    client: ClientShare,
+    /// Cores that everything else on the machine used.
+    others_cores: f64,
 }
 
 struct Reading {
     memory: Memory,
     sockets: SocketMemory,
-    cpu: Cpu,
-    bus_memory: Option<Memory>,
-    bus_cpu: Option<Cpu>,
+    bus: Option<Memory>,
 }
 
 impl Reading {
@@ -77,9 +80,7 @@ impl Reading {
         Ok(Self {
             memory: server.memory()?,
             sockets: SocketMemory::now()?,
-            cpu: server.cpu()?,
-            bus_memory: server.bus_memory()?,
-            bus_cpu: server.bus_cpu()?,
+            bus: server.bus_memory()?,
         })
     }
 }
@@ -100,10 +101,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 
     let before = Reading::of(server)?;
     eprintln!("opening {connections} connections in {rooms} rooms");
-    let begin = Instant::now();
+    let opening = Accounts::now(server)?;
     crowd::open(&run, 0, connections, rooms).await?;
-    let took = begin.elapsed();
-    let opened = Reading::of(server)?;
+    let used = Accounts::now(server)?.since(&opening);
     quiet::wait(server).await?;
     let after = Reading::of(server)?;
     ensure!(
@@ -112,14 +112,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         run.trouble()
     );
 
-    let density = Density::new(
-        server.label.clone(),
-        connections,
-        rooms,
-        [&before, &opened, &after],
-        took,
-    );
+    let label = server.label.clone();
+    let density = Density::new(label, connections, rooms, [&before, &after], used);
     density.table().print();
+    usage::warn(density.client, density.others_cores);
     report::write(json.as_deref(), &density)?;
     if let Some(bound) = args.max_bytes_per_connection {
         let worst = density.resident.max(density.anonymous);
@@ -137,15 +133,13 @@ impl Density {
         label: Label,
         connections: usize,
         rooms: usize,
-        [before, opened, after]: [&Reading; 3],
-        took: Duration,
+        [before, after]: [&Reading; 2],
+        used: Usage,
     ) -> Self {
         let count = connections as f64;
         let growth = |before: u64, after: u64| (after as f64 - before as f64) / count;
         let milliseconds = |time: Duration| time.as_secs_f64() * 1_000.0 / count;
-        let cpu = opened.cpu - before.cpu;
-        let bus_memory = before.bus_memory.zip(after.bus_memory);
-        let bus_cpu = before.bus_cpu.zip(opened.bus_cpu);
+        let bus = before.bus.zip(after.bus);
         Self {
             label,
             connections,
@@ -156,12 +150,14 @@ impl Density {
             resident_after: after.memory.resident,
             kernel_buffers: growth(before.sockets.buffers, after.sockets.buffers),
             kernel_slab: growth(before.sockets.slab, after.sockets.slab),
-            connects_per_second: count / took.as_secs_f64(),
-            connect_cpu_milliseconds: milliseconds(cpu.used()),
-            connect_user_milliseconds: milliseconds(cpu.user),
-            connect_system_milliseconds: milliseconds(cpu.system),
-            bus_resident: bus_memory.map(|(before, after)| growth(before.resident, after.resident)),
-            bus_cpu_seconds: bus_cpu.map(|(before, opened)| (opened - before).used().as_secs_f64()),
+            connects_per_second: count / used.seconds,
+            connect_cpu_milliseconds: milliseconds(used.server.used()),
+            connect_user_milliseconds: milliseconds(used.server.user),
+            connect_system_milliseconds: milliseconds(used.server.system),
+            bus_resident: bus.map(|(before, after)| growth(before.resident, after.resident)),
+            bus_cpu_seconds: used.bus.map(|used| used.as_secs_f64()),
+            client: used.client,
+            others_cores: used.others_cores,
         }
     }
 

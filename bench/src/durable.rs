@@ -167,9 +167,9 @@ pub(crate) fn bus(nats: &[String]) -> String {
 
 /// Waits until a gateway stores publications.
 pub(crate) async fn streams_are_there(gateway: &Rc<Run>) -> anyhow::Result<()> {
-    let caller = Caller::by_http(gateway, 0).await?;
+    let (caller, first) = (Caller::by_http(gateway, 0).await?, format!("{NAMESPACE}:first"));
     eventually("the streams are there", START_LIMIT, async || {
-        caller.post(gateway, "durable:first", "{}").await
+        caller.post(gateway, &first, "{}").await
     })
     .await
 }

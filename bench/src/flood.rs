@@ -14,7 +14,7 @@ use crate::{
     publisher::By,
     report,
     run::Run,
-    server,
+    server, usage,
 };
 
 /// Of the flood, before it is measured: code that never ran, memory that was never touched.
@@ -51,6 +51,8 @@ pub struct Args {
 struct Flood {
     members: usize,
     flood: Measured,
+    /// Cores that everything but the server, this client and the bystanders used during the flood.
+    others_cores: f64,
     others: Phases,
 }
 
@@ -67,7 +69,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let mut table = report::Table::default();
     flood.others.rows(&mut table);
     table.print();
-    flood.flood.warn();
+    usage::warn(flood.flood.client, flood.others_cores);
     flood.others.warn();
     report::write(json.as_deref(), &flood)?;
     flood.check(max_p99)
@@ -96,14 +98,16 @@ impl Flood {
         let during = others.end().await?;
         eprintln!("without the flood again, for {duration:?}");
         let after = others.measure(duration).await?;
+        let others = Phases {
+            before,
+            during,
+            after,
+        };
         Ok(Self {
             members: args.members,
+            others_cores: others.apart_from_bystanders(flood.others_cores),
             flood,
-            others: Phases {
-                before,
-                during,
-                after,
-            },
+            others,
         })
     }
 

@@ -3,7 +3,7 @@
 //! All of the load comes from one thread ([`cli`] starts its runtime), so that it can use one core at most and a
 //! machine of two leaves the other to the server. Costs are read from the kernel's accounts of the server's process
 //! alone ([`kernel`]): what the client costs itself never hides in them, and a client that is the limit says so
-//! ([`load`]).
+//! ([`usage`]).
 //!
 //! A connection is a task that reads into a scratch shared by all ([`link`]) and looks only for a stamp in what comes
 //! ([`stamp`]): nothing is parsed, and nothing kept but the tail of an incomplete frame
@@ -53,3 +53,4 @@ pub mod slow;
 pub mod stamp;
 pub mod storm;
 pub mod tally;
+pub mod usage;

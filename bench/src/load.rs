@@ -1,9 +1,6 @@
 //! A load with a shape, and what it costs the server at one rate.
-//!
-//! The client counts as the limit when it used up its core, or would have if the server had not taken part of it:
-//! figures of such a run say more about the client than about the server.
 
-use std::{process, rc::Rc, time::Duration};
+use std::{rc::Rc, time::Duration};
 
 use anyhow::ensure;
 use serde::{Deserialize, Serialize};
@@ -11,27 +8,21 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     crowd,
-    kernel::{Cpu, machine_busy},
     publisher::{By, Publisher},
     report::{Table, grouped},
     run::Run,
     server::{self, Label},
     stamp::MIN_SIZE,
     tally::Quantiles,
+    usage::{self, Accounts, ClientShare},
 };
 
-/// Share of its core from which the client counts as the limit.
-pub const CLIENT_LIMIT: f64 = 0.95;
-/// The same with the time that it was able to run and had no core, which a machine of few cores always has some of.
-const CLIENT_LIMIT_WITH_WAITING: f64 = 0.99;
 /// A message that does not come for so long is lost.
 const LOST_AFTER: Duration = Duration::from_secs(5);
 /// Time for what comes twice to come the second time.
 const REPEATED_WITHIN: Duration = Duration::from_millis(200);
 /// The kernel's accounts of a process are no finer: what used less counts as so much.
 const CPU_TICK: f64 = 0.01;
-/// What everything else may use of a machine that counts as quiet.
-pub const QUIET_CORES: f64 = 0.15;
 const POLL: Duration = Duration::from_millis(2);
 
 #[derive(Clone, Debug, clap::Args)]
@@ -86,13 +77,12 @@ pub struct Measured {
     pub deliveries_per_cpu_second: f64,
     /// From when a message was due to its arrival at a member, in milliseconds.
     pub latency: Quantiles,
-    /// From when it was due until the client sent it: the part of the latency that is the client's own.
+    /// From when it was due until the client had it ready to be sent: the part of the latency that is the client's own.
     pub send_delay: Quantiles,
-    /// From the end of the schedule to the last delivery.
+    /// From when the last message was due to the last delivery: the backlog, wherever it waited.
     pub drain_seconds: f64,
-    pub client_share: f64,
-    pub client_waiting_share: f64,
-    pub client_is_limit: bool,
+    #[serde(flatten)]
+    pub client: ClientShare,
     /// Cores that everything else on the machine used: figures count when it was quiet.
     pub others_cores: f64,
     pub lost: u64,
@@ -102,43 +92,8 @@ pub struct Measured {
     pub trouble: Option<String>,
 }
 
-/// What this process had of its one core.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct ClientShare {
-    pub client_share: f64,
-    /// Of the time that it was able to run and had no core.
-    pub client_waiting_share: f64,
-    pub client_is_limit: bool,
-}
-
-impl ClientShare {
-    /// `used` in so many seconds.
-    pub fn of(used: Cpu, seconds: f64) -> Self {
-        let (share, waiting) = (
-            used.used().as_secs_f64() / seconds,
-            used.waiting.as_secs_f64() / seconds,
-        );
-        Self {
-            client_share: share,
-            client_waiting_share: waiting,
-            client_is_limit: share >= CLIENT_LIMIT || share + waiting >= CLIENT_LIMIT_WITH_WAITING,
-        }
-    }
-
-    /// Says on stderr what makes the figures doubtful.
-    pub fn warn(self) {
-        if self.client_is_limit {
-            eprintln!("warning: the client was the limit, not the server");
-        }
-    }
-}
-
 struct Reading {
-    at: Instant,
-    server: Cpu,
-    bus: Option<Cpu>,
-    client: Cpu,
-    machine: Duration,
+    accounts: Accounts,
     deliveries: u64,
     bytes: u64,
 }
@@ -176,6 +131,7 @@ impl Load {
     pub async fn measure(&mut self, rate: f64, duration: Duration) -> anyhow::Result<Measured> {
         eprintln!("publishing {rate:.0} messages/s for {duration:?}");
         let count = (rate * duration.as_secs_f64()).round() as u32;
+        ensure!(count > 0, "no message is due within {duration:?}");
         self.measure_while(rate, |published| published < count).await
     }
 
@@ -190,12 +146,12 @@ impl Load {
         let start = start + u64::try_from(self.warmup.as_nanos())?;
         self.run.tally.measure_from(start);
         let before = self.read()?;
-        self.publisher.publish_while(rate, start, goes_on).await?;
-        let scheduled = Instant::now();
+        let last_due = self.publisher.publish_while(rate, start, goes_on).await?;
+        let last_due = self.run.tally.instant(last_due);
         let last = self.wait_for_all().await;
         let after = self.read()?;
         sleep(REPEATED_WITHIN).await;
-        Ok(self.judge(rate, &before, &after, last.saturating_duration_since(scheduled)))
+        Ok(self.judge(rate, &before, &after, last.saturating_duration_since(last_due)))
     }
 
     /// Ends a server of our own, and with it every connection.
@@ -205,11 +161,7 @@ impl Load {
 
     fn read(&self) -> anyhow::Result<Reading> {
         Ok(Reading {
-            at: Instant::now(),
-            server: self.run.server.cpu()?,
-            bus: self.run.server.bus_cpu()?,
-            client: Cpu::of(process::id())?,
-            machine: machine_busy()?,
+            accounts: Accounts::now(&self.run.server)?,
             deliveries: self.run.tally.deliveries.get(),
             bytes: self.run.tally.bytes.get(),
         })
@@ -238,17 +190,9 @@ impl Load {
     #[expect(clippy::cast_precision_loss, reason = "counts of one run")]
     fn judge(&self, rate: f64, before: &Reading, after: &Reading, drain: Duration) -> Measured {
         let tally = &self.run.tally;
-        let seconds = (after.at - before.at).as_secs_f64();
-        let (server, client) = (after.server - before.server, after.client - before.client);
+        let used = after.accounts.since(&before.accounts);
+        let (seconds, cpu) = (used.seconds, used.server.used().as_secs_f64());
         let deliveries = after.deliveries - before.deliveries;
-        let cpu = server.used().as_secs_f64();
-        let busy = after.machine.saturating_sub(before.machine);
-        let bus = after
-            .bus
-            .zip(before.bus)
-            .map(|(after, before)| (after - before).used());
-        let others = busy.saturating_sub(server.used() + client.used() + bus.unwrap_or_default());
-        let client = ClientShare::of(client, seconds);
         Measured {
             label: self.run.server.label.clone(),
             rate,
@@ -257,19 +201,17 @@ impl Load {
             deliveries_per_second: deliveries as f64 / seconds,
             bytes_per_delivery: (after.bytes - before.bytes) as f64 / deliveries as f64,
             server_cpu_seconds: cpu,
-            server_user_seconds: server.user.as_secs_f64(),
-            server_system_seconds: server.system.as_secs_f64(),
+            server_user_seconds: used.server.user.as_secs_f64(),
+            server_system_seconds: used.server.system.as_secs_f64(),
             server_cores: cpu / seconds,
-            bus_cpu_seconds: bus.map(|bus| bus.as_secs_f64()),
+            bus_cpu_seconds: used.bus.map(|bus| bus.as_secs_f64()),
             cpu_seconds_per_million: cpu * 1e6 / deliveries.max(1) as f64,
             deliveries_per_cpu_second: deliveries as f64 / cpu.max(CPU_TICK),
             latency: tally.latencies(),
             send_delay: self.publisher.delays(),
             drain_seconds: drain.as_secs_f64(),
-            client_share: client.client_share,
-            client_waiting_share: client.client_waiting_share,
-            client_is_limit: client.client_is_limit,
-            others_cores: others.as_secs_f64() / seconds,
+            client: used.client,
+            others_cores: used.others_cores,
             lost: self.expected().saturating_sub(tally.in_order()),
             repeated: tally.repeated.get(),
             refused: tally.refused.get(),
@@ -303,12 +245,7 @@ impl Measured {
 
     /// Says on stderr what makes the figures doubtful.
     pub fn warn(&self) {
-        if self.client_is_limit {
-            eprintln!("warning: the client was the limit, not the server");
-        }
-        if self.others_cores > QUIET_CORES {
-            eprintln!("warning: the machine was not quiet: repeat this");
-        }
+        usage::warn(self.client, self.others_cores);
     }
 
     #[expect(clippy::cast_precision_loss, reason = "counts of one run")]
@@ -364,8 +301,8 @@ impl Measured {
             "client",
             format!(
                 "{:.0} % of its core, {:.0} % waiting for one; others used {:.2} cores",
-                100.0 * self.client_share,
-                100.0 * self.client_waiting_share,
+                100.0 * self.client.client_share,
+                100.0 * self.client.client_waiting_share,
                 self.others_cores
             ),
         );

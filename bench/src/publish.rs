@@ -10,11 +10,11 @@ use serde::Serialize;
 use crate::{
     caller::Caller,
     durable::{self, World},
-    kernel::{Cpu, machine_busy},
     pace::{self, Timed, Until},
     report::{self, grouped},
     run::Run,
     stamp::{MIN_SIZE, Stamp},
+    usage::{Accounts, ClientShare},
 };
 
 /// Connections that share what is in flight by the socket; each may wait for 256 replies.
@@ -65,8 +65,10 @@ struct Row {
     in_flight: Option<usize>,
     stored: Timed,
     gateway_cores: f64,
-    client_cores: f64,
-    machine_cores: f64,
+    #[serde(flatten)]
+    client: ClientShare,
+    /// Of everything else on the machine, NATS among it.
+    others_cores: f64,
 }
 
 type Answer = Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
@@ -80,7 +82,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         args.rooms > 0 && args.in_flight.iter().all(|count| *count > 0),
         "there is nothing to measure without rooms and publications"
     );
-    let world = World::start(&args.durable, 1, "size: 100, ttl: 5m", &[]).await?;
+    let world = World::start(&args.durable, 1, durable::HISTORY, &[]).await?;
     println!(
         "{}, {} rooms, {} bytes",
         args.durable.label(),
@@ -114,11 +116,7 @@ async fn measure(args: &Args, world: &World, door: Door, in_flight: Option<usize
     });
     warmup.await?.check("publications")?;
 
-    let before = (
-        gateway.server.cpu()?,
-        Cpu::of(std::process::id())?,
-        machine_busy()?,
-    );
+    let before = Accounts::now(&gateway.server)?;
     let stored = if let Some(count) = in_flight {
         pace::in_flight(count, Until::Elapsed(duration), move |slot, number| {
             publish(slot, number)
@@ -128,16 +126,17 @@ async fn measure(args: &Args, world: &World, door: Door, in_flight: Option<usize
         let rate = args.rate.context("there is no rate")?;
         pace::at_rate(rate, duration, move |number| publish(number, number)).await?
     };
-    let cores = |used: Duration| used.as_secs_f64() / stored.seconds;
+    let used = Accounts::now(&gateway.server)?.since(&before);
     let row = Row {
         door,
         in_flight,
-        gateway_cores: cores((gateway.server.cpu()? - before.0).used()),
-        client_cores: cores((Cpu::of(std::process::id())? - before.1).used()),
-        machine_cores: cores(machine_busy()?.saturating_sub(before.2)),
+        gateway_cores: used.server.used().as_secs_f64() / used.seconds,
+        client: used.client,
+        others_cores: used.others_cores,
         stored,
     };
     row.print();
+    row.client.warn();
     Ok(row)
 }
 
@@ -148,13 +147,13 @@ impl Row {
             None => format!("by schedule (late p99 {:.2} ms)", self.stored.late.p99),
         };
         println!(
-            "{:6} {load:16} {:>7}/s, {}; gateway {:.2}, client {:.2}, machine {:.2} cores",
+            "{:6} {load:16} {:>7}/s, {}; gateway {:.2}, client {:.2}, others {:.2} cores",
             format!("{:?}", self.door).to_lowercase(),
             grouped(self.stored.per_second),
             self.stored.latency_text(),
             self.gateway_cores,
-            self.client_cores,
-            self.machine_cores
+            self.client.client_share,
+            self.others_cores
         );
     }
 }

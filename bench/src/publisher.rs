@@ -42,7 +42,7 @@ pub struct Publisher {
     /// In each room.
     published: Vec<u32>,
     total: u64,
-    /// From when a message was due until it was handed to the kernel, in microseconds.
+    /// From when a message was due until it was queued for the next write, in microseconds.
     delays: Histogram<u64>,
 }
 
@@ -80,13 +80,14 @@ impl Publisher {
         })
     }
 
-    /// Publishes `rate` messages a second, over all rooms in turn, from `start` on the run's clock.
+    /// Publishes `rate` messages a second, over all rooms in turn, from `start` on the run's clock. Returns when the last one was
+    /// due.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "counts of one run"
     )]
-    pub async fn publish(&mut self, rate: f64, start: u64, duration: Duration) -> anyhow::Result<()> {
+    pub async fn publish(&mut self, rate: f64, start: u64, duration: Duration) -> anyhow::Result<u64> {
         let count = (rate * duration.as_secs_f64()).round() as u32;
         self.publish_while(rate, start, |published| published < count)
             .await
@@ -103,11 +104,11 @@ impl Publisher {
         rate: f64,
         start: u64,
         mut goes_on: impl FnMut(u32) -> bool,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<u64> {
         self.delays.reset();
-        let (mut burst, mut index) = (0, 0);
+        let (mut burst, mut index, mut due) = (0, 0, start);
         while goes_on(index) {
-            let due = start + (f64::from(index) * 1e9 / rate) as u64;
+            due = start + (f64::from(index) * 1e9 / rate) as u64;
             if due > self.run.tally.now() {
                 self.flush()?;
                 sleep_until(self.run.tally.instant(due)).await;
@@ -124,7 +125,7 @@ impl Publisher {
         while !self.flush()? {
             sleep(TICK).await;
         }
-        Ok(())
+        Ok(due)
     }
 
     /// Messages published in each room.

@@ -1,7 +1,7 @@
 //! The most that server and client sustain. The rate rises in coarse steps until one is not sustained, then what is
 //! between is halved until the answer is close enough. The result is the highest rate that was sustained, and every step.
 //!
-//! A rate is not sustained when messages were lost, when the client was the limit ([`load::CLIENT_LIMIT`]), when the server
+//! A rate is not sustained when messages were lost, when the client was the limit ([`crate::usage`]), when the server
 //! had a backlog at the end of the schedule, or past the knee: a server that uses its whole core batches more and more,
 //! which keeps up with the rate for some seconds while the latency is of another kind.
 
@@ -14,8 +14,9 @@ use serde::Serialize;
 
 use self::search::Search;
 use crate::{
-    load::{self, Load, Measured, QUIET_CORES},
+    load::{self, Load, Measured},
     report, server,
+    usage::QUIET_CORES,
 };
 
 /// A server that has more than this left to deliver when a step's schedule ends does not keep up.
@@ -83,7 +84,7 @@ impl Limit {
     fn of(step: &Measured, below: Option<&Measured>) -> Option<Self> {
         if !step.is_correct() {
             Some(Self::Faults)
-        } else if step.client_is_limit {
+        } else if step.client.client_is_limit {
             Some(Self::Client)
         } else if step.drain_seconds > BACKLOG_SECONDS {
             Some(Self::Server)
@@ -193,8 +194,8 @@ fn progress(step: &Measured, limit: Option<Limit>) {
         step.deliveries_per_second,
         step.deliveries_per_cpu_second,
         step.latency.p99,
-        100.0 * step.client_share,
-        100.0 * step.client_waiting_share,
+        100.0 * step.client.client_share,
+        100.0 * step.client.client_waiting_share,
         step.others_cores,
         limit.map_or_else(String::new, |limit| format!(": {limit}"))
     );

@@ -75,6 +75,8 @@ struct Scale {
     #[serde(flatten)]
     label: Label,
     deliveries_per_second: f64,
+    /// Cores that everything else on the machine used, at the step at which that was most.
+    others_cores: f64,
     axes: Vec<Grown>,
 }
 
@@ -131,9 +133,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let Some(label) = first.map(|step| step.measured.label.clone()) else {
         anyhow::bail!("there are no steps");
     };
+    let others = axes.iter().flat_map(|axis| &axis.steps);
+    let others = others.map(|step| step.measured.others_cores);
     let scale = Scale {
         label,
         deliveries_per_second: args.deliveries,
+        others_cores: others.fold(0.0, f64::max),
         axes,
     };
     report::write(args.json.as_deref(), &scale)

@@ -8,7 +8,6 @@ mod backoff;
 use std::{
     cell::{Cell, RefCell},
     path::PathBuf,
-    process,
     rc::Rc,
     time::Duration,
 };
@@ -24,14 +23,13 @@ use tokio::{
 use crate::{
     bystanders::{self, Bystanders, Phases},
     crowd::{self, Crowd},
-    kernel::Cpu,
-    load::ClientShare,
     pace::micros,
     publisher::{By, Publisher},
     report::{self, Table},
     run::Run,
     server::{self, Label},
     tally::{Quantiles, add, histogram},
+    usage::{self, Accounts, ClientShare, Usage},
 };
 
 /// After which a client gives up an attempt, as centrifuge-js does.
@@ -96,6 +94,8 @@ struct Storm {
     server_cpu_milliseconds: f64,
     #[serde(flatten)]
     client: ClientShare,
+    /// Cores that everything but the server, this client and the bystanders used.
+    others_cores: f64,
     others: Phases,
 }
 
@@ -116,7 +116,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let json = args.json.clone();
     let storm = Storm::measure(args).await?;
     storm.table().print();
-    storm.client.warn();
+    usage::warn(storm.client, storm.others_cores);
     storm.others.warn();
     report::write(json.as_deref(), &storm)?;
     ensure!(storm.others.is_correct(), "the other rooms had faults");
@@ -134,14 +134,14 @@ impl Storm {
         let before = others.measure(duration).await?;
 
         others.begin()?;
-        let cpu = (run.server.cpu()?, Cpu::of(process::id())?);
+        let accounts = Accounts::now(&run.server)?;
         eprintln!("everybody drops");
         let returns = Rc::new(Returns::new()?);
         crowd.leave();
         let coming = args.members.come_back(&run, &crowd, &returns);
         let all = timeout(Duration::from_secs(args.within.into()), coming).await;
         let seconds = returns.dropped.elapsed().as_secs_f64();
-        let cpu = (run.server.cpu()? - cpu.0, Cpu::of(process::id())? - cpu.1);
+        let used = Accounts::now(&run.server)?.since(&accounts);
         all.with_context(|| {
             let (back, trouble) = (crowd.size(), run.trouble());
             format!("{back} of {count} are back after {seconds:.0} s; first: {trouble}")
@@ -154,19 +154,12 @@ impl Storm {
             during,
             after,
         };
-        Ok(Self::of(&run, args.members, seconds, cpu, &returns, others))
+        Ok(Self::of(&run, args.members, seconds, used, &returns, others))
     }
 
     #[expect(clippy::cast_precision_loss, reason = "connections of one run")]
-    fn of(
-        run: &Run,
-        members: Members,
-        seconds: f64,
-        (cpu, client): (Cpu, Cpu),
-        returns: &Returns,
-        others: Phases,
-    ) -> Self {
-        let cpu = cpu.used().as_secs_f64();
+    fn of(run: &Run, members: Members, seconds: f64, used: Usage, returns: &Returns, others: Phases) -> Self {
+        let cpu = used.server.used().as_secs_f64();
         Self {
             label: run.server.label.clone(),
             members,
@@ -177,7 +170,8 @@ impl Storm {
             refusal: returns.refusal.borrow().clone(),
             server_cpu_seconds: cpu,
             server_cpu_milliseconds: cpu * 1_000.0 / members.count as f64,
-            client: ClientShare::of(client, seconds),
+            client: used.client,
+            others_cores: others.apart_from_bystanders(used.others_cores),
             others,
         }
     }

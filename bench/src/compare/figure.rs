@@ -24,7 +24,7 @@ pub enum Figure {
     P50,
     P99,
     P999,
-    /// The same of members of other rooms, before one room is flooded and during it.
+    /// The same of members of other rooms, before a flood or a storm and during it.
     P99BeforeFlood,
     P50OfOthers,
     P99OfOthers,
@@ -34,18 +34,40 @@ pub enum Figure {
     PerCpuSecond,
     /// Of its core that the client used.
     ClientShare,
+    /// Connects that failed.
+    Refused,
+    /// Seconds from when everybody dropped until the last one was back.
+    Back,
+    /// Milliseconds to notice that a member is gone and to take it back.
+    ReturnCpu,
+    /// Milliseconds of a connect and a join of somebody who comes back.
+    P99OfJoins,
+    /// Seconds until the last slow member was cut.
+    Cut,
+    /// Bytes for each slow member, at most.
+    Peak,
+    /// Milliseconds for members that keep up, while there are no others.
+    P99Alone,
 }
 
-/// What the load on a server cost it: of a search, that of the highest rate that was sustained; of a flood, that of the flood.
+/// What the load on a server cost it: of a search, that of the highest rate that was sustained; of a flood, that of the flood; of
+/// connects, those of the first round; of slow members, that of the others beside them.
 pub fn measured(result: &Value) -> &Value {
-    let part = result.get("sustained").or_else(|| result.get("flood"));
+    let parts = ["/sustained", "/flood", "/rounds/0", "/beside"];
+    let part = parts.into_iter().find_map(|part| result.pointer(part));
     part.unwrap_or(result)
+}
+
+/// Whether the client was the limit.
+pub fn client_was_limit(result: &Value) -> bool {
+    measured(result).get("client_is_limit").and_then(Value::as_bool) == Some(true)
 }
 
 impl Figure {
     /// The figure in the result of a scenario.
     pub fn of(self, result: &Value) -> Option<f64> {
         let number = |path: &str| measured(result).pointer(path).and_then(Value::as_f64);
+        let whole = |path: &str| result.pointer(path).and_then(Value::as_f64);
         let others = |path: &str| result.pointer("/others")?.pointer(path)?.as_f64();
         match self {
             Self::Resident => number("/resident"),
@@ -63,6 +85,18 @@ impl Figure {
             Self::Rate => number("/deliveries_per_second"),
             Self::PerCpuSecond => number("/deliveries_per_cpu_second"),
             Self::ClientShare => Some(100.0 * number("/client_share")?),
+            Self::Refused => number("/failed").or_else(|| number("/refused")),
+            Self::Back => whole("/seconds"),
+            Self::ReturnCpu => whole("/server_cpu_milliseconds"),
+            Self::P99OfJoins => whole("/joins/p99"),
+            Self::Cut => {
+                let times = result.get("cut_after")?.as_array()?;
+                #[expect(clippy::cast_precision_loss, reason = "members of one run")]
+                let all_cut = times.len() as f64 >= whole("/slow")?;
+                times.last().filter(|_| all_cut)?.as_f64()
+            }
+            Self::Peak => Some((whole("/resident_peak")? - whole("/resident_before")?) / whole("/slow")?),
+            Self::P99Alone => whole("/alone/latency/p99"),
         }
     }
 
@@ -82,6 +116,13 @@ impl Figure {
             Self::Rate => "deliveries/s",
             Self::PerCpuSecond => "deliveries per CPU-second",
             Self::ClientShare => "client, % of its core",
+            Self::Refused => "refused",
+            Self::Back => "all are back after, s",
+            Self::ReturnCpu => "CPU of a drop and a return, ms",
+            Self::P99OfJoins => "p99 of a connect and a join, ms",
+            Self::Cut => "all slow ones cut after, s",
+            Self::Peak => "resident bytes at most of a slow one",
+            Self::P99Alone => "p99 without slow ones, ms",
         }
     }
 }

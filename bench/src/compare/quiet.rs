@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::{kernel::machine_busy, load::QUIET_CORES};
+use crate::{kernel::machine_busy, usage::QUIET_CORES};
 
 /// How long it must be quiet.
 const LOOK: Duration = Duration::from_secs(2);

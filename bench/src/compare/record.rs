@@ -11,7 +11,11 @@ use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::plan::Cell;
+use super::{
+    figure::client_was_limit,
+    plan::Cell,
+    rows::{self, Kind},
+};
 use crate::report::Report;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,6 +45,16 @@ impl Record {
             Outcome::Report(report) => Some(report),
             Outcome::Error(_) => None,
         }
+    }
+
+    /// Whether the result says more about the client than about the server.
+    pub fn client_was_limit(&self) -> bool {
+        // How fast idle connections come is no figure of theirs.
+        let is_idle = rows::named(&self.cell.row).is_some_and(|row| row.kind == Kind::Idle);
+        !is_idle
+            && self
+                .report()
+                .is_some_and(|report| client_was_limit(&report.result))
     }
 }
 

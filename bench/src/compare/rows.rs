@@ -40,12 +40,18 @@ impl Servers {
 pub enum Kind {
     /// Connections that do nothing.
     Idle,
+    /// Connections that come at a fixed rate.
+    Connect,
     /// Deliveries at a fixed rate.
     Rate,
     /// Deliveries at the highest rate that is sustained.
     Saturation,
     /// Deliveries in other rooms while one is flooded.
     Flood,
+    /// Everybody drops and comes back.
+    Storm,
+    /// Deliveries beside members that do not read.
+    Slow,
     /// Costs at several amounts of work.
     Growth,
 }
@@ -54,14 +60,18 @@ impl Kind {
     /// What is kept of a result, in the order of the table's columns.
     pub fn figures(self) -> &'static [Figure] {
         use Figure::{
-            BusCpu, BusResident, ClientShare, ConnectCpu, Cpu, KernelSlab, P50, P50OfOthers, P99,
-            P99BeforeFlood, P99OfOthers, P999, PerCpuSecond, Rate, Resident,
+            Back, BusCpu, BusResident, ClientShare, ConnectCpu, Cpu, Cut, KernelSlab, P50, P50OfOthers, P99,
+            P99Alone, P99BeforeFlood, P99OfJoins, P99OfOthers, P999, Peak, PerCpuSecond, Rate, Refused,
+            Resident, ReturnCpu,
         };
         match self {
             Self::Idle => &[Resident, BusResident, ConnectCpu, KernelSlab],
+            Self::Connect => &[ConnectCpu, P50, P99, Refused, ClientShare],
             Self::Rate => &[Cpu, BusCpu, P50, P99, P999, ClientShare],
             Self::Saturation => &[Rate, PerCpuSecond, BusCpu, P50, P99, ClientShare],
             Self::Flood => &[P99OfOthers, P99BeforeFlood, P50OfOthers, P99, Cpu, ClientShare],
+            Self::Storm => &[Back, ReturnCpu, P99OfJoins, Refused, P99OfOthers, P99BeforeFlood],
+            Self::Slow => &[Cut, Peak, P99, P99Alone, Cpu],
             Self::Growth => &[],
         }
     }
@@ -70,9 +80,12 @@ impl Kind {
     pub fn leading(self) -> Option<Figure> {
         match self {
             Self::Idle => Some(Figure::Resident),
+            Self::Connect => Some(Figure::ConnectCpu),
             Self::Rate => Some(Figure::Cpu),
             Self::Saturation => Some(Figure::PerCpuSecond),
             Self::Flood => Some(Figure::P99OfOthers),
+            Self::Storm => Some(Figure::Back),
+            Self::Slow => Some(Figure::Cut),
             Self::Growth => None,
         }
     }
@@ -80,22 +93,24 @@ impl Kind {
     /// Servers that others are put into proportion to.
     pub fn references(self) -> &'static [&'static str] {
         match self {
-            Self::Rate | Self::Saturation => &["floor", "bun"],
+            Self::Connect | Self::Rate | Self::Saturation => &["floor", "bun"],
             Self::Idle | Self::Flood => &["bun"],
-            Self::Growth => &[],
+            Self::Storm | Self::Slow | Self::Growth => &[],
         }
     }
 
     /// Whether the time to measure can be chosen.
     pub fn has_duration(self) -> bool {
-        self != Self::Idle
+        !matches!(self, Self::Idle | Self::Connect)
     }
 
     /// What a cell takes, before one was measured.
     pub fn usual_seconds(self) -> u32 {
         match self {
             Self::Idle => 15,
-            Self::Rate => 20,
+            Self::Connect | Self::Rate => 20,
+            Self::Storm => 25,
+            Self::Slow => 35,
             Self::Saturation => 90,
             Self::Flood => 50,
             Self::Growth => 240,
@@ -127,7 +142,10 @@ const NEAR_FLOOR: &[Goal] = &[
     durable("natter-durable-file", 1.3),
 ];
 
-pub const ROWS: [Row; 8] = [
+/// What others do not count, or are not to be judged by.
+const OURS: Servers = Servers::Only(&["natter"]);
+
+pub const ROWS: [Row; 11] = [
     Row {
         name: "idle",
         title: "10,000 idle connections, each in a room of its own",
@@ -138,6 +156,14 @@ pub const ROWS: [Row; 8] = [
             ours(Figure::Resident, Bound::AtMost(2_560.0)),
             ours(Figure::ConnectCpu, Bound::AtMost(0.05)),
         ],
+    },
+    Row {
+        name: "connect",
+        title: "5,000 connects and joins, 500 a second",
+        kind: Kind::Connect,
+        arguments: &["connect", "--rate", "500", "--rounds", "1"],
+        servers: Servers::All,
+        goals: &[],
     },
     Row {
         name: "large-room",
@@ -213,11 +239,27 @@ pub const ROWS: [Row; 8] = [
         goals: &[ours(Figure::P99OfOthers, Bound::AtMost(20.0))],
     },
     Row {
+        name: "storm",
+        title: "5,000 members drop and come back",
+        kind: Kind::Storm,
+        arguments: &["storm"],
+        servers: OURS,
+        goals: &[],
+    },
+    Row {
+        name: "slow",
+        title: "10 of 210 members do not read",
+        kind: Kind::Slow,
+        arguments: &["slow"],
+        servers: OURS,
+        goals: &[],
+    },
+    Row {
         name: "growth",
         title: "growing work",
         kind: Kind::Growth,
         arguments: &["scale"],
-        servers: Servers::Only(&["natter"]),
+        servers: OURS,
         goals: &[],
     },
 ];

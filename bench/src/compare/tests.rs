@@ -73,6 +73,7 @@ fn runs_are_interleaved_and_begin_with_another_server() {
     };
     assert_eq!((count("flood", "bun"), count("growth", "natter")), (5, 5));
     assert_eq!((count("many-rooms", "nats"), count("growth", "bun")), (0, 0));
+    assert_eq!((count("connect", "nats"), count("storm", "bun")), (5, 0));
     assert!(Line::try_parse_from(["compare", "--out", "x", "--rows", "nothing"]).is_err());
 }
 

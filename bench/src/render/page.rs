@@ -23,7 +23,7 @@ pub(super) fn text(summary: &Summary, plots: &[Plot], images: &str) -> String {
     let Some(about) = &summary.about else {
         return "No comparison has been measured yet.\n".to_owned();
     };
-    let mut page = machine(about);
+    let mut page = machine(about, summary);
     page += &versions(summary);
     page += &goals::text(summary);
     for plot in plots {
@@ -40,7 +40,7 @@ pub(super) fn text(summary: &Summary, plots: &[Plot], images: &str) -> String {
     page
 }
 
-fn machine(about: &About) -> String {
+fn machine(about: &About, summary: &Summary) -> String {
     let About {
         version,
         from,
@@ -50,9 +50,15 @@ fn machine(about: &About) -> String {
     } = about;
     #[expect(clippy::cast_precision_loss, reason = "memory of a machine")]
     let memory = machine.memory as f64 / f64::from(1 << 30);
+    let mut servers = summary.rows.iter().flat_map(|row| &row.servers);
+    let up_to = if servers.any(|server| server.runs > 0 && server.runs < *runs) {
+        "up to "
+    } else {
+        ""
+    };
     let minute = |date: &str| date.get(..16).unwrap_or(date).replace('T', " ");
     format!(
-        "Measured from {} to {} UTC by `natter-bench` {version}, medians of {runs} runs, on {}, {} cores, {memory:.1} GiB of memory, \
+        "Measured from {} to {} UTC by `natter-bench` {version}, medians of {up_to}{runs} runs, on {}, {} cores, {memory:.1} GiB of memory, \
          {} {}. Spreads in brackets are the least and the most of the runs.\n",
         minute(from),
         minute(to),
@@ -102,9 +108,14 @@ fn notes(summary: &Summary) -> String {
         let servers = summary.rows.iter().flat_map(|row| &row.servers);
         let cells: u32 = servers.map(|server| server.runs).sum();
         let cells = grouped(f64::from(cells));
-        return format!("\nAll {cells} results were measured on a quiet machine.\n");
+        return format!(
+            "\nAll {cells} results were measured on a quiet machine, by a client that was not the limit.\n"
+        );
     }
-    format!("\n### What was disturbed or failed\n\n{}", notes.concat())
+    format!(
+        "\n### What was disturbed, limited by the client, or failed\n\n{}",
+        notes.concat()
+    )
 }
 
 fn notes_of(server: &ServerSummary) -> impl Iterator<Item = String> {
@@ -114,6 +125,8 @@ fn notes_of(server: &ServerSummary) -> impl Iterator<Item = String> {
             runs_text(&server.disturbed)
         )
     });
+    let limit = &server.client_was_limit;
+    let limit = (!limit.is_empty()).then(|| format!("the client was the limit in {}", runs_text(limit)));
     let mut failed = BTreeMap::<_, Vec<u32>>::new();
     for failure in &server.failed {
         let error = failure.error.replace(['`', '\n'], " ");
@@ -122,7 +135,7 @@ fn notes_of(server: &ServerSummary) -> impl Iterator<Item = String> {
     let failed = failed
         .into_iter()
         .map(|(error, runs)| format!("{} failed: `{error}`", runs_text(&runs)));
-    disturbed.into_iter().chain(failed)
+    disturbed.into_iter().chain(limit).chain(failed)
 }
 
 /// `run 2`, `runs 1, 2, 4`.

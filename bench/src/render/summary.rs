@@ -70,6 +70,9 @@ pub struct ServerSummary {
     pub growth: Vec<Growth>,
     /// Runs in which the machine was not quiet.
     pub disturbed: Vec<u32>,
+    /// Runs in which the client was the limit; not kept of older comparisons, in none of which it was.
+    #[serde(default)]
+    pub client_was_limit: Vec<u32>,
     pub failed: Vec<Failure>,
 }
 
@@ -179,10 +182,12 @@ impl ServerSummary {
             .filter(|(server, _)| *server != first.cell.server);
         let ratios =
             ratios.map(|(server, others)| ((*server).to_owned(), ratios_of(row.kind, records, others)));
-        let version = results
-            .iter()
-            .rev()
-            .find_map(|result| measured(result).get("version")?.as_str());
+        let version = results.iter().rev().find_map(|result| {
+            measured(result)
+                .get("version")
+                .or(result.get("version"))?
+                .as_str()
+        });
         Ok(Self {
             server: first.cell.server.clone(),
             version: version.unwrap_or_default().to_owned(),
@@ -193,11 +198,8 @@ impl ServerSummary {
             latencies: curve::median(&results)?,
             steps: steps::median_run(&results)?,
             growth: growth::median(&results)?,
-            disturbed: records
-                .iter()
-                .filter(|record| record.is_disturbed)
-                .map(|record| record.cell.run)
-                .collect(),
+            disturbed: runs_of(records, |record| record.is_disturbed),
+            client_was_limit: runs_of(records, Record::client_was_limit),
             failed: records.iter().filter_map(|record| Failure::of(record)).collect(),
         })
     }
@@ -211,6 +213,11 @@ impl ServerSummary {
     pub fn ratio(&self, figure: Figure, reference: &str) -> Option<f64> {
         self.ratios.get(reference)?.get(&figure).copied()
     }
+}
+
+fn runs_of(records: &[&Record], is_of: fn(&Record) -> bool) -> Vec<u32> {
+    let records = records.iter().filter(|record| is_of(record));
+    records.map(|record| record.cell.run).collect()
 }
 
 impl Failure {

@@ -6,7 +6,8 @@ use crate::compare::{
     record::{self, Record},
 };
 
-/// Invented results: two runs of three servers at five rows; one cell fails in both, another was disturbed in the second.
+/// Invented results: two runs of three servers, or of one, at eight rows; one cell fails in both, another was disturbed in the second, and
+/// the client was the limit of one in the first.
 fn records() -> Vec<Record> {
     record::parse(include_str!("fixture.jsonl")).unwrap()
 }
@@ -114,6 +115,10 @@ fn the_page_says_what_was_measured() {
         "| other rooms while one of 10,000 members is flooded | Natter | p99 of other rooms, ms | ≤ 20.0 |",
         "Natter, by bytes of a message:",
         "| 18,000 | 24,",
+        "| Natter | 0.059 (0.059–0.060) | 0.82 | 0.60 | 2.10 | 0 |",
+        "| Natter | 1.26 (1.26–1.27) | 0.084 | 95.0 | 0 | 9.80 | 2.40 |",
+        "| Natter | 2.70 | 1,200,000 | 3.40 | 3.10 | 9.10 |",
+        "5,000 connects and joins, 500 a second, Bun: the client was the limit in run 1.",
         "floor: runs 1, 2 failed: `the server does not listen`.",
     ] {
         assert!(page.contains(part), "{part} is not in:\n{page}");

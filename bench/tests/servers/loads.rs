@@ -24,7 +24,14 @@ impl Outcome {
     }
 }
 
+/// A load that every server carries.
 async fn load(server: Name, more: &[&str]) -> Result<Outcome> {
+    let small = "--members 4 --rooms 2 --publishers 2 --rate 100 --warmup 0 --duration 1";
+    let words: Vec<_> = small.split(' ').chain(more.iter().copied()).collect();
+    fanout(server, &words).await
+}
+
+async fn fanout(server: Name, words: &[&str]) -> Result<Outcome> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("result.json");
     let mut command = Command::new(env!("CARGO_BIN_EXE_natter-bench"));
@@ -33,9 +40,7 @@ async fn load(server: Name, more: &[&str]) -> Result<Outcome> {
         .arg(&file)
         .arg("--gateway")
         .arg(tools::gateway().await?)
-        .args(["--members", "4", "--rooms", "2", "--publishers", "2"])
-        .args(["--rate", "100", "--warmup", "0", "--duration", "1"])
-        .args(more);
+        .args(words);
     let process = Process::spawn("bench", &mut command)?;
     let status = process.wait_exit(LIMIT).await?;
     let report = fs::read_to_string(&file).unwrap_or_default();
@@ -84,6 +89,20 @@ async fn every_server_with_http_delivers_what_comes_by_it() -> Result<()> {
             check(server, &outcome);
         }
     }
+    Ok(())
+}
+
+/// More than anybody carries: most of it waits to be sent when the schedule ends.
+#[tokio::test]
+async fn a_backlog_counts_wherever_it_waits() -> Result<()> {
+    let words = "--members 1 --publishers 1 --rate 200000 --warmup 0 --duration 1";
+    let words: Vec<_> = words.split(' ').collect();
+    let outcome = fanout(Name::Floor, &words).await?;
+    assert!(outcome.is_ok, "{}", outcome.said);
+    let result = &outcome.report["result"];
+    let (seconds, drain) = (result["seconds"].as_f64(), result["drain_seconds"].as_f64());
+    let scheduled = seconds.unwrap_or_default() - drain.unwrap_or_default();
+    assert!((scheduled - 1.0).abs() < 0.3, "{result:#}");
     Ok(())
 }
 

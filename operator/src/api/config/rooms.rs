@@ -40,6 +40,7 @@ pub struct DefaultRooms {
     /// How long the publications of a room are collected, to be written together, while one more comes within it on
     /// average; `0s` = never, at most `100ms`. Default: `4ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) <= duration('100ms')").message("batchWindow must be at most 100ms"))]
     pub batch_window: Option<DurationText>,
     /// Makes the rooms durable; `{}` = with every default, left out = ephemeral rooms, delivered at most once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,6 +70,7 @@ pub struct Namespace {
     /// How long the publications of a room are collected, to be written together, while one more comes within it on
     /// average; `0s` = never, at most `100ms`. Default: `4ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) <= duration('100ms')").message("batchWindow must be at most 100ms"))]
     pub batch_window: Option<DurationText>,
     /// Makes the rooms durable; `{}` = with every default, left out = ephemeral rooms, delivered at most once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
