@@ -17,19 +17,14 @@ use tokio::{
     task::{LocalSet, spawn_local, yield_now},
     time::advance,
 };
-use uuid::Uuid;
 
 use super::*;
 use crate::{
-    bus::{BusEvents, Embedded, Overloaded},
+    bus::{BusEvents, Overloaded},
     config::Settings,
-    inbox::Inbox,
     limits::{FileLimit, raise_file_limit},
-    metrics::Metrics,
     publication::Publication,
-    rooms::Rooms,
     socket::Socket,
-    telemetry::Tracer,
 };
 
 /// Of a room that is given its publications in slices.
@@ -54,20 +49,7 @@ impl Fixture {
         raise_file_limit().unwrap();
         let mut settings = Settings::default();
         settings.rooms.default.as_mut().unwrap().batch_window = batch_window;
-        let metrics = Metrics::new().unwrap();
-        let inboxes = vec![Arc::<Inbox>::default()];
-        let (rooms, _linger) = Rooms::new(inboxes.clone(), metrics.rooms.clone());
-        let gateway = Gateway::new(
-            Uuid::new_v4(),
-            settings,
-            metrics,
-            rooms,
-            inboxes,
-            Tracer::disabled(),
-            tokio::runtime::Handle::current(),
-        );
-        gateway.attach(Arc::new(Embedded::new(gateway.node, gateway.clone())));
-        let worker = Worker::new(0, gateway);
+        let worker = Worker::new(0, Gateway::embedded(settings));
         spawn_local(worker.clone().run_inbox());
         spawn_local(worker.clone().run_broadcasts());
         spawn_local(worker.clone().run_flush());
