@@ -5,6 +5,8 @@
 
 use std::{collections::VecDeque, ops::Range, rc::Rc, sync::Arc};
 
+use tokio_util::time::delay_queue;
+
 use crate::{frame::Frame, history::Position};
 
 /// Publications of one batch: as many as one write takes.
@@ -55,6 +57,8 @@ pub(super) struct Backlog {
     batch: Rc<[Given]>,
     /// Who does not have the batch yet.
     places: Range<usize>,
+    /// While the room waits for more.
+    pub(super) collecting: Option<delay_queue::Key>,
 }
 
 impl Backlog {
@@ -97,6 +101,20 @@ impl Backlog {
             is_first,
             is_last: self.places.is_empty(),
         }))
+    }
+
+    /// Publications that not everybody was given.
+    pub(super) fn into_rest(self) -> Vec<Given> {
+        let begun = if self.places.is_empty() {
+            &[][..]
+        } else {
+            &*self.batch
+        };
+        let waiting = self.steps.into_iter().filter_map(|step| match step {
+            Step::Publication(given) => Some(given),
+            Step::PositionLost(_) => None,
+        });
+        begun.iter().cloned().chain(waiting).collect()
     }
 
     fn begin(&mut self, first: Given, end: usize) {

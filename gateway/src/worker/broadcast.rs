@@ -46,6 +46,14 @@ pub(super) struct Broadcasts {
     waker: Cell<Option<Waker>>,
 }
 
+impl Broadcasts {
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
 impl Worker {
     /// Gives a publication to the members of its room, or lets it wait for its turn. Returns the frames queued.
     pub(super) fn broadcast(self: &Rc<Self>, channel: &str, given: Given) -> usize {
@@ -74,20 +82,34 @@ impl Worker {
         room.enqueue(step);
         if !is_listed {
             self.list(room);
+        } else if let Some(key) = room.has_collected(ENOUGH)
+            && self.broadcasts.collecting.borrow_mut().try_remove(&key).is_some()
+        {
+            self.take_turn(room);
         }
         self.tell_overload(room);
     }
 
     /// Every room with a backlog is listed once.
     fn list(&self, room: &Rc<Room>) {
-        let broadcasts = &self.broadcasts;
         if let Some(rest) = room.collect_for(Instant::now(), ENOUGH) {
-            broadcasts.collecting.borrow_mut().insert(room.clone(), rest);
+            let mut collecting = self.broadcasts.collecting.borrow_mut();
+            room.collect(collecting.insert(room.clone(), rest));
+            self.broadcasts.wake();
         } else {
-            broadcasts.ring.borrow_mut().push_back(room.clone());
+            self.take_turn(room);
         }
-        if let Some(waker) = broadcasts.waker.take() {
-            waker.wake();
+    }
+
+    fn take_turn(&self, room: &Rc<Room>) {
+        self.broadcasts.ring.borrow_mut().push_back(room.clone());
+        self.broadcasts.wake();
+    }
+
+    /// Nobody is in the room any more: what waits for its turn is dropped.
+    pub(super) fn abandon(&self, room: &Room) {
+        for given in room.abandon() {
+            self.done(&given);
         }
     }
 
@@ -121,7 +143,9 @@ impl Worker {
         } = &self.broadcasts;
         poll_fn(|cx| {
             while let Poll::Ready(Some(due)) = collecting.borrow_mut().poll_expired(cx) {
-                ring.borrow_mut().push_back(due.into_inner());
+                let room = due.into_inner();
+                room.stop_collecting();
+                ring.borrow_mut().push_back(room);
             }
             let next = ring.borrow_mut().pop_front();
             next.map_or_else(
