@@ -1,7 +1,11 @@
 //! What the threads of one gateway share: settings, rooms, bus, metrics, and the way of a publication between them.
 
+mod clients;
+#[cfg(test)]
+mod fixture;
+
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{
         Arc, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
@@ -12,11 +16,11 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use natter_protocol::ErrorCode;
 use natter_websocket::Limits;
-use parking_lot::Mutex;
 use tokio::{runtime::Handle, time::Instant};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
+pub use self::clients::Clients;
 pub use crate::metrics::Source;
 use crate::{
     bus::{BoxFuture, BusError, BusEvents, Overloaded, SharedBus},
@@ -98,13 +102,6 @@ pub enum Accepted {
     Sent,
     /// The answer says whether it is stored.
     Storing(BoxFuture<Result<Receipt, StoreError>>),
-}
-
-/// Connected clients by user; a user may be connected many times.
-#[derive(Default)]
-pub struct Clients {
-    connected: AtomicU64,
-    users: Mutex<HashMap<Arc<str>, u32>>,
 }
 
 impl Live {
@@ -386,43 +383,5 @@ impl Outcome {
         if let Some(span) = self.span {
             span.fail(reason);
         }
-    }
-}
-
-impl Clients {
-    /// Counts a client; returns the shared name of its user unless it is anonymous.
-    pub fn add(&self, user: &str) -> Option<Arc<str>> {
-        self.connected.fetch_add(1, Ordering::Relaxed);
-        if user.is_empty() {
-            return None;
-        }
-        let mut users = self.users.lock();
-        if let Some((name, _)) = users.get_key_value(user) {
-            let name = name.clone();
-            users.entry(name.clone()).and_modify(|count| *count += 1);
-            return Some(name);
-        }
-        let name: Arc<str> = user.into();
-        users.insert(name.clone(), 1);
-        Some(name)
-    }
-
-    pub fn remove(&self, user: &str) {
-        self.connected.fetch_sub(1, Ordering::Relaxed);
-        let mut users = self.users.lock();
-        if let Some(count) = users.get_mut(user) {
-            *count -= 1;
-            if *count == 0 {
-                users.remove(user);
-            }
-        }
-    }
-
-    pub fn connected(&self) -> u64 {
-        self.connected.load(Ordering::Relaxed)
-    }
-
-    pub fn users(&self) -> usize {
-        self.users.lock().len()
     }
 }

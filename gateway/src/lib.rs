@@ -14,7 +14,7 @@
 //! | [`control`] | what the operator can make it do: cordon, drain, shed |
 //! | [`listener`], [`http`] | accepting sockets; upgrade, page |
 //! | [`api`] | the server API |
-//! | [`worker`] | a thread with its connections: inbox, flush, timers |
+//! | [`worker`] | a thread with its connections: inbox, broadcasts, flush, timers |
 //! | [`session`], [`socket`], [`outbox`] | one connection |
 //! | [`room`] | members on one worker |
 //! | [`rooms`] | the rooms of the gateway: first join, last leave |

@@ -34,6 +34,8 @@ pub struct Room {
     pub live: Cell<bool>,
     /// Of a durable room: after the newest publication that its members here got or are being given.
     position: RefCell<Option<Position>>,
+    /// Of an ephemeral room: how many publications its members here got or are being given.
+    given: Cell<u64>,
     members: RefCell<Members>,
     /// Who is answered when the bus has answered.
     waiting: RefCell<VecDeque<Waiting>>,
@@ -80,12 +82,13 @@ struct Members {
 
 struct Member {
     session: Rc<Session>,
-    /// The member gets what follows this offset; [`HELD`] while it recovers what came before.
+    /// The member gets what follows this offset or, in an ephemeral room, so many publications. With [`HELD`] while it
+    /// recovers what came before.
     since: u64,
 }
 
-/// The member's publications are kept until it has recovered: no stream has a publication with this offset.
-const HELD: u64 = u64::MAX;
+/// The member's publications are kept until it has recovered. No stream comes to an offset with this bit.
+const HELD: u64 = 1 << 63;
 
 /// What to do with a publication for one member.
 pub enum Delivery {
@@ -108,6 +111,7 @@ impl Room {
             generation,
             live: Cell::new(live),
             position: RefCell::new(position),
+            given: Cell::new(0),
             members: RefCell::default(),
             waiting: RefCell::default(),
             backlog: RefCell::default(),
@@ -146,28 +150,28 @@ impl Room {
             return false;
         }
         for member in self.members.borrow_mut().places.iter_mut().flatten() {
-            if member.since != HELD {
-                member.since = position.offset;
-            }
+            member.since = position.offset | (member.since & HELD);
         }
         true
     }
 
-    /// A publication of a durable room is given to the members from now on. It may be one of before the worker left the
-    /// room and came back: the position never goes back.
+    /// A publication is given to the members from now on; `offset` is 0 in an ephemeral room. In a durable one it may be
+    /// of before the worker left the room and came back: the position never goes back.
     pub fn advance(&self, offset: u64) {
-        if let Some(position) = &mut *self.position.borrow_mut() {
+        if offset == 0 {
+            self.given.update(|given| given + 1);
+        } else if let Some(position) = &mut *self.position.borrow_mut() {
             position.offset = position.offset.max(offset);
         }
     }
 
-    /// Adds a member that gets what follows the room's position. A broadcast may be under way: the position says so.
+    /// Adds a member that gets what follows what the others got or are being given, though its place may be one whose turn
+    /// is still to come: who leaves and comes back would get that again.
     pub fn add(&self, session: Rc<Session>) -> MemberIndex {
-        let since = self
-            .position
-            .borrow()
+        let position = self.position.borrow();
+        let since = position
             .as_ref()
-            .map_or(0, |position| position.offset);
+            .map_or(self.given.get(), |position| position.offset);
         let mut members = self.members.borrow_mut();
         members.takers += usize::from(session.takes_compressed());
         let member = Some(Member { session, since });
@@ -182,17 +186,17 @@ impl Room {
 
     /// Keeps the publications of a member until [`Room::release`].
     pub fn hold_back(&self, index: MemberIndex) {
-        self.set_since(index, HELD);
+        self.change_since(index, |since| since | HELD);
     }
 
-    /// The member has everything up to `since`.
-    pub fn release(&self, index: MemberIndex, since: u64) {
-        self.set_since(index, since);
+    /// The member has everything up to the offset `until`; 0 in an ephemeral room.
+    pub fn release(&self, index: MemberIndex, until: u64) {
+        self.change_since(index, |since| until.max(since & !HELD));
     }
 
-    fn set_since(&self, index: MemberIndex, since: u64) {
+    fn change_since(&self, index: MemberIndex, change: impl FnOnce(u64) -> u64) {
         if let Some(Some(member)) = self.members.borrow_mut().places.get_mut(index as usize) {
-            member.since = since;
+            member.since = change(member.since);
         }
     }
 
@@ -266,15 +270,21 @@ impl Room {
         self.members.borrow().takers
     }
 
-    /// What the member at a place has to do with a publication; `offset` is 0 in an ephemeral room. Places end at
-    /// [`Room::places`].
+    /// What the member at a place has to do with a publication that is being given; `offset` is 0 in an ephemeral room.
+    /// Places end at [`Room::places`].
     pub fn delivery(&self, place: usize, offset: u64) -> Option<Delivery> {
         let members = self.members.borrow();
         let member = members.places.get(place)?.as_ref()?;
-        if member.since == HELD {
-            return Some(Delivery::Hold(member.session.clone()));
-        }
-        (offset == 0 || offset > member.since).then(|| Delivery::Push(member.session.clone()))
+        // Members of an ephemeral room get all of a batch or, when they came after its beginning, nothing of it.
+        let newest = if offset == 0 { self.given.get() } else { offset };
+        (newest > member.since & !HELD).then(|| {
+            let session = member.session.clone();
+            if member.since & HELD == 0 {
+                Delivery::Push(session)
+            } else {
+                Delivery::Hold(session)
+            }
+        })
     }
 
     /// Everybody who is in the room.
@@ -343,6 +353,13 @@ impl Room {
     /// Lets a step wait for its turn.
     pub fn enqueue(&self, step: Step) {
         self.backlog.borrow_mut().get_or_insert_default().push(step);
+    }
+
+    /// Gives up what waits, once nobody is here: the publications that nobody else will be given.
+    pub fn abandon(&self) -> Vec<Given> {
+        self.is_overloaded.set(false);
+        let backlog = self.backlog.take();
+        backlog.map_or_else(Vec::new, |backlog| backlog.into_rest())
     }
 
     /// What comes next, of about `pushes` frames to members; `None` when nothing waits.

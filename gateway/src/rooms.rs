@@ -14,24 +14,27 @@
 //! A durable room also has a position here, which is always that of the newest publication handed to the workers: who
 //! joins learns it under the same lock, so what it is told and what it is then given meet without gap or overlap.
 
+mod linger;
 mod recent;
+mod room;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     future::ready,
     hash::{BuildHasher, RandomState},
     sync::Arc,
-    time::Duration,
 };
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep_until},
-};
+use tokio::{sync::mpsc, time::Instant};
 
-use self::recent::Recent;
+pub use self::linger::Linger;
+use self::{
+    linger::Emptied,
+    recent::Recent,
+    room::{Room, State},
+};
 use crate::{
     bus::{BoxFuture, BusError, Overloaded, SharedBus},
     channel::Channel,
@@ -63,39 +66,6 @@ pub struct Rooms {
 struct Shard {
     rooms: HashMap<Channel, Room>,
     last_generation: Generation,
-}
-
-struct Room {
-    generation: Generation,
-    state: State,
-    /// Bit n is set while worker n has members here.
-    workers: u64,
-    /// Bit n is set while worker n has so much of this room to deliver that it takes no more.
-    overloaded: u64,
-    /// When the last member left, while nobody is here.
-    emptied_at: Option<Instant>,
-    /// Of a durable room, once it is live. Boxed, since every room has a place for it.
-    durable: Option<Box<Durable>>,
-    /// What a durable room was given before the bus had answered its subscription.
-    early: Vec<Arc<Publication>>,
-}
-
-struct Durable {
-    position: Position,
-    recent: Recent,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Joining,
-    Live,
-}
-
-/// A room lost its last member at this moment.
-struct Emptied {
-    channel: Channel,
-    generation: Generation,
-    at: Instant,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -398,71 +368,6 @@ impl Rooms {
                 .count()
         };
         self.shards.iter().map(occupied).sum()
-    }
-}
-
-impl Room {
-    fn position(&self) -> Option<Position> {
-        self.durable.as_ref().map(|durable| durable.position.clone())
-    }
-
-    fn has(&self, offset: u64) -> bool {
-        self.durable
-            .as_ref()
-            .is_some_and(|durable| offset <= durable.position.offset)
-    }
-
-    /// The bus delivers what follows `position`; some of it may have come already.
-    fn begin(&mut self, position: Option<Position>) {
-        let Some(mut position) = position else { return };
-        let before = self.durable.take();
-        let mut recent = match before.filter(|before| before.position.epoch == position.epoch) {
-            Some(before) => before.recent.restarting_at(position.offset),
-            None => Recent::starting_at(position.offset),
-        };
-        for publication in std::mem::take(&mut self.early) {
-            if publication.offset > position.offset {
-                position.offset = publication.offset;
-                recent.push(publication);
-            }
-        }
-        self.durable = Some(Box::new(Durable { position, recent }));
-    }
-
-    fn advance(&mut self, publication: Publication) {
-        let publication = Arc::new(publication);
-        match &mut self.durable {
-            Some(durable) => {
-                durable.position.offset = publication.offset;
-                durable.recent.push(publication);
-            }
-            None => self.early.push(publication),
-        }
-    }
-}
-
-/// Ends the subscriptions of rooms that stay empty. One queue serves all of them, for the time is the same for each.
-pub struct Linger {
-    emptied: mpsc::UnboundedReceiver<Emptied>,
-}
-
-impl Linger {
-    pub async fn run(mut self, rooms: Arc<Rooms>, bus: SharedBus, linger: Duration) {
-        let mut waiting: VecDeque<Emptied> = VecDeque::new();
-        loop {
-            let due = waiting.front().map(|emptied| emptied.at + linger);
-            tokio::select! {
-                emptied = self.emptied.recv() => match emptied {
-                    Some(emptied) => waiting.push_back(emptied),
-                    None => return,
-                },
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    if let Some(emptied) = waiting.pop_front() {
-                        rooms.expire(&emptied, &bus);
-                    }
-                }
-            }
-        }
     }
 }
 

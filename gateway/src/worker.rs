@@ -1,9 +1,10 @@
 //! One thread that serves its share of the connections: a single-threaded runtime, so nothing here needs a lock.
 //!
-//! Four kinds of tasks take turns: accepting ([`crate::listener`]), one task for each connection, the inbox (what
-//! other threads have for this one) and the flush. A turn handles all that is ready and only queues what it produces;
-//! then the `flush` gives each socket that has something to send one vectored write. So a quiet gateway writes at
-//! once, and a busy one writes many frames with each call, which is where nearly all of its time goes.
+//! Five kinds of tasks take turns: accepting ([`crate::listener`]), one task for each connection, the inbox (what
+//! other threads have for this one), the broadcasts of large and of busy rooms, and the flush. A turn handles all that
+//! is ready and only queues what it produces; then the `flush` gives each socket that has something to send one vectored
+//! write. So a quiet gateway writes at once, and a busy one writes many frames with each call, which is where nearly all
+//! of its time goes.
 //!
 //! A broadcast costs one note to each worker with members in the room, whatever their number; the worker does the rest
 //! among its own.
@@ -134,6 +135,7 @@ impl Worker {
     /// Leaves the room at the gateway when nobody on this worker is in it any more.
     pub fn leave_if_empty(&self, room: &Rc<Room>) {
         if room.is_empty() && self.rooms.borrow_mut().remove(&*room.channel).is_some() {
+            self.abandon(room);
             self.gateway.rooms.leave(&room.channel, self.id);
         }
     }

@@ -6,15 +6,11 @@ usage: refusals.py URL
 import asyncio
 import sys
 
+from member import check
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 LIMIT = 64 * 1024
-
-
-def check(holds, what):
-    if not holds:
-        raise AssertionError(what)
 
 
 async def closed_with(url, code, send):

@@ -4,19 +4,12 @@ mod description;
 mod publishing;
 mod reading;
 
-use std::sync::Arc;
-
 use axum::{Router, body::Body};
 use http::{HeaderMap, Request, StatusCode};
 use serde_json::{Value, json};
-use tokio::runtime::Handle;
 use tower::ServiceExt;
-use uuid::Uuid;
 
-use crate::{
-    bus::Embedded, config::Loader, gateway::Gateway, inbox::Inbox, metrics::Metrics, rooms::Rooms,
-    telemetry::Tracer,
-};
+use crate::{config::Loader, gateway::Gateway};
 
 const KEY: &str = "test-key";
 const MESSAGES: &str = "/v1/rooms/kept:room/messages";
@@ -42,21 +35,8 @@ impl Api {
             ),
         ];
         let settings = Loader::new(variables.into_iter().collect()).load().unwrap();
-        let metrics = Metrics::new().unwrap();
-        let inboxes = vec![Arc::<Inbox>::default()];
-        let (rooms, _linger) = Rooms::new(inboxes.clone(), metrics.rooms.clone());
-        let gateway = Gateway::new(
-            Uuid::new_v4(),
-            settings,
-            metrics,
-            rooms,
-            inboxes,
-            Tracer::disabled(),
-            Handle::current(),
-        );
-        gateway.attach(Arc::new(Embedded::new(gateway.node, gateway.clone())));
         Self {
-            router: super::router(gateway),
+            router: super::router(Gateway::embedded(settings)),
         }
     }
 

@@ -1,28 +1,13 @@
 use std::{collections::VecDeque, future::poll_fn, task::Poll};
 
-use tokio::{runtime::Handle, time::advance};
-use uuid::Uuid;
+use tokio::time::advance;
 
 use super::*;
-use crate::{
-    config::Settings, drain::Phase, inbox::Inbox, metrics::Metrics, rooms::Rooms, telemetry::Tracer,
-};
+use crate::{config::Settings, drain::Phase};
 
 /// A gateway without ports or bus, with one worker's inbox, that counts so many connections.
 pub(crate) fn gateway(connections: u32) -> Arc<Gateway> {
-    let metrics = Metrics::new().unwrap();
-    let inboxes = vec![Arc::<Inbox>::default()];
-    let (rooms, _linger) = Rooms::new(inboxes.clone(), metrics.rooms.clone());
-    let runtime = Handle::current();
-    let gateway = Gateway::new(
-        Uuid::new_v4(),
-        Settings::default(),
-        metrics,
-        rooms,
-        inboxes,
-        Tracer::disabled(),
-        runtime,
-    );
+    let gateway = Gateway::without_bus(Settings::default());
     for _ in 0..connections {
         gateway.open_sockets.fetch_add(1, Ordering::Relaxed);
         gateway.clients.add("");

@@ -103,6 +103,20 @@ impl Backlog {
         }))
     }
 
+    /// Publications that not everybody was given.
+    pub(super) fn into_rest(self) -> Vec<Given> {
+        let begun = if self.places.is_empty() {
+            &[][..]
+        } else {
+            &*self.batch
+        };
+        let waiting = self.steps.into_iter().filter_map(|step| match step {
+            Step::Publication(given) => Some(given),
+            Step::PositionLost(_) => None,
+        });
+        begun.iter().cloned().chain(waiting).collect()
+    }
+
     fn begin(&mut self, first: Given, end: usize) {
         let mut bytes = first.frame.bytes().len();
         let mut batch = vec![first];

@@ -107,6 +107,13 @@ impl Worker {
         self.broadcasts.wake();
     }
 
+    /// Nobody is in the room any more: what waits for its turn is dropped.
+    pub(super) fn abandon(&self, room: &Room) {
+        for given in room.abandon() {
+            self.done(&given);
+        }
+    }
+
     /// Gives rooms their turns for as long as the worker lives.
     pub async fn run_broadcasts(self: Rc<Self>) {
         loop {

@@ -1,11 +1,10 @@
 //! Clients that negotiated compression and then break its rules, while others chat.
 
 use anyhow::{Result, ensure};
-use natter_tests::raw::{Frame, RawSocket};
+use natter_tests::raw::Frame;
 
 use crate::compressed_member::{CompressedMember, OFFER, compressed, deflate, stored};
 use crate::compression::ALWAYS;
-use crate::raw_member::PATH;
 use crate::scene::Scene;
 
 const CONTINUATION: u8 = 0x0;
@@ -26,23 +25,6 @@ fn flagged(opcode: u8, reserved: u8) -> Vec<u8> {
         ..Frame::new(opcode, "")
     };
     frame.encode()
-}
-
-/// Writes `bytes` on a fresh connection with compression; it is closed with `code`, counted and logged once.
-async fn refused(scene: &Scene, bytes: &[u8], code: u16, kind: &str) -> Result<()> {
-    let (mut socket, _) = RawSocket::upgraded_with(scene.gateway.public(), PATH, OFFER).await?;
-    let watch = scene.watch().await?;
-    socket.write(bytes).await?;
-    let (got, reason) = socket.read_close().await?;
-    ensure!(
-        (got, reason.as_str()) == (code, kind),
-        "{kind}: closed with {got} {reason}"
-    );
-    watch
-        .counted("natter_protocol_errors_total", &[("kind", kind)], 1)
-        .await?;
-    watch.counted("natter_protocol_errors_total", &[], 1).await?;
-    watch.cut(kind, code).await
 }
 
 #[tokio::test]
@@ -114,7 +96,7 @@ async fn compressed_frames_against_the_rfc_close_with_its_code() -> Result<()> {
             "invalid_utf8",
         ),
     ] {
-        refused(&scene, &bytes, code, kind).await?;
+        scene.refuses(OFFER, &bytes, code, kind).await?;
     }
     scene.untroubled().await
 }
@@ -127,13 +109,9 @@ async fn bombs_close_with_1009_and_take_no_memory() -> Result<()> {
     ensure!(bomb.len() < 20_000, "{}", bomb.len());
     let before = scene.gateway.rss_bytes()?;
     for _ in 0..5 {
-        refused(
-            &scene,
-            &compressed(bomb.clone()).encode(),
-            1009,
-            "message_too_big",
-        )
-        .await?;
+        scene
+            .refuses(OFFER, &compressed(bomb.clone()).encode(), 1009, "message_too_big")
+            .await?;
     }
     let grown = scene.gateway.rss_bytes()?.saturating_sub(before);
     ensure!(grown < 8 << 20, "the gateway has grown by {grown} bytes");
@@ -151,13 +129,15 @@ async fn bombs_close_with_1009_and_take_no_memory() -> Result<()> {
             frame.encode()
         })
         .collect();
-    refused(&scene, &fragments, 1009, "message_too_big").await?;
+    scene.refuses(OFFER, &fragments, 1009, "message_too_big").await?;
     // What could not be a message even if it became no longer is refused by its declared length.
     let huge = Frame {
         claimed: Some(1 << 20),
         ..compressed(Vec::new())
     };
-    refused(&scene, &huge.encode(), 1009, "message_too_big").await?;
+    scene
+        .refuses(OFFER, &huge.encode(), 1009, "message_too_big")
+        .await?;
     scene.untroubled().await
 }
 
@@ -173,12 +153,13 @@ async fn the_largest_message_passes_however_it_compresses() -> Result<()> {
         member.socket.write_frame(&compressed(payload)).await?;
         ensure!(member.data().await?.1 == data, "the message was changed");
     }
-    refused(
-        &scene,
-        &compressed(deflate("x".repeat(64 * 1024 + 1).as_bytes())).encode(),
-        1009,
-        "message_too_big",
-    )
-    .await?;
+    scene
+        .refuses(
+            OFFER,
+            &compressed(deflate("x".repeat(64 * 1024 + 1).as_bytes())).encode(),
+            1009,
+            "message_too_big",
+        )
+        .await?;
     scene.untroubled().await
 }

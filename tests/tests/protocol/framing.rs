@@ -167,7 +167,7 @@ async fn exactly_the_limit_passes_and_one_byte_more_closes_with_1009() -> Result
     let first = fragment(TEXT, false, &too_many[..limit]).encode();
     let fragments = [first, fragment(0, true, &too_many[limit..]).encode()].concat();
     for bytes in [whole, fragments] {
-        refused(&scene, &bytes, 1009, "message_too_big").await?;
+        scene.refuses("", &bytes, 1009, "message_too_big").await?;
     }
     scene.untroubled().await
 }
@@ -269,7 +269,7 @@ async fn frames_against_the_rfc_close_with_its_code() -> Result<()> {
         } else {
             kind
         };
-        refused(&scene, &bytes, code, kind).await?;
+        scene.refuses("", &bytes, code, kind).await?;
     }
     scene.untroubled().await
 }
@@ -281,27 +281,6 @@ async fn a_message_of_endless_empty_fragments_is_cut() -> Result<()> {
     for _ in 0..2000 {
         bytes.extend(fragment(0, false, b"").encode());
     }
-    refused(&scene, &bytes, 1008, "too_many_fragments").await?;
+    scene.refuses("", &bytes, 1008, "too_many_fragments").await?;
     scene.untroubled().await
-}
-
-/// Writes `bytes` on a fresh connection that is in a room; it is closed with `code`, counted and logged once.
-async fn refused(scene: &Scene, bytes: &[u8], code: u16, kind: &str) -> Result<()> {
-    let mut socket = RawSocket::upgraded(scene.gateway.public(), PATH).await?;
-    let watch = scene.watch().await?;
-    socket.write(bytes).await?;
-    let (got, reason) = socket.read_close().await?;
-    ensure!(
-        (got, reason.as_str()) == (code, kind),
-        "{kind}: closed with {got} {reason}"
-    );
-    ensure!(
-        socket.read_to_end().await?.is_empty(),
-        "{kind}: bytes after the close frame"
-    );
-    watch
-        .counted("natter_protocol_errors_total", &[("kind", kind)], 1)
-        .await?;
-    watch.counted("natter_protocol_errors_total", &[], 1).await?;
-    watch.cut(kind, code).await
 }

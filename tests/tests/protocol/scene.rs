@@ -7,10 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use natter_tests::client::Client;
 use natter_tests::gateway::{Gateway, LogLine, Metrics};
+use natter_tests::raw::RawSocket;
 use natter_tests::wait::eventually;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::interval;
+
+use crate::raw_member::PATH;
 
 /// The bound of every wait, unless a test has a tighter one.
 pub(crate) const LIMIT: Duration = Duration::from_secs(10);
@@ -95,6 +98,28 @@ impl Scene {
             before: self.gateway.metrics().await?,
             lines: self.gateway.logs().len(),
         })
+    }
+
+    /// Writes `bytes` on a fresh connection that was opened with header lines of its own; it is closed with `code`, counted
+    /// and logged once.
+    pub(crate) async fn refuses(&self, headers: &str, bytes: &[u8], code: u16, kind: &str) -> Result<()> {
+        let (mut socket, _) = RawSocket::upgraded_with(self.gateway.public(), PATH, headers).await?;
+        let watch = self.watch().await?;
+        socket.write(bytes).await?;
+        let (got, reason) = socket.read_close().await?;
+        ensure!(
+            (got, reason.as_str()) == (code, kind),
+            "{kind}: closed with {got} {reason}"
+        );
+        ensure!(
+            socket.read_to_end().await?.is_empty(),
+            "{kind}: bytes after the close frame"
+        );
+        watch
+            .counted("natter_protocol_errors_total", &[("kind", kind)], 1)
+            .await?;
+        watch.counted("natter_protocol_errors_total", &[], 1).await?;
+        watch.cut(kind, code).await
     }
 
     /// Ends the bystander's chat: every message arrived once and in order, and the log holds no alarm.

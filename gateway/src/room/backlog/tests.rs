@@ -109,3 +109,19 @@ fn a_room_is_overloaded_until_half_of_it_is_gone() {
     large.push(publication(1, MAX_WAITING_BYTES));
     assert!(large.is_overloaded(false));
 }
+
+#[test]
+fn what_not_everybody_was_given_is_left() {
+    let rest = |backlog: Backlog| -> Vec<u64> {
+        let rest = backlog.into_rest();
+        rest.iter().map(|given| given.offset).collect()
+    };
+    let mut backlog = filled(2);
+    assert!(!slice(backlog.turn(1, 2)).is_last);
+    backlog.push(publication(3, 100));
+    assert_eq!(rest(backlog), [1, 2, 3], "the batch is under way");
+    let mut backlog = filled(2);
+    assert!(slice(backlog.turn(100, 2)).is_last);
+    backlog.push(publication(3, 100));
+    assert_eq!(rest(backlog), [3], "the batch was given");
+}

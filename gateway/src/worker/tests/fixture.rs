@@ -1,0 +1,150 @@
+//! A worker with real sockets, turn by turn, and the clients at their other ends.
+
+use std::{
+    io::{ErrorKind, Read},
+    net::{SocketAddr, TcpStream},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use natter_websocket::{
+    Opcode,
+    client::{encode_masked, frames},
+};
+use tokio::{
+    net::TcpListener,
+    task::{LocalSet, spawn_local, yield_now},
+};
+
+use crate::{
+    bus::{BusEvents, Overloaded},
+    config::Settings,
+    gateway::Gateway,
+    limits::{FileLimit, raise_file_limit},
+    publication::Publication,
+    room::Room,
+    session::Session,
+    socket::Socket,
+    worker::Worker,
+};
+
+pub(super) struct Fixture {
+    pub(super) worker: Rc<Worker>,
+    listener: TcpListener,
+    address: SocketAddr,
+    files: Arc<FileLimit>,
+}
+
+/// The other end of a session, which reads what is there and never waits.
+pub(super) struct Peer {
+    stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+impl Fixture {
+    /// Runs `test` beside a worker whose rooms have this window.
+    pub(super) async fn run(batch_window: Duration, test: impl AsyncFnOnce(Self)) {
+        let run = async { test(Self::start(batch_window).await).await };
+        LocalSet::new().run_until(run).await;
+    }
+
+    async fn start(batch_window: Duration) -> Self {
+        raise_file_limit().unwrap();
+        let mut settings = Settings::default();
+        settings.rooms.default.as_mut().unwrap().batch_window = batch_window;
+        let worker = Worker::new(0, Gateway::embedded(settings));
+        spawn_local(worker.clone().run_inbox());
+        spawn_local(worker.clone().run_broadcasts());
+        spawn_local(worker.clone().run_flush());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self {
+            address: listener.local_addr().unwrap(),
+            worker,
+            listener,
+            files: FileLimit::new(u64::MAX),
+        }
+    }
+
+    /// A client in a room.
+    pub(super) async fn join(&self, room: &str) -> Peer {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let (socket, _) = self.listener.accept().await.unwrap();
+        let session = Session::new(Socket::plain(socket), None, false, self.files.admit().unwrap());
+        let subscribe = format!(r#"{{"id":2,"subscribe":{{"channel":"{room}"}}}}"#);
+        let commands = [r#"{"id":1,"connect":{}}"#, &subscribe]
+            .map(|command| encode_masked(Opcode::Text, command.as_bytes(), [0; 4]))
+            .concat();
+        spawn_local(session.run(self.worker.clone(), BytesMut::from(&*commands)));
+        let mut peer = Peer {
+            stream,
+            unread: Vec::new(),
+        };
+        let mut answers = 0;
+        while answers < 2 {
+            yield_now().await;
+            answers += peer.texts().len();
+        }
+        peer
+    }
+
+    pub(super) async fn join_all(&self, room: &str, count: usize) -> Vec<Peer> {
+        let mut peers = Vec::new();
+        for _ in 0..count {
+            peers.push(self.join(room).await);
+        }
+        peers
+    }
+
+    pub(super) fn room(&self, name: &str) -> Rc<Room> {
+        self.worker.rooms.borrow()[name].clone()
+    }
+
+    /// As if it came from the bus.
+    pub(super) fn publish(&self, room: &str, number: usize) -> Result<(), Overloaded> {
+        let publication = Publication::new(number.to_string());
+        self.worker.gateway.publication(room, publication)
+    }
+}
+
+impl Peer {
+    /// Messages that are there now.
+    pub(super) fn texts(&mut self) -> Vec<String> {
+        let mut bytes = [0; 4 * 1024];
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => panic!("the session ended"),
+                Ok(length) => self.unread.extend_from_slice(&bytes[..length]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let mut rest = &self.unread[..];
+        let mut texts = Vec::new();
+        while let Some(frame) = frames::next(&mut rest).unwrap() {
+            if let frames::Frame::Message(text) = frame {
+                texts.push(String::from_utf8(text.to_vec()).unwrap());
+            }
+        }
+        self.unread = rest.to_vec();
+        texts
+    }
+
+    /// Numbers that were published and are there now.
+    pub(super) fn numbers(&mut self) -> Vec<usize> {
+        let number = |text: &String| {
+            let (_, data) = text.split_once(r#""data":"#)?;
+            Some(data.trim_end_matches('}').parse().unwrap())
+        };
+        self.texts().iter().filter_map(number).collect()
+    }
+}
+
+/// Lets everybody have so many turns.
+pub(super) async fn turns(count: usize) {
+    for _ in 0..count {
+        yield_now().await;
+    }
+}
