@@ -35,6 +35,8 @@ pub(super) struct Dialed {
 pub(super) enum LinkError {
     #[error(transparent)]
     Io(#[from] io::Error),
+    #[error("no TLS: {0}")]
+    Tls(io::Error),
     #[error("the server did not answer in time")]
     Timeout,
     #[error("the server ended the connection")]
@@ -78,7 +80,8 @@ impl LinkConfig {
         let mut socket: Box<dyn Socket> = if wants_tls || info.tls_required {
             // What came before the handshake may be of somebody in between.
             read.clear();
-            Box::new(tls::connect(tcp, server.host(), self.login.files()).await?)
+            let secured = tls::connect(tcp, server.host(), self.login.files()).await;
+            Box::new(secured.map_err(LinkError::Tls)?)
         } else {
             Box::new(tcp)
         };
