@@ -11,15 +11,17 @@ use anyhow::{Context, Result, bail};
 use async_nats::{Client, Subscriber};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
-use natter_gateway::bus::{Bus, BusEvents, BusStatus, Nats, NatsConfig, NatsFiles, Overloaded, Subjects};
+use natter_gateway::bus::{Bus, BusEvents, Nats, Overloaded, Subjects};
 use natter_gateway::channel::Channel;
 use natter_gateway::history::Position;
-use natter_gateway::metrics::Metrics;
 use natter_gateway::publication::Publication;
 use natter_tests::nats::{DistantPair, NatsCluster, NatsServer};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use uuid::Uuid;
+
+#[path = "shared/bus.rs"]
+mod shared;
 
 const PREFIX: &str = "window";
 /// Time between two publications.
@@ -85,23 +87,8 @@ fn mark(data: &[u8]) -> Option<Mark> {
 }
 
 async fn bus(url: &str) -> Result<(Nats, mpsc::UnboundedReceiver<Mark>)> {
-    let config = NatsConfig {
-        files: NatsFiles::default(),
-        servers: vec![url.parse()?],
-        name: "join window".to_owned(),
-        prefix: PREFIX.to_owned(),
-        node: Uuid::new_v4(),
-        ping_interval: Duration::from_secs(5),
-        request_timeout: Duration::from_secs(2),
-        join_timeout: Duration::from_secs(3),
-        join_concurrency: 256,
-        subscription_capacity: 65_536,
-        store_timeout: Duration::from_secs(5),
-    };
     let (sender, arrivals) = mpsc::unbounded_channel();
-    let bus = Nats::connect(config, Arc::new(Arrivals(sender)), Metrics::new()?.bus).await?;
-    let mut status = bus.status();
-    timeout(LIMIT, status.wait_for(|now| *now == BusStatus::Up)).await??;
+    let bus = shared::connect(url, PREFIX, Arc::new(Arrivals(sender))).await?;
     Ok((bus, arrivals))
 }
 

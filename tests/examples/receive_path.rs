@@ -15,16 +15,17 @@ use anyhow::{Context, Result, bail, ensure};
 use async_nats::{Client, HeaderMap, Message};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use natter_gateway::bus::{Bus, BusEvents, BusStatus, Nats, NatsConfig, NatsFiles, Overloaded, Subjects};
+use natter_gateway::bus::{Bus, BusEvents, Nats, Overloaded, Subjects};
 use natter_gateway::channel::Channel;
 use natter_gateway::history::Position;
-use natter_gateway::metrics::Metrics;
 use natter_gateway::publication::Publication;
 use natter_tests::nats::NatsServer;
 use natter_tests::process::Process;
 use tokio::sync::Notify;
 use tokio::time::timeout;
-use uuid::Uuid;
+
+#[path = "shared/bus.rs"]
+mod shared;
 
 const PREFIX: &str = "receive";
 const ROOMS: [usize; 3] = [1, 100, 10_000];
@@ -34,13 +35,14 @@ const RUNS: usize = 5;
 const UNDER_WAY: u64 = 32_768;
 /// The receiver says how far it is after so many.
 const STEP: u64 = 4_096;
-const PROGRESS: &str = "receive.progress";
 const LIMIT: Duration = Duration::from_mins(2);
 
 /// Counts what comes and tells the publisher.
 struct Counter {
     count: AtomicU64,
     client: Client,
+    /// Where the publisher of this run listens.
+    progress: String,
     all: Notify,
 }
 
@@ -49,7 +51,10 @@ impl Counter {
         let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         if count.is_multiple_of(STEP) || count == MESSAGES {
             let this = self.clone();
-            tokio::spawn(async move { this.client.publish(PROGRESS, count.to_string().into()).await });
+            tokio::spawn(async move {
+                let subject = this.progress.clone();
+                this.client.publish(subject, count.to_string().into()).await
+            });
         }
         if count == MESSAGES {
             self.all.notify_one();
@@ -110,22 +115,7 @@ async fn by_client(rooms: usize, counter: &Arc<Counter>) -> Result<()> {
 }
 
 async fn by_bus(url: &str, rooms: usize, counter: &Arc<Counter>) -> Result<Nats> {
-    let config = NatsConfig {
-        files: NatsFiles::default(),
-        servers: vec![url.parse()?],
-        name: "receive path".to_owned(),
-        prefix: PREFIX.to_owned(),
-        node: Uuid::new_v4(),
-        ping_interval: Duration::from_secs(5),
-        request_timeout: Duration::from_secs(2),
-        join_timeout: Duration::from_secs(3),
-        join_concurrency: 256,
-        subscription_capacity: 65_536,
-        store_timeout: Duration::from_secs(5),
-    };
-    let bus = Nats::connect(config, Arc::new(Events(counter.clone())), Metrics::new()?.bus).await?;
-    let mut status = bus.status();
-    timeout(LIMIT, status.wait_for(|now| *now == BusStatus::Up)).await??;
+    let bus = shared::connect(url, PREFIX, Arc::new(Events(counter.clone()))).await?;
     let resident = resident()?;
     for number in 0..rooms {
         bus.subscribe_later(Channel::from(room(number).as_str()));
@@ -165,10 +155,11 @@ fn cpu() -> Result<u64> {
 }
 
 /// The receiving process: says what a room took, then what all messages took.
-async fn receive(what: &str, url: &str, rooms: usize) -> Result<()> {
+async fn receive(what: &str, url: &str, rooms: usize, progress: &str) -> Result<()> {
     let counter = Arc::new(Counter {
         count: AtomicU64::new(0),
         client: async_nats::connect(url).await?,
+        progress: progress.to_owned(),
         all: Notify::new(),
     });
     let bus = if what == "bus" {
@@ -180,7 +171,8 @@ async fn receive(what: &str, url: &str, rooms: usize) -> Result<()> {
         None
     };
     let before = cpu()?;
-    timeout(LIMIT, counter.all.notified()).await?;
+    let all = timeout(LIMIT, counter.all.notified()).await;
+    all.with_context(|| format!("{} messages came", counter.count.load(Ordering::Relaxed)))?;
     println!("{}", cpu()? - before);
     counter.client.flush().await?;
     drop(bus);
@@ -198,10 +190,12 @@ async fn number(receiver: &Process, line: usize) -> Result<u64> {
 
 /// Bytes a room, and hundredths of a second.
 async fn run(server: &NatsServer, publisher: &Client, what: &str, rooms: usize) -> Result<(u64, u64)> {
+    // Of this run alone: what an earlier receiver said last would count as progress of this one.
+    let inbox = publisher.new_inbox();
+    let mut progress = publisher.subscribe(inbox.clone()).await?;
     let mut command = Command::new(current_exe()?);
-    command.args([what, &server.url(), &rooms.to_string()]);
+    command.args([what, &server.url(), &rooms.to_string(), &inbox]);
     let receiver = Process::spawn("receiver", &mut command)?;
-    let mut progress = publisher.subscribe(PROGRESS).await?;
     let bytes = number(&receiver, 0).await?;
     let subjects: Vec<_> = (0..rooms)
         .map(|number| Subjects::new(PREFIX).ephemeral(&room(number)))
@@ -218,7 +212,9 @@ async fn run(server: &NatsServer, publisher: &Client, what: &str, rooms: usize) 
     let mut arrived = 0;
     for (sent, subject) in (0..MESSAGES).zip(subjects.iter().cycle()) {
         while sent - arrived >= UNDER_WAY {
-            let said = timeout(LIMIT, progress.next()).await?.context("no progress")?;
+            let said = timeout(LIMIT, progress.next()).await;
+            let said = said.with_context(|| format!("{arrived} of {sent} messages arrived"))?;
+            let said = said.context("no progress")?;
             arrived = arrived.max(std::str::from_utf8(&said.payload)?.parse()?);
         }
         publisher
@@ -263,7 +259,7 @@ async fn main() -> Result<()> {
     let given: Vec<_> = args().skip(1).collect();
     match given.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => compare().await,
-        [what, url, rooms] => receive(what, url, rooms.parse()?).await,
+        [what, url, rooms, progress] => receive(what, url, rooms.parse()?, progress).await,
         _ => bail!("started with arguments that only the program itself gives"),
     }
 }

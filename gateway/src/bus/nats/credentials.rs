@@ -48,12 +48,17 @@ pub(super) struct Login {
     /// User and password, or a token, of the servers' URLs.
     address: Auth,
     files: NatsFiles,
+    /// Every URL says `tls://`.
+    is_tls_everywhere: bool,
 }
 
 impl Login {
     pub(super) fn new(servers: &[ServerAddr], files: NatsFiles) -> Self {
-        let address = servers.first().map(of_address).unwrap_or_default();
-        Self { address, files }
+        Self {
+            address: servers.first().map(of_address).unwrap_or_default(),
+            files,
+            is_tls_everywhere: !servers.is_empty() && servers.iter().all(ServerAddr::tls_required),
+        }
     }
 
     /// Options of a connection that logs in so.
@@ -69,9 +74,10 @@ impl Login {
         options.require_tls(self.requires_tls())
     }
 
-    /// Whoever names certificates does not want to go without them.
+    /// Whoever names certificates, or nothing but `tls://`, does not want to go without. That holds for the servers that
+    /// the cluster names too: their addresses have no scheme, and the login goes to them as well.
     pub(super) fn requires_tls(&self) -> bool {
-        self.files.authority.is_some() || self.files.certificate.is_some()
+        self.is_tls_everywhere || self.files.authority.is_some() || self.files.certificate.is_some()
     }
 
     pub(super) fn files(&self) -> &NatsFiles {
@@ -119,4 +125,21 @@ fn sign(file: &Path, nonce: &[u8]) -> Result<Auth, AuthError> {
     }
     auth.signature = Some(key.sign(nonce).map_err(|error| failed(error.to_string()))?);
     Ok(auth)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tls_is_required_where_nothing_else_was_named() {
+        let requires = |urls: &[&str]| {
+            let servers: Vec<ServerAddr> = urls.iter().map(|url| url.parse().unwrap()).collect();
+            Login::new(&servers, NatsFiles::default()).requires_tls()
+        };
+        assert!(requires(&["tls://a", "tls://b"]));
+        for open in [&["nats://a"][..], &["tls://a", "nats://b"], &[]] {
+            assert!(!requires(open), "{open:?}");
+        }
+    }
 }

@@ -181,7 +181,11 @@ impl Inner {
         self.config.metrics.error("connection");
         let is_strange = matches!(
             error,
-            LinkError::Malformed(_) | LinkError::Greeting | LinkError::Refused(_) | LinkError::Login(_)
+            LinkError::Tls(_)
+                | LinkError::Malformed(_)
+                | LinkError::Greeting
+                | LinkError::Refused(_)
+                | LinkError::Login(_)
         );
         if is_strange && self.config.log_budget.cause("nats_link", Level::WARN).admit() {
             warn!(%error, connection = %self.config.name, "no connection to NATS for rooms");

@@ -29,7 +29,8 @@ const SOON: Duration = Duration::from_millis(1_500);
 const TURN: Duration = Duration::from_secs(30);
 /// Rooms that one request asks about.
 const HEADS: usize = 512;
-/// Rooms that are woken at once after a reconnect, and the pause before the next ones.
+/// Rooms that are woken at once after joins or a reconnect, and the pause before the next ones. Each has a task until its
+/// head is known.
 const WAKE: usize = 256;
 const WAKE_PAUSE: Duration = Duration::from_millis(20);
 /// Between two looks at the streams.
@@ -83,9 +84,14 @@ async fn joins(mut queue: Queue, metrics: BusMetrics) {
                 None => return,
             },
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                if let Some(room) = waiting.pop_front().and_then(|due| due.room.upgrade()) {
+                let now = Instant::now();
+                let due = waiting.iter().take(WAKE).take_while(|due| due.at <= now).count();
+                for room in waiting.drain(..due).filter_map(|due| due.room.upgrade()) {
                     metrics.heads_checked(HeadCheck::Join, 1);
                     room.check();
+                }
+                if due == WAKE {
+                    sleep(WAKE_PAUSE).await;
                 }
             }
         }

@@ -152,16 +152,17 @@ impl Desk {
     }
 
     fn tell_more(&mut self) {
-        let Some(session) = &mut self.session else { return };
-        if session.confirmation != Confirmation::Telling {
+        let telling = |session: &&mut Session| session.confirmation == Confirmation::Telling;
+        let Some(session) = self.session.as_mut().filter(telling) else {
             return;
-        }
-        let until = (session.told + PORTION).min(self.interests.places());
-        for (sid, subject) in self.interests.among(session.told..until) {
+        };
+        let mut count = 0;
+        for (sid, subject) in self.interests.starting_at(session.told).take(PORTION) {
             sub(&mut self.outgoing, sid, subject);
+            session.told = sid.place() + 1;
+            count += 1;
         }
-        session.told = until;
-        if until == self.interests.places() {
+        if count < PORTION {
             // Whoever subscribes from now on says so.
             session.told = usize::MAX;
             session.confirmation = Confirmation::Asked(session.pings + 1);

@@ -35,6 +35,8 @@ pub(super) struct Dialed {
 pub(super) enum LinkError {
     #[error(transparent)]
     Io(#[from] io::Error),
+    #[error("no TLS: {0}")]
+    Tls(io::Error),
     #[error("the server did not answer in time")]
     Timeout,
     #[error("the server ended the connection")]
@@ -54,9 +56,12 @@ pub(super) enum LinkError {
 impl LinkConfig {
     /// Tries all addresses of a server.
     pub(super) async fn dial(&self, server: &ServerAddr) -> Result<Dialed, LinkError> {
-        let addresses = timeout(self.connect_timeout, server.socket_addrs()).await;
+        let found = timeout(self.connect_timeout, server.socket_addrs()).await;
+        let mut addresses: Vec<_> = found.map_err(|_| LinkError::Timeout)??.collect();
+        // A name may stand for all servers of a cluster, and resolvers sort.
+        fastrand::shuffle(&mut addresses);
         let mut last = LinkError::Closed;
-        for address in addresses.map_err(|_| LinkError::Timeout)?? {
+        for address in addresses {
             match timeout(self.connect_timeout, self.greet(address, server)).await {
                 Ok(Ok(dialed)) => return Ok(dialed),
                 Ok(Err(error)) => last = error,
@@ -75,7 +80,8 @@ impl LinkConfig {
         let mut socket: Box<dyn Socket> = if wants_tls || info.tls_required {
             // What came before the handshake may be of somebody in between.
             read.clear();
-            Box::new(tls::connect(tcp, server.host(), self.login.files()).await?)
+            let secured = tls::connect(tcp, server.host(), self.login.files()).await;
+            Box::new(secured.map_err(LinkError::Tls)?)
         } else {
             Box::new(tcp)
         };
@@ -118,10 +124,11 @@ impl LinkConfig {
 async fn greeting(socket: &mut TcpStream, read: &mut BytesMut) -> Result<ServerInfo, LinkError> {
     loop {
         if let Some((operation, length)) = protocol::parse(read)? {
-            let Operation::Info(json) = operation else {
-                return Err(LinkError::Greeting);
+            let info = match operation {
+                Operation::Info(json) => parse_info(json)?,
+                Operation::Error(text) => return Err(LinkError::Refused(super::text(text))),
+                _ => return Err(LinkError::Greeting),
             };
-            let info = parse_info(json)?;
             read.advance(length);
             return Ok(info);
         }

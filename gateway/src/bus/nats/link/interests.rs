@@ -98,18 +98,12 @@ impl Interests {
         }
     }
 
-    /// Places given away so far, free ones included.
-    pub(super) fn places(&self) -> usize {
-        self.places.len()
-    }
-
-    /// The subscriptions in a range of places.
-    pub(super) fn among(&self, places: std::ops::Range<usize>) -> impl Iterator<Item = (Sid, &str)> {
-        let first = places.start;
-        let range = self.places.get(places).unwrap_or_default();
-        range.iter().enumerate().filter_map(move |(index, place)| {
-            let interest = place.interest.as_ref()?;
-            Some((Sid::new(first + index, place.generation), &*interest.subject))
+    /// The subscriptions in this place and those behind it, in order.
+    pub(super) fn starting_at(&self, first: usize) -> impl Iterator<Item = (Sid, &str)> {
+        let places = self.places.iter().enumerate().skip(first);
+        places.filter_map(|(place, kept)| {
+            let interest = kept.interest.as_ref()?;
+            Some((Sid::new(place, kept.generation), &*interest.subject))
         })
     }
 
@@ -146,8 +140,10 @@ mod tests {
         assert_eq!(first.place(), second.place());
         assert!(interests.taker(first).is_none() && interests.taker(second).is_some());
         assert!(interests.remove(first).is_none());
-        let all: Vec<_> = interests.among(0..interests.places()).collect();
-        assert_eq!(all, [(second, "c"), (other, "b")]);
+        let from = |place| interests.starting_at(place).collect::<Vec<_>>();
+        assert_eq!(from(0), [(second, "c"), (other, "b")]);
+        assert_eq!(from(1), [(other, "b")]);
+        assert!(from(2).is_empty() && from(usize::MAX).is_empty());
     }
 
     /// A room is one of these, its subject, and what takes its messages.

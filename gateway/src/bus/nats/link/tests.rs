@@ -176,6 +176,32 @@ async fn a_subscription_that_is_not_permitted_is_known_to_be() {
 }
 
 #[tokio::test]
+async fn a_panic_costs_one_message() {
+    struct Panics;
+
+    impl Taker for Panics {
+        fn take(self: Arc<Self>, _: &Delivery<'_>) {
+            panic!("on purpose");
+        }
+    }
+
+    let mut scene = Scene::new(LIMIT).await;
+    let room = Arc::<Recorder>::default();
+    let _subscribed = (
+        scene.link.subscribe("panics", Arc::new(Panics)),
+        scene.link.subscribe("room", room.clone()),
+    );
+    let mut peer = Peer::accept(&scene.listener).await;
+    peer.told().await;
+    scene.until(Some(1)).await;
+    peer.say("MSG panics 0 1\r\nx\r\nMSG room 1 1\r\na\r\nPING\r\n")
+        .await;
+    assert_eq!(peer.line().await, "PONG");
+    assert_eq!(*room.0.lock(), ["a"]);
+    assert_eq!(scene.errors("panic"), "1");
+}
+
+#[tokio::test]
 async fn a_login_that_is_refused_is_tried_again() {
     let mut scene = Scene::new(LIMIT).await;
     for _ in 0..2 {

@@ -75,6 +75,22 @@ fn subscriptions_are_told_in_portions_each_once() {
     );
 }
 
+/// Rooms that many have left leave free places behind.
+#[test]
+fn free_places_do_not_hold_up_the_telling() {
+    let mut desk = Desk::default();
+    let mut sids: Vec<_> = (0..PORTION * 3).map(|_| subscribe(&mut desk, "left")).collect();
+    subscribe(&mut desk, "room");
+    for sid in sids.drain(..) {
+        desk.unsubscribe(sid);
+    }
+    desk.open(1_000);
+    assert_eq!(
+        written(&mut desk),
+        format!("SUB room {}\r\nPING\r\n", PORTION * 3)
+    );
+}
+
 #[test]
 fn questions_follow_subscriptions_and_are_bounded() {
     let mut desk = ready();
