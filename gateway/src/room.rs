@@ -355,6 +355,27 @@ impl Room {
         self.backlog.borrow_mut().get_or_insert_default().push(step);
     }
 
+    /// What the member at a place is still to be given of what was published so far; nothing while it recovers.
+    pub fn rest_of(&self, place: MemberIndex) -> Vec<Given> {
+        let place = place as usize;
+        let backlog = self.backlog.borrow();
+        let Some(backlog) = &*backlog else {
+            return Vec::new();
+        };
+        let members = self.members.borrow();
+        let Some(Some(Member { since, .. })) = members.places.get(place) else {
+            return Vec::new();
+        };
+        if since & HELD != 0 {
+            return Vec::new();
+        }
+        let is_due = |given: &&Given| given.offset == 0 || given.offset > *since;
+        // See `Room::delivery`.
+        let came_before = |given: &&Given| given.offset != 0 || self.given.get() > *since;
+        let begun = backlog.rest_of_batch(place).iter().filter(came_before);
+        begun.chain(backlog.waiting()).filter(is_due).cloned().collect()
+    }
+
     /// Gives up what waits, once nobody is here: the publications that nobody else will be given.
     pub fn abandon(&self) -> Vec<Given> {
         self.is_overloaded.set(false);

@@ -259,6 +259,9 @@ impl Session {
 
     /// Ends the session: it leaves its rooms now, says why, and is gone when the peer has answered or its time is up.
     pub fn end(self: &Rc<Self>, worker: &Rc<Worker>, ending: &Ending) {
+        if ending.is_ordered() {
+            self.take_rest(worker, |_| true);
+        }
         if self.is_over() {
             if matches!(ending, Ending::Lost | Ending::WriteFailed) {
                 self.go(worker);

@@ -103,6 +103,23 @@ impl Backlog {
         }))
     }
 
+    /// What the member at `place` is still to be given of the batch under way.
+    pub(super) fn rest_of_batch(&self, place: usize) -> &[Given] {
+        if self.places.contains(&place) {
+            &self.batch
+        } else {
+            &[]
+        }
+    }
+
+    /// Publications of the next batches, as far as nothing is lost between them.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Given> {
+        self.steps.iter().map_while(|step| match step {
+            Step::Publication(given) => Some(given),
+            Step::PositionLost(_) => None,
+        })
+    }
+
     /// Publications that not everybody was given.
     pub(super) fn into_rest(self) -> Vec<Given> {
         let begun = if self.places.is_empty() {

@@ -62,6 +62,14 @@ impl Ending {
             .chain(unnumbered)
     }
 
+    /// Whether somebody ordered it, who may have published before.
+    pub fn is_ordered(&self) -> bool {
+        matches!(
+            self,
+            Self::Chosen { .. } | Self::Disconnect(DisconnectCode::Shutdown | DisconnectCode::ForceReconnect)
+        )
+    }
+
     /// Whether the peer did something that an operator may want to look at.
     pub fn is_peers_fault(&self) -> bool {
         match self {

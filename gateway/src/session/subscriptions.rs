@@ -201,6 +201,9 @@ impl Session {
 
     /// Takes the session out of a room without its asking, and tells the client why.
     pub fn unsubscribe_with(self: &Rc<Self>, worker: &Rc<Worker>, channel: &str, code: UnsubscribeCode) {
+        if code == UnsubscribeCode::Server {
+            self.take_rest(worker, |room| &*room.channel == channel);
+        }
         if self.leave(worker, channel) {
             self.push_message(
                 worker,
@@ -248,6 +251,18 @@ impl Session {
             .collect();
         for room in rooms {
             self.unsubscribe_with(worker, &room.channel, UnsubscribeCode::Server);
+        }
+    }
+
+    /// Takes what was published in some of its rooms and waits for its turn: an order to leave them overtakes nothing. That
+    /// may be too much for a slow reader, whose session ends by it.
+    pub(super) fn take_rest(self: &Rc<Self>, worker: &Rc<Worker>, is_meant: impl Fn(&Room) -> bool) {
+        let places: Vec<_> = (self.subscriptions.borrow().0.iter())
+            .filter(|subscription| subscription.room.has_backlog() && is_meant(&subscription.room))
+            .filter_map(|subscription| Some((subscription.room.clone(), subscription.place?)))
+            .collect();
+        for (room, place) in places {
+            worker.give_rest(&room, place, self);
         }
     }
 

@@ -26,7 +26,10 @@ use tokio::{task::yield_now, time::Instant};
 use tokio_util::time::DelayQueue;
 
 use super::{Worker, flush::Lane};
-use crate::room::{Delivery, Given, Room, Slice, Step, Turn};
+use crate::{
+    room::{Delivery, Given, MemberIndex, Room, Slice, Step, Turn},
+    session::Session,
+};
 
 /// Members of a room from which on they get their publications in slices: as many as one turn writes to.
 const LARGE: usize = 256;
@@ -105,6 +108,15 @@ impl Worker {
     fn queue(&self, room: Rc<Room>) {
         self.broadcasts.ring.borrow_mut().push_back(room);
         self.broadcasts.wake();
+    }
+
+    /// Gives a member that is about to leave what was published before: its turn does not come any more.
+    pub fn give_rest(self: &Rc<Self>, room: &Room, place: MemberIndex, session: &Rc<Session>) {
+        for Given { frame, .. } in room.rest_of(place) {
+            let forms = self.forms(room, &frame);
+            session.push_in(self, self.form(&forms, session), Lane::Bulk);
+            self.owed(&frame, 1);
+        }
     }
 
     /// Nobody is in the room any more: what waits for its turn is dropped.

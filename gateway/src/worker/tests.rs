@@ -8,7 +8,12 @@ use natter_protocol::UnsubscribeCode;
 use tokio::{task::yield_now, time::advance};
 
 use self::fixture::{Fixture, turns};
-use crate::{bus::Overloaded, session::Wish};
+use crate::{
+    bus::Overloaded,
+    cluster::{Command, Order, Target},
+    inbox::Note,
+    session::Wish,
+};
 
 /// Of a room that is given its publications in slices.
 const LARGE: usize = 400;
@@ -238,4 +243,52 @@ async fn a_busy_room_with_enough_to_write_waits_for_no_more() {
         assert_eq!(received, (0..enough).collect::<Vec<_>>());
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_to_leave_overtakes_nothing_that_was_published_before() {
+    let target = || Target {
+        user: None,
+        client: None,
+    };
+    let unsubscribe = Order::Unsubscribe {
+        target: target(),
+        channel: Some("large".to_owned()),
+    };
+    let disconnect = Order::Disconnect {
+        target: target(),
+        whitelist: Vec::new(),
+        code: 4_000,
+        reason: String::new(),
+    };
+    for order in [unsubscribe, disconnect] {
+        Fixture::run(WINDOW, async |fixture| {
+            let mut members = fixture.join_all("large", LARGE).await;
+            for number in 0..64 {
+                fixture.publish("large", number).unwrap();
+            }
+            // Some have been given theirs.
+            while members[0].numbers().is_empty() {
+                yield_now().await;
+            }
+            let is_end = matches!(order, Order::Disconnect { .. });
+            for member in &mut members {
+                member.may_end = is_end;
+            }
+            let order = Command::Order(order).into();
+            fixture.worker.gateway.tell_workers(&Note::Command(order));
+            for number in 64..70 {
+                fixture.publish("large", number).unwrap();
+            }
+            turns(50).await;
+            let expected: Vec<usize> = (0..64).collect();
+            assert!(
+                members
+                    .iter_mut()
+                    .skip(1)
+                    .all(|member| member.numbers() == expected)
+            );
+        })
+        .await;
+    }
 }

@@ -41,6 +41,8 @@ pub(super) struct Fixture {
 pub(super) struct Peer {
     stream: TcpStream,
     unread: Vec<u8>,
+    /// Whether the session is to end.
+    pub(super) may_end: bool,
 }
 
 impl Fixture {
@@ -81,6 +83,7 @@ impl Fixture {
         let mut peer = Peer {
             stream,
             unread: Vec::new(),
+            may_end: false,
         };
         let mut answers = 0;
         while answers < 2 {
@@ -115,6 +118,7 @@ impl Peer {
         let mut bytes = [0; 4 * 1024];
         loop {
             match self.stream.read(&mut bytes) {
+                Ok(0) if self.may_end => break,
                 Ok(0) => panic!("the session ended"),
                 Ok(length) => self.unread.extend_from_slice(&bytes[..length]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -123,9 +127,15 @@ impl Peer {
         }
         let mut rest = &self.unread[..];
         let mut texts = Vec::new();
-        while let Some(frame) = frames::next(&mut rest).unwrap() {
-            if let frames::Frame::Message(text) = frame {
-                texts.push(String::from_utf8(text.to_vec()).unwrap());
+        loop {
+            match frames::next(&mut rest) {
+                Ok(Some(frames::Frame::Message(text))) => {
+                    texts.push(String::from_utf8(text.to_vec()).unwrap());
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(_) if self.may_end => break,
+                Err(error) => panic!("{error:?}"),
             }
         }
         self.unread = rest.to_vec();
