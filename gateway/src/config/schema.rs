@@ -107,7 +107,7 @@ pub(super) const KEYS: &[Key] = &[
     live("rooms.namespaces[].subscribe", JOIN, "Who may join; `users` = clients with a user id, `server` = only by a server API call."),
     live("rooms.namespaces[].publish", WHO, "Which clients may publish; `subscribers` = members of the room, `server` = the server API only."),
     live("rooms.namespaces[].degraded", DEGRADED, "What ephemeral rooms do while the bus is away: `refuse` joins and publications, or go on among the members of each gateway (`local`)."),
-    live("rooms.namespaces[].batch_window", Duration, "How long the publications of a room are collected, to be written together, while one more comes within it on average; 0s = never, at most 100ms. A room with fewer publications is never held up."),
+    live("rooms.namespaces[].batch_window", Duration, "How long the publications of a room are collected, to be written together, while one more comes within it on average (half as long once there are two); 0s = never, at most 100ms. A room with fewer publications is never held up."),
     fixed("rooms.namespaces[].history", Nullable, "Makes the rooms durable; `{}` = with every default, null = ephemeral rooms, delivered at most once. A new namespace may bring it by a reload."),
     fixed("rooms.namespaces[].history.size", Count, "Publications kept per room, at most 1000000."),
     fixed("rooms.namespaces[].history.ttl", Duration, "Age at which a publication is forgotten, 1s to 10years."),
