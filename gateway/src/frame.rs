@@ -1,19 +1,30 @@
-//! A finished WebSocket frame, encoded once and shared by pointer by every socket it goes to.
+//! Finished WebSocket frames, encoded once and shared by pointer by every socket they go to.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    slice,
+    sync::{Arc, OnceLock},
+};
 
 use natter_websocket::{FrameBuilder, MAX_HEADER, Opcode};
 
 use crate::{metrics::NamespaceMetrics, telemetry::DeliverSpan};
 
-/// Header and payload in one piece, ready for the kernel.
+/// Header and payload in one piece, ready for the kernel; or several such pieces that are written as one.
 pub struct Frame {
     bytes: Vec<u8>,
     /// Where the header begins: room for the longest one was reserved before the payload's length was known.
     start: usize,
-    delivery: Option<DeliveryMark>,
+    deliveries: Deliveries,
     /// The same message compressed, once somebody wanted it; `None` inside where that is no shorter.
     compressed: OnceLock<Option<Arc<Frame>>>,
+}
+
+/// The publications of a frame.
+#[derive(Clone)]
+enum Deliveries {
+    None,
+    One(DeliveryMark),
+    Several(Box<[DeliveryMark]>),
 }
 
 /// What is measured when a frame that carries a publication has been handed to the kernel.
@@ -35,7 +46,7 @@ impl Frame {
         Self {
             bytes,
             start,
-            delivery: None,
+            deliveries: Deliveries::None,
             compressed: OnceLock::new(),
         }
     }
@@ -45,15 +56,43 @@ impl Frame {
         Self {
             bytes: bytes.into_vec(),
             start: 0,
-            delivery: None,
+            deliveries: Deliveries::None,
             compressed: OnceLock::new(),
         }
     }
 
     #[must_use]
     pub fn with_delivery(mut self, mark: DeliveryMark) -> Self {
-        self.delivery = Some(mark);
+        self.deliveries = Deliveries::One(mark);
         self
+    }
+
+    /// Frames that leave together, one behind the other; compressed is what `parts` has so already.
+    pub fn joined<'a>(parts: impl Iterator<Item = &'a Self> + Clone) -> Self {
+        let plain = Self::concatenated(parts.clone());
+        let is_compressed = parts.clone().any(|part| part.known_compressed().is_some());
+        let compressed = is_compressed.then(|| {
+            let shortest = parts.map(|part| part.known_compressed().map_or(part, |compressed| compressed));
+            Arc::new(Self::concatenated(shortest))
+        });
+        Self {
+            compressed: OnceLock::from(compressed),
+            ..plain
+        }
+    }
+
+    fn concatenated<'a>(parts: impl Iterator<Item = &'a Self> + Clone) -> Self {
+        let mut bytes = Vec::with_capacity(parts.clone().map(|part| part.bytes().len()).sum());
+        for part in parts.clone() {
+            bytes.extend_from_slice(part.bytes());
+        }
+        let marks = parts.flat_map(Self::deliveries).cloned();
+        Self {
+            bytes,
+            start: 0,
+            deliveries: Deliveries::Several(marks.collect()),
+            compressed: OnceLock::new(),
+        }
     }
 
     pub fn bytes(&self) -> &[u8] {
@@ -73,7 +112,7 @@ impl Frame {
             Some(Arc::new(Self {
                 bytes,
                 start: 0,
-                delivery: self.delivery.clone(),
+                deliveries: self.deliveries.clone(),
                 compressed: OnceLock::new(),
             }))
         });
@@ -85,8 +124,13 @@ impl Frame {
         self.compressed.get()?.as_ref()
     }
 
-    pub fn delivery(&self) -> Option<&DeliveryMark> {
-        self.delivery.as_ref()
+    /// The publications that it carries; none in what is for one socket alone.
+    pub fn deliveries(&self) -> &[DeliveryMark] {
+        match &self.deliveries {
+            Deliveries::None => &[],
+            Deliveries::One(mark) => slice::from_ref(mark),
+            Deliveries::Several(marks) => marks,
+        }
     }
 }
 
@@ -109,7 +153,7 @@ mod tests {
         };
         let compressed = frame.compressed(compress).unwrap().clone();
         assert_eq!(compressed.bytes(), b"short");
-        assert_eq!(compressed.delivery().unwrap().accepted_at, Some(7));
+        assert_eq!(compressed.deliveries()[0].accepted_at, Some(7));
         let again = frame.compressed(|_| panic!("compressed twice")).unwrap();
         assert!(Arc::ptr_eq(again, &compressed));
         assert!(Arc::ptr_eq(frame.known_compressed().unwrap(), &compressed));

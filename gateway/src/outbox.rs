@@ -33,6 +33,7 @@ pub struct Outbox {
     bytes: usize,
     /// Bytes of the front frame that the kernel has taken already.
     front_written: usize,
+    publications: usize,
     /// Frames that no other socket shares.
     own: u32,
     /// Their unwritten bytes.
@@ -56,10 +57,10 @@ impl Outbox {
     /// Where no other of its kind waits a frame of any size is taken: a large message says nothing about its reader.
     pub fn push(&mut self, frame: Arc<Frame>, limit: usize) -> Result<(), Full> {
         let length = frame.bytes().len();
-        let is_full = if is_own(&frame) == 1 {
+        let is_full = if is_own(&frame) {
             self.own >= MAX_OWN_FRAMES || (self.own > 0 && self.own_bytes + length > MAX_OWN_BYTES)
         } else {
-            self.publications() > 0 && self.bytes - self.own_bytes + length > limit
+            self.publications > 0 && self.bytes - self.own_bytes + length > limit
         };
         if is_full {
             return Err(Full);
@@ -71,8 +72,11 @@ impl Outbox {
     /// Queues the frame that ends the connection, whatever waits before it.
     pub fn push_last(&mut self, frame: Arc<Frame>) {
         self.bytes += frame.bytes().len();
-        self.own += is_own(&frame);
-        self.own_bytes += own_bytes(&frame);
+        self.publications += frame.deliveries().len();
+        if is_own(&frame) {
+            self.own += 1;
+            self.own_bytes += frame.bytes().len();
+        }
         if self.front.is_none() {
             self.front = Some(frame);
         } else {
@@ -87,10 +91,12 @@ impl Outbox {
         } else {
             self.front.take()
         };
-        for frame in front.into_iter().chain(self.rest.drain(..)) {
+        for frame in front.into_iter().chain(std::mem::take(&mut self.rest)) {
             self.bytes -= frame.bytes().len();
-            self.own -= is_own(&frame);
-            self.own_bytes -= own_bytes(&frame);
+            if is_own(&frame) {
+                self.own_bytes -= frame.bytes().len();
+            }
+            self.forget(&frame);
             dropped(&frame);
         }
     }
@@ -109,7 +115,7 @@ impl Outbox {
 
     /// Publications that wait here.
     pub fn publications(&self) -> usize {
-        usize::from(self.front.is_some()) + self.rest.len() - self.own as usize
+        self.publications
     }
 
     pub fn bytes(&self) -> usize {
@@ -167,7 +173,7 @@ impl Outbox {
             let rest = front.bytes().len() - self.front_written;
             let part = taken.min(rest);
             taken -= part;
-            if is_own(front) == 1 {
+            if is_own(front) {
                 self.own_bytes -= part;
             }
             if part < rest {
@@ -175,24 +181,24 @@ impl Outbox {
                 break;
             }
             self.front_written = 0;
-            self.own -= is_own(front);
-            written(front);
-            self.front = self.rest.pop_front();
+            let front = std::mem::replace(&mut self.front, self.rest.pop_front());
+            if let Some(front) = front {
+                self.forget(&front);
+                written(&front);
+            }
         }
     }
-}
 
-/// 1 for a frame that was made for one socket, 0 for a publication.
-fn is_own(frame: &Frame) -> u32 {
-    u32::from(frame.delivery().is_none())
-}
-
-fn own_bytes(frame: &Frame) -> usize {
-    if is_own(frame) == 1 {
-        frame.bytes().len()
-    } else {
-        0
+    /// The frame waits no more.
+    fn forget(&mut self, frame: &Frame) {
+        self.publications -= frame.deliveries().len();
+        self.own -= u32::from(is_own(frame));
     }
+}
+
+/// Whether the frame was made for one socket and carries no publication.
+fn is_own(frame: &Frame) -> bool {
+    frame.deliveries().is_empty()
 }
 
 #[cfg(test)]

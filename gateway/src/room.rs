@@ -15,7 +15,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::time::delay_queue::Key;
 
-pub use self::backlog::{Given, Slice, Step, Turn};
+pub use self::backlog::{Batch, Given, Slice, Step, Turn};
 use self::{backlog::Backlog, pace::Pace};
 use crate::{
     channel::Channel,

@@ -14,6 +14,7 @@ mod closing;
 mod commands;
 mod compression;
 mod flush;
+mod give;
 mod inbox;
 mod reload;
 mod timers;
@@ -182,16 +183,16 @@ impl Worker {
         self.gateway.open_sockets.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// A publication reached so many members.
+    /// The publications of a frame reached so many members.
     pub fn owed(&self, frame: &Frame, members: u64) {
-        if let Some(mark) = frame.delivery() {
+        for mark in frame.deliveries() {
             self.counters.owed(&mark.namespace, members);
         }
     }
 
     /// A frame did not reach a socket; only publications are counted.
     pub fn dropped(&self, frame: &Frame, reason: &'static str) {
-        if let Some(mark) = frame.delivery() {
+        for mark in frame.deliveries() {
             self.counters.dropped(&mark.namespace, reason);
             self.wake_flush();
         }
@@ -199,10 +200,11 @@ impl Worker {
 
     /// A frame was handed to the kernel for one socket.
     pub fn delivered(&self, frame: &Frame) {
-        let Some(mark) = frame.delivery() else { return };
-        self.counters.delivered(&mark.namespace, 1);
-        if let Some(accepted_at) = mark.accepted_at {
-            self.counters.timed(&mark.namespace, accepted_at, unix_nanos());
+        for mark in frame.deliveries() {
+            self.counters.delivered(&mark.namespace, 1);
+            if let Some(accepted_at) = mark.accepted_at {
+                self.counters.timed(&mark.namespace, accepted_at, unix_nanos());
+            }
         }
     }
 }

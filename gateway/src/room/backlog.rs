@@ -3,7 +3,13 @@
 //! They leave in batches: every member gets all of a batch, and only then does the next one begin. A batch is given in
 //! slices of members, between which other rooms have their turn.
 
-use std::{collections::VecDeque, ops::Range, rc::Rc, sync::Arc};
+use std::{
+    cell::OnceCell,
+    collections::VecDeque,
+    ops::{Deref, Range},
+    rc::Rc,
+    sync::Arc,
+};
 
 use tokio_util::time::delay_queue::Key;
 
@@ -13,6 +19,8 @@ use crate::{frame::Frame, history::Position};
 const BATCH: usize = 64;
 /// Their bytes: a write of more gains nothing, and holds up the next one.
 const BATCH_BYTES: usize = 256 * 1024;
+/// Bytes of a batch up to which it is copied into one frame: copying more costs as much as writing it in pieces.
+const JOINED_BYTES: usize = 64 * 1024;
 /// Publications of one room that may wait; half of that lets new ones in again.
 const MAX_WAITING: usize = 4_096;
 /// Their bytes, counted once for each.
@@ -33,9 +41,16 @@ pub struct Given {
     pub frame: Arc<Frame>,
 }
 
+/// What all members of a room are given before the next thing.
+#[derive(Default)]
+pub struct Batch {
+    publications: Vec<Given>,
+    joined: OnceCell<Arc<Frame>>,
+}
+
 /// Some members of a room, by place, and what they are given.
 pub struct Slice {
-    pub batch: Rc<[Given]>,
+    pub batch: Rc<Batch>,
     pub places: Range<usize>,
     /// Nobody of the room has the batch yet.
     pub is_first: bool,
@@ -54,7 +69,7 @@ pub(super) struct Backlog {
     steps: VecDeque<Step>,
     /// Of the publications among the steps.
     bytes: usize,
-    batch: Rc<[Given]>,
+    batch: Rc<Batch>,
     /// Who does not have the batch yet.
     places: Range<usize>,
     /// Ends the time for which the room collects what the next batch is made of.
@@ -123,9 +138,9 @@ impl Backlog {
     /// Publications that not everybody was given.
     pub(super) fn into_rest(self) -> Vec<Given> {
         let begun = if self.places.is_empty() {
-            &[][..]
+            &[]
         } else {
-            &*self.batch
+            &**self.batch
         };
         let waiting = self.steps.into_iter().filter_map(|step| match step {
             Step::Publication(given) => Some(given),
@@ -147,7 +162,33 @@ impl Backlog {
         }
         self.bytes -= bytes;
         self.places = 0..end;
-        self.batch = batch.into();
+        self.batch = Rc::new(Batch {
+            publications: batch,
+            joined: OnceCell::new(),
+        });
+    }
+}
+
+impl Batch {
+    /// All of it as one frame, which a socket takes at less cost than several: made by `join` when it is first asked for.
+    /// `None` where that does not pay: for a single publication, and for large ones.
+    pub fn joined(&self, join: impl FnOnce(&[Given]) -> Frame) -> Option<&Arc<Frame>> {
+        let bytes: usize = self.iter().map(|given| given.frame.bytes().len()).sum();
+        let pays = self.len() > 1 && bytes <= JOINED_BYTES;
+        pays.then(|| self.joined.get_or_init(|| Arc::new(join(self))))
+    }
+
+    /// The smallest offset; 0 in an ephemeral room.
+    pub fn oldest(&self) -> u64 {
+        self.iter().map(|given| given.offset).min().unwrap_or_default()
+    }
+}
+
+impl Deref for Batch {
+    type Target = [Given];
+
+    fn deref(&self) -> &[Given] {
+        &self.publications
     }
 }
 

@@ -17,7 +17,6 @@ use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     future::poll_fn,
-    ops::Range,
     rc::Rc,
     task::{Poll, Waker},
 };
@@ -25,11 +24,8 @@ use std::{
 use tokio::{task::yield_now, time::Instant};
 use tokio_util::time::DelayQueue;
 
-use super::{Worker, flush::Lane};
-use crate::{
-    room::{Delivery, Given, MemberIndex, Room, Slice, Step, Turn},
-    session::Session,
-};
+use super::Worker;
+use crate::room::{Given, Room, Step, Turn};
 
 /// Members of a room from which on they get their publications in slices: as many as one turn writes to.
 const LARGE: usize = 256;
@@ -65,17 +61,13 @@ impl Worker {
             self.done(&given);
             return 0;
         };
-        let now = Instant::now();
-        room.note_pace(now);
+        room.note_pace(Instant::now());
         let members = room.places();
         if room.has_backlog() || room.is_busy() || members > LARGE {
             self.enqueue(&room, Step::Publication(given));
             return 0;
         }
-        room.note_given(now);
-        begin(&room, &given);
-        self.give(&room, &given, 0..members, Lane::Prompt);
-        self.done(&given);
+        self.give_all(&room, &given);
         members
     }
 
@@ -108,15 +100,6 @@ impl Worker {
     fn queue(&self, room: Rc<Room>) {
         self.broadcasts.ring.borrow_mut().push_back(room);
         self.broadcasts.wake();
-    }
-
-    /// Gives a member that is about to leave what was published before: its turn does not come any more.
-    pub fn give_rest(self: &Rc<Self>, room: &Room, place: MemberIndex, session: &Rc<Session>) {
-        for Given { frame, .. } in room.rest_of(place) {
-            let forms = self.forms(room, &frame);
-            session.push_in(self, self.form(&forms, session), Lane::Bulk);
-            self.owed(&frame, 1);
-        }
     }
 
     /// Nobody is in the room any more: what waits for its turn is dropped.
@@ -172,43 +155,8 @@ impl Worker {
         .await
     }
 
-    fn give_slice(self: &Rc<Self>, room: &Rc<Room>, slice: &Slice) {
-        if slice.is_first {
-            room.note_given(Instant::now());
-        }
-        for given in &*slice.batch {
-            if slice.is_first {
-                begin(room, given);
-            }
-            self.give(room, given, slice.places.clone(), Lane::Bulk);
-            if slice.is_last {
-                self.done(given);
-            }
-        }
-    }
-
-    /// Queues a frame for the members at some places. They may come and go between slices: who was there at the beginning
-    /// and stays gets the frame once.
-    fn give(self: &Rc<Self>, room: &Rc<Room>, given: &Given, places: Range<usize>, lane: Lane) {
-        let Given { offset, frame } = given;
-        let forms = self.forms(room, frame);
-        let mut owed = 0;
-        for place in places {
-            let delivery = room.delivery(place, *offset);
-            owed += u64::from(delivery.is_some());
-            match delivery {
-                Some(Delivery::Push(session)) => session.push_in(self, self.form(&forms, &session), lane),
-                Some(Delivery::Hold(session)) => {
-                    session.hold(self, room, *offset, self.form(&forms, &session));
-                }
-                None => {}
-            }
-        }
-        self.owed(frame, owed);
-    }
-
     /// The publication takes no more space of the inbox.
-    fn done(&self, given: &Given) {
+    pub(super) fn done(&self, given: &Given) {
         self.gateway.inbox(self.id).done(&given.frame);
     }
 
@@ -218,13 +166,5 @@ impl Worker {
                 .rooms
                 .set_overloaded(&room.channel, self.id, is_overloaded);
         }
-    }
-}
-
-/// The first members are about to be given the publication.
-fn begin(room: &Room, given: &Given) {
-    room.advance(given.offset);
-    if let Some(span) = given.frame.delivery().and_then(|mark| mark.span.as_ref()) {
-        span.add_members(room.member_count());
     }
 }

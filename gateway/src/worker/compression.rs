@@ -33,6 +33,16 @@ pub(super) struct Forms<'a> {
     compressed: Option<&'a Arc<Frame>>,
 }
 
+impl<'a> Forms<'a> {
+    /// The forms that were made already.
+    pub(super) fn known(frame: &'a Arc<Frame>) -> Self {
+        Self {
+            plain: frame,
+            compressed: frame.known_compressed(),
+        }
+    }
+}
+
 impl Worker {
     /// For the messages of a client that may compress them.
     pub fn inflater(&self) -> RefMut<'_, Inflater> {
