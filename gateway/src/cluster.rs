@@ -4,6 +4,7 @@
 //! stored: a gateway announces itself every `ANNOUNCE_EVERY` and is forgotten when it was silent for
 //! `NODE_LIFETIME`.
 
+mod emulation;
 mod message;
 mod nodes;
 mod orders;
@@ -20,11 +21,13 @@ use tracing::{Level, debug, warn};
 use uuid::Uuid;
 
 pub use self::{
+    emulation::{Hearing, Said},
     message::NodeInfo,
     orders::{Command, Order, Target},
     survey::SurveyError,
 };
 use self::{
+    emulation::Emulations,
     message::{Envelope, Message},
     nodes::Nodes,
     survey::Surveys,
@@ -44,6 +47,7 @@ pub struct Cluster {
     node: Uuid,
     nodes: Nodes,
     surveys: Surveys,
+    emulations: Emulations,
     left: AtomicBool,
 }
 
@@ -53,6 +57,7 @@ impl Cluster {
             node,
             nodes: Nodes::default(),
             surveys: Surveys::default(),
+            emulations: Emulations::default(),
             left: AtomicBool::new(false),
         }
     }
@@ -101,6 +106,8 @@ impl Cluster {
             Message::CountRooms { survey, pattern } => {
                 survey::answer(gateway, envelope.from, survey, pattern);
             }
+            Message::Emulate { request, said } => emulation::answer(gateway, envelope.from, request, said),
+            Message::Emulated { request, hearing } => self.emulations.answered(request, hearing),
             Message::RoomCounts { survey, rooms, last } => {
                 self.surveys.collect(survey, envelope.from, rooms, last);
             }

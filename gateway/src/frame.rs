@@ -1,11 +1,12 @@
-//! Finished WebSocket frames, encoded once and shared by pointer by every socket they go to.
+//! What is written to a socket in one piece, encoded once and shared by pointer by every socket it goes to: a WebSocket
+//! frame, or a message of another carrier.
 
 use std::{
     slice,
     sync::{Arc, OnceLock},
 };
 
-use natter_websocket::{FrameBuilder, MAX_HEADER, Opcode};
+use natter_websocket::{FrameBuilder, MAX_HEADER};
 
 use crate::{metrics::NamespaceMetrics, telemetry::DeliverSpan};
 
@@ -38,23 +39,10 @@ pub struct DeliveryMark {
 }
 
 impl Frame {
-    /// A text frame around what `write` appends, about `capacity` bytes.
-    pub fn text(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
-        let mut builder = FrameBuilder::with_capacity(Opcode::Text, capacity);
-        write(builder.payload());
-        let (bytes, start) = builder.finish();
+    /// A whole piece that was encoded elsewhere.
+    pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Self {
         Self {
-            bytes,
-            start,
-            deliveries: Deliveries::None,
-            compressed: OnceLock::new(),
-        }
-    }
-
-    /// A frame that was encoded elsewhere: control frames.
-    pub fn from_bytes(bytes: Box<[u8]>) -> Self {
-        Self {
-            bytes: bytes.into_vec(),
+            bytes: bytes.into(),
             start: 0,
             deliveries: Deliveries::None,
             compressed: OnceLock::new(),
@@ -67,7 +55,7 @@ impl Frame {
         self
     }
 
-    /// Frames that leave together, one behind the other; compressed is what `parts` has so already.
+    /// Frames that leave together, one behind the other; compressed is what of `parts` was compressed before.
     pub fn joined<'a>(parts: impl Iterator<Item = &'a Self> + Clone) -> Self {
         let plain = Self::concatenated(parts.clone());
         let is_compressed = parts.clone().any(|part| part.known_compressed().is_some());
@@ -99,7 +87,7 @@ impl Frame {
         &self.bytes[self.start..]
     }
 
-    /// The message itself. Frames that were encoded elsewhere are never asked for it.
+    /// The message in a WebSocket frame. What was encoded elsewhere is never asked for it.
     pub fn payload(&self) -> &[u8] {
         self.bytes.get(MAX_HEADER..).unwrap_or_default()
     }
@@ -134,9 +122,29 @@ impl Frame {
     }
 }
 
+impl From<FrameBuilder> for Frame {
+    fn from(builder: FrameBuilder) -> Self {
+        let (bytes, start) = builder.finish();
+        Self {
+            bytes,
+            start,
+            deliveries: Deliveries::None,
+            compressed: OnceLock::new(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use natter_websocket::Opcode;
+
     use super::*;
+
+    fn text(text: &[u8]) -> Frame {
+        let mut builder = FrameBuilder::with_capacity(Opcode::Text, text.len());
+        builder.payload().extend_from_slice(text);
+        builder.into()
+    }
 
     #[test]
     fn a_message_is_compressed_once_and_keeps_what_is_measured() {
@@ -145,7 +153,7 @@ mod tests {
             accepted_at: Some(7),
             span: None,
         };
-        let frame = Frame::text(4, |out| out.extend_from_slice(b"text")).with_delivery(mark);
+        let frame = text(b"text").with_delivery(mark);
         assert!(frame.known_compressed().is_none());
         let compress = |payload: &[u8]| {
             assert_eq!(payload, b"text");
@@ -161,7 +169,7 @@ mod tests {
 
     #[test]
     fn what_does_not_become_shorter_is_tried_once() {
-        let frame = Frame::text(4, |out| out.extend_from_slice(b"text"));
+        let frame = text(b"text");
         assert!(frame.compressed(|_| None).is_none());
         assert!(frame.compressed(|_| panic!("tried twice")).is_none());
         assert!(frame.known_compressed().is_none());

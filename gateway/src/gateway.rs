@@ -34,6 +34,7 @@ use crate::{
     limits::FileLimit,
     metrics::{Metrics, Offer},
     namespace::{Namespace, Namespaces},
+    outgoing::Outgoing,
     publication::Publication,
     reads::Reads,
     recovery::Recovery,
@@ -346,9 +347,9 @@ impl Gateway {
 impl BusEvents for Gateway {
     fn publication(&self, channel: &str, publication: Publication) -> Result<(), Overloaded> {
         self.rooms.deliver(channel, publication, |channel, publication| {
-            let mark = self.mark(channel, publication)?;
-            debug!(message_id = %publication.id, channel = &**channel, "delivery");
-            Some(publication.encode(channel)?.with_delivery(mark))
+            let mark = self.mark(&channel, publication)?;
+            debug!(message_id = %publication.id, channel = &*channel, "delivery");
+            Some(Outgoing::new(channel, publication.clone(), mark))
         })
     }
 

@@ -3,21 +3,28 @@
 //! hyper reads requests and enforces the limits on their heads; an upgraded socket is taken out of it and from then on
 //! belongs to a [`Session`](crate::session::Session), without any buffer of HTTP.
 
+mod cors;
+mod emulation;
+mod lent;
 mod origin;
 mod page;
+mod stream;
 mod upgrade;
 
 use std::{cell::Cell, convert::Infallible, fmt::Display, rc::Rc, sync::Arc};
 
 use axum::{Router, body::Body};
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, time::timeout};
+use hyper_util::rt::TokioTimer;
+use tokio::{net::TcpStream, select, sync::Notify, time::timeout};
 use tower::ServiceExt;
 use tracing::{Level, debug, info};
 
-use crate::{api, gateway::Gateway, limits::FileGuard, metrics::HandshakeFailure, worker::Worker};
+use self::{lent::Lent, stream::Stream};
+use crate::{
+    api, gateway::Gateway, limits::FileGuard, metrics::HandshakeFailure, wire::Carrier, worker::Worker,
+};
 
 const WEBSOCKET_PATH: &str = "/connection/websocket";
 /// Smallest buffer that hyper works with, in bytes.
@@ -31,6 +38,10 @@ struct Connection {
     file: Cell<Option<FileGuard>>,
     /// Whether any request was read.
     used: Cell<bool>,
+    socket: Lent,
+    /// A request that was read and becomes a session, once the socket is taken from hyper.
+    stream: Cell<Option<Stream>>,
+    is_taken: Notify,
 }
 
 /// Everything on the public port but the WebSocket. Made once for each worker.
@@ -54,20 +65,27 @@ pub async fn serve(worker: Rc<Worker>, router: Router, stream: TcpStream, file: 
         router,
         file: Cell::new(Some(file)),
         used: Cell::new(false),
+        socket: Lent::new(stream),
+        stream: Cell::new(None),
+        is_taken: Notify::new(),
     });
     let service = {
         let connection = connection.clone();
         service_fn(move |request| connection.clone().answer(request))
     };
-    let served = http1::Builder::new()
+    let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
         .max_buf_size(head_buffer)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades()
-        .await;
-    if let Err(error) = served {
-        connection.failed(&error);
+        .serve_connection(connection.socket.clone(), service)
+        .with_upgrades();
+    select! {
+        served = serving => {
+            if let Err(error) = served {
+                connection.failed(&error);
+            }
+        }
+        () = connection.is_taken.notified() => connection.start_stream(),
     }
 }
 
@@ -78,17 +96,36 @@ impl Connection {
             return Ok(self.upgrade(request));
         }
         let limit = self.worker.live().settings.http.request_timeout;
-        let answer = self.router.clone().oneshot(request.map(Body::new));
-        let mut response = match timeout(limit, answer).await {
-            Ok(Ok(response)) => response,
-            Err(_) => plain(StatusCode::REQUEST_TIMEOUT, "the request took too long\n"),
-        };
+        let mut response = timeout(limit, self.route(request))
+            .await
+            .unwrap_or_else(|_| plain(StatusCode::REQUEST_TIMEOUT, "the request took too long\n"));
         if self.worker.gateway.drain.sends_elsewhere() {
             // The next request of a backend goes elsewhere instead of being cut off by the exit.
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
         Ok(response)
+    }
+
+    async fn route(&self, request: Request<Incoming>) -> Response<Body> {
+        let carrier = match request.uri().path() {
+            stream::EVENT_STREAM_PATH => Carrier::EventStream,
+            stream::HTTP_STREAM_PATH => Carrier::HttpStream,
+            emulation::PATH if request.method() != Method::OPTIONS => return self.emulation(request).await,
+            emulation::PATH => Carrier::HttpStream,
+            _ => {
+                let Ok(response) = self.router.clone().oneshot(request.map(Body::new)).await;
+                return response;
+            }
+        };
+        if request.method() == Method::OPTIONS {
+            return self.preflight(request.headers());
+        }
+        match self.stream(carrier, request).await {
+            // Whoever serves the connection takes the socket now, and this with it.
+            Ok(()) => std::future::pending().await,
+            Err(response) => response,
+        }
     }
 
     fn failed(&self, error: &hyper::Error) {

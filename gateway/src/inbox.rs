@@ -17,7 +17,8 @@ use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
 use crate::{
-    bus::BusError, channel::Channel, cluster::Command, frame::Frame, history::Position, rooms::Generation,
+    bus::BusError, channel::Channel, cluster::Command, history::Position, outgoing::Outgoing,
+    rooms::Generation,
 };
 
 /// Publications that may wait for one worker.
@@ -27,12 +28,7 @@ const MAX_BYTES: usize = 64 << 20;
 
 #[derive(Clone)]
 pub enum Note {
-    Publication {
-        channel: Channel,
-        /// Of a durable room; 0 in an ephemeral one.
-        offset: u64,
-        frame: Arc<Frame>,
-    },
+    Publication(Arc<Outgoing>),
     RoomLive {
         channel: Channel,
         generation: Generation,
@@ -69,9 +65,9 @@ impl Inbox {
     }
 
     pub fn push(&self, note: Note) {
-        if let Note::Publication { frame, .. } = &note {
+        if let Note::Publication(outgoing) = &note {
             self.publications.fetch_add(1, Ordering::Relaxed);
-            self.bytes.fetch_add(frame.bytes().len(), Ordering::Relaxed);
+            self.bytes.fetch_add(outgoing.size(), Ordering::Relaxed);
         }
         let was_empty = {
             let mut notes = self.notes.lock();
@@ -95,8 +91,8 @@ impl Inbox {
     }
 
     /// Gives back the space of a publication that was handled.
-    pub fn done(&self, frame: &Frame) {
+    pub fn done(&self, outgoing: &Outgoing) {
         self.publications.fetch_sub(1, Ordering::Relaxed);
-        self.bytes.fetch_sub(frame.bytes().len(), Ordering::Relaxed);
+        self.bytes.fetch_sub(outgoing.size(), Ordering::Relaxed);
     }
 }

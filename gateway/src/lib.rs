@@ -19,7 +19,8 @@
 //! | [`room`] | members on one worker |
 //! | [`rooms`] | the rooms of the gateway: first join, last leave |
 //! | [`namespace`] | the policy of a room |
-//! | [`publication`], [`frame`] | a message, and its one encoding |
+//! | [`publication`], [`outgoing`] | a message, and the same on its way to members |
+//! | [`wire`], [`frame`] | how a connection speaks; a message as it is written to a socket |
 //! | [`history`], [`recovery`], [`reads`] | what durable rooms keep, and reading what a client missed |
 //! | [`inbox`] | from other threads to a worker |
 //! | [`bus`] | between gateways: embedded or NATS |
@@ -50,6 +51,7 @@ pub mod metrics;
 pub mod namespace;
 pub mod ops;
 pub mod outbox;
+pub mod outgoing;
 pub mod probe;
 pub mod publication;
 pub mod reads;
@@ -60,4 +62,5 @@ pub mod server;
 pub mod session;
 pub mod socket;
 pub mod telemetry;
+pub mod wire;
 pub mod worker;

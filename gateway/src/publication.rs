@@ -1,4 +1,4 @@
-//! A publication on its way: accepted by one gateway, carried by the bus, encoded once for every socket.
+//! A publication: accepted by one gateway, carried by the bus.
 
 use std::{
     fmt,
@@ -6,9 +6,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use natter_protocol::{Push, json};
-
-use crate::frame::Frame;
 
 /// One message in a room. `data`, `info` and `tags` are JSON texts without raw newlines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,40 +36,16 @@ impl Publication {
         }
     }
 
-    /// As the protocol has it, in replies and pushes; `None` when the texts are not UTF-8, which no door lets in.
-    pub fn as_protocol(&self) -> Option<natter_protocol::Publication<'_>> {
-        Some(natter_protocol::Publication {
-            data: std::str::from_utf8(&self.data).ok()?,
-            info: self
-                .info
-                .as_ref()
-                .map(|info| std::str::from_utf8(info))
-                .transpose()
-                .ok()?,
+    /// As the protocol has it, in replies and pushes. No door lets in who or tags that are no text.
+    pub fn as_protocol(&self) -> natter_protocol::Publication<'_> {
+        let text = |bytes: &Option<Bytes>| bytes.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
+        natter_protocol::Publication {
+            data: &self.data,
+            info: text(&self.info),
             offset: self.offset,
-            tags: self
-                .tags
-                .as_ref()
-                .map(|tags| std::str::from_utf8(tags))
-                .transpose()
-                .ok()?,
-            time: 0,
-        })
-    }
-
-    /// The push that every member of `channel` gets, as one finished frame.
-    pub fn encode(&self, channel: &str) -> Option<Frame> {
-        let publication = self.as_protocol()?;
-        let capacity = self.data.len() + channel.len() + self.info.as_ref().map_or(0, Bytes::len) + 64;
-        Some(Frame::text(capacity, |out| {
-            json::encode_push(
-                &Push::Publication {
-                    channel,
-                    publication: &publication,
-                },
-                out,
-            );
-        }))
+            tags: text(&self.tags),
+            ..natter_protocol::Publication::default()
+        }
     }
 }
 

@@ -15,12 +15,13 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::time::delay_queue::Key;
 
-pub use self::backlog::{Batch, Given, Slice, Step, Turn};
+pub use self::backlog::{Batch, Slice, Step, Turn};
 use self::{backlog::Backlog, pace::Pace};
 use crate::{
     channel::Channel,
     history::Position,
     namespace::Namespace,
+    outgoing::Outgoing,
     rooms::Generation,
     session::{ReplySlot, Session, Wish},
 };
@@ -356,7 +357,7 @@ impl Room {
     }
 
     /// What the member at a place is still to be given of what was published so far; nothing while it recovers.
-    pub fn rest_of(&self, place: MemberIndex) -> Vec<Given> {
+    pub fn rest_of(&self, place: MemberIndex) -> Vec<Arc<Outgoing>> {
         let place = place as usize;
         let backlog = self.backlog.borrow();
         let Some(backlog) = &*backlog else {
@@ -369,15 +370,15 @@ impl Room {
         if since & HELD != 0 {
             return Vec::new();
         }
-        let is_due = |given: &&Given| given.offset == 0 || given.offset > *since;
+        let is_due = |outgoing: &&Arc<Outgoing>| outgoing.offset() == 0 || outgoing.offset() > *since;
         // See `Room::delivery`.
-        let came_before = |given: &&Given| given.offset != 0 || self.given.get() > *since;
+        let came_before = |outgoing: &&Arc<Outgoing>| outgoing.offset() != 0 || self.given.get() > *since;
         let begun = backlog.rest_of_batch(place).iter().filter(came_before);
         begun.chain(backlog.waiting()).filter(is_due).cloned().collect()
     }
 
     /// Gives up what waits, once nobody is here: the publications that nobody else will be given.
-    pub fn abandon(&self) -> Vec<Given> {
+    pub fn abandon(&self) -> Vec<Arc<Outgoing>> {
         self.is_overloaded.set(false);
         let backlog = self.backlog.take();
         backlog.map_or_else(Vec::new, |backlog| backlog.into_rest())

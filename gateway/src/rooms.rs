@@ -38,7 +38,6 @@ use self::{
 use crate::{
     bus::{BoxFuture, BusError, Overloaded, SharedBus},
     channel::Channel,
-    frame::Frame,
     history::{Epoch, Position},
     inbox::{Inbox, Note},
     metrics::RoomMetrics,
@@ -236,13 +235,13 @@ impl Rooms {
     }
 
     /// Hands a publication to every worker with members in `channel`, all of them or none: `Overloaded` when one
-    /// cannot take it. `encode` is called when somebody is there. A durable room's position follows, also while nobody
+    /// cannot take it. `address` is called when somebody is there. A durable room's position follows, also while nobody
     /// is.
     pub fn deliver(
         &self,
         channel: &str,
         publication: Publication,
-        encode: impl FnOnce(&Channel, &Publication) -> Option<Frame>,
+        address: impl FnOnce(Channel, &Arc<Publication>) -> Option<Outgoing>,
     ) -> Result<(), Overloaded> {
         let mut shard = self.shard(channel).lock();
         let Some(name) = shard.rooms.get_key_value(channel).map(|(name, _)| name.clone()) else {
@@ -260,21 +259,18 @@ impl Rooms {
             // A subscription that has just been ended hands on its last.
             return Ok(());
         }
-        let frame = if workers == 0 {
+        let publication = Arc::new(publication);
+        let outgoing = if workers == 0 {
             None
         } else {
-            encode(&name, &publication)
+            address(name, &publication)
         };
         if offset > 0 {
             room.advance(publication);
         }
-        if let Some(frame) = frame.map(Arc::new) {
+        if let Some(outgoing) = outgoing.map(Arc::new) {
             for inbox in self.inboxes_of(workers) {
-                inbox.push(Note::Publication {
-                    channel: name.clone(),
-                    offset,
-                    frame: frame.clone(),
-                });
+                inbox.push(Note::Publication(outgoing.clone()));
             }
         }
         Ok(())

@@ -12,6 +12,7 @@ mod history;
 mod output;
 mod recover;
 mod replies;
+mod stream;
 mod subscriptions;
 
 use std::{
@@ -24,20 +25,21 @@ use std::{
 };
 
 use bytes::BytesMut;
-use natter_protocol::DisconnectCode;
+use natter_protocol::{DisconnectCode, json, protobuf};
 use natter_websocket::{Decoder, Incoming, ProtocolError};
 use tokio::task::yield_now;
 use tokio_util::time::delay_queue;
 use tracing::{Level, debug, info};
 use uuid::Uuid;
 
-pub use self::{ending::Ending, recover::Wish, replies::ReplySlot};
+pub use self::{ending::Ending, recover::Wish, replies::ReplySlot, stream::StreamKey};
 use self::{heartbeat::Heartbeat, output::CONNECTION_ENDED, replies::Replies, subscriptions::Subscriptions};
 use crate::{
     frame::Frame,
     limits::FileGuard,
     outbox::Outbox,
     socket::Socket,
+    wire::{Carrier, Encoding, Wire},
     worker::{Lane, SCRATCH_SIZE, Worker},
 };
 
@@ -62,6 +64,9 @@ pub struct Session {
     lane: Cell<Lane>,
     /// The kernel takes no more bytes; the task waits until it does.
     blocked: Cell<bool>,
+    wire: Wire,
+    /// Of a stream: by which what its client says is known to be said by it.
+    secret: Option<Box<Uuid>>,
     /// Compression was negotiated: messages of either side may be compressed.
     compression: bool,
     _file: FileGuard,
@@ -82,7 +87,13 @@ enum Phase {
 
 impl Session {
     /// `compression` says whether the handshake agreed on it.
-    pub fn new(socket: Socket, user: Option<Arc<str>>, compression: bool, file: FileGuard) -> Rc<Self> {
+    pub fn new(
+        socket: Socket,
+        user: Option<Arc<str>>,
+        wire: Wire,
+        compression: bool,
+        file: FileGuard,
+    ) -> Rc<Self> {
         Rc::new(Self {
             id: Uuid::new_v4(),
             user: user.map_or_else(OnceCell::new, OnceCell::from),
@@ -98,6 +109,8 @@ impl Session {
             waker: RefCell::new(None),
             lane: Cell::default(),
             blocked: Cell::new(false),
+            wire,
+            secret: (wire.carrier != Carrier::WebSocket).then(|| Uuid::new_v4().into()),
             compression,
             _file: file,
         })
@@ -106,6 +119,11 @@ impl Session {
     /// Empty for anonymous clients.
     pub fn user(&self) -> &str {
         self.user.get().map_or("", |user| user)
+    }
+
+    /// How it speaks.
+    pub fn wire(&self) -> Wire {
+        self.wire
     }
 
     /// Whether its messages may be sent compressed.
@@ -130,18 +148,26 @@ impl Session {
         &self.key
     }
 
-    /// Serves the connection to its end. `early` came in one packet with the handshake.
+    /// Serves a WebSocket to its end. `early` came in one packet with the handshake.
     pub async fn run(self: Rc<Self>, worker: Rc<Worker>, early: BytesMut) {
-        debug!(connection = %self.id, user = self.user(), peer = ?self.socket.borrow().peer(), "opened");
-        worker.opened(&self);
-        self.start_heartbeat(&worker);
-        if worker.gateway.drain.refuses() {
-            // Admitted just before the refusals began: those who close all others do not know of it.
-            self.end(&worker, &Ending::Disconnect(DisconnectCode::Shutdown));
-        }
+        self.open(&worker);
         let mut early = early;
         self.receive(&worker, &mut early);
         drop(early);
+        self.serve(worker).await;
+    }
+
+    fn open(self: &Rc<Self>, worker: &Rc<Worker>) {
+        debug!(connection = %self.id, user = self.user(), peer = ?self.socket.borrow().peer(), "opened");
+        worker.opened(self);
+        self.start_heartbeat(worker);
+        if worker.gateway.drain.refuses() {
+            // Admitted just before the refusals began: those who close all others do not know of it.
+            self.end(worker, &Ending::Disconnect(DisconnectCode::Shutdown));
+        }
+    }
+
+    async fn serve(self: Rc<Self>, worker: Rc<Worker>) {
         while let Some(length) = poll_fn(|cx| self.poll_input(cx, &worker)).await {
             match length {
                 Ok(0) | Err(_) => self.end(&worker, &Ending::Lost),
@@ -196,7 +222,8 @@ impl Session {
     /// Takes bytes off the socket.
     fn receive(self: &Rc<Self>, worker: &Rc<Worker>, bytes: &mut [u8]) {
         worker.counters().received(bytes.len());
-        if self.phase.get() == Phase::Deaf {
+        // A stream has nothing more to say by itself: what it says comes to `hear`.
+        if self.phase.get() == Phase::Deaf || self.is_stream() {
             return;
         }
         let limits = worker.live().limits;
@@ -243,11 +270,17 @@ impl Session {
                 self.stop_listening();
             }
             _ if self.phase.get() == Phase::Ending => {}
-            Incoming::Text(text) => self.commands(worker, &text),
-            // JSON in binary frames is accepted, as the clients' reference server does.
-            Incoming::Binary(bytes) => match std::str::from_utf8(&bytes) {
-                Ok(text) => self.commands(worker, text),
-                Err(_) => self.misframed(worker, ProtocolError::InvalidUtf8),
+            Incoming::Text(text) => match self.wire.encoding {
+                Encoding::Json => self.commands(worker, json::decode(&text)),
+                Encoding::Protobuf => self.refuse(worker, "text_frame"),
+            },
+            Incoming::Binary(bytes) => match self.wire.encoding {
+                // JSON in binary frames is accepted, as the clients' reference server does.
+                Encoding::Json => match std::str::from_utf8(&bytes) {
+                    Ok(text) => self.commands(worker, json::decode(text)),
+                    Err(_) => self.misframed(worker, ProtocolError::InvalidUtf8),
+                },
+                Encoding::Protobuf => self.commands(worker, protobuf::decode(&bytes)),
             },
             Incoming::Ping(payload) => {
                 let pong = natter_websocket::pong(&payload);

@@ -28,6 +28,7 @@ use std::{
 
 use natter_protocol::ErrorCode;
 use slab::Slab;
+use uuid::Uuid;
 
 pub use self::flush::Lane;
 use self::{broadcast::Broadcasts, compression::Codec, flush::Dirty, timers::Timers};
@@ -36,10 +37,12 @@ use crate::{
     frame::Frame,
     gateway::{Gateway, Live},
     metrics::WorkerCounters,
+    outgoing::Outgoing,
     publication::unix_nanos,
     room::Room,
     rooms::{Joined, WorkerId},
     session::Session,
+    wire::{Frames, Wire},
 };
 
 /// Read buffer shared by all connections of a worker.
@@ -53,6 +56,8 @@ pub struct Worker {
     counters: WorkerCounters,
     rooms: RefCell<HashMap<Channel, Rc<Room>>>,
     sessions: RefCell<Sessions>,
+    /// Sessions whose clients speak by requests, by what these name.
+    streams: RefCell<HashMap<Uuid, Rc<Session>>>,
     scratch: RefCell<Box<[u8]>>,
     codec: Codec,
     broadcasts: Broadcasts,
@@ -60,7 +65,7 @@ pub struct Worker {
     timers: Timers,
     /// Number of the pace at which connections are closed now, if any.
     pace: Cell<u64>,
-    ping: Arc<Frame>,
+    pings: Frames,
 }
 
 /// The connections of this worker, for those who ask by user or by client.
@@ -79,15 +84,14 @@ impl Worker {
             gateway,
             rooms: RefCell::default(),
             sessions: RefCell::default(),
+            streams: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_SIZE].into()),
             codec: Codec::default(),
             broadcasts: Broadcasts::default(),
             dirty: Dirty::default(),
             timers: Timers::default(),
             pace: Cell::new(0),
-            ping: Arc::new(Frame::text(2, |out| {
-                out.extend_from_slice(natter_protocol::json::PING);
-            })),
+            pings: Frames::default(),
         })
     }
 
@@ -107,8 +111,8 @@ impl Worker {
         self.scratch.borrow_mut()
     }
 
-    pub fn ping_frame(&self) -> Arc<Frame> {
-        self.ping.clone()
+    pub fn ping_frame(&self, wire: Wire) -> &Arc<Frame> {
+        self.pings.get_or_make(wire, || wire.ping())
     }
 
     /// The room on this worker, joined at the gateway when nobody here is in it yet.
@@ -141,11 +145,14 @@ impl Worker {
         }
     }
 
-    /// A WebSocket was opened; it has not sent its connect command yet.
+    /// A connection was opened; it has not sent its connect command yet.
     pub fn opened(&self, session: &Rc<Session>) {
         session
             .key()
             .set(self.sessions.borrow_mut().all.insert(session.clone()));
+        if let Some(key) = session.stream_key(self) {
+            self.streams.borrow_mut().insert(key.secret, session.clone());
+        }
         self.gateway.metrics.connections.opened();
         self.gateway.open_sockets.fetch_add(1, Ordering::Relaxed);
     }
@@ -180,14 +187,15 @@ impl Worker {
     /// The session's task ends.
     pub fn forget(&self, session: &Rc<Session>) {
         self.sessions.borrow_mut().all.try_remove(session.key().get());
+        if let Some(key) = session.stream_key(self) {
+            self.streams.borrow_mut().remove(&key.secret);
+        }
         self.gateway.open_sockets.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The publications of a frame reached so many members.
-    pub fn owed(&self, frame: &Frame, members: u64) {
-        for mark in frame.deliveries() {
-            self.counters.owed(&mark.namespace, members);
-        }
+    /// A publication reached so many members.
+    pub fn owed(&self, outgoing: &Outgoing, members: u64) {
+        self.counters.owed(&outgoing.mark().namespace, members);
     }
 
     /// A frame did not reach a socket; only publications are counted.

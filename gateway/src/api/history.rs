@@ -79,14 +79,11 @@ fn result(page: &Page) -> Vec<u8> {
 /// Appends an array of the publications, their payloads as they came.
 pub(super) fn put_publications(publications: &[Arc<Publication>], out: &mut Vec<u8>) {
     out.push(b'[');
-    let readable = publications
-        .iter()
-        .filter_map(|publication| publication.as_protocol());
-    for (index, publication) in readable.enumerate() {
+    for (index, publication) in publications.iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        encode_publication(&publication, out);
+        encode_publication(&publication.as_protocol(), out);
     }
     out.push(b']');
 }

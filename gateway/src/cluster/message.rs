@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Order;
+use super::{Hearing, Order, Said};
 use crate::gateway::Gateway;
 
 const FORMAT: u32 = 1;
@@ -31,6 +31,15 @@ pub(super) enum Message {
     CountRooms {
         survey: Uuid,
         pattern: Option<String>,
+    },
+    /// A client of a stream at the receiver says something.
+    Emulate {
+        request: Uuid,
+        said: Said,
+    },
+    Emulated {
+        request: Uuid,
+        hearing: Hearing,
     },
     /// Part of an answer; `last` ends it.
     RoomCounts {

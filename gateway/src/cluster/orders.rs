@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::{Hearing, Said};
 use crate::drain::{Pace, Shed};
 
 /// Which connections are meant: those of a user, one client, or one client if it is that user's.
@@ -43,6 +44,11 @@ pub enum Command {
     CountRooms {
         pattern: Option<String>,
         answer: mpsc::UnboundedSender<HashMap<String, u64>>,
+    },
+    /// Let a session hear what its client says.
+    Emulate {
+        said: Said,
+        answer: mpsc::UnboundedSender<Hearing>,
     },
     /// Close every connection with 3001.
     CloseAll(Pace),

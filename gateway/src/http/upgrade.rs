@@ -13,10 +13,16 @@ use tracing::{debug, warn};
 
 use super::{Connection, origin, plain};
 use crate::{
-    limits::FileGuard, listener, metrics::Refusal, session::Session, socket::Socket, worker::Worker,
+    limits::FileGuard,
+    listener,
+    metrics::Refusal,
+    session::Session,
+    socket::Socket,
+    wire::{Carrier, Encoding, Wire},
+    worker::Worker,
 };
 
-/// The subprotocol that a client may offer to say that it speaks JSON, which is also what no offer means.
+/// The subprotocols that clients offer; JSON is also what no offer means.
 const JSON_PROTOCOL: &str = "centrifuge-json";
 const PROTOBUF_PROTOCOL: &str = "centrifuge-protobuf";
 
@@ -38,11 +44,10 @@ impl Connection {
                 return response;
             }
         };
-        if wants_protobuf(&request, &upgrade) {
-            let text = "this gateway speaks JSON; Protobuf is not available";
-            self.handshake_failed("encoding", &text);
-            return plain(StatusCode::BAD_REQUEST, format!("{text}\n"));
-        }
+        let wire = Wire {
+            encoding: encoding(&request, &upgrade),
+            carrier: Carrier::WebSocket,
+        };
         let user = match self.user(request.headers()) {
             Ok(user) => user,
             Err(refused) => return self.refuse(&refused),
@@ -54,11 +59,10 @@ impl Connection {
                 tokio::task::spawn_local(start(
                     self.worker.clone(),
                     upgraded,
-                    user,
-                    compression.is_some(),
+                    (user, wire, compression.is_some()),
                     file,
                 ));
-                switching_protocols(&upgrade, compression)
+                switching_protocols(&upgrade, wire.encoding, compression)
             }
             Err(refused) => self.refuse(&refused),
         }
@@ -150,20 +154,23 @@ impl Connection {
     }
 }
 
-fn wants_protobuf(request: &Request<Incoming>, upgrade: &Upgrade) -> bool {
-    let by_query = request.uri().query().is_some_and(|query| {
-        query
-            .split('&')
-            .any(|pair| pair == "format=protobuf" || pair == "cf_protocol=protobuf")
-    });
-    by_query
-        || upgrade
-            .protocols
-            .iter()
-            .any(|protocol| protocol == PROTOBUF_PROTOCOL)
+/// What a client that offers both is answered: the subprotocol says more than the address, which may be a template's.
+fn encoding(request: &Request<Incoming>, upgrade: &Upgrade) -> Encoding {
+    let offers = |name: &str| upgrade.protocols.iter().any(|protocol| protocol == name);
+    let asks = |pair: &str| pair == "format=protobuf" || pair == "cf_protocol=protobuf";
+    let query = request.uri().query().unwrap_or_default();
+    if offers(PROTOBUF_PROTOCOL) || (!offers(JSON_PROTOCOL) && query.split('&').any(asks)) {
+        Encoding::Protobuf
+    } else {
+        Encoding::Json
+    }
 }
 
-fn switching_protocols(upgrade: &Upgrade, compression: Option<HeaderValue>) -> Response<Body> {
+fn switching_protocols(
+    upgrade: &Upgrade,
+    encoding: Encoding,
+    compression: Option<HeaderValue>,
+) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -173,11 +180,12 @@ fn switching_protocols(upgrade: &Upgrade, compression: Option<HeaderValue>) -> R
     if let Some(compression) = compression {
         headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, compression);
     }
-    if upgrade.protocols.iter().any(|protocol| protocol == JSON_PROTOCOL) {
-        headers.insert(
-            header::SEC_WEBSOCKET_PROTOCOL,
-            HeaderValue::from_static(JSON_PROTOCOL),
-        );
+    let name = match encoding {
+        Encoding::Json => JSON_PROTOCOL,
+        Encoding::Protobuf => PROTOBUF_PROTOCOL,
+    };
+    if upgrade.protocols.iter().any(|protocol| protocol == name) {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
     }
     response
 }
@@ -186,8 +194,7 @@ fn switching_protocols(upgrade: &Upgrade, compression: Option<HeaderValue>) -> R
 async fn start(
     worker: Rc<Worker>,
     upgraded: hyper::upgrade::OnUpgrade,
-    user: Option<Arc<str>>,
-    compression: bool,
+    (user, wire, compression): (Option<Arc<str>>, Wire, bool),
     file: FileGuard,
 ) {
     let (stream, early) = match upgraded
@@ -201,6 +208,6 @@ async fn start(
     // From here on a peer that reads nothing is told why it is cut.
     listener::limit_unread(&stream, None);
     // On a task of its own, so that nothing of this one stays with the session.
-    let session = Session::new(Socket::plain(stream), user, compression, file);
+    let session = Session::new(Socket::plain(stream), user, wire, compression, file);
     tokio::task::spawn_local(session.run(worker, early));
 }

@@ -4,7 +4,6 @@
 //! slices of members, between which other rooms have their turn.
 
 use std::{
-    cell::OnceCell,
     collections::VecDeque,
     ops::{Deref, Range},
     rc::Rc,
@@ -13,7 +12,12 @@ use std::{
 
 use tokio_util::time::delay_queue::Key;
 
-use crate::{frame::Frame, history::Position};
+use crate::{
+    frame::Frame,
+    history::Position,
+    outgoing::Outgoing,
+    wire::{Frames, Wire},
+};
 
 /// Publications of one batch: as many as one write takes.
 const BATCH: usize = 64;
@@ -28,24 +32,18 @@ const MAX_WAITING_BYTES: usize = 8 << 20;
 
 /// What a room has to do next.
 pub enum Step {
-    Publication(Given),
+    Publication(Arc<Outgoing>),
     /// The room goes on from here, after a gap that cannot be filled.
     PositionLost(Position),
-}
-
-/// A publication as members are given it.
-#[derive(Clone)]
-pub struct Given {
-    /// 0 in an ephemeral room.
-    pub offset: u64,
-    pub frame: Arc<Frame>,
 }
 
 /// What all members of a room are given before the next thing.
 #[derive(Default)]
 pub struct Batch {
-    publications: Vec<Given>,
-    joined: OnceCell<Arc<Frame>>,
+    publications: Vec<Arc<Outgoing>>,
+    /// Whether it pays to give it as one frame: not for a single publication, nor for large ones.
+    pub joins: bool,
+    joined: Frames,
 }
 
 /// Some members of a room, by place, and what they are given.
@@ -119,7 +117,7 @@ impl Backlog {
     }
 
     /// What the member at `place` is still to be given of the batch under way.
-    pub(super) fn rest_of_batch(&self, place: usize) -> &[Given] {
+    pub(super) fn rest_of_batch(&self, place: usize) -> &[Arc<Outgoing>] {
         if self.places.contains(&place) {
             &self.batch
         } else {
@@ -128,66 +126,64 @@ impl Backlog {
     }
 
     /// Publications of the next batches, as far as nothing is lost between them.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = &Given> {
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Arc<Outgoing>> {
         self.steps.iter().map_while(|step| match step {
-            Step::Publication(given) => Some(given),
+            Step::Publication(outgoing) => Some(outgoing),
             Step::PositionLost(_) => None,
         })
     }
 
     /// Publications that not everybody was given.
-    pub(super) fn into_rest(self) -> Vec<Given> {
+    pub(super) fn into_rest(self) -> Vec<Arc<Outgoing>> {
         let begun = if self.places.is_empty() {
             &[]
         } else {
             &**self.batch
         };
         let waiting = self.steps.into_iter().filter_map(|step| match step {
-            Step::Publication(given) => Some(given),
+            Step::Publication(outgoing) => Some(outgoing),
             Step::PositionLost(_) => None,
         });
         begun.iter().cloned().chain(waiting).collect()
     }
 
-    fn begin(&mut self, first: Given, end: usize) {
-        let mut bytes = first.frame.bytes().len();
+    fn begin(&mut self, first: Arc<Outgoing>, end: usize) {
+        let mut bytes = first.size();
         let mut batch = vec![first];
         while batch.len() < BATCH && bytes < BATCH_BYTES {
             let is_publication = |step: &mut Step| matches!(step, Step::Publication(_));
-            let Some(Step::Publication(given)) = self.steps.pop_front_if(is_publication) else {
+            let Some(Step::Publication(next)) = self.steps.pop_front_if(is_publication) else {
                 break;
             };
-            bytes += given.frame.bytes().len();
-            batch.push(given);
+            bytes += next.size();
+            batch.push(next);
         }
         self.bytes -= bytes;
         self.places = 0..end;
         self.batch = Rc::new(Batch {
+            joins: batch.len() > 1 && bytes <= JOINED_BYTES,
             publications: batch,
-            joined: OnceCell::new(),
+            joined: Frames::default(),
         });
     }
 }
 
 impl Batch {
-    /// All of it as one frame, which a socket takes at less cost than several: made by `join` when it is first asked for.
-    /// `None` where that does not pay: for a single publication, and for large ones.
-    pub fn joined(&self, join: impl FnOnce(&[Given]) -> Frame) -> Option<&Arc<Frame>> {
-        let bytes: usize = self.iter().map(|given| given.frame.bytes().len()).sum();
-        let pays = self.len() > 1 && bytes <= JOINED_BYTES;
-        pays.then(|| self.joined.get_or_init(|| Arc::new(join(self))))
+    /// All of it as one frame, which a socket takes at less cost than several.
+    pub fn joined(&self, wire: Wire, join: impl FnOnce(&[Arc<Outgoing>]) -> Frame) -> &Arc<Frame> {
+        self.joined.get_or_make(wire, || join(self))
     }
 
     /// The smallest offset; 0 in an ephemeral room.
     pub fn oldest(&self) -> u64 {
-        self.iter().map(|given| given.offset).min().unwrap_or_default()
+        self.iter().map(|outgoing| outgoing.offset()).min().unwrap_or_default()
     }
 }
 
 impl Deref for Batch {
-    type Target = [Given];
+    type Target = [Arc<Outgoing>];
 
-    fn deref(&self) -> &[Given] {
+    fn deref(&self) -> &[Arc<Outgoing>] {
         &self.publications
     }
 }
@@ -195,7 +191,7 @@ impl Deref for Batch {
 impl Step {
     fn bytes(&self) -> usize {
         match self {
-            Self::Publication(given) => given.frame.bytes().len(),
+            Self::Publication(outgoing) => outgoing.size(),
             Self::PositionLost(_) => 0,
         }
     }

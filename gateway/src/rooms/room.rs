@@ -61,8 +61,7 @@ impl Room {
         self.durable = Some(Box::new(Durable { position, recent }));
     }
 
-    pub(super) fn advance(&mut self, publication: Publication) {
-        let publication = Arc::new(publication);
+    pub(super) fn advance(&mut self, publication: Arc<Publication>) {
         match &mut self.durable {
             Some(durable) => {
                 durable.position.offset = publication.offset;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use natter_protocol::{
-    ClientInfo, Command, ConnectRequest, ConnectResult, DisconnectCode, ErrorCode, PublishRequest, ReplyBody,
+    ClientInfo, Command, ConnectRequest, ConnectResult, DecodeError, DisconnectCode, ErrorCode, PublishRequest, ReplyBody,
     Request, json,
 };
 use tracing::debug;
@@ -20,9 +20,13 @@ use crate::{
 };
 
 impl Session {
-    /// Handles one frame: commands separated by newlines.
-    pub(super) fn commands(self: &Rc<Self>, worker: &Rc<Worker>, text: &str) {
-        for command in json::decode(text) {
+    /// Handles the commands of one frame.
+    pub(super) fn commands<'a>(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        commands: impl Iterator<Item = Result<Command<'a>, DecodeError>>,
+    ) {
+        for command in commands {
             match command {
                 Ok(command) => self.command(worker, command),
                 Err(error) => {
@@ -74,13 +78,19 @@ impl Session {
         }
         self.phase.set(Phase::Connected);
         worker.connected(self);
+        // Where requests of a stream's client have to go; others need not know.
+        let (session, node) = self.stream_key(worker).map_or_else(Default::default, |key| {
+            (key.to_string(), worker.gateway.node.to_string())
+        });
         let mut buffer = uuid::Uuid::encode_buffer();
         let result = ConnectResult {
             client: self.id.hyphenated().encode_lower(&mut buffer),
             version: env!("CARGO_PKG_VERSION"),
             // The protocol counts in whole seconds.
             ping: u32::try_from(live.settings.client.ping_interval.as_secs()).unwrap_or(u32::MAX),
-            pong: true,
+            pong: !self.is_stream(),
+            session: &session,
+            node: &node,
             ..ConnectResult::default()
         };
         self.reply(worker, id, ReplyBody::Connect(result));

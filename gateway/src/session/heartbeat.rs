@@ -32,9 +32,17 @@ enum Due {
 }
 
 impl Heartbeat {
-    fn due(self, settings: &ClientSettings) -> (Self, Due) {
+    /// `answers` says whether the client answers pings: from a stream that would be a request each time, and one that does
+    /// not take them is found out by the kernel.
+    fn due(self, settings: &ClientSettings, answers: bool) -> (Self, Due) {
         match self {
             Self::AwaitingConnect => (self, Due::End(DisconnectCode::Stale)),
+            Self::Quiet if !answers => (
+                self,
+                Due::Ping {
+                    next: settings.ping_interval,
+                },
+            ),
             Self::Quiet => (
                 Self::AwaitingPong,
                 Due::Ping {
@@ -89,12 +97,13 @@ impl Session {
         if self.phase.get() == Phase::Gone {
             return;
         }
-        let (heartbeat, due) = self.heartbeat.get().due(&worker.live().settings.client);
+        let (heartbeat, due) = self.heartbeat.get()
+            .due(&worker.live().settings.client, !self.is_stream());
         self.heartbeat.set(heartbeat);
         match due {
             Due::Ping { next } => {
                 worker.schedule(self, next);
-                self.push(worker, &worker.ping_frame());
+                self.push(worker, worker.ping_frame(self.wire));
             }
             Due::Wait { next } => worker.schedule(self, next),
             Due::End(code) => self.end(worker, &Ending::Disconnect(code)),
@@ -111,7 +120,7 @@ mod tests {
     #[test]
     fn a_client_that_answers_is_pinged_every_interval() {
         let settings = Settings::default().client;
-        let (asked, due) = Heartbeat::Quiet.due(&settings);
+        let (asked, due) = Heartbeat::Quiet.due(&settings, true);
         assert_eq!(
             due,
             Due::Ping {
@@ -119,7 +128,7 @@ mod tests {
             }
         );
         assert_eq!(asked, Heartbeat::AwaitingPong);
-        let (quiet, due) = Heartbeat::Answered.due(&settings);
+        let (quiet, due) = Heartbeat::Answered.due(&settings, true);
         assert_eq!(
             due,
             Due::Wait {
@@ -130,16 +139,25 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_is_pinged_and_need_not_answer() {
+        let settings = Settings::default().client;
+        let ping = Due::Ping {
+            next: settings.ping_interval,
+        };
+        assert_eq!(Heartbeat::Quiet.due(&settings, false), (Heartbeat::Quiet, ping));
+    }
+
+    #[test]
     fn silence_ends_the_session_by_name() {
         let settings = Settings::default().client;
         assert_eq!(
-            Heartbeat::AwaitingConnect.due(&settings).1,
+            Heartbeat::AwaitingConnect.due(&settings, true).1,
             Due::End(DisconnectCode::Stale)
         );
         assert_eq!(
-            Heartbeat::AwaitingPong.due(&settings).1,
+            Heartbeat::AwaitingPong.due(&settings, true).1,
             Due::End(DisconnectCode::NoPong)
         );
-        assert_eq!(Heartbeat::Closing.due(&settings).1, Due::Go);
+        assert_eq!(Heartbeat::Closing.due(&settings, true).1, Due::Go);
     }
 }

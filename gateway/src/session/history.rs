@@ -96,7 +96,7 @@ fn publications(page: &Page) -> Vec<natter_protocol::Publication<'_>> {
     page.publications
         .iter()
         .map(Arc::as_ref)
-        .filter_map(crate::publication::Publication::as_protocol)
+        .map(crate::publication::Publication::as_protocol)
         .collect()
 }
 

@@ -2,7 +2,7 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use natter_protocol::{DisconnectCode, ErrorCode, Push, Reply, ReplyBody, json};
+use natter_protocol::{DisconnectCode, ErrorCode, Push, Reply, ReplyBody};
 
 use super::{Ending, ReplySlot, Session, recover::Held, replies::Answer};
 use crate::{
@@ -26,16 +26,14 @@ pub(super) const LEFT: &str = "left";
 /// As above: the member got it with the answer to its join.
 pub(super) const RECOVERED: &str = "recovered";
 
-fn reply_frame(id: u32, body: ReplyBody<'_>) -> Arc<Frame> {
-    Arc::new(Frame::text(REPLY_CAPACITY, |out| {
-        json::encode_reply(&Reply { id, body }, out);
-    }))
-}
-
 impl Session {
     /// Answers a command, behind the answers to all earlier ones.
     pub(super) fn reply(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, body: ReplyBody<'_>) {
-        self.answer(worker, reply_frame(id, body), None);
+        self.answer(worker, self.reply_frame(id, body), None);
+    }
+
+    fn reply_frame(&self, id: u32, body: ReplyBody<'_>) -> Arc<Frame> {
+        Arc::new(self.wire.reply(REPLY_CAPACITY, &Reply { id, body }))
     }
 
     pub(super) fn reply_error(
@@ -71,7 +69,7 @@ impl Session {
         held: Option<Rc<Held>>,
     ) {
         let was_full = self.replies.borrow().is_full();
-        let frame = reply_frame(slot.id, body);
+        let frame = self.reply_frame(slot.id, body);
         let answers = self.replies.borrow_mut().complete(slot, Answer { frame, held });
         for answer in answers {
             self.write(worker, &answer);
@@ -88,7 +86,7 @@ impl Session {
         push: &Push<'_>,
         held: Option<Rc<Held>>,
     ) {
-        let frame = Arc::new(Frame::text(REPLY_CAPACITY, |out| json::encode_push(push, out)));
+        let frame = Arc::new(self.wire.push(REPLY_CAPACITY, push));
         self.answer(worker, frame, held);
     }
 
@@ -181,7 +179,19 @@ impl Session {
         code: u16,
         reason: &str,
     ) {
-        let close = Frame::from_bytes(natter_websocket::close(code, reason));
+        let close = if self.is_stream() {
+            let reconnect = DisconnectCode::reconnects(code);
+            self.wire.push(
+                REPLY_CAPACITY,
+                &Push::Disconnect {
+                    code,
+                    reason,
+                    reconnect,
+                },
+            )
+        } else {
+            Frame::from_bytes(natter_websocket::close(code, reason))
+        };
         self.with_outbox(worker, |outbox| {
             match ending {
                 Ending::Disconnect(DisconnectCode::Slow) => {

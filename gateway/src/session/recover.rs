@@ -325,7 +325,7 @@ impl Session {
         };
         let publications: Vec<_> = publications
             .iter()
-            .filter_map(|publication| publication.as_protocol())
+            .map(|publication| publication.as_protocol())
             .collect();
         room.namespace().metrics.recovered(publications.len());
         let result = SubscribeResult {

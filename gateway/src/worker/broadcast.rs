@@ -18,6 +18,7 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     rc::Rc,
+    sync::Arc,
     task::{Poll, Waker},
 };
 
@@ -25,7 +26,10 @@ use tokio::{task::yield_now, time::Instant};
 use tokio_util::time::DelayQueue;
 
 use super::Worker;
-use crate::room::{Given, Room, Step, Turn};
+use crate::{
+    outgoing::Outgoing,
+    room::{Room, Step, Turn},
+};
 
 /// Members of a room from which on they get their publications in slices: as many as one turn writes to.
 const LARGE: usize = 256;
@@ -55,19 +59,19 @@ impl Broadcasts {
 
 impl Worker {
     /// Gives a publication to the members of its room, or lets it wait for its turn. Returns the frames queued.
-    pub(super) fn broadcast(self: &Rc<Self>, channel: &str, given: Given) -> usize {
-        let room = self.rooms.borrow().get(channel).cloned();
+    pub(super) fn broadcast(self: &Rc<Self>, outgoing: Arc<Outgoing>) -> usize {
+        let room = self.rooms.borrow().get(&*outgoing.channel).cloned();
         let Some(room) = room else {
-            self.done(&given);
+            self.done(&outgoing);
             return 0;
         };
         room.note_pace(Instant::now());
         let members = room.places();
         if room.has_backlog() || room.is_busy() || members > LARGE {
-            self.enqueue(&room, Step::Publication(given));
+            self.enqueue(&room, Step::Publication(outgoing));
             return 0;
         }
-        self.give_all(&room, &given);
+        self.give_all(&room, &outgoing);
         members
     }
 
@@ -104,8 +108,8 @@ impl Worker {
 
     /// Nobody is in the room any more: what waits for its turn is dropped.
     pub(super) fn abandon(&self, room: &Room) {
-        for given in room.abandon() {
-            self.done(&given);
+        for outgoing in room.abandon() {
+            self.done(&outgoing);
         }
     }
 
@@ -156,8 +160,8 @@ impl Worker {
     }
 
     /// The publication takes no more space of the inbox.
-    pub(super) fn done(&self, given: &Given) {
-        self.gateway.inbox(self.id).done(&given.frame);
+    pub(super) fn done(&self, outgoing: &Outgoing) {
+        self.gateway.inbox(self.id).done(outgoing);
     }
 
     fn tell_overload(&self, room: &Room) {

@@ -6,7 +6,7 @@ use natter_protocol::UnsubscribeCode;
 
 use super::Worker;
 use crate::{
-    cluster::{Command, Order, Target},
+    cluster::{Command, Hearing, Order, Target},
     glob,
     session::{Ending, Session, Wish},
 };
@@ -18,6 +18,11 @@ impl Worker {
             Command::CountRooms { pattern, answer } => {
                 // Who asked may have given up.
                 let _ = answer.send(self.count_rooms(pattern.as_deref()));
+            }
+            Command::Emulate { said, answer } => {
+                let session = self.streams.borrow().get(&said.key.secret).cloned();
+                let hearing = session.map_or(Hearing::Unknown, |session| session.hear(self, &said.data));
+                let _ = answer.send(hearing);
             }
             Command::CloseAll(pace) => {
                 let number = self.next_pace();

@@ -27,62 +27,45 @@ pub(super) struct Codec {
     inflater: RefCell<Inflater>,
 }
 
-/// A publication as the members of a room get it.
-pub(super) struct Forms<'a> {
-    plain: &'a Arc<Frame>,
-    compressed: Option<&'a Arc<Frame>>,
-}
-
-impl<'a> Forms<'a> {
-    /// The forms that were made already.
-    pub(super) fn known(frame: &'a Arc<Frame>) -> Self {
-        Self {
-            plain: frame,
-            compressed: frame.known_compressed(),
-        }
-    }
-}
-
 impl Worker {
     /// For the messages of a client that may compress them.
     pub fn inflater(&self) -> RefMut<'_, Inflater> {
         self.codec.inflater.borrow_mut()
     }
 
-    /// The forms of a publication for the members of `room`: compressed where that pays, or where another worker has done
-    /// it already.
-    pub(super) fn forms<'a>(&self, room: &Room, frame: &'a Arc<Frame>) -> Forms<'a> {
+    /// A frame of `room` as one member gets it.
+    pub(super) fn form<'a>(&self, room: &Room, frame: &'a Arc<Frame>, session: &Session) -> &'a Arc<Frame> {
+        let compressed = session
+            .takes_compressed()
+            .then(|| self.compressed(room, frame, session.wire().opcode()))
+            .flatten();
+        let Some(compressed) = compressed else { return frame };
+        self.counters
+            .spared(frame.bytes().len() - compressed.bytes().len());
+        compressed
+    }
+
+    /// A frame compressed for those members of `room` who take that, where it pays or another worker has done it already.
+    pub(super) fn compressed<'a>(
+        &self,
+        room: &Room,
+        frame: &'a Frame,
+        opcode: Opcode,
+    ) -> Option<&'a Arc<Frame>> {
         let live = self.live();
         let settings = &live.settings.client.compression;
-        let takers = room.takers();
-        let compressed = if takers == 0 || !settings.enabled {
+        if !settings.enabled {
             None
-        } else if takers >= settings.min_members.div_ceil(self.gateway.workers())
+        } else if room.takers() >= settings.min_members.div_ceil(self.gateway.workers())
             && frame.payload().len() >= settings.min_size
         {
-            frame.compressed(|payload| self.compress(payload, settings.level))
+            frame.compressed(|payload| self.compress(opcode, payload, settings.level))
         } else {
             frame.known_compressed()
-        };
-        Forms {
-            plain: frame,
-            compressed,
         }
     }
 
-    /// The form of a publication for one member.
-    pub(super) fn form<'a>(&self, forms: &Forms<'a>, session: &Session) -> &'a Arc<Frame> {
-        match forms.compressed {
-            Some(compressed) if session.takes_compressed() => {
-                let spared = forms.plain.bytes().len() - compressed.bytes().len();
-                self.counters.spared(spared);
-                compressed
-            }
-            _ => forms.plain,
-        }
-    }
-
-    fn compress(&self, payload: &[u8], level: u8) -> Option<Box<[u8]>> {
+    fn compress(&self, opcode: Opcode, payload: &[u8], level: u8) -> Option<Box<[u8]>> {
         let metrics = &self.gateway.metrics.compression;
         if payload.len() > CompressionSettings::MAX_SIZE {
             metrics.too_large();
@@ -93,7 +76,7 @@ impl Worker {
         deflater.take_if(|deflater| deflater.level() != level);
         let deflater = deflater.get_or_insert_with(|| Deflater::new(level));
         let began = Instant::now();
-        let frame = deflater.encode(Opcode::Text, payload);
+        let frame = deflater.encode(opcode, payload);
         metrics.compressed(payload.len(), frame.as_deref().map(<[u8]>::len), began.elapsed());
         frame
     }

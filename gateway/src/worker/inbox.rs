@@ -10,7 +10,7 @@ use crate::{
     channel::Channel,
     history::Position,
     inbox::Note,
-    room::{Given, Room, Step},
+    room::{Room, Step},
     rooms::Generation,
 };
 
@@ -34,11 +34,7 @@ impl Worker {
     /// Handles one note; returns the frames that it queued for members.
     fn note(self: &Rc<Self>, note: Note) -> usize {
         match note {
-            Note::Publication {
-                channel,
-                offset,
-                frame,
-            } => return self.broadcast(&channel, Given { offset, frame }),
+            Note::Publication(outgoing) => return self.broadcast(outgoing),
             Note::RoomLive {
                 channel,
                 generation,

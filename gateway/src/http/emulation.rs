@@ -1,0 +1,95 @@
+//! `POST /emulation`: what a client says whose connection is a stream. Any gateway takes it and brings it to the one that
+//! has the stream.
+//!
+//! A session is known by a key that only its client was told, so nobody else can speak in its name. Answers: 204 it was
+//! heard, 404 there is no such session (the client connects anew), 413 it is too large, 429 too many commands of it wait,
+//! 503 its gateway could not be asked.
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use natter_protocol::protobuf;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::{Connection, cors, origin, plain};
+use crate::{
+    cluster::{Hearing, Said},
+    session::StreamKey,
+};
+
+pub(super) const PATH: &str = "/emulation";
+/// Bytes of a request around what is said.
+const AROUND: usize = 1_024;
+
+#[derive(Deserialize)]
+struct Json {
+    session: String,
+    node: String,
+    data: String,
+}
+
+impl Connection {
+    pub(super) async fn emulation(&self, request: Request<Incoming>) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let live = self.worker.live().clone();
+        if !origin::is_allowed(&parts.headers, &live.settings.http.allowed_origins) {
+            return plain(StatusCode::FORBIDDEN, "this origin is not allowed\n");
+        }
+        // JSON may escape every byte of a message in two.
+        let limit = 2 * live.settings.client.message_size_limit + AROUND;
+        let Ok(body) = Limited::new(body, limit).collect().await else {
+            return plain(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or incomplete\n");
+        };
+        let octets = parts
+            .headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(super::stream::OCTETS.as_bytes()));
+        let mut response = match read(&body.to_bytes(), octets) {
+            Some((node, said)) if said.data.len() <= live.settings.client.message_size_limit => {
+                self.pass_on(node, said).await
+            }
+            Some(_) => plain(StatusCode::PAYLOAD_TOO_LARGE, "the message is too large\n"),
+            None => plain(StatusCode::BAD_REQUEST, "this is no emulated message\n"),
+        };
+        response.headers_mut().extend(cors::headers(&parts.headers));
+        response
+    }
+
+    async fn pass_on(&self, node: Uuid, said: Said) -> Response<Body> {
+        let gateway = &self.worker.gateway;
+        let hearing = gateway.cluster.emulate(gateway, node, said).await;
+        gateway.metrics.protocol.emulated(hearing);
+        match hearing {
+            Hearing::Heard => {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = StatusCode::NO_CONTENT;
+                response
+            }
+            Hearing::Unknown => plain(StatusCode::NOT_FOUND, "there is no such session\n"),
+            Hearing::Busy => plain(StatusCode::TOO_MANY_REQUESTS, "earlier commands wait\n"),
+            Hearing::Unreachable => {
+                plain(StatusCode::SERVICE_UNAVAILABLE, "the session's gateway does not answer\n")
+            }
+        }
+    }
+}
+
+/// Who is meant and what is said; `None` when it is not readable.
+fn read(body: &Bytes, octets: bool) -> Option<(Uuid, Said)> {
+    if octets {
+        let request = protobuf::decode_emulation(body).ok()?;
+        return said(request.session, request.node, body.slice_ref(request.data));
+    }
+    let request: Json = serde_json::from_slice(body).ok()?;
+    said(&request.session, &request.node, request.data.into())
+}
+
+fn said(session: &str, node: &str, data: Bytes) -> Option<(Uuid, Said)> {
+    // What is no key is the key of nobody: to be told 404, as for one that is.
+    let key = StreamKey::parse(session).unwrap_or_default();
+    let node = Uuid::try_parse(node).unwrap_or_default();
+    Some((node, Said { key, data }))
+}

@@ -1,0 +1,157 @@
+//! Connections whose gateway's side is the endless body of an HTTP answer: server-sent events and HTTP streaming, for
+//! networks in which a WebSocket does not come through. What the client says comes by requests of their own
+//! ([`super::emulation`]).
+//!
+//! The socket is taken from hyper once the request was read, and the head of the answer is the first thing in the
+//! session's outbox: from there on such a connection is written to, bounded and counted as a WebSocket is. The body ends with the
+//! connection, so no chunk has to be counted (RFC 9112 section 6.3).
+
+use std::{fmt::Write as _, rc::Rc, sync::Arc};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+
+use super::{Connection, cors, plain};
+use crate::{
+    limits::FileGuard,
+    listener,
+    metrics::HandshakeFailure,
+    session::Session,
+    socket::Socket,
+    wire::{Carrier, Encoding, Wire},
+};
+
+pub(super) const EVENT_STREAM_PATH: &str = "/connection/sse";
+pub(super) const HTTP_STREAM_PATH: &str = "/connection/http_stream";
+/// Where an `EventSource`, which sends no body, has its first commands.
+const CONNECT_PARAMETER: &str = "cf_connect";
+/// What Protobuf is called in headers.
+const OCTETS: &str = "application/octet-stream";
+/// Sent before the first message: as much as some proxies and browsers keep back before they hand on the beginning of a body.
+const PADDING: usize = 2_048;
+
+/// A request that becomes a session.
+pub(super) struct Stream {
+    user: Option<Arc<str>>,
+    wire: Wire,
+    file: FileGuard,
+    head: Vec<u8>,
+    /// The first commands.
+    commands: Bytes,
+}
+
+impl Connection {
+    /// Reads the request; without an error the socket is to be taken, as nobody answers it.
+    pub(super) async fn stream(&self, carrier: Carrier, request: Request<Incoming>) -> Result<(), Response<Body>> {
+        let (parts, body) = request.into_parts();
+        let headers = &parts.headers;
+        let method = if carrier == Carrier::EventStream {
+            Method::GET
+        } else {
+            Method::POST
+        };
+        if parts.method != method {
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "another method is meant\n");
+            if let Ok(allow) = HeaderValue::from_str(method.as_str()) {
+                response.headers_mut().insert(header::ALLOW, allow);
+            }
+            return Err(response);
+        }
+        let wire = Wire {
+            encoding: encoding(carrier, headers),
+            carrier,
+        };
+        let commands = match carrier {
+            Carrier::EventStream => connect_parameter(parts.uri.query().unwrap_or_default()),
+            _ => self.read(body).await,
+        };
+        let Some(commands) = commands else {
+            let text = "the first commands are missing, unreadable or too large";
+            self.handshake_failed(HandshakeFailure::Malformed.label(), &text);
+            return Err(plain(StatusCode::BAD_REQUEST, format!("{text}\n")));
+        };
+        let user = self.user(headers).map_err(|refused| self.refuse(&refused))?;
+        let file = self.admit(headers).map_err(|refused| self.refuse(&refused))?;
+        let head = head(wire, &cors::headers(headers));
+        self.stream.set(Some(Stream {
+            user,
+            wire,
+            file,
+            head,
+            commands,
+        }));
+        self.is_taken.notify_one();
+        Ok(())
+    }
+
+    async fn read(&self, body: Incoming) -> Option<Bytes> {
+        let limit = self.worker.live().settings.client.message_size_limit;
+        let read = Limited::new(body, limit).collect().await;
+        read.ok().map(http_body_util::Collected::to_bytes)
+    }
+
+    /// Serves the socket of a request that was read.
+    pub(super) fn start_stream(&self) {
+        let (Some(stream), Some(socket)) = (self.stream.take(), self.socket.take()) else {
+            return;
+        };
+        listener::limit_unread(&socket, None);
+        let session = Session::new(Socket::plain(socket), stream.user, stream.wire, false, stream.file);
+        let worker = Rc::clone(&self.worker);
+        tokio::task::spawn_local(session.run_stream(worker, stream.head, stream.commands));
+    }
+}
+
+fn encoding(carrier: Carrier, headers: &HeaderMap) -> Encoding {
+    let is_octets = |value: &HeaderValue| value.as_bytes().starts_with(OCTETS.as_bytes());
+    if carrier == Carrier::HttpStream && headers.get(header::CONTENT_TYPE).is_some_and(is_octets) {
+        Encoding::Protobuf
+    } else {
+        Encoding::Json
+    }
+}
+
+fn connect_parameter(query: &str) -> Option<Bytes> {
+    let value = query.split('&').find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        (name == CONNECT_PARAMETER).then_some(value)
+    })?;
+    // As forms are encoded, which is what `URLSearchParams` writes.
+    let value = value.replace('+', " ");
+    let decoded: Vec<u8> = percent_encoding::percent_decode_str(&value).collect();
+    (!decoded.is_empty()).then(|| decoded.into())
+}
+
+/// The head of the answer, and the padding. Proxies are asked neither to buffer nor to keep or to change it.
+fn head(wire: Wire, cors: &HeaderMap) -> Vec<u8> {
+    let kind = match (wire.carrier, wire.encoding) {
+        (Carrier::EventStream, _) => "text/event-stream; charset=utf-8",
+        (_, Encoding::Json) => "application/json",
+        (_, Encoding::Protobuf) => OCTETS,
+    };
+    let mut head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncache-control: private, no-cache, no-store, no-transform, \
+         must-revalidate, max-age=0\r\npragma: no-cache\r\nexpires: 0\r\nx-accel-buffering: no\r\nconnection: close\r\n"
+    );
+    for (name, value) in cors {
+        // Made of an origin that was looked at as text.
+        let value = value.to_str().unwrap_or_default();
+        let _ = write!(head, "{name}: {value}\r\n");
+    }
+    head.push_str("\r\n");
+    match (wire.carrier, wire.encoding) {
+        // A comment.
+        (Carrier::EventStream, _) => {
+            head.push(':');
+            head.extend(std::iter::repeat_n(' ', PADDING));
+            head.push_str("\n\n");
+        }
+        // Clients skip blanks before a text, and empty lines would be empty replies to some.
+        (_, Encoding::Json) => head.extend(std::iter::repeat_n(' ', PADDING)),
+        (_, Encoding::Protobuf) => {}
+    }
+    head.into_bytes()
+}
