@@ -47,7 +47,13 @@ impl Worker {
         Frame::joined(batch.iter().map(|given| &*given.frame))
     }
 
-    fn give_joined(self: &Rc<Self>, room: &Rc<Room>, batch: &Batch, joined: &Arc<Frame>, places: Range<usize>) {
+    fn give_joined(
+        self: &Rc<Self>,
+        room: &Rc<Room>,
+        batch: &Batch,
+        joined: &Arc<Frame>,
+        places: Range<usize>,
+    ) {
         let forms = Forms::known(joined);
         let mut owed = 0;
         for place in places {
@@ -96,7 +102,12 @@ impl Worker {
 /// The first members are about to be given the publication.
 fn begin(room: &Room, given: &Given) {
     room.advance(given.offset);
-    for span in given.frame.deliveries().iter().filter_map(|mark| mark.span.as_ref()) {
+    for span in given
+        .frame
+        .deliveries()
+        .iter()
+        .filter_map(|mark| mark.span.as_ref())
+    {
         span.add_members(room.member_count());
     }
 }
