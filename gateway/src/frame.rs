@@ -168,6 +168,35 @@ mod tests {
     }
 
     #[test]
+    fn joined_frames_are_as_short_as_their_parts_and_carry_all_publications() {
+        let namespace = crate::metrics::Metrics::new().unwrap().namespace("chat");
+        let part = |text: &[u8], accepted_at| {
+            let mark = DeliveryMark {
+                namespace: namespace.clone(),
+                accepted_at: Some(accepted_at),
+                span: None,
+            };
+            Frame::from_bytes(text.into()).with_delivery(mark)
+        };
+        let accepted = |frame: &Frame| -> Vec<_> {
+            let marks = frame.deliveries().iter();
+            marks.filter_map(|mark| mark.accepted_at).collect()
+        };
+        let parts = [part(b"first ", 1), part(b"second", 2)];
+        let joined = Frame::joined(parts.iter());
+        assert_eq!(joined.bytes(), b"first second");
+        assert_eq!(accepted(&joined), [1, 2]);
+        assert!(joined.known_compressed().is_none());
+
+        parts[0].compressed(|_| Some(Box::from(*b"1st ")));
+        let joined = Frame::joined(parts.iter());
+        assert_eq!(joined.bytes(), b"first second");
+        let compressed = joined.known_compressed().unwrap();
+        assert_eq!(compressed.bytes(), b"1st second");
+        assert_eq!(accepted(compressed), [1, 2]);
+    }
+
+    #[test]
     fn what_does_not_become_shorter_is_tried_once() {
         let frame = text(b"text");
         assert!(frame.compressed(|_| None).is_none());

@@ -43,6 +43,22 @@ fn the_bound_counts_the_new_frame() {
     assert_eq!((outbox.bytes(), outbox.own_bytes()), (100, 0));
 }
 
+#[tokio::test]
+async fn a_joined_frame_counts_as_its_publications() {
+    let (socket, _peer) = pair().await;
+    let mut outbox = Outbox::default();
+    let batch = [publication(10), publication(20)];
+    let joined = Arc::new(Frame::joined(batch.iter().map(|part| &**part)));
+    outbox.push(joined.clone(), 100).unwrap();
+    outbox.push(frame(1, 5), 100).unwrap();
+    assert_eq!((outbox.publications(), outbox.bytes()), (2, 35));
+    outbox.drop_unbegun(|_| ());
+    assert_eq!((outbox.publications(), outbox.bytes()), (0, 0));
+    outbox.push(joined, 100).unwrap();
+    assert_eq!(outbox.flush(&socket, |_| ()).unwrap(), Flushed::Empty);
+    assert_eq!(outbox.publications(), 0);
+}
+
 #[test]
 fn where_nothing_waits_a_frame_of_any_size_is_taken() {
     let mut outbox = Outbox::default();

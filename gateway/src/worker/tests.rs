@@ -11,6 +11,7 @@ use self::fixture::{Fixture, turns};
 use crate::{
     bus::Overloaded,
     cluster::{Command, Order, Target},
+    history::{Epoch, Position},
     inbox::Note,
     session::Wish,
 };
@@ -113,6 +114,35 @@ async fn a_batch_that_has_begun_goes_on_without_a_pause() {
         turns(50).await;
         let expected: Vec<usize> = (0..30).collect();
         assert!(members.iter_mut().all(|member| member.numbers() == expected));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_counted_and_given_as_its_publications() {
+    Fixture::run(WINDOW, async |fixture| {
+        let mut members = fixture.join_all("large", LARGE).await;
+        let room = fixture.room("large");
+        room.set_position(Some(Position {
+            epoch: Epoch::from("epoch"),
+            offset: 0,
+        }));
+        // Members take the places in the order in which they came; this one has some of the batch already.
+        room.release(7, 4);
+        for offset in 1..=10 {
+            fixture.publish_at("large", offset).unwrap();
+        }
+        turns(50).await;
+        for (place, member) in members.iter_mut().enumerate() {
+            let first = if place == 7 { 5 } else { 1 };
+            assert_eq!(member.numbers(), (first..=10).collect::<Vec<_>>(), "{place}");
+        }
+        let due = LARGE * 10 - 4;
+        let text = fixture.worker.gateway.metrics.encode().unwrap();
+        for name in ["natter_deliveries_owed_total", "natter_deliveries_total"] {
+            let line = format!("{name}{{room_namespace=\"default\"}} {due}\n");
+            assert!(text.contains(&line), "{line}");
+        }
     })
     .await;
 }

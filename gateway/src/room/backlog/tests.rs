@@ -78,6 +78,25 @@ fn a_batch_is_bounded_in_number_and_bytes() {
 }
 
 #[test]
+fn a_batch_is_joined_once_where_that_pays() {
+    let join = |batch: &[Given]| Frame::joined(batch.iter().map(|given| &*given.frame));
+    let several = slice(filled(3).turn(1, 2)).batch;
+    let joined = several.joined(join).unwrap();
+    assert_eq!(joined.bytes().len(), 300);
+    assert!(Arc::ptr_eq(
+        joined,
+        several.joined(|_| panic!("joined twice")).unwrap()
+    ));
+    assert_eq!(several.oldest(), 1);
+
+    assert!(slice(filled(1).turn(1, 1)).batch.joined(join).is_none());
+    let mut large = Backlog::default();
+    large.push(publication(1, JOINED_BYTES));
+    large.push(publication(2, 1));
+    assert!(slice(large.turn(1, 1)).batch.joined(join).is_none());
+}
+
+#[test]
 fn a_lost_position_stands_between_what_came_before_and_after() {
     let mut backlog = filled(2);
     backlog.push(Step::PositionLost(Position {

@@ -110,6 +110,13 @@ impl Fixture {
         let publication = Publication::new(number.to_string());
         self.worker.gateway.publication(room, publication)
     }
+
+    /// The same in a durable room, the number being the offset.
+    pub(super) fn publish_at(&self, room: &str, offset: u64) -> Result<(), Overloaded> {
+        let mut publication = Publication::new(offset.to_string());
+        publication.offset = offset;
+        self.worker.gateway.publication(room, publication)
+    }
 }
 
 impl Peer {
@@ -146,7 +153,8 @@ impl Peer {
     pub(super) fn numbers(&mut self) -> Vec<usize> {
         let number = |text: &String| {
             let (_, data) = text.split_once(r#""data":"#)?;
-            Some(data.trim_end_matches('}').parse().unwrap())
+            let (digits, _) = data.split_once(|next: char| !next.is_ascii_digit())?;
+            Some(digits.parse().unwrap())
         };
         self.texts().iter().filter_map(number).collect()
     }
