@@ -20,17 +20,17 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{Level, debug, warn};
 use uuid::Uuid;
 
-pub use self::{
-    emulation::{Hearing, Said},
-    message::NodeInfo,
-    orders::{Command, Order, Target},
-    survey::SurveyError,
-};
 use self::{
     emulation::Emulations,
     message::{Envelope, Message},
     nodes::Nodes,
     survey::Surveys,
+};
+pub use self::{
+    emulation::{Hearing, Said},
+    message::NodeInfo,
+    orders::{Command, Order, Target},
+    survey::SurveyError,
 };
 use crate::{
     bus::{BusError, BusStatus, Recipient},

@@ -176,7 +176,7 @@ mod tests {
                 accepted_at: Some(accepted_at),
                 span: None,
             };
-            Frame::from_bytes(text.into()).with_delivery(mark)
+            Frame::from_bytes(text).with_delivery(mark)
         };
         let accepted = |frame: &Frame| -> Vec<_> {
             let marks = frame.deliveries().iter();

@@ -14,7 +14,7 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
-use natter_protocol::ErrorCode;
+use natter_protocol::{ErrorCode, Payload};
 use natter_websocket::Limits;
 use tokio::{runtime::Handle, time::Instant};
 use tracing::{debug, warn};
@@ -123,6 +123,19 @@ impl Live {
         natter_protocol::channel::check(channel, self.settings.client.channel_max_length)
             .map_err(|_| ErrorCode::BadRequest)?;
         self.namespaces.of(channel).ok_or(ErrorCode::UnknownChannel)
+    }
+
+    /// Data for a room as it travels: `None` when it is no JSON text where messages have to be.
+    pub fn accepted_data(&self, channel: &str, data: Payload<'_>) -> Option<Bytes> {
+        if self
+            .namespaces
+            .of(channel)
+            .is_some_and(|namespace| namespace.is_binary())
+        {
+            Some(Bytes::copy_from_slice(data.bytes()))
+        } else {
+            data.json_line().map(|line| line.into_owned().into())
+        }
     }
 }
 
@@ -244,6 +257,11 @@ impl Gateway {
 
     pub fn inbox(&self, worker: WorkerId) -> &Arc<Inbox> {
         &self.inboxes[worker]
+    }
+
+    /// That of a worker that there may be.
+    pub fn inbox_of(&self, worker: WorkerId) -> Option<&Arc<Inbox>> {
+        self.inboxes.get(worker)
     }
 
     /// Sends a note to every worker.

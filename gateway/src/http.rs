@@ -3,6 +3,7 @@
 //! hyper reads requests and enforces the limits on their heads; an upgraded socket is taken out of it and from then on
 //! belongs to a [`Session`](crate::session::Session), without any buffer of HTTP.
 
+mod admission;
 mod cors;
 mod emulation;
 mod lent;
@@ -27,6 +28,12 @@ use crate::{
 };
 
 const WEBSOCKET_PATH: &str = "/connection/websocket";
+/// Where pages from elsewhere may turn to.
+const CROSS_ORIGIN_PATHS: [&str; 3] = [
+    stream::EVENT_STREAM_PATH,
+    stream::HTTP_STREAM_PATH,
+    emulation::PATH,
+];
 /// Smallest buffer that hyper works with, in bytes.
 const MIN_HEAD_BUFFER: usize = 8 * 1024;
 
@@ -92,8 +99,12 @@ pub async fn serve(worker: Rc<Worker>, router: Router, stream: TcpStream, file: 
 impl Connection {
     async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         self.used.set(true);
-        if request.uri().path() == WEBSOCKET_PATH {
+        let path = request.uri().path();
+        if path == WEBSOCKET_PATH {
             return Ok(self.upgrade(request));
+        }
+        if request.method() == Method::OPTIONS && CROSS_ORIGIN_PATHS.contains(&path) {
+            return Ok(self.preflight(request.headers()));
         }
         let limit = self.worker.live().settings.http.request_timeout;
         let mut response = timeout(limit, self.route(request))
@@ -111,20 +122,25 @@ impl Connection {
         let carrier = match request.uri().path() {
             stream::EVENT_STREAM_PATH => Carrier::EventStream,
             stream::HTTP_STREAM_PATH => Carrier::HttpStream,
-            emulation::PATH if request.method() != Method::OPTIONS => return self.emulation(request).await,
-            emulation::PATH => Carrier::HttpStream,
+            emulation::PATH => return self.emulation(request).await,
             _ => {
                 let Ok(response) = self.router.clone().oneshot(request.map(Body::new)).await;
                 return response;
             }
         };
-        if request.method() == Method::OPTIONS {
-            return self.preflight(request.headers());
-        }
         match self.stream(carrier, request).await {
             // Whoever serves the connection takes the socket now, and this with it.
             Ok(()) => std::future::pending().await,
             Err(response) => response,
+        }
+    }
+
+    /// The question that a browser asks before the request of a page from elsewhere.
+    fn preflight(&self, headers: &HeaderMap) -> Response<Body> {
+        if origin::is_allowed(headers, &self.worker.live().settings.http.allowed_origins) {
+            cors::preflight(headers)
+        } else {
+            plain(StatusCode::FORBIDDEN, "this origin is not allowed\n")
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    config::{Degraded, RoomOptions, RoomSettings, Who},
+    config::{Degraded, PayloadKind, RoomOptions, RoomSettings, Who},
     history::HistoryPolicy,
     metrics::{Metrics, NamespaceMetrics},
 };
@@ -90,6 +90,11 @@ impl Namespace {
         self.history
             .as_ref()
             .is_some_and(|policy| allows(policy.options.read, asker))
+    }
+
+    /// Whether its messages may be any bytes.
+    pub fn is_binary(&self) -> bool {
+        self.options.payload == PayloadKind::Binary
     }
 
     pub fn may_publish(&self, asker: Asker) -> bool {

@@ -57,3 +57,22 @@ impl Outgoing {
         })
     }
 }
+
+#[cfg(test)]
+impl Outgoing {
+    /// A publication of so many bytes.
+    pub fn fixture(offset: u64, length: usize) -> Self {
+        let mut publication = Publication::new(vec![b'1'; length]);
+        publication.offset = offset;
+        Self::of(publication.into())
+    }
+
+    pub fn of(publication: Arc<Publication>) -> Self {
+        let mark = DeliveryMark {
+            namespace: crate::metrics::Metrics::new().unwrap().namespace("chat"),
+            accepted_at: None,
+            span: None,
+        };
+        Self::new(Channel::from("room"), publication, mark)
+    }
+}

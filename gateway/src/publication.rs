@@ -38,12 +38,14 @@ impl Publication {
 
     /// As the protocol has it, in replies and pushes. No door lets in who or tags that are no text.
     pub fn as_protocol(&self) -> natter_protocol::Publication<'_> {
-        let text = |bytes: &Option<Bytes>| bytes.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
+        fn text(bytes: Option<&Bytes>) -> Option<&str> {
+            std::str::from_utf8(bytes?).ok()
+        }
         natter_protocol::Publication {
             data: &self.data,
-            info: text(&self.info),
+            info: text(self.info.as_ref()),
             offset: self.offset,
-            tags: text(&self.tags),
+            tags: text(self.tags.as_ref()),
             ..natter_protocol::Publication::default()
         }
     }

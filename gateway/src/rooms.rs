@@ -41,6 +41,7 @@ use crate::{
     history::{Epoch, Position},
     inbox::{Inbox, Note},
     metrics::RoomMetrics,
+    outgoing::Outgoing,
     publication::Publication,
 };
 

@@ -11,6 +11,7 @@ mod heartbeat;
 mod history;
 mod output;
 mod recover;
+mod refusal;
 mod replies;
 mod stream;
 mod subscriptions;
@@ -32,7 +33,7 @@ use tokio_util::time::delay_queue;
 use tracing::{Level, debug, info};
 use uuid::Uuid;
 
-pub use self::{ending::Ending, recover::Wish, replies::ReplySlot, stream::StreamKey};
+pub use self::{ending::Ending, recover::Wish, refusal::Refusal, replies::ReplySlot, stream::StreamKey};
 use self::{heartbeat::Heartbeat, output::CONNECTION_ENDED, replies::Replies, subscriptions::Subscriptions};
 use crate::{
     frame::Frame,

@@ -1,26 +1,34 @@
 //! The Centrifuge client protocol, as the official SDKs speak it.
 //!
-//! The types say what a client and a gateway tell each other, whatever the encoding; [`json`] is the one codec
-//! so far, and another (Protobuf) is a module beside it that fills and reads the same types. Payloads are opaque
-//! texts: they are checked once when they come in and never parsed and printed again.
+//! The types say what a client and a gateway tell each other, whatever the encoding; [`json`] and [`protobuf`] fill and
+//! read the same ones. Payloads are opaque: they are checked at most once when they come in and never parsed and printed
+//! again.
 //!
 //! | module | what is in it |
 //! |---|---|
 //! | [`command`] | what a client asks |
 //! | [`reply`] | what answers a command |
 //! | [`push`] | what a gateway says unasked |
+//! | [`emulation`] | what a client asks whose connection only brings |
 //! | [`codes`] | the closed sets of error, unsubscribe and disconnect codes |
 //! | [`channel`] | the names of rooms |
-//! | [`payload`] | application data as raw text |
+//! | [`filter`] | which publications a subscription wants, by their tags |
+//! | [`payload`] | application data as it came |
 //! | [`json`] | the JSON encoding |
+//! | [`protobuf`] | the Protobuf encoding |
 //!
 //! Source: `definitions/client.proto` of <https://github.com/centrifugal/protocol>.
 
 pub mod channel;
 pub mod codes;
 pub mod command;
+mod decode;
+pub mod emulation;
+mod encode;
+pub mod filter;
 pub mod json;
 pub mod payload;
+pub mod protobuf;
 pub mod push;
 pub mod reply;
 
@@ -30,7 +38,11 @@ pub use command::{
     ChannelRequest, Command, ConnectRequest, HistoryRequest, PublishRequest, RefreshRequest, Request,
     RpcRequest, SendRequest, StreamPosition, SubRefreshRequest, SubscribeRequest, UnsubscribeRequest,
 };
-pub use json::DecodeError;
+pub use decode::DecodeError;
+pub use emulation::EmulationRequest;
+pub use filter::FilterNode;
 pub use payload::Payload;
 pub use push::{ClientInfo, Publication, Push, ServerSubscription};
-pub use reply::{ConnectResult, HistoryResult, Reply, ReplyBody, SubscribeResult};
+pub use reply::{
+    ConnectResult, HistoryResult, PresenceStats, RefreshResult, Reply, ReplyBody, SubscribeResult,
+};

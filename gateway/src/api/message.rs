@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use natter_protocol::{ErrorCode, Payload};
+use natter_protocol::{ErrorCode, Payload, payload};
 use serde_json::{json, value::RawValue};
 use tokio::task::JoinHandle;
 
@@ -13,6 +13,7 @@ use crate::{
     bus::BusError,
     gateway::{Accept, Accepted, Source},
     history::{MAX_KEY, Receipt, StoreError},
+    namespace::Namespace,
 };
 
 /// What is published, as it stands in requests.
@@ -27,19 +28,40 @@ pub(super) struct MessageRequest<'a> {
     pub(super) may_skip_history: bool,
 }
 
-/// A message that any member of a room can take.
 pub(super) struct Message {
-    data: Bytes,
+    data: Data,
     tags: Option<Bytes>,
     key: Option<String>,
     may_skip_history: bool,
+}
+
+/// What a backend says in a room.
+enum Data {
+    /// JSON text on one line.
+    Json(Bytes),
+    /// It was sent as base64: any bytes.
+    Bytes(Bytes),
+}
+
+impl Data {
+    /// For a room of `namespace`: its members take what is JSON, or anything.
+    fn of(&self, namespace: &Namespace) -> Result<Bytes, Refusal> {
+        match self {
+            Self::Json(data) => Ok(data.clone()),
+            Self::Bytes(data) if namespace.is_binary() => Ok(data.clone()),
+            Self::Bytes(data) => Payload::Bytes(data)
+                .json_line()
+                .map(|line| line.into_owned().into())
+                .ok_or_else(|| Refusal::bad("`b64data` holds no JSON")),
+        }
+    }
 }
 
 impl Message {
     pub(super) fn read(request: MessageRequest<'_>) -> Result<Self, Refusal> {
         let encoded = request.b64data.filter(|encoded| !encoded.is_empty());
         let data = match (request.data, encoded) {
-            (Some(data), None) => single_line(data),
+            (Some(data), None) => Data::Json(single_line(data)),
             (None, Some(encoded)) => decode(&encoded)?,
             // Written for an unset field by encoders that leave nothing out.
             (Some(data), Some(encoded)) if data.get() == "null" => decode(&encoded)?,
@@ -62,17 +84,14 @@ impl Message {
 }
 
 fn single_line(data: &RawValue) -> Bytes {
-    Bytes::from(Payload::from(data).single_line().into_owned())
+    Bytes::from(payload::single_line(data.get()).into_owned())
 }
 
-/// Binary data goes into a room of JSON clients only when it is JSON.
-fn decode(encoded: &str) -> Result<Bytes, Refusal> {
+fn decode(encoded: &str) -> Result<Data, Refusal> {
     let bytes = BASE64_STANDARD
         .decode(encoded)
         .map_err(|_| Refusal::bad("`b64data` is not base64"))?;
-    let data: &RawValue =
-        serde_json::from_slice(&bytes).map_err(|_| Refusal::bad("`b64data` holds no JSON"))?;
-    Ok(single_line(data))
+    Ok(Data::Bytes(bytes.into()))
 }
 
 /// A message that the bus was given.
@@ -96,7 +115,7 @@ impl Call<'_> {
         }
         let accept = Accept {
             channel,
-            data: message.data.clone(),
+            data: message.data.of(&namespace)?,
             info: None,
             tags: message.tags.clone(),
             traceparent: self.traceparent,

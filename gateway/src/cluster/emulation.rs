@@ -14,12 +14,7 @@ use tracing::debug;
 use uuid::Uuid;
 
 use super::{Cluster, Command, Message};
-use crate::{
-    bus::Recipient,
-    gateway::Gateway,
-    inbox::Note,
-    session::StreamKey,
-};
+use crate::{bus::Recipient, gateway::Gateway, inbox::Note, session::StreamKey};
 
 /// What the gateway with the stream may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -43,6 +38,20 @@ pub enum Hearing {
     Busy,
     /// The gateway that has the session did not answer.
     Unreachable,
+}
+
+impl Hearing {
+    pub const ALL: [Self; 4] = [Self::Heard, Self::Unknown, Self::Busy, Self::Unreachable];
+
+    /// Metric label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Heard => "heard",
+            Self::Unknown => "unknown",
+            Self::Busy => "busy",
+            Self::Unreachable => "unreachable",
+        }
+    }
 }
 
 /// Answers that are waited for.
@@ -113,5 +122,8 @@ fn to_base64<S: Serializer>(data: &Bytes, serializer: S) -> Result<S::Ok, S::Err
 
 fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
     let text = String::deserialize(deserializer)?;
-    BASE64_STANDARD.decode(text).map(Bytes::from).map_err(D::Error::custom)
+    BASE64_STANDARD
+        .decode(text)
+        .map(Bytes::from)
+        .map_err(D::Error::custom)
 }

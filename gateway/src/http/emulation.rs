@@ -5,13 +5,14 @@
 //! heard, 404 there is no such session (the client connects anew), 413 it is too large, 429 too many commands of it wait,
 //! 503 its gateway could not be asked.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use natter_protocol::protobuf;
-use serde::Deserialize;
+use natter_protocol::EmulationRequest;
 use uuid::Uuid;
 
 use super::{Connection, cors, origin, plain};
@@ -24,13 +25,6 @@ pub(super) const PATH: &str = "/emulation";
 /// Bytes of a request around what is said.
 const AROUND: usize = 1_024;
 
-#[derive(Deserialize)]
-struct Json {
-    session: String,
-    node: String,
-    data: String,
-}
-
 impl Connection {
     pub(super) async fn emulation(&self, request: Request<Incoming>) -> Response<Body> {
         let (parts, body) = request.into_parts();
@@ -41,7 +35,10 @@ impl Connection {
         // JSON may escape every byte of a message in two.
         let limit = 2 * live.settings.client.message_size_limit + AROUND;
         let Ok(body) = Limited::new(body, limit).collect().await else {
-            return plain(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or incomplete\n");
+            return plain(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body is too large or incomplete\n",
+            );
         };
         let octets = parts
             .headers
@@ -70,26 +67,28 @@ impl Connection {
             }
             Hearing::Unknown => plain(StatusCode::NOT_FOUND, "there is no such session\n"),
             Hearing::Busy => plain(StatusCode::TOO_MANY_REQUESTS, "earlier commands wait\n"),
-            Hearing::Unreachable => {
-                plain(StatusCode::SERVICE_UNAVAILABLE, "the session's gateway does not answer\n")
-            }
+            Hearing::Unreachable => plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the session's gateway does not answer\n",
+            ),
         }
     }
 }
 
 /// Who is meant and what is said; `None` when it is not readable.
 fn read(body: &Bytes, octets: bool) -> Option<(Uuid, Said)> {
-    if octets {
-        let request = protobuf::decode_emulation(body).ok()?;
-        return said(request.session, request.node, body.slice_ref(request.data));
-    }
-    let request: Json = serde_json::from_slice(body).ok()?;
-    said(&request.session, &request.node, request.data.into())
-}
-
-fn said(session: &str, node: &str, data: Bytes) -> Option<(Uuid, Said)> {
-    // What is no key is the key of nobody: to be told 404, as for one that is.
-    let key = StreamKey::parse(session).unwrap_or_default();
-    let node = Uuid::try_parse(node).unwrap_or_default();
+    let request = if octets {
+        EmulationRequest::from_protobuf(body)
+    } else {
+        EmulationRequest::from_json(body)
+    };
+    let EmulationRequest { node, session, data } = request.ok()?;
+    // What is no key is nobody's, as one that is unknown: the client is to connect anew.
+    let key = StreamKey::parse(&session).unwrap_or_default();
+    let node = Uuid::try_parse(&node).unwrap_or_default();
+    let data = match data {
+        Cow::Borrowed(data) => body.slice_ref(data),
+        Cow::Owned(data) => data.into(),
+    };
     Some((node, Said { key, data }))
 }

@@ -26,10 +26,7 @@ impl Lent {
         self.0.lock().take().map(TokioIo::into_inner)
     }
 
-    fn with<T>(
-        &self,
-        act: impl FnOnce(Pin<&mut TokioIo<TcpStream>>) -> Poll<Result<T>>,
-    ) -> Poll<Result<T>> {
+    fn with<T>(&self, act: impl FnOnce(Pin<&mut TokioIo<TcpStream>>) -> Poll<Result<T>>) -> Poll<Result<T>> {
         match &mut *self.0.lock() {
             Some(stream) => act(Pin::new(stream)),
             None => Poll::Ready(Err(Error::from(ErrorKind::NotConnected))),

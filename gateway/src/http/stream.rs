@@ -29,7 +29,7 @@ pub(super) const HTTP_STREAM_PATH: &str = "/connection/http_stream";
 /// Where an `EventSource`, which sends no body, has its first commands.
 const CONNECT_PARAMETER: &str = "cf_connect";
 /// What Protobuf is called in headers.
-const OCTETS: &str = "application/octet-stream";
+pub(super) const OCTETS: &str = "application/octet-stream";
 /// Sent before the first message: as much as some proxies and browsers keep back before they hand on the beginning of a body.
 const PADDING: usize = 2_048;
 
@@ -45,7 +45,11 @@ pub(super) struct Stream {
 
 impl Connection {
     /// Reads the request; without an error the socket is to be taken, as nobody answers it.
-    pub(super) async fn stream(&self, carrier: Carrier, request: Request<Incoming>) -> Result<(), Response<Body>> {
+    pub(super) async fn stream(
+        &self,
+        carrier: Carrier,
+        request: Request<Incoming>,
+    ) -> Result<(), Response<Body>> {
         let (parts, body) = request.into_parts();
         let headers = &parts.headers;
         let method = if carrier == Carrier::EventStream {
@@ -99,7 +103,13 @@ impl Connection {
             return;
         };
         listener::limit_unread(&socket, None);
-        let session = Session::new(Socket::plain(socket), stream.user, stream.wire, false, stream.file);
+        let session = Session::new(
+            Socket::plain(socket),
+            stream.user,
+            stream.wire,
+            false,
+            stream.file,
+        );
         let worker = Rc::clone(&self.worker);
         tokio::task::spawn_local(session.run_stream(worker, stream.head, stream.commands));
     }

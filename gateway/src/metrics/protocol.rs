@@ -2,6 +2,8 @@
 
 use prometheus::IntCounterVec;
 
+use crate::cluster::Hearing;
+
 use super::family::{LabeledCounter, Registrar, count};
 
 /// What clients ask for and get wrong. Counts of commands go through the workers' counters.
@@ -10,6 +12,7 @@ pub struct ProtocolMetrics {
     pub(super) commands: LabeledCounter,
     command_errors: IntCounterVec,
     errors: LabeledCounter,
+    emulated: LabeledCounter,
 }
 
 impl ProtocolMetrics {
@@ -27,6 +30,12 @@ impl ProtocolMetrics {
                 &["kind"],
                 [],
             )?,
+            emulated: registrar.labeled(
+                "natter_emulation_requests_total",
+                "Requests of clients whose connections are streams, by what became of them",
+                &["result"],
+                Hearing::ALL.map(Hearing::label),
+            )?,
         })
     }
 
@@ -38,5 +47,10 @@ impl ProtocolMetrics {
     /// `kind` is the label of a framing or decoding error.
     pub fn violated(&self, kind: &'static str) {
         self.errors.inc(kind);
+    }
+
+    /// A client of a stream said something.
+    pub fn emulated(&self, hearing: Hearing) {
+        self.emulated.inc(hearing.label());
     }
 }

@@ -18,7 +18,7 @@ async fn pair() -> (Socket, std::net::TcpStream) {
 }
 
 fn frame(byte: u8, length: usize) -> Arc<Frame> {
-    Arc::new(Frame::from_bytes(vec![byte; length].into()))
+    Arc::new(Frame::from_bytes(vec![byte; length]))
 }
 
 fn namespace() -> Arc<NamespaceMetrics> {
@@ -31,7 +31,7 @@ fn publication(length: usize) -> Arc<Frame> {
         accepted_at: None,
         span: None,
     };
-    Arc::new(Frame::from_bytes(vec![0; length].into()).with_delivery(mark))
+    Arc::new(Frame::from_bytes(vec![0; length]).with_delivery(mark))
 }
 
 #[test]

@@ -176,7 +176,10 @@ impl Batch {
 
     /// The smallest offset; 0 in an ephemeral room.
     pub fn oldest(&self) -> u64 {
-        self.iter().map(|outgoing| outgoing.offset()).min().unwrap_or_default()
+        self.iter()
+            .map(|outgoing| outgoing.offset())
+            .min()
+            .unwrap_or_default()
     }
 }
 

@@ -255,11 +255,11 @@ async fn what_a_durable_room_is_given_before_it_is_live_counts_in_its_position()
         || Some(Box::pin(async { Ok(Some(answered.await.unwrap())) })),
         &Handle::current(),
     );
-    let encode = |_: &Channel, publication: &Publication| publication.encode("lobby");
+    let address = |_, publication: &Arc<Publication>| Some(Outgoing::of(publication.clone()));
     for offset in [7, 9] {
         fixture
             .rooms
-            .deliver("lobby", publication(offset), encode)
+            .deliver("lobby", publication(offset), address)
             .unwrap();
     }
     answer.send(position(7)).unwrap();
@@ -330,8 +330,8 @@ impl Fixture {
     }
 
     fn publish(&self, offset: u64) {
-        let encode = |_: &Channel, publication: &Publication| publication.encode("lobby");
-        self.rooms.deliver("lobby", publication(offset), encode).unwrap();
+        let address = |_, publication: &Arc<Publication>| Some(Outgoing::of(publication.clone()));
+        self.rooms.deliver("lobby", publication(offset), address).unwrap();
     }
 
     fn recent(&self, epoch: &str, since: u64, until: u64) -> Option<Vec<u64>> {
@@ -350,7 +350,7 @@ async fn what_was_handed_out_is_not_handed_out_again() {
     assert_eq!(fixture.recent("epoch", 3, 7), None, "nobody knows that yet");
     let notes = fixture.notes(0).await;
     let offsets = notes.iter().map(|note| match note {
-        Note::Publication { offset, .. } => *offset,
+        Note::Publication(outgoing) => outgoing.offset(),
         _ => 0,
     });
     assert_eq!(offsets.collect::<Vec<_>>(), [5, 6]);

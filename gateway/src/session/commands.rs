@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use natter_protocol::{
-    ClientInfo, Command, ConnectRequest, ConnectResult, DecodeError, DisconnectCode, ErrorCode, PublishRequest, ReplyBody,
-    Request, json,
+    ClientInfo, Command, ConnectRequest, ConnectResult, DecodeError, DisconnectCode, ErrorCode,
+    PublishRequest, ReplyBody, Request, json,
 };
 use tracing::debug;
 
@@ -104,7 +104,7 @@ impl Session {
         let message = Said {
             data: request
                 .data
-                .map(|data| Bytes::from(data.single_line().into_owned())),
+                .and_then(|data| worker.live().accepted_data(&request.channel, data)),
             key: (!request.idempotency_key.is_empty()).then(|| request.idempotency_key.to_string()),
         };
         if let Some(room) = self.joining(&request.channel) {

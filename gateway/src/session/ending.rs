@@ -62,6 +62,12 @@ impl Ending {
             .chain(unnumbered)
     }
 
+    /// Whether SDKs come back by themselves: the ranges of the protocol, which also hold for chosen codes.
+    pub fn reconnects(&self) -> bool {
+        let code = self.close_frame().map_or(0, |(code, _)| code);
+        !matches!(code, 3500..=3999 | 4500..=4999)
+    }
+
     /// Whether somebody ordered it, who may have published before.
     pub fn is_ordered(&self) -> bool {
         matches!(

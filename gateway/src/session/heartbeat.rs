@@ -97,7 +97,9 @@ impl Session {
         if self.phase.get() == Phase::Gone {
             return;
         }
-        let (heartbeat, due) = self.heartbeat.get()
+        let (heartbeat, due) = self
+            .heartbeat
+            .get()
             .due(&worker.live().settings.client, !self.is_stream());
         self.heartbeat.set(heartbeat);
         match due {

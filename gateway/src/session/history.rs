@@ -4,7 +4,7 @@ use std::{rc::Rc, sync::Arc};
 
 use natter_protocol::{ErrorCode, HistoryRequest, HistoryResult, ReplyBody};
 
-use super::Session;
+use super::{Refusal, Session};
 use crate::{
     bus::{BoxFuture, BusError},
     gateway::error_code,
@@ -30,7 +30,7 @@ impl Session {
         }
     }
 
-    fn start_reading(&self, worker: &Worker, request: &HistoryRequest<'_>) -> Result<Reading, ErrorCode> {
+    fn start_reading(&self, worker: &Worker, request: &HistoryRequest<'_>) -> Result<Reading, Refusal> {
         let live = worker.live();
         let namespace = live.namespace(&request.channel)?;
         let policy = namespace.history.as_ref().ok_or(ErrorCode::NotAvailable)?;
@@ -39,12 +39,13 @@ impl Session {
             is_member: self.is_member(&request.channel),
         };
         if !namespace.may_read_history(asker) {
-            return Err(ErrorCode::PermissionDenied);
+            return Err(ErrorCode::PermissionDenied.into());
         }
+        self.check_encoding(namespace)?;
         let bus = worker.gateway.bus().ok_or(ErrorCode::Internal)?;
         // Nothing comes before it, as in the server API.
         if request.reverse && request.since.as_ref().is_some_and(|since| since.offset == 0) {
-            return Err(ErrorCode::BadRequest);
+            return Err(ErrorCode::BadRequest.into());
         }
         let query = Query {
             since: request.since.as_ref().map(|since| since.offset),

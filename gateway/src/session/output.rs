@@ -2,9 +2,9 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use natter_protocol::{DisconnectCode, ErrorCode, Push, Reply, ReplyBody};
+use natter_protocol::{DisconnectCode, Push, Reply, ReplyBody};
 
-use super::{Ending, ReplySlot, Session, recover::Held, replies::Answer};
+use super::{Ending, Refusal, ReplySlot, Session, recover::Held, replies::Answer};
 use crate::{
     frame::Frame,
     history::MAX_PAGE_BYTES,
@@ -41,14 +41,15 @@ impl Session {
         worker: &Rc<Worker>,
         id: u32,
         command: &'static str,
-        error: ErrorCode,
+        refusal: impl Into<Refusal>,
     ) {
+        let refusal = refusal.into();
         worker
             .gateway
             .metrics
             .protocol
-            .command_failed(command, error.code());
-        self.reply(worker, id, ReplyBody::Error(error));
+            .command_failed(command, refusal.code.code());
+        self.reply(worker, id, refusal.body());
     }
 
     pub(super) fn defer_reply(&self, id: u32) -> ReplySlot {
@@ -180,7 +181,7 @@ impl Session {
         reason: &str,
     ) {
         let close = if self.is_stream() {
-            let reconnect = DisconnectCode::reconnects(code);
+            let reconnect = ending.reconnects();
             self.wire.push(
                 REPLY_CAPACITY,
                 &Push::Disconnect {

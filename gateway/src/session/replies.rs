@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     fn frame(byte: u8) -> Arc<Frame> {
-        Arc::new(Frame::from_bytes([byte].into()))
+        Arc::new(Frame::from_bytes([byte]))
     }
 
     fn answer(byte: u8) -> Answer {

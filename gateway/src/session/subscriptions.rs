@@ -8,15 +8,16 @@ use natter_protocol::{
 };
 
 use super::{
-    Ending, Session,
+    Ending, Refusal, Session,
     recover::{Held, Wish},
 };
 use crate::{
     bus::BusError,
     channel::Channel,
     gateway::error_code,
-    namespace::Asker,
+    namespace::{Asker, Namespace},
     room::{MemberIndex, Room, Waiting},
+    wire::Encoding,
     worker::Worker,
 };
 
@@ -95,12 +96,12 @@ impl Session {
                 .gateway
                 .metrics
                 .protocol
-                .command_failed("subscribe", error.code());
-            self.complete(worker, slot, ReplyBody::Error(error));
+                .command_failed("subscribe", error.code.code());
+            self.complete(worker, slot, error.body());
         }
     }
 
-    fn may_subscribe(&self, worker: &Worker, request: &SubscribeRequest<'_>) -> Result<Wish, ErrorCode> {
+    fn may_subscribe(&self, worker: &Worker, request: &SubscribeRequest<'_>) -> Result<Wish, Refusal> {
         let live = worker.live();
         let namespace = live.namespace(&request.channel)?;
         let asker = Asker {
@@ -109,23 +110,36 @@ impl Session {
         };
         // No key is configured to check a subscription token with.
         if !request.token.is_empty() || !namespace.may_subscribe(asker) {
-            return Err(ErrorCode::PermissionDenied);
+            return Err(ErrorCode::PermissionDenied.into());
         }
+        self.check_encoding(namespace)?;
         if request.tf.is_some() {
-            return Err(ErrorCode::NotAvailable);
+            return Err(ErrorCode::NotAvailable.into());
         }
         Ok(Wish::of(request, namespace, asker))
     }
 
+    /// Whoever could not take what a room brings stays out of it.
+    pub(super) fn check_encoding(&self, namespace: &Namespace) -> Result<(), Refusal> {
+        if namespace.is_binary() && self.wire.encoding == Encoding::Json {
+            let reason = "payload: binary: rooms of this namespace are for clients that speak Protobuf";
+            Err(Refusal::because(ErrorCode::BadRequest, reason))
+        } else {
+            Ok(())
+        }
+    }
+
     /// Joins a room, once its bus subscription is live.
-    pub fn join(self: &Rc<Self>, worker: &Rc<Worker>, channel: &str, wish: Wish) -> Result<(), ErrorCode> {
+    pub fn join(self: &Rc<Self>, worker: &Rc<Worker>, channel: &str, wish: Wish) -> Result<(), Refusal> {
         {
+            let live = worker.live();
+            self.check_encoding(live.namespace(channel)?)?;
             let subscriptions = self.subscriptions.borrow();
             if subscriptions.find(channel).is_some() {
-                return Err(ErrorCode::AlreadySubscribed);
+                return Err(ErrorCode::AlreadySubscribed.into());
             }
-            if subscriptions.0.len() >= worker.live().settings.client.channel_limit {
-                return Err(ErrorCode::LimitExceeded);
+            if subscriptions.0.len() >= live.settings.client.channel_limit {
+                return Err(ErrorCode::LimitExceeded.into());
             }
         }
         let room = worker.enter(channel)?;

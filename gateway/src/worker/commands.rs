@@ -8,7 +8,7 @@ use super::Worker;
 use crate::{
     cluster::{Command, Hearing, Order, Target},
     glob,
-    session::{Ending, Session, Wish},
+    session::{Ending, Refusal, Session, Wish},
 };
 
 impl Worker {
@@ -66,7 +66,10 @@ impl Worker {
                 for session in self.targets(target) {
                     let wish = wish.as_ref().map_err(|error| *error);
                     // A session that is in the room already stays as it is.
-                    if let Err(error) = wish.and_then(|wish| session.join(self, channel, wish.clone())) {
+                    let joined = wish
+                        .map_err(Refusal::from)
+                        .and_then(|wish| session.join(self, channel, wish.clone()));
+                    if let Err(error) = joined {
                         tracing::debug!(connection = %session.id, channel, %error, "not subscribed by order");
                     }
                 }

@@ -39,7 +39,9 @@ impl Worker {
             .takes_compressed()
             .then(|| self.compressed(room, frame, session.wire().opcode()))
             .flatten();
-        let Some(compressed) = compressed else { return frame };
+        let Some(compressed) = compressed else {
+            return frame;
+        };
         self.counters
             .spared(frame.bytes().len() - compressed.bytes().len());
         compressed

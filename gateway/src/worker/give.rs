@@ -80,7 +80,7 @@ impl Worker {
         for place in places {
             let delivery = room.delivery(place, offset);
             owed += u64::from(delivery.is_some());
-            let (Some(Delivery::Push(session) | Delivery::Hold(session))) = &delivery else {
+            let Some(Delivery::Push(session) | Delivery::Hold(session)) = &delivery else {
                 continue;
             };
             let frame = self.form(room, outgoing.frame(session.wire()), session);

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     client::{Anonymous, ClientConfig},
     history::{Discard, HistoryConfig, RecoveryMode, Storage, StreamConfig},
-    rooms::{DefaultRooms, Degraded, Joiners, Namespace, Publishers, RoomsConfig},
+    rooms::{DefaultRooms, Degraded, Joiners, Namespace, PayloadKind, Publishers, RoomsConfig},
     server::{
         ApiConfig, BusConfig, DrainConfig, HttpConfig, LogConfig, MetricsConfig, NatsClientConfig, PageConfig,
     },

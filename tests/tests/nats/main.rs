@@ -9,3 +9,4 @@ mod garbage;
 mod joins;
 mod outage;
 mod support;
+mod transports;

@@ -14,7 +14,7 @@ use serde_json::{json, value::RawValue};
 use super::cursor::{Cursor, Order};
 use crate::{
     api::{
-        history::put_publications,
+        history::{Form, put_publications},
         json_response,
         message::{Message, MessageRequest},
         publish::position_text,
@@ -35,6 +35,7 @@ const MAX_PAGE: usize = 1_000;
 struct PublishBody<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
+    b64data: Option<String>,
     #[serde(default, deserialize_with = "or_default")]
     tags: BTreeMap<String, String>,
 }
@@ -69,7 +70,7 @@ pub(super) async fn publish(
         parse(&body).map_err(|error| Refusal::bad(format!("the body is wrong: {error}")))?;
     let message = Message::read(MessageRequest {
         data: request.data,
-        b64data: None,
+        b64data: request.b64data,
         tags: request.tags,
         key,
         may_skip_history: false,
@@ -111,7 +112,7 @@ pub(super) async fn list(call: &Call<'_>, room: &str, parts: &Parts) -> Result<R
         reverse: listing.order == Order::Desc,
     };
     let page = listing.checked(call.page(room, query).await?)?;
-    Ok(json_response(StatusCode::OK, listing.body(page)))
+    Ok(json_response(StatusCode::OK, listing.body(page, call.form(room))))
 }
 
 pub(super) async fn remove(call: &Call<'_>, room: &str) -> Result<Response, Refusal> {
@@ -159,7 +160,7 @@ impl Listing {
         Ok(page)
     }
 
-    fn body(&self, mut page: Page) -> Vec<u8> {
+    fn body(&self, mut page: Page, form: Form) -> Vec<u8> {
         let more = page.truncated || page.publications.len() > self.limit;
         page.publications.truncate(self.limit);
         let last = page.publications.last().filter(|_| more);
@@ -173,7 +174,7 @@ impl Listing {
             .encode()
         });
         let mut body = b"{\"messages\":".to_vec();
-        put_publications(&page.publications, &mut body);
+        put_publications(&page.publications, form, &mut body);
         body.extend(format!(",\"next\":{},\"position\":", json!(next)).into_bytes());
         body.extend(position_text(&page.head));
         body.push(b'}');

@@ -36,6 +36,8 @@ pub struct RoomOptions {
     pub publish: Who,
     /// What ephemeral rooms do while the bus is away; durable ones always refuse.
     pub degraded: Degraded,
+    /// What messages are.
+    pub payload: PayloadKind,
     /// How long publications of a busy room are collected, at most 100 ms; zero: not at all.
     pub batch_window: Duration,
     /// `None`: ephemeral rooms, delivered at most once and never kept.
@@ -51,6 +53,17 @@ pub enum Degraded {
     Refuse,
     /// The members of one gateway go on among themselves.
     Local,
+}
+
+/// What the messages of a room are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PayloadKind {
+    /// JSON texts: whatever else comes is refused with 107, whoever sends it.
+    #[default]
+    Json,
+    /// Any bytes, untouched: only clients that speak Protobuf can be in the room.
+    Binary,
 }
 
 /// A group of clients.
@@ -91,6 +104,7 @@ struct Written {
     subscribe: Option<Who>,
     publish: Option<Who>,
     degraded: Degraded,
+    payload: PayloadKind,
     #[serde(with = "duration")]
     batch_window: Duration,
     history: Option<HistoryOptions>,
@@ -103,6 +117,7 @@ impl Default for Written {
             subscribe: None,
             publish: None,
             degraded: Degraded::default(),
+            payload: PayloadKind::default(),
             batch_window: Duration::from_millis(4),
             history: None,
         }
@@ -116,6 +131,7 @@ impl Written {
             subscribe: self.subscribe.unwrap_or(missing),
             publish: self.publish.unwrap_or(missing),
             degraded: self.degraded,
+            payload: self.payload,
             batch_window: self.batch_window,
             history: self.history,
         }
@@ -129,6 +145,7 @@ impl From<RoomOptions> for Written {
             subscribe: Some(options.subscribe),
             publish: Some(options.publish),
             degraded: options.degraded,
+            payload: options.payload,
             batch_window: options.batch_window,
             history: options.history,
         }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::yaml;
-use crate::config::{Anonymous, Degraded, LogFormat, RoomOptions, Settings, Who};
+use crate::config::{Anonymous, Degraded, LogFormat, PayloadKind, RoomOptions, Settings, Who};
 
 #[test]
 fn nothing_at_all_is_a_valid_configuration() {
@@ -71,6 +71,7 @@ metrics: {delivery_sample: 1}
         subscribe: Who::Anyone,
         publish: Who::Server,
         degraded: Degraded::Local,
+        payload: PayloadKind::Json,
         batch_window: Duration::ZERO,
         history: None,
     };
@@ -79,6 +80,7 @@ metrics: {delivery_sample: 1}
         subscribe: Who::Users,
         publish: Who::Users,
         degraded: Degraded::Refuse,
+        payload: PayloadKind::Json,
         batch_window: Duration::from_millis(4),
         history: None,
     };

@@ -2,8 +2,7 @@ use super::*;
 use crate::history::Epoch;
 
 fn publication(offset: u64, length: usize) -> Step {
-    let frame = Arc::new(Frame::from_bytes(vec![0; length].into()));
-    Step::Publication(Given { offset, frame })
+    Step::Publication(Outgoing::fixture(offset, length).into())
 }
 
 fn filled(count: u64) -> Backlog {
@@ -27,7 +26,7 @@ fn given(backlog: &mut Backlog, pushes: usize, members: usize) -> Vec<Vec<u64>> 
     while let Some(turn) = backlog.turn(pushes, members) {
         let slice = slice(Some(turn));
         for place in slice.places.clone() {
-            given[place].extend(slice.batch.iter().map(|given| given.offset));
+            given[place].extend(slice.batch.iter().map(|outgoing| outgoing.offset()));
         }
     }
     given
@@ -79,21 +78,23 @@ fn a_batch_is_bounded_in_number_and_bytes() {
 
 #[test]
 fn a_batch_is_joined_once_where_that_pays() {
-    let join = |batch: &[Given]| Frame::joined(batch.iter().map(|given| &*given.frame));
+    let wire = Wire::default();
+    let join = |batch: &[Arc<Outgoing>]| Frame::joined(batch.iter().map(|outgoing| &**outgoing.frame(wire)));
     let several = slice(filled(3).turn(1, 2)).batch;
-    let joined = several.joined(join).unwrap();
-    assert_eq!(joined.bytes().len(), 300);
+    assert!(several.joins);
+    assert_eq!(several.oldest(), 1);
+    let joined = several.joined(wire, join);
+    assert_eq!(joined.deliveries().len(), 3);
     assert!(Arc::ptr_eq(
         joined,
-        several.joined(|_| panic!("joined twice")).unwrap()
+        several.joined(wire, |_| panic!("joined twice"))
     ));
-    assert_eq!(several.oldest(), 1);
 
-    assert!(slice(filled(1).turn(1, 1)).batch.joined(join).is_none());
+    assert!(!slice(filled(1).turn(1, 1)).batch.joins);
     let mut large = Backlog::default();
     large.push(publication(1, JOINED_BYTES));
     large.push(publication(2, 1));
-    assert!(slice(large.turn(1, 1)).batch.joined(join).is_none());
+    assert!(!slice(large.turn(1, 1)).batch.joins);
 }
 
 #[test]
@@ -106,7 +107,7 @@ fn a_lost_position_stands_between_what_came_before_and_after() {
     backlog.push(publication(10, 100));
     assert_eq!(slice(backlog.turn(100, 3)).batch.len(), 2);
     assert!(matches!(backlog.turn(100, 3), Some(Turn::PositionLost(position)) if position.offset == 9));
-    assert_eq!(slice(backlog.turn(100, 3)).batch[0].offset, 10);
+    assert_eq!(slice(backlog.turn(100, 3)).batch[0].offset(), 10);
 }
 
 #[test]
@@ -133,7 +134,7 @@ fn a_room_is_overloaded_until_half_of_it_is_gone() {
 fn what_not_everybody_was_given_is_left() {
     let rest = |backlog: Backlog| -> Vec<u64> {
         let rest = backlog.into_rest();
-        rest.iter().map(|given| given.offset).collect()
+        rest.iter().map(|outgoing| outgoing.offset()).collect()
     };
     let mut backlog = filled(2);
     assert!(!slice(backlog.turn(1, 2)).is_last);

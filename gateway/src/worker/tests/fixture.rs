@@ -27,6 +27,7 @@ use crate::{
     room::Room,
     session::Session,
     socket::Socket,
+    wire::Wire,
     worker::Worker,
 };
 
@@ -74,7 +75,13 @@ impl Fixture {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_nonblocking(true).unwrap();
         let (socket, _) = self.listener.accept().await.unwrap();
-        let session = Session::new(Socket::plain(socket), None, false, self.files.admit().unwrap());
+        let session = Session::new(
+            Socket::plain(socket),
+            None,
+            Wire::default(),
+            false,
+            self.files.admit().unwrap(),
+        );
         let subscribe = format!(r#"{{"id":2,"subscribe":{{"channel":"{room}"}}}}"#);
         let commands = [r#"{"id":1,"connect":{}}"#, &subscribe]
             .map(|command| encode_masked(Opcode::Text, command.as_bytes(), [0; 4]))

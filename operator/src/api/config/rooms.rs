@@ -37,6 +37,10 @@ pub struct DefaultRooms {
     /// each gateway (`local`). Default: `refuse`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded: Option<Degraded>,
+    /// What messages are: `json` = JSON texts, or any bytes (`binary`), in rooms that only clients which speak Protobuf
+    /// can join. Default: `json`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<PayloadKind>,
     /// How long the publications of a room are collected, to be written together, while one more comes within it on
     /// average; `0s` = never, at most `100ms`. Default: `4ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,6 +71,10 @@ pub struct Namespace {
     /// each gateway (`local`). Default: `refuse`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded: Option<Degraded>,
+    /// What messages are: `json` = JSON texts, or any bytes (`binary`), in rooms that only clients which speak Protobuf
+    /// can join. Default: `json`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<PayloadKind>,
     /// How long the publications of a room are collected, to be written together, while one more comes within it on
     /// average; `0s` = never, at most `100ms`. Default: `4ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,6 +101,14 @@ pub enum Joiners {
 pub enum Degraded {
     Refuse,
     Local,
+}
+
+/// What the messages of a room are.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum PayloadKind {
+    Json,
+    Binary,
 }
 
 /// Which clients may publish to a room, or read its history.
