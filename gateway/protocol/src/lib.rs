@@ -12,6 +12,7 @@
 //! | [`codes`] | the closed sets of error, unsubscribe and disconnect codes |
 //! | [`channel`] | the names of rooms |
 //! | [`payload`] | application data as raw text |
+//! | [`delta`] | what changed from one publication to the next |
 //! | [`json`] | the JSON encoding |
 //!
 //! Source: `definitions/client.proto` of <https://github.com/centrifugal/protocol>.
@@ -19,6 +20,7 @@
 pub mod channel;
 pub mod codes;
 pub mod command;
+pub mod delta;
 pub mod json;
 pub mod payload;
 pub mod push;
