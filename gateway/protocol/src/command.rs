@@ -7,7 +7,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Deserialize;
 
-use crate::{json::field, payload::Payload};
+use crate::{filter::FilterNode, json::field, payload::Payload};
 
 /// One command. `id` pairs the reply with it; only [`Request::Pong`] and [`Request::Send`] may have 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,9 +106,9 @@ pub struct SubscribeRequest<'a> {
     /// The delta encoding the client can undo, or nothing.
     #[serde(borrow, deserialize_with = "field::text")]
     pub delta: Cow<'a, str>,
-    /// The filter on publication tags, not yet looked into.
-    #[serde(borrow)]
-    pub tf: Option<Payload<'a>>,
+    /// The filter on publication tags, not yet judged.
+    #[serde(borrow, deserialize_with = "field::filter")]
+    pub tf: Option<FilterNode<'a>>,
     /// Bit set of subscription features.
     #[serde(deserialize_with = "field::or_zero")]
     pub flag: i64,

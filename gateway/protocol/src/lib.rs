@@ -11,6 +11,7 @@
 //! | [`push`] | what a gateway says unasked |
 //! | [`codes`] | the closed sets of error, unsubscribe and disconnect codes |
 //! | [`channel`] | the names of rooms |
+//! | [`filter`] | which publications a subscription wants, by their tags |
 //! | [`payload`] | application data as raw text |
 //! | [`delta`] | what changed from one publication to the next |
 //! | [`json`] | the JSON encoding |
@@ -21,6 +22,7 @@ pub mod channel;
 pub mod codes;
 pub mod command;
 pub mod delta;
+pub mod filter;
 pub mod json;
 pub mod payload;
 pub mod push;
@@ -32,6 +34,7 @@ pub use command::{
     ChannelRequest, Command, ConnectRequest, HistoryRequest, PublishRequest, RefreshRequest, Request,
     RpcRequest, SendRequest, StreamPosition, SubRefreshRequest, SubscribeRequest, UnsubscribeRequest,
 };
+pub use filter::{Filter, FilterError, FilterNode};
 pub use json::DecodeError;
 pub use payload::Payload;
 pub use push::{ClientInfo, Publication, Push, ServerSubscription};

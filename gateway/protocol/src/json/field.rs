@@ -7,7 +7,9 @@ use serde::{
     de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use crate::{command::SubscribeRequest, payload::Payload};
+use serde_json::value::RawValue;
+
+use crate::{command::SubscribeRequest, filter::FilterNode, payload::Payload};
 
 /// A number or flag; `null` is zero.
 pub(crate) fn or_zero<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
@@ -41,6 +43,29 @@ pub(crate) fn subscriptions<'de, D: Deserializer<'de>>(
     source: D,
 ) -> Result<BTreeMap<Cow<'de, str>, SubscribeRequest<'de>>, D::Error> {
     source.deserialize_any(MapVisitor::<Object<SubscribeRequest<'de>>, _>(PhantomData))
+}
+
+pub(crate) fn text_list<'de, D: Deserializer<'de>>(source: D) -> Result<Vec<Cow<'de, str>>, D::Error> {
+    let texts: Option<Vec<Text<'de>>> = Option::deserialize(source)?;
+    Ok(texts.unwrap_or_default().into_iter().map(Cow::from).collect())
+}
+
+/// A filter on tags. What is none is no mistake of the command: it is judged with the subscription.
+pub(crate) fn filter<'de, D: Deserializer<'de>>(source: D) -> Result<Option<FilterNode<'de>>, D::Error> {
+    let text: Option<&'de RawValue> = Option::deserialize(source)?;
+    Ok(text.map(|text| match serde_json::from_str(text.get()) {
+        Ok(Object(Some(node))) => node,
+        Ok(Object(None)) | Err(_) => FilterNode::unreadable(),
+    }))
+}
+
+pub(crate) fn filter_nodes<'de, D: Deserializer<'de>>(source: D) -> Result<Vec<FilterNode<'de>>, D::Error> {
+    let nodes: Option<Vec<Object<FilterNode<'de>>>> = Option::deserialize(source)?;
+    Ok(nodes
+        .into_iter()
+        .flatten()
+        .map(|node| node.0.unwrap_or_default())
+        .collect())
 }
 
 /// A string, borrowed when it has no escapes; serde's own `Cow` always copies.

@@ -5,6 +5,7 @@ use crate::command::{
     ChannelRequest, ConnectRequest, HistoryRequest, PublishRequest, RefreshRequest, RpcRequest, SendRequest,
     StreamPosition, SubRefreshRequest, SubscribeRequest, UnsubscribeRequest,
 };
+use crate::filter::FilterNode;
 use crate::payload::Payload;
 
 fn one(frame: &str) -> Result<Command<'_>, DecodeError> {
@@ -96,7 +97,10 @@ fn subscribes() {
         recoverable: true,
         join_leave: true,
         delta: "fossil".into(),
-        tf: payload(r#"{"op":"and","nodes":[]}"#),
+        tf: Some(FilterNode {
+            op: "and".into(),
+            ..FilterNode::default()
+        }),
         flag: -1,
     };
     accepts(frame, 2, Request::Subscribe(expected));
@@ -109,6 +113,52 @@ fn subscribes() {
             ..Default::default()
         }),
     );
+}
+
+/// A filter is judged with its subscription: one that is none is no mistake of the command.
+#[test]
+fn filters() {
+    let read = |text: &str, expected: FilterNode<'_>| {
+        let frame = format!("{{\"id\":2,\"subscribe\":{{\"tf\":{text}}}}}");
+        let request = SubscribeRequest {
+            tf: Some(expected),
+            ..SubscribeRequest::default()
+        };
+        accepts(&frame, 2, Request::Subscribe(request));
+    };
+    let leaf = r#"{"key":"k","cmp":"in","val":null,"vals":["a","\u0062",null],"nodes":null,"x":1}"#;
+    let expected = FilterNode {
+        key: "k".into(),
+        cmp: "in".into(),
+        vals: vec!["a".into(), "b".into(), "".into()],
+        ..FilterNode::default()
+    };
+    read(leaf, expected.clone());
+    let inner = FilterNode {
+        op: "not".into(),
+        nodes: vec![expected],
+        ..FilterNode::default()
+    };
+    let both = FilterNode {
+        op: "or".into(),
+        nodes: vec![inner, FilterNode::default()],
+        ..FilterNode::default()
+    };
+    let nested = format!(r#"{{"op":"or","nodes":[{{"op":"not","nodes":[{leaf}]}},null]}}"#);
+    read(&nested, both);
+    let deep = "{\"op\":\"not\",\"nodes\":[".repeat(1000) + &"]}".repeat(1000);
+    for text in [
+        "5",
+        "[]",
+        "\"and\"",
+        r#"{"op":1}"#,
+        r#"{"vals":"v"}"#,
+        r#"{"nodes":[[]]}"#,
+        r#"{"op":"","op":""}"#,
+        &deep,
+    ] {
+        read(text, FilterNode::unreadable());
+    }
 }
 
 #[test]
