@@ -42,7 +42,7 @@ impl Publication {
     /// As the protocol has it, in replies and pushes; `None` when the texts are not UTF-8, which no door lets in.
     pub fn as_protocol(&self) -> Option<natter_protocol::Publication<'_>> {
         Some(natter_protocol::Publication {
-            data: std::str::from_utf8(&self.data).ok()?,
+            data: &self.data,
             info: self
                 .info
                 .as_ref()
@@ -56,7 +56,7 @@ impl Publication {
                 .map(|tags| std::str::from_utf8(tags))
                 .transpose()
                 .ok()?,
-            time: 0,
+            ..natter_protocol::Publication::default()
         })
     }
 

@@ -1,8 +1,8 @@
 //! The Centrifuge client protocol, as the official SDKs speak it.
 //!
-//! The types say what a client and a gateway tell each other, whatever the encoding; [`json`] is the one codec
-//! so far, and another (Protobuf) is a module beside it that fills and reads the same types. Payloads are opaque
-//! texts: they are checked once when they come in and never parsed and printed again.
+//! The types say what a client and a gateway tell each other, whatever the encoding; [`json`] and [`protobuf`] fill and
+//! read the same ones. Payloads are opaque: they are checked at most once when they come in and never parsed and printed
+//! again.
 //!
 //! | module | what is in it |
 //! |---|---|
@@ -12,19 +12,23 @@
 //! | [`codes`] | the closed sets of error, unsubscribe and disconnect codes |
 //! | [`channel`] | the names of rooms |
 //! | [`filter`] | which publications a subscription wants, by their tags |
-//! | [`payload`] | application data as raw text |
+//! | [`payload`] | application data as it came |
 //! | [`delta`] | what changed from one publication to the next |
 //! | [`json`] | the JSON encoding |
+//! | [`protobuf`] | the Protobuf encoding |
 //!
 //! Source: `definitions/client.proto` of <https://github.com/centrifugal/protocol>.
 
 pub mod channel;
 pub mod codes;
 pub mod command;
+mod decode;
 pub mod delta;
+mod encode;
 pub mod filter;
 pub mod json;
 pub mod payload;
+pub mod protobuf;
 pub mod push;
 pub mod reply;
 
@@ -34,8 +38,10 @@ pub use command::{
     ChannelRequest, Command, ConnectRequest, HistoryRequest, PublishRequest, RefreshRequest, Request,
     RpcRequest, SendRequest, StreamPosition, SubRefreshRequest, SubscribeRequest, UnsubscribeRequest,
 };
+pub use decode::DecodeError;
 pub use filter::{Filter, FilterError, FilterNode};
-pub use json::DecodeError;
 pub use payload::Payload;
 pub use push::{ClientInfo, Publication, Push, ServerSubscription};
-pub use reply::{ConnectResult, HistoryResult, Reply, ReplyBody, SubscribeResult};
+pub use reply::{
+    ConnectResult, HistoryResult, PresenceStats, RefreshResult, Reply, ReplyBody, SubscribeResult,
+};

@@ -1,6 +1,12 @@
 //! What answers a command. Zero values are left out on the wire.
+//!
+//! `data` is application data: any bytes for a reader of Protobuf, a JSON text on one line for a reader of JSON;
+//! empty leaves it out.
 
-use crate::{codes::ErrorCode, push::Publication};
+use crate::{
+    codes::ErrorCode,
+    push::{ClientInfo, Publication},
+};
 
 /// The answer to the command with the same `id`.
 #[derive(Clone, Debug)]
@@ -17,7 +23,14 @@ pub enum ReplyBody<'a> {
     Subscribe(SubscribeResult<'a>),
     Unsubscribe,
     Publish,
+    /// Who is in the room, each connection once.
+    Presence(&'a [ClientInfo<'a>]),
+    PresenceStats(PresenceStats),
     History(HistoryResult<'a>),
+    /// What the backend answered: `data`.
+    Rpc(&'a [u8]),
+    Refresh(RefreshResult),
+    SubRefresh(RefreshResult),
 }
 
 /// The session is open.
@@ -30,8 +43,7 @@ pub struct ConnectResult<'a> {
     pub expires: bool,
     /// Seconds until the connection expires.
     pub ttl: u32,
-    /// JSON text on one line.
-    pub data: Option<&'a str>,
+    pub data: &'a [u8],
     /// Server-side subscriptions, each room once.
     pub subs: &'a [(&'a str, SubscribeResult<'a>)],
     /// Seconds between two pings of the server.
@@ -56,9 +68,18 @@ pub struct SubscribeResult<'a> {
     pub recovered: bool,
     pub offset: u64,
     pub positioned: bool,
-    /// JSON text on one line.
-    pub data: Option<&'a str>,
+    pub data: &'a [u8],
     pub was_recovering: bool,
+    /// Publications come as deltas, as the client asked for.
+    pub delta: bool,
+}
+
+/// How many are in a room. Its fields are there also when they are zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PresenceStats {
+    pub num_clients: u32,
+    /// Those with the same user counted once.
+    pub num_users: u32,
 }
 
 /// A page of a room's history. Its fields are there also when they are zero.
@@ -68,4 +89,12 @@ pub struct HistoryResult<'a> {
     pub epoch: &'a str,
     /// Of the room's newest publication.
     pub offset: u64,
+}
+
+/// A token was accepted: until when the connection or the subscription is good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RefreshResult {
+    pub expires: bool,
+    /// Seconds until it expires.
+    pub ttl: u32,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use natter_protocol::{ErrorCode, Payload};
+use natter_protocol::{ErrorCode, payload};
 use serde_json::{json, value::RawValue};
 use tokio::task::JoinHandle;
 
@@ -62,7 +62,7 @@ impl Message {
 }
 
 fn single_line(data: &RawValue) -> Bytes {
-    Bytes::from(Payload::from(data).single_line().into_owned())
+    Bytes::from(payload::single_line(data.get()).into_owned())
 }
 
 /// Binary data goes into a room of JSON clients only when it is JSON.

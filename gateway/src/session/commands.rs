@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use natter_protocol::{
-    ClientInfo, Command, ConnectRequest, ConnectResult, DisconnectCode, ErrorCode, PublishRequest, ReplyBody,
-    Request, json,
+    ClientInfo, Command, ConnectRequest, ConnectResult, DisconnectCode, ErrorCode, Payload, PublishRequest,
+    ReplyBody, Request, json,
 };
 use tracing::debug;
 
@@ -94,7 +94,8 @@ impl Session {
         let message = Said {
             data: request
                 .data
-                .map(|data| Bytes::from(data.single_line().into_owned())),
+                .and_then(Payload::json_line)
+                .map(|line| Bytes::from(line.into_owned())),
             key: (!request.idempotency_key.is_empty()).then(|| request.idempotency_key.to_string()),
         };
         if let Some(room) = self.joining(&request.channel) {

@@ -363,7 +363,7 @@ impl Session {
                         positioned: result.positioned,
                         epoch: result.epoch,
                         offset: result.offset,
-                        data: None,
+                        data: &[],
                     },
                 },
                 held,

@@ -8,7 +8,10 @@ use serde::{
 };
 
 use super::field::Object;
-use crate::command::{Command, Request};
+use crate::{
+    command::{Command, Request},
+    decode::{DecodeError, Envelope},
+};
 
 /// Reads the commands of a frame: one a line, blank lines and blanks around a command ignored. A frame without
 /// any command yields one [`DecodeError::Empty`].
@@ -43,75 +46,8 @@ impl<'a> Iterator for Commands<'a> {
     }
 }
 
-/// Why a line is no command. Nothing of the line is repeated here: it may hold a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DecodeError {
-    #[error("no command in the frame")]
-    Empty,
-    /// Not JSON; `column` is the byte, counted from 1, at which that was clear.
-    #[error("malformed JSON at byte {column}")]
-    Syntax { column: usize },
-    /// JSON, but a field has the wrong type, is out of range or is there twice.
-    #[error("wrong type, value out of range or duplicate key at byte {column}")]
-    Data { column: usize },
-    #[error("command without an id")]
-    MissingId,
-    #[error("no known request in the command")]
-    UnknownCommand,
-    #[error("more than one request in the command")]
-    Ambiguous,
-}
-
-impl DecodeError {
-    /// The name in logs and metrics.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Empty => "empty",
-            Self::Syntax { .. } => "syntax",
-            Self::Data { .. } => "data",
-            Self::MissingId => "missing_id",
-            Self::UnknownCommand => "unknown_command",
-            Self::Ambiguous => "ambiguous",
-        }
-    }
-}
-
-impl From<serde_json::Error> for DecodeError {
-    fn from(error: serde_json::Error) -> Self {
-        let column = error.column();
-        if error.is_data() {
-            Self::Data { column }
-        } else {
-            Self::Syntax { column }
-        }
-    }
-}
-
 fn decode_line(line: &str) -> Result<Command<'_>, DecodeError> {
-    let Envelope {
-        id,
-        request,
-        requests,
-    } = serde_json::from_str(line)?;
-    match request {
-        _ if requests > 1 => Err(DecodeError::Ambiguous),
-        None if id == 0 => Ok(Command {
-            id,
-            request: Request::Pong,
-        }),
-        None => Err(DecodeError::UnknownCommand),
-        Some(request @ Request::Send(_)) => Ok(Command { id, request }),
-        Some(_) if id == 0 => Err(DecodeError::MissingId),
-        Some(request) => Ok(Command { id, request }),
-    }
-}
-
-/// A command as it stands in the text, before the rules that span its fields.
-#[derive(Default)]
-struct Envelope<'a> {
-    id: u32,
-    request: Option<Request<'a>>,
-    requests: usize,
+    serde_json::from_str::<Envelope<'_>>(line)?.open()
 }
 
 #[derive(Deserialize)]
@@ -161,8 +97,7 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
                 }
                 kind => {
                     if let Some(request) = request(&kind, &mut map)? {
-                        envelope.request = Some(request);
-                        envelope.requests += 1;
+                        envelope.add(request);
                     }
                 }
             }

@@ -3,23 +3,30 @@
 
 use serde::Serialize;
 
-/// An object being written; zero values are left out, as the protocol wants it.
+use crate::encode::{Fields, Key};
+
+/// An object being written.
 pub(super) struct Object<'b> {
     out: &'b mut Vec<u8>,
     empty: bool,
 }
 
 impl<'b> Object<'b> {
-    /// Writes the whole object, its fields by `fields`.
-    pub(super) fn write(out: &'b mut Vec<u8>, fields: impl FnOnce(&mut Object<'_>)) {
-        out.push(b'{');
-        let mut object = Object { out, empty: true };
-        fields(&mut object);
-        object.out.push(b'}');
+    /// Appends the whole object, its fields by `fields`.
+    pub(super) fn write(out: &'b mut Vec<u8>, fields: impl FnOnce(&mut Self)) {
+        Object { out, empty: true }.nested(fields);
     }
 
-    /// Starts a field; what is written to the buffer next is its value. `name` needs no escapes.
-    fn key(&mut self, name: &str) -> &mut Vec<u8> {
+    fn nested(&mut self, fields: impl FnOnce(&mut Self)) {
+        self.out.push(b'{');
+        self.empty = true;
+        fields(self);
+        self.out.push(b'}');
+        self.empty = false;
+    }
+
+    /// Starts a field; what is written to the buffer next is its value.
+    fn key(&mut self, (name, _): Key) -> &mut Vec<u8> {
         self.out
             .extend_from_slice(if self.empty { b"\"" } else { b",\"" });
         self.empty = false;
@@ -27,82 +34,102 @@ impl<'b> Object<'b> {
         self.out.extend_from_slice(b"\":");
         self.out
     }
+}
 
-    pub(super) fn text(&mut self, name: &str, value: &str) {
+impl Fields for Object<'_> {
+    fn text(&mut self, key: Key, value: &str) {
         if !value.is_empty() {
-            self.text_always(name, value);
+            self.text_always(key, value);
         }
     }
 
-    pub(super) fn text_always(&mut self, name: &str, value: &str) {
-        put(self.key(name), value);
-    }
-
-    pub(super) fn number<T: Serialize + Default + PartialEq + Copy>(&mut self, name: &str, value: T) {
-        if value != T::default() {
-            put(self.key(name), &value);
+    fn number(&mut self, key: Key, value: u64) {
+        if value != 0 {
+            self.number_always(key, value);
         }
     }
 
-    pub(super) fn flag(&mut self, name: &str, value: bool) {
+    fn signed(&mut self, key: Key, value: i64) {
+        if value != 0 {
+            put(self.key(key), &value);
+        }
+    }
+
+    fn flag(&mut self, key: Key, value: bool) {
         if value {
-            self.key(name).extend_from_slice(b"true");
+            self.key(key).extend_from_slice(b"true");
         }
     }
 
-    /// A JSON text as it is. A newline in it would end the reply early for every reader.
-    pub(super) fn raw(&mut self, name: &str, value: Option<&str>) {
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
-            debug_assert!(
-                memchr::memchr(b'\n', value.as_bytes()).is_none(),
-                "a payload spans lines"
-            );
-            self.key(name).extend_from_slice(value.as_bytes());
+    /// A newline in the text would end the reply early for every reader.
+    fn data(&mut self, key: Key, value: &[u8]) {
+        if !value.is_empty() {
+            debug_assert!(memchr::memchr(b'\n', value).is_none(), "a payload spans lines");
+            self.key(key).extend_from_slice(value);
         }
     }
 
-    /// An object, there even when it is empty.
-    pub(super) fn object(&mut self, name: &str, fields: impl FnOnce(&mut Object<'_>)) {
-        Object::write(self.key(name), fields);
+    fn info(&mut self, key: Key, value: Option<&str>) {
+        self.data(key, value.unwrap_or_default().as_bytes());
     }
 
-    /// An object whose keys may need escapes; left out when empty.
-    pub(super) fn map<V>(&mut self, name: &str, entries: &[(&str, V)], fields: impl Fn(&mut Object<'_>, &V)) {
-        if entries.is_empty() {
-            return;
-        }
-        let out = self.key(name);
-        for (index, (key, value)) in entries.iter().enumerate() {
-            out.push(if index == 0 { b'{' } else { b',' });
-            put(out, *key);
-            out.push(b':');
-            Object::write(out, |object| fields(object, value));
-        }
-        out.push(b'}');
+    fn tags(&mut self, key: Key, value: Option<&str>) {
+        self.data(key, value.unwrap_or_default().as_bytes());
     }
 
-    /// An array of objects; left out when empty.
-    pub(super) fn array_always<V>(&mut self, name: &str, items: &[V], fields: impl Fn(&mut Object<'_>, &V)) {
-        let out = self.key(name);
-        out.push(b'[');
+    fn message(&mut self, key: Key, fields: impl FnOnce(&mut Self)) {
+        self.key(key);
+        self.nested(fields);
+    }
+
+    fn array<V>(&mut self, key: Key, items: &[V], fields: impl Fn(&mut Self, &V)) {
+        if !items.is_empty() {
+            self.array_always(key, items, fields);
+        }
+    }
+
+    fn map<V>(&mut self, key: Key, items: &[V], name: impl Fn(&V) -> &str, fields: impl Fn(&mut Self, &V)) {
+        if !items.is_empty() {
+            self.map_always(key, items, name, fields);
+        }
+    }
+
+    fn text_always(&mut self, key: Key, value: &str) {
+        put(self.key(key), value);
+    }
+
+    fn number_always(&mut self, key: Key, value: u64) {
+        put(self.key(key), &value);
+    }
+
+    fn array_always<V>(&mut self, key: Key, items: &[V], fields: impl Fn(&mut Self, &V)) {
+        self.key(key).push(b'[');
         for (index, item) in items.iter().enumerate() {
             if index > 0 {
-                out.push(b',');
+                self.out.push(b',');
             }
-            Object::write(out, |object| fields(object, item));
+            self.nested(|object| fields(object, item));
         }
-        out.push(b']');
+        self.out.push(b']');
     }
 
-    pub(super) fn number_always<T: Serialize>(&mut self, name: &str, value: T) {
-        put(self.key(name), &value);
-    }
-
-    pub(super) fn array<V>(&mut self, name: &str, items: &[V], fields: impl Fn(&mut Object<'_>, &V)) {
-        if items.is_empty() {
-            return;
+    fn map_always<V>(
+        &mut self,
+        key: Key,
+        items: &[V],
+        name: impl Fn(&V) -> &str,
+        fields: impl Fn(&mut Self, &V),
+    ) {
+        self.key(key).push(b'{');
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                self.out.push(b',');
+            }
+            put(self.out, name(item));
+            self.out.push(b':');
+            self.nested(|object| fields(object, item));
         }
-        self.array_always(name, items, fields);
+        self.out.push(b'}');
     }
 }
 

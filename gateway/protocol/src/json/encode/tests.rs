@@ -1,4 +1,9 @@
 use super::*;
+use crate::{
+    codes::ErrorCode,
+    push::ServerSubscription,
+    reply::{ConnectResult, HistoryResult, PresenceStats, RefreshResult, ReplyBody, SubscribeResult},
+};
 
 fn reply(id: u32, body: ReplyBody<'_>) -> String {
     let mut out = Vec::new();
@@ -12,12 +17,20 @@ fn push(push: &Push<'_>) -> String {
     String::from_utf8(out).unwrap()
 }
 
+fn uni_push(push: &Push<'_>) -> String {
+    let mut out = Vec::new();
+    encode_uni_push(push, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
 const MESSAGE: Publication<'_> = Publication {
-    data: "{}",
+    data: b"{}",
     info: None,
     offset: 0,
     tags: None,
+    delta: false,
     time: 0,
+    channel: "",
 };
 
 #[test]
@@ -50,7 +63,7 @@ fn connect_replies() {
         version: "v",
         expires: true,
         ttl: 60,
-        data: Some("[1]"),
+        data: b"[1]",
         subs: &subs,
         ping: 25,
         pong: true,
@@ -90,15 +103,16 @@ fn subscribe_replies() {
         recovered: true,
         offset: u64::MAX,
         positioned: true,
-        data: Some("null"),
+        data: b"null",
         was_recovering: true,
+        delta: true,
     };
     assert_eq!(
         reply(2, ReplyBody::Subscribe(full)),
         concat!(
             r#"{"id":2,"subscribe":{"expires":true,"ttl":1,"recoverable":true,"epoch":"e","#,
             r#""publications":[{"data":{},"offset":4},{"data":{},"offset":9}],"recovered":true,"#,
-            r#""offset":18446744073709551615,"positioned":true,"data":null,"was_recovering":true}}"#
+            r#""offset":18446744073709551615,"positioned":true,"data":null,"was_recovering":true,"delta":true}}"#
         )
     );
 }
@@ -143,11 +157,13 @@ fn publications() {
         &mut info,
     );
     let full = Publication {
-        data: r#"{"big": 1e400, "lone":"\ud83d"}"#,
+        data: br#"{"big": 1e400, "lone":"\ud83d"}"#,
         info: Some(std::str::from_utf8(&info).unwrap()),
         offset: 7,
         tags: Some(r#"{"k":"v"}"#),
+        delta: true,
         time: 1_700_000_000_000,
+        channel: "d\n",
     };
     assert_eq!(
         push(&Push::Publication {
@@ -156,7 +172,8 @@ fn publications() {
         }),
         concat!(
             r#"{"push":{"channel":"a\"\\\n\u0001é","pub":{"data":{"big": 1e400, "lone":"\ud83d"},"#,
-            r#""info":{"user":"","client":"id","conn_info":1},"offset":7,"tags":{"k":"v"},"time":1700000000000}}}"#
+            r#""info":{"user":"","client":"id","conn_info":1},"offset":7,"tags":{"k":"v"},"#,
+            r#""delta":true,"time":1700000000000,"channel":"d\n"}}}"#
         )
     );
 }
@@ -196,7 +213,7 @@ fn subscription_pushes() {
         epoch: "e",
         offset: 1,
         positioned: true,
-        data: Some("1"),
+        data: b"1",
     };
     assert_eq!(
         push(&Push::Subscribe {
@@ -236,6 +253,147 @@ fn disconnect_pushes() {
         }),
         r#"{"push":{"disconnect":{"code":3503,"reason":"force disconnect"}}}"#
     );
+}
+
+#[test]
+fn presence_replies() {
+    let members = [
+        ClientInfo {
+            user: "42",
+            client: "a\"b",
+            ..ClientInfo::default()
+        },
+        ClientInfo {
+            client: "c",
+            chan_info: Some("[]"),
+            ..ClientInfo::default()
+        },
+    ];
+    assert_eq!(
+        reply(5, ReplyBody::Presence(&members)),
+        concat!(
+            r#"{"id":5,"presence":{"presence":{"a\"b":{"user":"42","client":"a\"b"},"#,
+            r#""c":{"user":"","client":"c","chan_info":[]}}}}"#
+        )
+    );
+    assert_eq!(
+        reply(5, ReplyBody::Presence(&[])),
+        r#"{"id":5,"presence":{"presence":{}}}"#
+    );
+    let stats = PresenceStats {
+        num_clients: 3,
+        num_users: 2,
+    };
+    assert_eq!(
+        reply(5, ReplyBody::PresenceStats(stats)),
+        r#"{"id":5,"presence_stats":{"num_clients":3,"num_users":2}}"#
+    );
+    assert_eq!(
+        reply(5, ReplyBody::PresenceStats(PresenceStats::default())),
+        r#"{"id":5,"presence_stats":{"num_clients":0,"num_users":0}}"#
+    );
+}
+
+#[test]
+fn history_replies() {
+    let publications = [MESSAGE];
+    let page = HistoryResult {
+        publications: &publications,
+        epoch: "e",
+        offset: 9,
+    };
+    assert_eq!(
+        reply(6, ReplyBody::History(page)),
+        r#"{"id":6,"history":{"publications":[{"data":{}}],"epoch":"e","offset":9}}"#
+    );
+    assert_eq!(
+        reply(6, ReplyBody::History(HistoryResult::default())),
+        r#"{"id":6,"history":{"publications":[],"epoch":"","offset":0}}"#
+    );
+}
+
+#[test]
+fn replies_of_the_backend_and_of_tokens() {
+    let good = RefreshResult {
+        expires: true,
+        ttl: 60,
+    };
+    let rows = [
+        (ReplyBody::Rpc(b"[1]"), r#""rpc":{"data":[1]}"#),
+        (ReplyBody::Rpc(b""), r#""rpc":{}"#),
+        (ReplyBody::Refresh(good), r#""refresh":{"expires":true,"ttl":60}"#),
+        (ReplyBody::Refresh(RefreshResult::default()), r#""refresh":{}"#),
+        (
+            ReplyBody::SubRefresh(good),
+            r#""sub_refresh":{"expires":true,"ttl":60}"#,
+        ),
+        (
+            ReplyBody::SubRefresh(RefreshResult::default()),
+            r#""sub_refresh":{}"#,
+        ),
+    ];
+    for (body, expected) in rows {
+        assert_eq!(reply(7, body), format!("{{\"id\":7,{expected}}}"));
+    }
+}
+
+#[test]
+fn pushes_with_and_without_the_reply_around_them() {
+    let info = ClientInfo {
+        user: "42",
+        client: "id",
+        conn_info: Some("{}"),
+        chan_info: None,
+    };
+    let subs = [("news", SubscribeResult::default())];
+    let connect = ConnectResult {
+        client: "id",
+        version: "v",
+        expires: true,
+        ttl: 60,
+        data: b"[1]",
+        subs: &subs,
+        ping: 25,
+        pong: true,
+        session: "s",
+        node: "n",
+    };
+    let refresh = RefreshResult {
+        expires: true,
+        ttl: 60,
+    };
+    let publication = &MESSAGE;
+    let rows = [
+        (
+            Push::Publication {
+                channel: "c",
+                publication,
+            },
+            r#"{"channel":"c","pub":{"data":{}}}"#,
+        ),
+        (
+            Push::Join { channel: "c", info },
+            r#"{"channel":"c","join":{"info":{"user":"42","client":"id","conn_info":{}}}}"#,
+        ),
+        (
+            Push::Leave { channel: "c", info },
+            r#"{"channel":"c","leave":{"info":{"user":"42","client":"id","conn_info":{}}}}"#,
+        ),
+        (Push::Message { data: b"[1]" }, r#"{"message":{"data":[1]}}"#),
+        (
+            Push::Connect(connect),
+            concat!(
+                r#"{"connect":{"client":"id","version":"v","data":[1],"subs":{"news":{}},"#,
+                r#""expires":true,"ttl":60,"ping":25,"pong":true,"session":"s","node":"n"}}"#
+            ),
+        ),
+        (Push::Refresh(refresh), r#"{"refresh":{"expires":true,"ttl":60}}"#),
+        (Push::Refresh(RefreshResult::default()), r#"{"refresh":{}}"#),
+    ];
+    for (message, expected) in rows {
+        assert_eq!(uni_push(&message), expected);
+        assert_eq!(push(&message), format!("{{\"push\":{expected}}}"));
+    }
 }
 
 #[test]
