@@ -14,6 +14,7 @@
 //! | [`channel`] | the names of rooms |
 //! | [`filter`] | which publications a subscription wants, by their tags |
 //! | [`payload`] | application data as it came |
+//! | [`delta`] | what changed from one publication to the next |
 //! | [`json`] | the JSON encoding |
 //! | [`protobuf`] | the Protobuf encoding |
 //!
@@ -23,6 +24,7 @@ pub mod channel;
 pub mod codes;
 pub mod command;
 mod decode;
+pub mod delta;
 pub mod emulation;
 mod encode;
 pub mod filter;
@@ -40,7 +42,7 @@ pub use command::{
 };
 pub use decode::DecodeError;
 pub use emulation::EmulationRequest;
-pub use filter::FilterNode;
+pub use filter::{Filter, FilterError, FilterNode};
 pub use payload::Payload;
 pub use push::{ClientInfo, Publication, Push, ServerSubscription};
 pub use reply::{

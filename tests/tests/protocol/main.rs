@@ -10,6 +10,7 @@ mod compressed_abuse;
 mod compressed_member;
 mod compression;
 mod connections_api;
+mod deltas;
 mod framing;
 mod http_abuse;
 mod independent;

@@ -51,6 +51,7 @@ fn other(path: &str) -> &'static str {
         "client.ping_interval" => "30s",
         "drain.deadline" => "40s",
         "rooms.default.batch_window" => "7ms",
+        "rooms.default.payload" => "binary",
         _ => "7s",
     }
 }

@@ -114,6 +114,52 @@ fn subscribes() {
     );
 }
 
+/// A filter is judged with its subscription: one that is none is no mistake of the command.
+#[test]
+fn filters() {
+    let read = |text: &str, expected: FilterNode<'_>| {
+        let frame = format!("{{\"id\":2,\"subscribe\":{{\"tf\":{text}}}}}");
+        let request = SubscribeRequest {
+            tf: Some(expected),
+            ..SubscribeRequest::default()
+        };
+        accepts(&frame, 2, Request::Subscribe(request));
+    };
+    let leaf = r#"{"key":"k","cmp":"in","val":null,"vals":["a","\u0062",null],"nodes":null,"x":1}"#;
+    let expected = FilterNode {
+        key: "k".into(),
+        cmp: "in".into(),
+        vals: vec!["a".into(), "b".into(), "".into()],
+        ..FilterNode::default()
+    };
+    read(leaf, expected.clone());
+    let inner = FilterNode {
+        op: "not".into(),
+        nodes: vec![expected],
+        ..FilterNode::default()
+    };
+    let both = FilterNode {
+        op: "or".into(),
+        nodes: vec![inner, FilterNode::default()],
+        ..FilterNode::default()
+    };
+    let nested = format!(r#"{{"op":"or","nodes":[{{"op":"not","nodes":[{leaf}]}},null]}}"#);
+    read(&nested, both);
+    let deep = "{\"op\":\"not\",\"nodes\":[".repeat(1000) + &"]}".repeat(1000);
+    for text in [
+        "5",
+        "[]",
+        "\"and\"",
+        r#"{"op":1}"#,
+        r#"{"vals":"v"}"#,
+        r#"{"nodes":[[]]}"#,
+        r#"{"op":"","op":""}"#,
+        &deep,
+    ] {
+        read(text, FilterNode::unreadable());
+    }
+}
+
 #[test]
 fn the_other_requests() {
     let channel = || ChannelRequest { channel: "c".into() };
