@@ -14,7 +14,7 @@ impl Settings {
         let named = named
             .filter(|(_, changed)| *changed)
             .map(|(path, _)| path.to_owned());
-        for path in named.chain(self.history_changes(new)) {
+        for path in named.chain(self.room_changes(new)) {
             problems.add(
                 &path,
                 "changed while the gateway runs",
@@ -81,9 +81,9 @@ impl Settings {
         }
     }
 
-    /// Changes in the history of rooms that both settings have. A list has no order here: namespaces meet by name, and
+    /// Changes in what rooms hold that both settings have. A list has no order here: namespaces meet by name, and
     /// a finding names the place in the new list.
-    fn history_changes(&self, new: &Self) -> Vec<String> {
+    fn room_changes(&self, new: &Self) -> Vec<String> {
         let (old, new) = (&self.rooms, &new.rooms);
         let unnamed = old.default.iter().zip(&new.default);
         let unnamed = unnamed.map(|(old, new)| ("rooms.default".to_owned(), old, new));
@@ -94,8 +94,10 @@ impl Settings {
         unnamed
             .chain(named)
             .flat_map(|(path, old, new)| {
+                let payload = ("payload", old.payload != new.payload);
                 kept_changes(old.history.as_ref(), new.history.as_ref())
                     .into_iter()
+                    .chain([payload])
                     .filter(|(_, changed)| *changed)
                     .map(move |(key, _)| format!("{path}.{key}"))
             })
