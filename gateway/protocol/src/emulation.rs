@@ -38,7 +38,8 @@ pub(crate) struct Octets<'a> {
 
 impl<'a> EmulationRequest<'a> {
     pub fn from_json(body: &'a [u8]) -> Result<Self, DecodeError> {
-        let Text { node, session, data } = serde_json::from_slice(body)?;
+        let field::Object(request) = serde_json::from_slice(body)?;
+        let Text { node, session, data } = request.unwrap_or_default();
         let data = match data {
             Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
             Cow::Owned(text) => Cow::Owned(text.into_bytes()),

@@ -106,7 +106,7 @@ impl<'de> Visitor<'de> for TextVisitor {
 }
 
 /// An object or `null`. A derived `Deserialize` alone would also take an array of the fields in order.
-pub(super) struct Object<T>(pub(super) Option<T>);
+pub(crate) struct Object<T>(pub(crate) Option<T>);
 
 impl<'a> From<Object<SubscribeRequest<'a>>> for SubscribeRequest<'a> {
     fn from(object: Object<Self>) -> Self {
