@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::{decode::DecodeError, json::field::{self, Object}, payload::Payload, protobuf};
+use crate::{decode::DecodeError, json::field, payload::Payload, protobuf};
 
 /// Commands for a session at one gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +38,8 @@ pub(crate) struct Octets<'a> {
 
 impl<'a> EmulationRequest<'a> {
     pub fn from_json(body: &'a [u8]) -> Result<Self, DecodeError> {
-        let Object(text) = serde_json::from_slice::<Object<Text<'_>>>(body)?;
-        let Text { node, session, data } = text.unwrap_or_default();
+        let field::Object(request) = serde_json::from_slice(body)?;
+        let Text { node, session, data } = request.unwrap_or_default();
         let data = match data {
             Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
             Cow::Owned(text) => Cow::Owned(text.into_bytes()),

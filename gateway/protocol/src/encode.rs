@@ -25,7 +25,7 @@ pub(crate) trait Fields {
     /// A message, there even when it is empty.
     fn message(&mut self, key: Key, fields: impl FnOnce(&mut Self));
     fn array<V>(&mut self, key: Key, items: &[V], fields: impl Fn(&mut Self, &V));
-    /// `entry` gives an item's key, which may need escapes, and writes its value's fields.
+    /// `name` gives an item's key in the map, which may need escapes.
     fn map<V>(&mut self, key: Key, items: &[V], name: impl Fn(&V) -> &str, fields: impl Fn(&mut Self, &V));
 
     // What stands in JSON also when it is zero.

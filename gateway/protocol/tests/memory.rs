@@ -1,4 +1,4 @@
-//! What reading a frame takes on the heap is bounded by the frame's size, whatever lengths and trees it claims.
+//! What reading a Protobuf frame takes on the heap is bounded by the frame's size, whatever lengths and trees it claims.
 //!
 //! One test, as the counts are those of the whole process.
 

@@ -21,7 +21,8 @@ pub(super) struct Field<'a> {
 }
 
 enum Value<'a> {
-    Number(u64),
+    /// A number or flag.
+    Varint(u64),
     /// A text, bytes or a message.
     Delimited(Reader<'a>),
     /// Of a type that the protocol has no use for: fixed numbers and groups.
@@ -65,7 +66,7 @@ impl<'a> Reader<'a> {
         let malformed = DecodeError::Wire { at };
         let (number, wire_type) = decode_key(&mut self.rest).map_err(|_| malformed)?;
         let value = match wire_type {
-            WireType::Varint => Value::Number(decode_varint(&mut self.rest).map_err(|_| malformed)?),
+            WireType::Varint => Value::Varint(decode_varint(&mut self.rest).map_err(|_| malformed)?),
             WireType::LengthDelimited => Value::Delimited(self.delimited().ok_or(malformed)?),
             // Groups in groups only so deep as prost goes itself.
             _ => skip_field(wire_type, number, &mut self.rest, DecodeContext::default())
@@ -86,9 +87,9 @@ impl<'a> Field<'a> {
         }
     }
 
-    pub(super) fn number(&self) -> Result<u64, DecodeError> {
+    pub(super) fn varint(&self) -> Result<u64, DecodeError> {
         match self.value {
-            Value::Number(number) => Ok(number),
+            Value::Varint(value) => Ok(value),
             Value::Delimited(_) | Value::Foreign => Err(self.wrong()),
         }
     }
@@ -96,7 +97,7 @@ impl<'a> Field<'a> {
     pub(super) fn message(&self) -> Result<Reader<'a>, DecodeError> {
         match self.value {
             Value::Delimited(fields) => Ok(fields),
-            Value::Number(_) | Value::Foreign => Err(self.wrong()),
+            Value::Varint(_) | Value::Foreign => Err(self.wrong()),
         }
     }
 

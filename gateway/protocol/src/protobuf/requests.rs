@@ -105,35 +105,35 @@ impl<'a, V: Merge<'a>> Merge<'a> for BTreeMap<Cow<'a, str>, V> {
 
 impl<'a> Merge<'a> for bool {
     fn merge_from(&mut self, field: &Field<'a>) -> Result<(), DecodeError> {
-        *self = field.number()? != 0;
+        *self = field.varint()? != 0;
         Ok(())
     }
 }
 
 impl<'a> Merge<'a> for u64 {
     fn merge_from(&mut self, field: &Field<'a>) -> Result<(), DecodeError> {
-        *self = field.number()?;
+        *self = field.varint()?;
         Ok(())
     }
 }
 
 impl<'a> Merge<'a> for i64 {
     fn merge_from(&mut self, field: &Field<'a>) -> Result<(), DecodeError> {
-        *self = field.number()?.cast_signed();
+        *self = field.varint()?.cast_signed();
         Ok(())
     }
 }
 
 impl<'a> Merge<'a> for u32 {
     fn merge_from(&mut self, field: &Field<'a>) -> Result<(), DecodeError> {
-        *self = field.number()?.try_into().map_err(|_| field.wrong())?;
+        *self = field.varint()?.try_into().map_err(|_| field.wrong())?;
         Ok(())
     }
 }
 
 impl<'a> Merge<'a> for i32 {
     fn merge_from(&mut self, field: &Field<'a>) -> Result<(), DecodeError> {
-        let number = field.number()?.cast_signed();
+        let number = field.varint()?.cast_signed();
         *self = number.try_into().map_err(|_| field.wrong())?;
         Ok(())
     }

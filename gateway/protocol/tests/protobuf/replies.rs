@@ -366,18 +366,21 @@ proptest! {
 
 #[test]
 fn errors() {
-    for &code in ErrorCode::ALL {
+    let error = |code: ErrorCode, message: &str| {
         let error = mirror::Error {
             code: code.code(),
-            message: code.message().to_owned(),
+            message: message.to_owned(),
             temporary: code.temporary(),
         };
-        let expected = mirror::Reply {
+        mirror::Reply {
             id: 7,
             error: Some(error),
             ..mirror::Reply::default()
-        };
-        assert_eq!(reply(7, ReplyBody::Error(code)), expected);
+        }
+    };
+    for &code in ErrorCode::ALL {
+        assert_eq!(reply(7, ReplyBody::Error(code)), error(code, code.message()));
+        assert_eq!(reply(7, ReplyBody::Refused(code, "why")), error(code, "why"));
     }
 }
 

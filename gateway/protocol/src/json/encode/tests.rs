@@ -127,6 +127,10 @@ fn error_replies() {
         reply(3, ReplyBody::Error(ErrorCode::Internal)),
         r#"{"id":3,"error":{"code":100,"message":"internal server error","temporary":true}}"#
     );
+    assert_eq!(
+        reply(3, ReplyBody::Refused(ErrorCode::BadRequest, "not \"this\"")),
+        r#"{"id":3,"error":{"code":107,"message":"not \"this\""}}"#
+    );
 }
 
 #[test]
