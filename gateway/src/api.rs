@@ -1,11 +1,13 @@
 //! The API for backends: Centrifugo's JSON shapes and error codes on `POST /api/<method>`, and REST on `/v1`.
 //!
-//! Errors of a call of the server API arrive with HTTP 200 and an `error` object, as Centrifugo's clients expect; only
-//! what is wrong with the request as such has a status of its own: 400 no JSON, 401 no key, 404 no method, 405 no POST.
-//! REST says everything by its status (`rest`). Both read messages by `message`, name errors by `refusal` and are
-//! described by `openapi`.
+//! Errors of a call of the server API arrive with HTTP 200 and an `error` object, as Centrifugo's clients expect, or by
+//! their status when the request asks for that; only what is wrong with the request as such always has a status of its
+//! own: 400 no JSON, 401 no key, 404 no method, 405 no POST, 413 too much. Several calls in one request are `batch`, or
+//! commands on `POST /api` (`commands`). REST says everything by its status (`rest`). Both read messages by `message`,
+//! name errors by `refusal` and are described by `openapi`.
 
 mod auth;
+mod commands;
 mod connections;
 mod history;
 mod message;
@@ -39,7 +41,7 @@ use self::{
 use crate::gateway::Gateway;
 
 /// Methods by name, which is also their metric label.
-const METHODS: [&str; 9] = [
+const METHODS: [&str; 11] = [
     "publish",
     "broadcast",
     "history",
@@ -49,7 +51,14 @@ const METHODS: [&str; 9] = [
     "disconnect",
     "info",
     "channels",
+    "rpc",
+    BATCH,
 ];
+
+/// The method that calls others.
+const BATCH: &str = "batch";
+/// Label of `POST /api`, whose body names the methods.
+const COMMANDS: &str = "commands";
 
 /// What a call answers: a result as JSON text, or why there is none.
 type Answer = Result<Vec<u8>, Refusal>;
@@ -57,8 +66,12 @@ type Answer = Result<Vec<u8>, Refusal>;
 /// Label of requests that name nothing that there is.
 const UNKNOWN_METHOD: &str = "unknown";
 
+/// Asks for errors by their status.
+const ERROR_MODE_HEADER: &str = "x-centrifugo-error-mode";
+
 pub fn router(gateway: Arc<Gateway>) -> Router {
     Router::new()
+        .route("/api", post(call_commands))
         .route("/api/{method}", post(call))
         .merge(rest::router())
         .merge(openapi::router())
@@ -66,26 +79,40 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
 }
 
 async fn call(State(gateway): State<Arc<Gateway>>, Path(method): Path<String>, request: Request) -> Response {
-    let began = Instant::now();
     let known = METHODS.into_iter().find(|known| *known == method);
-    let response = match known {
-        _ if !auth::admits(&gateway, &method, &request) => {
+    serve(&gateway, &method, known, request).await
+}
+
+async fn call_commands(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    serve(&gateway, COMMANDS, Some(COMMANDS), request).await
+}
+
+async fn serve(gateway: &Gateway, name: &str, known: Option<&'static str>, request: Request) -> Response {
+    let began = Instant::now();
+    let by_status = request
+        .headers()
+        .get(ERROR_MODE_HEADER)
+        .is_some_and(|mode| mode == "transport");
+    let outcome = match known {
+        _ if !auth::admits(gateway, name, &request) => {
             Outcome::Status(StatusCode::UNAUTHORIZED, "a valid API key is missing\n".into())
         }
         None => Outcome::Status(StatusCode::NOT_FOUND, "there is no such method\n".into()),
-        Some(method) => dispatch(&gateway, method, request).await,
+        Some(method) => dispatch(gateway, method, request).await,
     };
     let label = known.unwrap_or(UNKNOWN_METHOD);
     gateway
         .metrics
         .api
-        .answered(label, response.code(), began.elapsed());
-    response.into_response()
+        .answered(label, outcome.code(), began.elapsed());
+    outcome.into_response(by_status)
 }
 
 /// How a request ends.
 enum Outcome {
     Answered(Answer),
+    /// The answers of several calls, each with its own outcome.
+    Replies(Vec<u8>),
     Status(StatusCode, Cow<'static, str>),
 }
 
@@ -93,17 +120,20 @@ impl Outcome {
     /// The protocol's code, or the HTTP status where there was no call; 0 for a result.
     fn code(&self) -> u32 {
         match self {
-            Self::Answered(Ok(_)) => 0,
+            Self::Answered(Ok(_)) | Self::Replies(_) => 0,
             Self::Answered(Err(refusal)) => refusal.code().code(),
             Self::Status(status, _) => u32::from(status.as_u16()),
         }
     }
-}
 
-impl IntoResponse for Outcome {
-    fn into_response(self) -> Response {
+    fn into_response(self, by_status: bool) -> Response {
         match self {
+            Self::Answered(Err(refusal)) if by_status => json_response(
+                refusal.transport_status(),
+                json_text(&error_object(refusal.code())),
+            ),
             Self::Answered(answer) => json_response(StatusCode::OK, answer_body(answer)),
+            Self::Replies(body) => json_response(StatusCode::OK, body),
             Self::Status(status, text) => (status, text).into_response(),
         }
     }
@@ -118,8 +148,13 @@ fn answer_body(answer: Answer) -> Vec<u8> {
     match answer {
         Ok(result) => [b"{\"result\":", result.as_slice(), b"}"].concat(),
         // The text that clients know, whatever the reason is.
-        Err(refusal) => error_body(refusal.code(), refusal.code().message()),
+        Err(refusal) => json_text(&json!({ "error": error_object(refusal.code()) })),
     }
+}
+
+/// The error as clients know it.
+fn error_object(code: ErrorCode) -> Value {
+    json!({ "code": code.code(), "message": code.message() })
 }
 
 fn error_body(code: ErrorCode, message: &str) -> Vec<u8> {
@@ -139,13 +174,17 @@ async fn dispatch(gateway: &Gateway, method: &'static str, request: Request) -> 
         );
     };
     let call = Call::new(gateway, &parts.headers);
-    match answer(&call, method, &body).await {
-        Ok(answer) => Outcome::Answered(answer),
-        Err(error) => Outcome::Status(
+    let outcome = match method {
+        BATCH => call.batch(&body).await,
+        COMMANDS => call.commands(&body).await,
+        method => answer(&call, method, &body).await.map(Outcome::Answered),
+    };
+    outcome.unwrap_or_else(|error| {
+        Outcome::Status(
             StatusCode::BAD_REQUEST,
             format!("the body is not the JSON that this method takes: {error}\n").into(),
-        ),
-    }
+        )
+    })
 }
 
 /// An error when the body is not what the method takes.
@@ -159,6 +198,7 @@ async fn answer(call: &Call<'_>, method: &str, body: &[u8]) -> serde_json::Resul
         "unsubscribe" => call.unsubscribe(parse(body)?),
         "disconnect" => call.disconnect(&parse(body)?),
         "info" => call.info(),
+        "rpc" => call.rpc(&parse(body)?),
         _channels => call.channels(parse(body)?).await,
     })
 }

@@ -20,7 +20,7 @@ const MAX_BROADCAST: usize = 10_000;
 /// its own rooms nor those of others are refused for it.
 const MAX_UNANSWERED: usize = 512;
 /// Rooms that are handed over before other tasks of the worker get their turn again: under a millisecond.
-const SLICE: usize = 256;
+pub(super) const SLICE: usize = 256;
 
 impl Call<'_> {
     pub(super) async fn publish(&self, request: PublishRequest<'_>) -> Answer {

@@ -64,6 +64,16 @@ impl Refusal {
         }
     }
 
+    /// The status in the server API's transport mode: Centrifugo's where it knows the code, which is not REST's.
+    pub(super) fn transport_status(&self) -> StatusCode {
+        match self.code() {
+            ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorCode::NotAvailable => StatusCode::BAD_REQUEST,
+            ErrorCode::UnrecoverablePosition => StatusCode::RANGE_NOT_SATISFIABLE,
+            code => status_of(code),
+        }
+    }
+
     /// Seconds after which the same request may succeed; `None` when it will not. A history that is full has room
     /// when its oldest messages are forgotten or somebody makes some, both of which take a while.
     pub(super) fn retry_after(&self) -> Option<u32> {

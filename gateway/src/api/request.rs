@@ -199,6 +199,12 @@ pub(super) struct ChannelsRequest {
 }
 
 #[derive(Deserialize)]
+pub(super) struct RpcRequest {
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) method: String,
+}
+
+#[derive(Deserialize)]
 pub(super) struct TargetRequest {
     #[serde(default, deserialize_with = "or_default")]
     user: String,

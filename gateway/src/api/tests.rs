@@ -1,5 +1,6 @@
 //! Requests through the router, on the embedded bus.
 
+mod commands;
 mod description;
 mod publishing;
 mod reading;

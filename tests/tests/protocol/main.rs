@@ -6,6 +6,7 @@
 
 mod channels;
 mod commands;
+mod commands_api;
 mod compressed_abuse;
 mod compressed_member;
 mod compression;

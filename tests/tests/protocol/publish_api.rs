@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::scene::{Scene, connected, member};
 
 const KEY: Option<&str> = Some("natter-tests");
-const METHODS: [&str; 9] = [
+const METHODS: [&str; 11] = [
     "publish",
     "broadcast",
     "history",
@@ -17,6 +17,8 @@ const METHODS: [&str; 9] = [
     "disconnect",
     "info",
     "channels",
+    "rpc",
+    "batch",
 ];
 
 #[tokio::test]
@@ -134,7 +136,7 @@ async fn requests_that_are_none_have_a_status_of_their_own() -> Result<()> {
         assert_eq!(status(method, None, "{}").await?, 401, "{method}");
     }
     watch
-        .counted("natter_api_requests_total", &[("code", "401")], 18)
+        .counted("natter_api_requests_total", &[("code", "401")], 22)
         .await?;
     watch
         .logged(

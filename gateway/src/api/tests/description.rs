@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::api::{METHODS, openapi, rest};
+use crate::api::{BATCH, COMMANDS, METHODS, openapi, rest};
 
 const VERBS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
@@ -36,7 +36,16 @@ fn each_object(value: &Value, see: &mut impl FnMut(&serde_json::Map<String, Valu
 fn every_method_and_every_resource_is_described_and_nothing_else() {
     let methods = METHODS.iter().map(|method| format!("/api/{method}"));
     let resources = rest::RESOURCES.iter().map(|(path, _)| (*path).to_owned());
-    assert_eq!(paths(&description()), methods.chain(resources).collect());
+    let all = methods.chain(resources).chain(["/api".to_owned()]);
+    assert_eq!(paths(&description()), all.collect());
+}
+
+#[test]
+fn a_batch_takes_every_method_but_itself() {
+    let commands = &description()["components"]["schemas"]["Command"]["properties"];
+    let commands: BTreeSet<_> = commands.as_object().unwrap().keys().map(String::as_str).collect();
+    let methods = METHODS.into_iter().filter(|method| *method != BATCH);
+    assert_eq!(commands, methods.collect());
 }
 
 /// Without a key, what there is answers 401; what there is not, 405.
@@ -101,10 +110,10 @@ fn operations_are_named_once_and_as_the_metrics_name_them() {
             );
         }
     }
-    let resources = ["publish_message", "list_messages", "remove_messages"];
+    let others = ["publish_message", "list_messages", "remove_messages", COMMANDS];
     assert_eq!(
         names,
-        METHODS.into_iter().chain(resources).map(str::to_owned).collect()
+        METHODS.into_iter().chain(others).map(str::to_owned).collect()
     );
 }
 
