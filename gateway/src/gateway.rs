@@ -17,7 +17,7 @@ use bytes::Bytes;
 use natter_protocol::{ErrorCode, Payload};
 use natter_websocket::Limits;
 use tokio::{runtime::Handle, time::Instant};
-use tracing::{debug, warn};
+use tracing::{Level, debug, warn};
 use uuid::Uuid;
 
 pub use self::clients::Clients;
@@ -305,6 +305,7 @@ impl Gateway {
         let mut publication = Publication::new(accept.data);
         publication.info = accept.info;
         publication.tags = accept.tags;
+        publication.is_binary = namespace.is_binary();
         let id = publication.id;
         let span = self
             .tracer
@@ -343,6 +344,20 @@ impl Gateway {
         })))
     }
 
+    /// Whether members may be given it: where they may speak JSON nobody is given bytes, which another gateway with other
+    /// settings has taken.
+    fn is_presentable(&self, channel: &str, publication: &Publication) -> bool {
+        let takes_bytes = |namespace: &Arc<Namespace>| namespace.is_binary();
+        let may = !publication.is_binary || self.live.load().namespaces.of(channel).is_some_and(takes_bytes);
+        if !may {
+            self.metrics.bus.error("binary_payload");
+            if self.log_budget.cause("binary_payload", Level::WARN).admit() {
+                warn!(channel, "dropped bytes for a room of JSON texts");
+            }
+        }
+        may
+    }
+
     fn mark(&self, channel: &str, publication: &Publication) -> Option<DeliveryMark> {
         let live = self.live.load();
         let namespace = live.namespaces.of(channel)?.metrics.clone();
@@ -365,6 +380,9 @@ impl Gateway {
 impl BusEvents for Gateway {
     fn publication(&self, channel: &str, publication: Publication) -> Result<(), Overloaded> {
         self.rooms.deliver(channel, publication, |channel, publication| {
+            if !self.is_presentable(&channel, publication) {
+                return None;
+            }
             let mark = self.mark(&channel, publication)?;
             debug!(message_id = %publication.id, channel = &*channel, "delivery");
             Some(Outgoing::new(channel, publication.clone(), mark))

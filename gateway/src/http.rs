@@ -178,3 +178,11 @@ fn plain(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
     response.headers_mut().insert(header::CONTENT_TYPE, text);
     response
 }
+
+fn wrong_method(right: &Method) -> Response<Body> {
+    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, format!("use {right}\n"));
+    if let Ok(right) = HeaderValue::from_str(right.as_str()) {
+        response.headers_mut().insert(header::ALLOW, right);
+    }
+    response
+}

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
-/// One message in a room. `data`, `info` and `tags` are JSON texts without raw newlines.
+/// One message in a room. `info` and `tags` are JSON texts without raw newlines, and `data` is one unless `is_binary`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publication {
     pub id: MessageId,
@@ -16,6 +16,8 @@ pub struct Publication {
     /// Unix time in nanoseconds at which a gateway accepted it, by that gateway's clock.
     pub accepted_at: u64,
     pub data: Bytes,
+    /// `data` is any bytes, which nobody who speaks JSON can be given.
+    pub is_binary: bool,
     /// Who published, when it was a client.
     pub info: Option<Bytes>,
     pub tags: Option<Bytes>,
@@ -30,6 +32,7 @@ impl Publication {
             offset: 0,
             accepted_at: unix_nanos(),
             data: data.into(),
+            is_binary: false,
             info: None,
             tags: None,
             traceparent: None,

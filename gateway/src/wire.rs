@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use natter_protocol::{Push, Reply, json, protobuf};
 use natter_websocket::{FrameBuilder, Opcode};
 
-use crate::frame::Frame;
+use crate::{frame::Frame, publication::Publication};
 
 /// What stands around one message of an event stream (WHATWG HTML, section 9.2.5).
 const EVENT: (&[u8], &[u8]) = (b"data: ", b"\n\n");
@@ -51,6 +51,11 @@ impl Wire {
             Encoding::Json => Opcode::Text,
             Encoding::Protobuf => Opcode::Binary,
         }
+    }
+
+    /// Whether a reader can be given the publication.
+    pub fn takes(self, publication: &Publication) -> bool {
+        !publication.is_binary || self.encoding == Encoding::Protobuf
     }
 
     pub fn reply(self, capacity: usize, reply: &Reply<'_>) -> Frame {

@@ -36,15 +36,7 @@ impl Call<'_> {
             Some(since) => page.in_epoch(&since.epoch).ok_or(Refusal::Unrecoverable)?,
             None => page,
         };
-        Ok(result(&page, self.form(&request.channel)))
-    }
-
-    /// How payloads of a room stand in answers.
-    pub(super) fn form(&self, channel: &str) -> Form {
-        match self.namespace(channel) {
-            Ok(namespace) if namespace.is_binary() => Form::Base64,
-            _ => Form::Json,
-        }
+        Ok(result(&page))
     }
 
     pub(super) async fn history_remove(&self, request: HistoryRemoveRequest) -> Answer {
@@ -73,15 +65,6 @@ impl Call<'_> {
     }
 }
 
-/// How payloads stand in JSON.
-#[derive(Clone, Copy)]
-pub(super) enum Form {
-    /// As `data`.
-    Json,
-    /// As `b64data`, since they may be any bytes.
-    Base64,
-}
-
 /// Appends the publication with `b64data` in place of `data`.
 fn put_encoded(publication: &Publication, out: &mut Vec<u8>) {
     let data = BASE64_STANDARD.encode(&publication.data);
@@ -100,24 +83,25 @@ fn saturated(limit: i64) -> i32 {
     i32::try_from(limit).unwrap_or(if limit < 0 { i32::MIN } else { i32::MAX })
 }
 
-fn result(page: &Page, form: Form) -> Vec<u8> {
+fn result(page: &Page) -> Vec<u8> {
     let mut body = b"{\"publications\":".to_vec();
-    put_publications(&page.publications, form, &mut body);
+    put_publications(&page.publications, &mut body);
     let (epoch, offset) = (json!(page.head.epoch.as_str()), page.head.offset);
     body.extend(format!(",\"epoch\":{epoch},\"offset\":{offset}}}").into_bytes());
     body
 }
 
 /// Appends an array of the publications, their payloads as they came.
-pub(super) fn put_publications(publications: &[Arc<Publication>], form: Form, out: &mut Vec<u8>) {
+pub(super) fn put_publications(publications: &[Arc<Publication>], out: &mut Vec<u8>) {
     out.push(b'[');
     for (index, publication) in publications.iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        match form {
-            Form::Json => encode_publication(&publication.as_protocol(), out),
-            Form::Base64 => put_encoded(publication, out),
+        if publication.is_binary {
+            put_encoded(publication, out);
+        } else {
+            encode_publication(&publication.as_protocol(), out);
         }
     }
     out.push(b']');

@@ -9,13 +9,13 @@ use std::borrow::Cow;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use natter_protocol::EmulationRequest;
 use uuid::Uuid;
 
-use super::{Connection, cors, origin, plain};
+use super::{Connection, cors, origin, plain, wrong_method};
 use crate::{
     cluster::{Hearing, Said},
     session::StreamKey,
@@ -28,6 +28,9 @@ const AROUND: usize = 1_024;
 impl Connection {
     pub(super) async fn emulation(&self, request: Request<Incoming>) -> Response<Body> {
         let (parts, body) = request.into_parts();
+        if parts.method != Method::POST {
+            return wrong_method(&Method::POST);
+        }
         let live = self.worker.live().clone();
         if !origin::is_allowed(&parts.headers, &live.settings.http.allowed_origins) {
             return plain(StatusCode::FORBIDDEN, "this origin is not allowed\n");

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
-use super::{Connection, cors, plain};
+use super::{Connection, cors, plain, wrong_method};
 use crate::{
     limits::FileGuard,
     listener,
@@ -58,11 +58,7 @@ impl Connection {
             Method::POST
         };
         if parts.method != method {
-            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "another method is meant\n");
-            if let Ok(allow) = HeaderValue::from_str(method.as_str()) {
-                response.headers_mut().insert(header::ALLOW, allow);
-            }
-            return Err(response);
+            return Err(wrong_method(&method));
         }
         let wire = Wire {
             encoding: encoding(carrier, headers),

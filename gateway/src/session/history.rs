@@ -10,6 +10,7 @@ use crate::{
     gateway::error_code,
     history::{self, Page, Query},
     namespace::Asker,
+    wire::Wire,
     worker::Worker,
 };
 
@@ -78,7 +79,7 @@ impl Session {
                 Ok(page) => session.complete(
                     &worker,
                     slot,
-                    ReplyBody::History(result(page, &publications(page))),
+                    ReplyBody::History(result(page, &publications(page, session.wire))),
                 ),
                 Err(error) => {
                     worker
@@ -93,10 +94,11 @@ impl Session {
     }
 }
 
-fn publications(page: &Page) -> Vec<natter_protocol::Publication<'_>> {
+fn publications(page: &Page, wire: Wire) -> Vec<natter_protocol::Publication<'_>> {
     page.publications
         .iter()
         .map(Arc::as_ref)
+        .filter(|publication| wire.takes(publication))
         .map(crate::publication::Publication::as_protocol)
         .collect()
 }

@@ -325,6 +325,7 @@ impl Session {
         };
         let publications: Vec<_> = publications
             .iter()
+            .filter(|publication| self.wire.takes(publication))
             .map(|publication| publication.as_protocol())
             .collect();
         room.namespace().metrics.recovered(publications.len());

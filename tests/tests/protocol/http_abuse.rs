@@ -178,21 +178,6 @@ async fn a_handshake_against_the_rfc_is_told_what_is_wrong() -> Result<()> {
         ),
         (with(&good, key), 400, "key"),
         (with(&good, "Sec-WebSocket-Protocol: a b"), 400, "protocol"),
-        (
-            with(&good, "Sec-WebSocket-Protocol: centrifuge-protobuf"),
-            400,
-            "encoding",
-        ),
-        (
-            good.replace("/websocket HTTP", "/websocket?format=protobuf HTTP"),
-            400,
-            "encoding",
-        ),
-        (
-            good.replace("/websocket HTTP", "/websocket?cf_protocol=protobuf HTTP"),
-            400,
-            "encoding",
-        ),
     ] {
         let watch = scene.watch().await?;
         let head = answer(&scene, request.as_bytes()).await?;

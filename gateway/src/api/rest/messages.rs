@@ -14,7 +14,7 @@ use serde_json::{json, value::RawValue};
 use super::cursor::{Cursor, Order};
 use crate::{
     api::{
-        history::{Form, put_publications},
+        history::put_publications,
         json_response,
         message::{Message, MessageRequest},
         publish::position_text,
@@ -112,7 +112,7 @@ pub(super) async fn list(call: &Call<'_>, room: &str, parts: &Parts) -> Result<R
         reverse: listing.order == Order::Desc,
     };
     let page = listing.checked(call.page(room, query).await?)?;
-    Ok(json_response(StatusCode::OK, listing.body(page, call.form(room))))
+    Ok(json_response(StatusCode::OK, listing.body(page)))
 }
 
 pub(super) async fn remove(call: &Call<'_>, room: &str) -> Result<Response, Refusal> {
@@ -160,7 +160,7 @@ impl Listing {
         Ok(page)
     }
 
-    fn body(&self, mut page: Page, form: Form) -> Vec<u8> {
+    fn body(&self, mut page: Page) -> Vec<u8> {
         let more = page.truncated || page.publications.len() > self.limit;
         page.publications.truncate(self.limit);
         let last = page.publications.last().filter(|_| more);
@@ -174,7 +174,7 @@ impl Listing {
             .encode()
         });
         let mut body = b"{\"messages\":".to_vec();
-        put_publications(&page.publications, form, &mut body);
+        put_publications(&page.publications, &mut body);
         body.extend(format!(",\"next\":{},\"position\":", json!(next)).into_bytes());
         body.extend(position_text(&page.head));
         body.push(b'}');

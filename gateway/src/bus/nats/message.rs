@@ -17,6 +17,9 @@ const TIME_HEADER: &str = "Natter-Time";
 const INFO_HEADER: &str = "Natter-Info";
 /// JSON object of strings.
 const TAGS_HEADER: &str = "Natter-Tags";
+/// `binary` where the payload is no JSON text.
+const PAYLOAD_HEADER: &str = "Natter-Payload";
+const BINARY: &str = "binary";
 /// W3C trace context.
 const TRACE_HEADER: &str = "traceparent";
 /// Id of the NATS server that the sender of a control message is connected to.
@@ -44,6 +47,11 @@ pub(super) fn headers(publication: &Publication) -> HeaderMap {
             value.as_ref().and_then(|bytes| std::str::from_utf8(bytes).ok()),
         );
     }
+    insert(
+        &mut headers,
+        PAYLOAD_HEADER,
+        publication.is_binary.then_some(BINARY),
+    );
     insert(&mut headers, TRACE_HEADER, publication.traceparent.as_deref());
     headers
 }
@@ -74,7 +82,10 @@ pub(super) fn decode(message: &impl Headers, payload: Bytes) -> Result<Publicati
     if format != FORMAT {
         return Err(DecodeError::Format(format.to_owned()));
     }
-    std::str::from_utf8(&payload).map_err(|_| DecodeError::Payload)?;
+    let is_binary = get(PAYLOAD_HEADER) == Some(BINARY);
+    if !is_binary {
+        std::str::from_utf8(&payload).map_err(|_| DecodeError::Payload)?;
+    }
     let copy = |text: &str| Bytes::copy_from_slice(text.as_bytes());
     Ok(Publication {
         id: get(ID_HEADER)
@@ -88,6 +99,7 @@ pub(super) fn decode(message: &impl Headers, payload: Bytes) -> Result<Publicati
         tags: get(TAGS_HEADER).map(copy),
         traceparent: get(TRACE_HEADER).map(str::to_owned),
         data: payload,
+        is_binary,
     })
 }
 
@@ -129,6 +141,13 @@ mod tests {
         publication.traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into());
         let decoded = decoded(Some(headers(&publication)), br#"{"text":"hi"}"#).unwrap();
         assert_eq!(decoded, publication);
+    }
+
+    #[test]
+    fn bytes_are_said_to_be_bytes() {
+        let mut publication = Publication::new(&b"\xff\n"[..]);
+        publication.is_binary = true;
+        assert_eq!(decoded(Some(headers(&publication)), b"\xff\n"), Ok(publication));
     }
 
     #[test]

@@ -1,0 +1,261 @@
+//! Server-sent events and HTTP streaming by hand, and requests that speak for them.
+
+use anyhow::{Context, Result, ensure};
+use reqwest::{Client as Http, RequestBuilder, Response, Url, header::HeaderMap};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::scene::{LIMIT, Scene};
+
+/// The answer to a request that does not end, message by message.
+struct Stream {
+    response: Response,
+    unread: Vec<u8>,
+}
+
+impl Stream {
+    async fn open(request: RequestBuilder) -> Result<Self> {
+        let response = timeout(LIMIT, request.send()).await??;
+        ensure!(response.status() == 200, "{}", response.status());
+        Ok(Self {
+            response,
+            unread: Vec::new(),
+        })
+    }
+
+    async fn event_stream(scene: &Scene, command: &Value) -> Result<Self> {
+        Self::open(Http::new().get(event_stream(scene, command)?)).await
+    }
+
+    async fn http_stream(scene: &Scene, commands: impl Into<reqwest::Body>) -> Result<Self> {
+        let url = format!("{}/connection/http_stream", scene.gateway.http_url());
+        Self::open(Http::new().post(url).body(commands)).await
+    }
+
+    fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    /// The next message; `None` at the end.
+    async fn next(&mut self) -> Result<Option<Value>> {
+        loop {
+            if let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.unread.drain(..=end).collect();
+                let line = std::str::from_utf8(&line)?.trim();
+                if !line.is_empty() && !line.starts_with(':') {
+                    let text = line.strip_prefix("data: ").unwrap_or(line);
+                    return serde_json::from_str(text)
+                        .map(Some)
+                        .with_context(|| line.to_owned());
+                }
+            } else {
+                match timeout(LIMIT, self.response.chunk()).await?? {
+                    Some(chunk) => self.unread.extend_from_slice(&chunk),
+                    None => return Ok(None),
+                }
+            }
+        }
+    }
+
+    async fn message(&mut self) -> Result<Value> {
+        self.next().await?.context("the stream ended")
+    }
+}
+
+/// What a connect reply tells the client to name.
+fn address(reply: &Value) -> Value {
+    json!({ "session": reply["connect"]["session"], "node": reply["connect"]["node"] })
+}
+
+async fn emulate(scene: &Scene, address: &Value, data: &str) -> Result<u16> {
+    let mut body = address.clone();
+    body["data"] = data.into();
+    post(scene, body.to_string()).await
+}
+
+async fn post(scene: &Scene, body: impl Into<reqwest::Body>) -> Result<u16> {
+    let url = format!("{}/emulation", scene.gateway.http_url());
+    let answer = timeout(LIMIT, Http::new().post(url).body(body).send()).await??;
+    Ok(answer.status().as_u16())
+}
+
+fn event_stream(scene: &Scene, command: &Value) -> Result<Url> {
+    let url = format!("{}/connection/sse", scene.gateway.http_url());
+    Ok(Url::parse_with_params(
+        &url,
+        [("cf_connect", command.to_string())],
+    )?)
+}
+
+fn connect() -> Value {
+    json!({ "id": 1, "connect": {} })
+}
+
+#[tokio::test]
+async fn both_streams_bring_what_requests_ask_for() -> Result<()> {
+    let scene = Scene::open("").await?;
+    let streams = [
+        Stream::event_stream(&scene, &connect()).await?,
+        Stream::http_stream(&scene, connect().to_string()).await?,
+    ];
+    for (mut stream, kind) in streams.into_iter().zip(["text/event-stream", "application/json"]) {
+        let headers = stream.headers();
+        let content_type = headers["content-type"].to_str()?;
+        ensure!(content_type.starts_with(kind), "{content_type}");
+        ensure!(headers["x-accel-buffering"] == "no", "{headers:?}");
+        let cache = headers["cache-control"].to_str()?;
+        ensure!(
+            cache.contains("no-store") && cache.contains("no-transform"),
+            "{cache}"
+        );
+
+        let reply = stream.message().await?;
+        ensure!(reply["connect"]["pong"].is_null(), "{reply}");
+        let address = address(&reply);
+        let commands = "{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}\n{\"id\":3,\"publish\":{\"channel\":\"a\",\"data\":[1]}}";
+        ensure!(emulate(&scene, &address, commands).await? == 204);
+        ensure!(stream.message().await?["subscribe"].is_object());
+        ensure!(stream.message().await?["publish"].is_object());
+        ensure!(stream.message().await?["push"]["pub"]["data"] == json!([1]));
+        ensure!(emulate(&scene, &address, "{\"id\":4,\"unsubscribe\":{\"channel\":\"a\"}}").await? == 204);
+        ensure!(stream.message().await?["unsubscribe"].is_object());
+    }
+    scene.untroubled().await
+}
+
+#[tokio::test]
+async fn a_stream_says_why_it_ends() -> Result<()> {
+    let scene = Scene::open("client: {user_id_header: x-user, anonymous: allow}\n").await?;
+    let mut stream = Stream::http_stream(&scene, connect().to_string()).await?;
+    let reply = stream.message().await?;
+    ensure!(emulate(&scene, &address(&reply), "{\"id\":0,\"publish\":{}}").await? == 204);
+    let end = stream.message().await?;
+    let expected = json!({ "push": { "disconnect": { "code": 3501, "reason": "bad request" } } });
+    ensure!(end == expected, "{end}");
+    ensure!(stream.next().await?.is_none(), "it goes on");
+    ensure!(emulate(&scene, &address(&reply), "{}").await? == 404);
+
+    let request = Http::new().get(event_stream(&scene, &connect())?);
+    let mut stream = Stream::open(request.header("x-user", "42")).await?;
+    stream.message().await?;
+    scene
+        .gateway
+        .api(
+            "disconnect",
+            &json!({ "user": "42", "disconnect": { "code": 4000, "reason": "go" } }),
+        )
+        .await?;
+    let end = stream.message().await?;
+    let expected = json!({ "push": { "disconnect": { "code": 4000, "reason": "go", "reconnect": true } } });
+    ensure!(end == expected, "{end}");
+    ensure!(stream.next().await?.is_none(), "it goes on");
+    scene.untroubled().await
+}
+
+#[tokio::test]
+async fn nobody_speaks_for_a_stream_without_its_key() -> Result<()> {
+    let scene = Scene::open("").await?;
+    let mut stream = Stream::http_stream(&scene, connect().to_string()).await?;
+    let reply = stream.message().await?;
+    let (client, node) = (&reply["connect"]["client"], &reply["connect"]["node"]);
+    let session = reply["connect"]["session"].as_str().context("no session")?;
+    ensure!(!session.contains(&client.as_str().context("no client")?.replace('-', "")));
+    let watch = scene.watch().await?;
+    let leave = "{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}";
+    let nobody = uuid();
+    for address in [
+        json!({ "session": client, "node": node }),
+        json!({ "session": format!("0-{nobody}"), "node": node }),
+        json!({ "session": "0-00000000000000000000000000000000", "node": node }),
+        json!({ "session": "999999-", "node": node }),
+        json!({ "session": "", "node": node }),
+        json!({ "session": session, "node": nobody }),
+        json!({ "session": session, "node": "" }),
+    ] {
+        ensure!(emulate(&scene, &address, leave).await? == 404, "{address}");
+    }
+    watch
+        .counted("natter_emulation_requests_total", &[("result", "unknown")], 7)
+        .await?;
+    // Nothing of that was heard.
+    ensure!(
+        emulate(
+            &scene,
+            &address(&reply),
+            "{\"id\":9,\"subscribe\":{\"channel\":\"b\"}}"
+        )
+        .await?
+            == 204
+    );
+    let answer = stream.message().await?;
+    ensure!(answer["id"] == 9, "{answer}");
+    scene.untroubled().await
+}
+
+fn uuid() -> String {
+    "5f0c1f0a7d6c4b0e9a1d2c3b4a596877".to_owned()
+}
+
+#[tokio::test]
+async fn requests_that_are_none_are_refused() -> Result<()> {
+    let scene = Scene::open("client: {message_size_limit: 2048}\n").await?;
+    let mut stream = Stream::http_stream(&scene, connect().to_string()).await?;
+    let address = address(&stream.message().await?);
+    for body in ["", "{", "[]", "7", "{\"session\":1}", "\u{fffd}"] {
+        ensure!(post(&scene, body).await? == 400, "{body}");
+    }
+    ensure!(emulate(&scene, &address, &" ".repeat(2_049)).await? == 413);
+    ensure!(post(&scene, vec![b' '; 1 << 20]).await? == 413);
+    let base = scene.gateway.http_url();
+    for (method, path, status) in [
+        ("POST", "/connection/sse", 405),
+        ("GET", "/connection/http_stream", 405),
+        ("GET", "/connection/sse", 400),
+        ("GET", "/connection/sse?cf_connect=", 400),
+        ("GET", "/emulation", 405),
+    ] {
+        let request = Http::new().request(method.parse()?, format!("{base}{path}"));
+        let answer = timeout(LIMIT, request.send()).await??;
+        ensure!(
+            answer.status().as_u16() == status,
+            "{method} {path}: {}",
+            answer.status()
+        );
+    }
+    ensure!(
+        emulate(&scene, &address, "{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}").await? == 204,
+        "the stream is none the worse"
+    );
+    ensure!(stream.message().await?["subscribe"].is_object());
+    scene.untroubled().await
+}
+
+#[tokio::test]
+async fn pages_from_elsewhere_are_let_in_where_they_may() -> Result<()> {
+    let scene = Scene::open("http: {allowed_origins: ['https://app.example']}\n").await?;
+    let base = scene.gateway.http_url();
+    for (origin, status) in [("https://app.example", 204), ("https://evil.example", 403)] {
+        for path in ["/connection/sse", "/connection/http_stream", "/emulation"] {
+            let question = Http::new()
+                .request("OPTIONS".parse()?, format!("{base}{path}"))
+                .header("origin", origin)
+                .header("access-control-request-method", "POST")
+                .header("access-control-request-headers", "content-type");
+            let answer = timeout(LIMIT, question.send()).await??;
+            ensure!(answer.status().as_u16() == status, "{path}: {}", answer.status());
+            let allowed = answer.headers().get("access-control-allow-origin");
+            ensure!(allowed.is_some() == (status == 204), "{path}: {allowed:?}");
+        }
+        let url = format!("{base}/connection/http_stream");
+        let request = Http::new()
+            .post(url)
+            .header("origin", origin)
+            .body(connect().to_string());
+        let answer = timeout(LIMIT, request.send()).await??;
+        let is_let_in = answer.status() == 200;
+        ensure!(is_let_in == (status == 204), "{origin}: {}", answer.status());
+        let allowed = answer.headers().get("access-control-allow-origin");
+        ensure!(allowed.is_some_and(|allowed| allowed == origin) == is_let_in);
+    }
+    scene.untroubled().await
+}
