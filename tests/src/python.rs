@@ -1,4 +1,4 @@
-//! Python scripts: the independent `websockets` client against our framing.
+//! Python scripts: the independent `websockets` client against our framing, `schemathesis` against the API.
 
 use std::path::Path;
 use std::process::Command;

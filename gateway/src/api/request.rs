@@ -103,6 +103,14 @@ pub(super) fn present<'de, D: Deserializer<'de>>(source: D) -> Result<Option<&'d
     <&RawValue>::deserialize(source).map(Some)
 }
 
+/// An object or nothing: a derived reader would also take an array of its values.
+fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(source: D) -> Result<Option<T>, D::Error> {
+    let text: Option<&'de RawValue> = Option::deserialize(source)?;
+    text.map(|text| parse(text.get().as_bytes()))
+        .transpose()
+        .map_err(D::Error::custom)
+}
+
 impl<'a> PublishRequest<'a> {
     pub(super) fn split(self) -> (String, MessageRequest<'a>) {
         (
@@ -140,6 +148,7 @@ pub(super) struct HistoryRequest {
     /// 0: the position only; negative: as many as there may be.
     #[serde(default, deserialize_with = "or_default")]
     pub(super) limit: i64,
+    #[serde(default, deserialize_with = "object")]
     pub(super) since: Option<SinceRequest>,
     #[serde(default, deserialize_with = "or_default")]
     pub(super) reverse: bool,
@@ -183,6 +192,7 @@ pub(super) struct DisconnectRequest {
     pub(super) target: TargetRequest,
     #[serde(default, deserialize_with = "or_default")]
     pub(super) whitelist: Vec<Uuid>,
+    #[serde(default, deserialize_with = "object")]
     pub(super) disconnect: Option<DisconnectReason>,
 }
 

@@ -12,6 +12,7 @@ mod compressed_member;
 mod compression;
 mod connections_api;
 mod deltas;
+mod description;
 mod framing;
 mod http_abuse;
 mod independent;

@@ -205,3 +205,23 @@ async fn removal_keeps_the_position() {
         .await;
     assert_eq!(answer["error"]["code"], 108);
 }
+
+#[tokio::test]
+async fn an_array_is_no_object() {
+    let api = Api::new();
+    for (method, request) in [
+        (
+            "history",
+            json!({ "channel": "kept:room", "since": [1, "epoch"] }),
+        ),
+        (
+            "disconnect",
+            json!({ "user": "42", "disconnect": [4000, "reason"] }),
+        ),
+    ] {
+        let answer = api
+            .ask(with_key("POST", &format!("/api/{method}")), request.to_string())
+            .await;
+        assert_eq!(answer.status, 400, "{method}: {}", answer.body);
+    }
+}
