@@ -118,7 +118,8 @@ async fn survives_the_loss_of(name: &str) -> Result<()> {
         let mut status = loses.bus.status();
         status.mark_unchanged();
         kick(&server, name).await?;
-        let down = status.wait_for(|status| *status == BusStatus::Down);
+        // What is waited for is let go of at once: while it is held nobody can change it.
+        let down = async { status.wait_for(|status| *status == BusStatus::Down).await.map(drop) };
         let publish = async {
             // Before, while and after it is away.
             while loses.counted("natter_bus_reconnects_total", &[])? < loss {
