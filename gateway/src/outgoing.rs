@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use natter_protocol::Push;
 
 use crate::{
@@ -38,7 +39,7 @@ impl Outgoing {
 
     /// What it counts for while it waits: about the bytes of a frame.
     pub fn size(&self) -> usize {
-        let info = self.publication.info.as_ref().map_or(0, |info| info.len());
+        let info = self.publication.info.as_ref().map_or(0, Bytes::len);
         self.publication.data.len() + info + self.channel.len() + AROUND
     }
 

@@ -42,7 +42,7 @@ async def main(url):
     await closed_with(url, 1007, lambda socket: socket.send(b'{"id":1,"connect":{"name":"\xff"}}', text=True))
     await closed_with(url, 3501, lambda socket: socket.send("no json"))
     await refused_with(url, 403, origin="https://evil.example")
-    await refused_with(url, 400, subprotocols=["centrifuge-protobuf"])
+    await refused_with(url.replace("/websocket", "/http_stream"), 405)
 
 
 asyncio.run(asyncio.wait_for(main(sys.argv[1]), 25))

@@ -119,7 +119,12 @@ async fn survives_the_loss_of(name: &str) -> Result<()> {
         status.mark_unchanged();
         kick(&server, name).await?;
         // What is waited for is let go of at once: while it is held nobody can change it.
-        let down = async { status.wait_for(|status| *status == BusStatus::Down).await.map(drop) };
+        let down = async {
+            status
+                .wait_for(|status| *status == BusStatus::Down)
+                .await
+                .map(drop)
+        };
         let publish = async {
             // Before, while and after it is away.
             while loses.counted("natter_bus_reconnects_total", &[])? < loss {

@@ -102,9 +102,6 @@ async fn python_websockets_understands_every_refusal() -> Result<()> {
             .await?;
     }
     watch
-        .counted("natter_handshake_failures_total", &[("kind", "encoding")], 1)
-        .await?;
-    watch
         .counted("natter_connections_refused_total", &[("reason", "origin")], 1)
         .await?;
     scene.untroubled().await
