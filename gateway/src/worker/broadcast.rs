@@ -4,7 +4,7 @@
 //! their room instead:
 //!
 //! - *large* rooms are given theirs a slice of members at a time, one room after the other, and their sockets are
-//!   written to behind those of everybody else ([`Lane::Bulk`]): who is in another room waits for a slice, whatever the
+//!   written to behind those of everybody else ([`Lane::Bulk`](super::Lane::Bulk)): who is in another room waits for a slice, whatever the
 //!   number of members and messages;
 //! - *busy* rooms collect what comes within a few milliseconds (`batch_window` of the namespace, half of it once there
 //!   are two), for one write of several frames.
