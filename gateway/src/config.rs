@@ -40,7 +40,7 @@ pub use reference::{rewrite_reference, table};
 pub use secret::Secret;
 pub use settings::{
     Anonymous, ApiSettings, BusSettings, ClientSettings, CompressionSettings, ControlSettings, Degraded,
-    Discard, DrainSettings, HistoryOptions, HistoryReaders, HttpSettings, LogFormat, LogSettings,
+    DeltaKind, Discard, DrainSettings, HistoryOptions, HistoryReaders, HttpSettings, LogFormat, LogSettings,
     MetricsSettings, Namespace, NatsSettings, OpsSettings, PageSettings, PayloadKind, RecoveryMode,
     RoomOptions, RoomSettings, Settings, Storage, StreamOptions, TracingSettings, Who,
 };

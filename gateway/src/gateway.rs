@@ -358,6 +358,13 @@ impl Gateway {
         may
     }
 
+    fn has_deltas(&self, channel: &str) -> bool {
+        let live = self.live.load();
+        live.namespaces
+            .of(channel)
+            .is_some_and(|namespace| namespace.has_deltas())
+    }
+
     fn mark(&self, channel: &str, publication: &Publication) -> Option<DeliveryMark> {
         let live = self.live.load();
         let namespace = live.namespaces.of(channel)?.metrics.clone();
@@ -379,14 +386,21 @@ impl Gateway {
 
 impl BusEvents for Gateway {
     fn publication(&self, channel: &str, publication: Publication) -> Result<(), Overloaded> {
-        self.rooms.deliver(channel, publication, |channel, publication| {
-            if !self.is_presentable(&channel, publication) {
-                return None;
-            }
-            let mark = self.mark(&channel, publication)?;
-            debug!(message_id = %publication.id, channel = &*channel, "delivery");
-            Some(Outgoing::new(channel, publication.clone(), mark))
-        })
+        self.rooms
+            .deliver(channel, publication, |channel, publication, previous| {
+                if !self.is_presentable(&channel, publication) {
+                    return None;
+                }
+                let mark = self.mark(&channel, publication)?;
+                let has_deltas = self.has_deltas(&channel);
+                debug!(message_id = %publication.id, channel = &*channel, "delivery");
+                let outgoing = Outgoing::new(channel, publication.clone(), mark);
+                Some(if has_deltas {
+                    outgoing.after(previous)
+                } else {
+                    outgoing
+                })
+            })
     }
 
     fn control(&self, message: Bytes) {

@@ -79,7 +79,7 @@ impl Cluster {
         if node == self.node {
             return hear(gateway, said).await;
         }
-        if !self.nodes.present().iter().any(|info| info.uid == node) {
+        if !self.nodes.has(node) {
             return Hearing::Unknown;
         }
         let request = Uuid::new_v4();

@@ -39,6 +39,7 @@ const fn fixed(path: &'static str, kind: Kind, doc: &'static str) -> Key {
 const JOIN: Kind = Choice(&["anyone", "users", "server"]);
 const WHO: Kind = Choice(&["anyone", "users", "subscribers", "server"]);
 const DEGRADED: Kind = Choice(&["refuse", "local"]);
+const DELTA: Kind = Choice(&["none", "fossil"]);
 const PAYLOAD: Kind = Choice(&["json", "binary"]);
 const RECOVERY: Kind = Choice(&["stream", "cache"]);
 const LEVEL: Kind = Between(1, 9);
@@ -89,6 +90,8 @@ pub(super) const KEYS: &[Key] = &[
     live("rooms.default.publish", WHO, "Which clients may publish to rooms without a namespace."),
     live("rooms.default.degraded", DEGRADED, "As `rooms.namespaces[].degraded`."),
     fixed("rooms.default.payload", PAYLOAD, "As `rooms.namespaces[].payload`."),
+    live("rooms.default.delta", DELTA, "As `rooms.namespaces[].delta`."),
+    live("rooms.default.tags_filter", Switch, "As `rooms.namespaces[].tags_filter`."),
     live("rooms.default.batch_window", Duration, "As `rooms.namespaces[].batch_window`."),
     fixed("rooms.default.history", Nullable, "As `rooms.namespaces[].history`, for rooms without a namespace; the keys below it alike."),
     fixed("rooms.default.history.size", Count, "As `rooms.namespaces[].history.size`."),
@@ -110,6 +113,8 @@ pub(super) const KEYS: &[Key] = &[
     live("rooms.namespaces[].publish", WHO, "Which clients may publish; `subscribers` = members of the room, `server` = the server API only."),
     live("rooms.namespaces[].degraded", DEGRADED, "What ephemeral rooms do while the bus is away: `refuse` joins and publications, or go on among the members of each gateway (`local`)."),
     fixed("rooms.namespaces[].payload", PAYLOAD, "What messages are: `json` = JSON texts, whatever else is refused with 107; `binary` = any bytes, untouched, in rooms that only clients which speak Protobuf can join. A durable namespace keeps what it has: take a new name to change it."),
+    live("rooms.namespaces[].delta", DELTA, "Whether members that ask for it are given the difference to the publication before in place of the whole (`fossil`); pays where a message is much like the one before. The gateway keeps the last publication of each live room for it."),
+    live("rooms.namespaces[].tags_filter", Switch, "Whether a subscription may ask for publications with certain tags only (`tf`)."),
     live("rooms.namespaces[].batch_window", Duration, "How long the publications of a room are collected, to be written together, while one more comes within it on average (half as long once there are two); 0s = never, at most 100ms. A room with fewer publications is never held up."),
     fixed("rooms.namespaces[].history", Nullable, "Makes the rooms durable; `{}` = with every default, null = ephemeral rooms, delivered at most once. A new namespace may bring it by a reload."),
     fixed("rooms.namespaces[].history.size", Count, "Publications kept per room, at most 1000000."),

@@ -16,7 +16,7 @@ pub use self::{
     client::{Anonymous, ClientSettings},
     compression::CompressionSettings,
     history::{Discard, HistoryOptions, HistoryReaders, RecoveryMode, Storage, StreamOptions},
-    rooms::{Degraded, Namespace, PayloadKind, RoomOptions, RoomSettings, Who},
+    rooms::{Degraded, DeltaKind, Namespace, PayloadKind, RoomOptions, RoomSettings, Who},
 };
 use super::{
     secret::Secret,

@@ -29,7 +29,7 @@ pub(super) const HTTP_STREAM_PATH: &str = "/connection/http_stream";
 /// Where an `EventSource`, which sends no body, has its first commands.
 const CONNECT_PARAMETER: &str = "cf_connect";
 /// What Protobuf is called in headers.
-pub(super) const OCTETS: &str = "application/octet-stream";
+const OCTETS: &str = "application/octet-stream";
 /// Sent before the first message: as much as some proxies and browsers keep back before they hand on the beginning of a body.
 const PADDING: usize = 2_048;
 
@@ -61,7 +61,10 @@ impl Connection {
             return Err(wrong_method(&method));
         }
         let wire = Wire {
-            encoding: encoding(carrier, headers),
+            encoding: match carrier {
+                Carrier::EventStream => Encoding::Json,
+                _ => encoding(headers),
+            },
             carrier,
         };
         let commands = match carrier {
@@ -98,7 +101,9 @@ impl Connection {
         let (Some(stream), Some(socket)) = (self.stream.take(), self.socket.take()) else {
             return;
         };
-        listener::limit_unread(&socket, None);
+        // Nobody answers the pings of a stream: a client that takes nothing for so long is gone.
+        let unread = self.worker.live().settings.client.ping_interval;
+        listener::limit_unread(&socket, Some(unread));
         let session = Session::new(
             Socket::plain(socket),
             stream.user,
@@ -111,9 +116,10 @@ impl Connection {
     }
 }
 
-fn encoding(carrier: Carrier, headers: &HeaderMap) -> Encoding {
+/// What the body of a request is in, by its `Content-Type`.
+pub(super) fn encoding(headers: &HeaderMap) -> Encoding {
     let is_octets = |value: &HeaderValue| value.as_bytes().starts_with(OCTETS.as_bytes());
-    if carrier == Carrier::HttpStream && headers.get(header::CONTENT_TYPE).is_some_and(is_octets) {
+    if headers.get(header::CONTENT_TYPE).is_some_and(is_octets) {
         Encoding::Protobuf
     } else {
         Encoding::Json

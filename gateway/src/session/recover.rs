@@ -6,6 +6,7 @@
 mod plan;
 
 use std::{
+    borrow::Cow,
     cell::{Cell, RefCell},
     rc::Rc,
     sync::Arc,
@@ -27,9 +28,10 @@ use crate::{
     gateway::error_code,
     history::Position,
     namespace::{Asker, Namespace},
-    publication::Publication,
+    publication::{Publication, Tags},
     recovery::Missed,
-    room::{MemberIndex, Room},
+    room::{MemberIndex, Room, Taste},
+    wire::Wire,
     worker::Worker,
 };
 
@@ -45,6 +47,8 @@ pub struct Wish {
     was_recovering: bool,
     /// Where the client was before, if it may recover.
     recover: Option<Rc<Former>>,
+    /// How it wants publications, if not as they are.
+    taste: Option<Rc<Taste>>,
 }
 
 #[derive(Debug)]
@@ -113,6 +117,34 @@ impl Wish {
             recoverable,
             was_recovering: request.recover,
             recover,
+            taste: None,
+        }
+    }
+
+    pub(super) fn with_taste(self, taste: Option<Rc<Taste>>) -> Self {
+        Self { taste, ..self }
+    }
+
+    pub(super) fn taste(&self) -> Option<&Taste> {
+        self.taste.as_deref()
+    }
+
+    fn has_deltas(&self) -> bool {
+        self.taste().is_some_and(|taste| taste.delta)
+    }
+
+    /// Whether a publication that was missed is wanted.
+    fn wants(&self, publication: &Publication) -> bool {
+        let filter = self.taste().and_then(|taste| taste.filter.as_ref());
+        filter.is_none_or(|filter| Tags::of(publication).fit(filter))
+    }
+
+    /// The data of a publication that was missed, which is brought whole.
+    fn form_data<'p>(&self, wire: Wire, publication: &'p Publication) -> Cow<'p, [u8]> {
+        if self.has_deltas() {
+            wire.encoding.undoable(&publication.data)
+        } else {
+            Cow::Borrowed(&publication.data)
         }
     }
 
@@ -155,6 +187,7 @@ impl Session {
         let Some(position) = position.filter(|_| wish.positioned) else {
             let result = SubscribeResult {
                 was_recovering: wish.was_recovering,
+                delta: wish.has_deltas(),
                 ..SubscribeResult::default()
             };
             return self.answer_join(worker, room, &wish, result);
@@ -323,10 +356,17 @@ impl Session {
             Some(former) if recovered && former.wants != Wants::Newest => former.offset,
             _ => position.offset,
         };
-        let publications: Vec<_> = publications
+        let brought: Vec<_> = publications
             .iter()
-            .filter(|publication| self.wire.takes(publication))
-            .map(|publication| publication.as_protocol())
+            .filter(|publication| self.wire.takes(publication) && wish.wants(publication))
+            .map(|publication| (publication, wish.form_data(self.wire, publication)))
+            .collect();
+        let publications: Vec<_> = brought
+            .iter()
+            .map(|(publication, data)| natter_protocol::Publication {
+                data,
+                ..publication.as_protocol()
+            })
             .collect();
         room.namespace().metrics.recovered(publications.len());
         let result = SubscribeResult {
@@ -337,6 +377,7 @@ impl Session {
             recovered,
             was_recovering: wish.was_recovering,
             publications: &publications,
+            delta: wish.has_deltas(),
             ..SubscribeResult::default()
         };
         self.answer_join(worker, room, wish, result);

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use natter_protocol::{
-    DisconnectCode, ErrorCode, Push, ReplyBody, SubscribeRequest, SubscribeResult, UnsubscribeCode,
+    DisconnectCode, ErrorCode, Filter, Push, ReplyBody, SubscribeRequest, SubscribeResult, UnsubscribeCode,
     UnsubscribeRequest,
 };
 
@@ -16,10 +16,15 @@ use crate::{
     channel::Channel,
     gateway::error_code,
     namespace::{Asker, Namespace},
-    room::{MemberIndex, Room, Waiting},
+    room::{MemberIndex, Room, Taste, Waiting},
     wire::Encoding,
     worker::Worker,
 };
+
+/// The one kind of differences, as `delta` of a subscription names it.
+const FOSSIL: &str = "fossil";
+const BAD_FILTER: &str =
+    "tf: unknown op or cmp, or not the keys, values and nodes that they take, or too large";
 
 #[derive(Default)]
 pub(super) struct Subscriptions(Vec<Subscription>);
@@ -113,10 +118,8 @@ impl Session {
             return Err(ErrorCode::PermissionDenied.into());
         }
         self.check_encoding(namespace)?;
-        if request.tf.is_some() {
-            return Err(ErrorCode::NotAvailable.into());
-        }
-        Ok(Wish::of(request, namespace, asker))
+        let taste = taste(request, namespace)?;
+        Ok(Wish::of(request, namespace, asker).with_taste(taste))
     }
 
     /// Whoever could not take what a room brings stays out of it.
@@ -172,6 +175,9 @@ impl Session {
     /// Becomes a member, and is answered at once or when it has recovered.
     fn enter_live(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, wish: Wish) {
         let place = room.add(self.clone());
+        if let Some(taste) = wish.taste() {
+            room.set_taste(place, taste);
+        }
         if let Some(subscription) = self.subscriptions.borrow_mut().of_room(room) {
             subscription.place = Some(place);
         }
@@ -316,4 +322,23 @@ impl Session {
         self.publish_held(worker, &room.channel, said, true);
         worker.leave_if_empty(room);
     }
+}
+
+/// What a client asks for that does not want every publication as it is. Differences that it may not have it does not get;
+/// it is told so.
+fn taste(request: &SubscribeRequest<'_>, namespace: &Namespace) -> Result<Option<Rc<Taste>>, Refusal> {
+    let refused = |reason| Refusal::because(ErrorCode::BadRequest, reason);
+    if !matches!(&*request.delta, "" | FOSSIL) {
+        return Err(refused("delta: the only kind is fossil"));
+    }
+    let delta = request.delta == FOSSIL && namespace.has_deltas();
+    let filter = match &request.tf {
+        Some(_) if !namespace.options.tags_filter => {
+            return Err(refused("tf: the namespace has no tags_filter"));
+        }
+        Some(root) => Some(Filter::new(root).map_err(|_| refused(BAD_FILTER))?),
+        None => None,
+    };
+    let is_plain = filter.is_none() && !delta;
+    Ok((!is_plain).then(|| Rc::new(Taste { filter, delta })))
 }

@@ -13,6 +13,7 @@ mod compression;
 mod connections_api;
 mod deltas;
 mod description;
+mod filters;
 mod framing;
 mod http_abuse;
 mod independent;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::yaml;
-use crate::config::{Anonymous, Degraded, LogFormat, PayloadKind, RoomOptions, Settings, Who};
+use crate::config::{Anonymous, Degraded, DeltaKind, LogFormat, PayloadKind, RoomOptions, Settings, Who};
 
 #[test]
 fn nothing_at_all_is_a_valid_configuration() {
@@ -72,6 +72,8 @@ metrics: {delivery_sample: 1}
         publish: Who::Server,
         degraded: Degraded::Local,
         payload: PayloadKind::Json,
+        delta: DeltaKind::None,
+        tags_filter: false,
         batch_window: Duration::ZERO,
         history: None,
     };
@@ -81,6 +83,8 @@ metrics: {delivery_sample: 1}
         publish: Who::Users,
         degraded: Degraded::Refuse,
         payload: PayloadKind::Json,
+        delta: DeltaKind::None,
+        tags_filter: false,
         batch_window: Duration::from_millis(4),
         history: None,
     };

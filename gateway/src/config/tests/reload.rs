@@ -29,6 +29,7 @@ fn other(path: &str) -> &'static str {
         "tracing.sample_ratio" => "0.5",
         "page.enabled" | "rooms.default.history.stream.managed" => "false",
         "bus.critical"
+        | "rooms.default.tags_filter"
         | "client.compression.enabled"
         | "rooms.default.history.force_recovery"
         | "rooms.default.history.force_positioning" => "true",
@@ -51,6 +52,7 @@ fn other(path: &str) -> &'static str {
         "client.ping_interval" => "30s",
         "drain.deadline" => "40s",
         "rooms.default.batch_window" => "7ms",
+        "rooms.default.delta" => "fossil",
         "rooms.default.payload" => "binary",
         _ => "7s",
     }
