@@ -44,7 +44,7 @@ pub struct DefaultRooms {
     /// Whether members that ask for it are given the difference to the publication before (`fossil`). Default: `none`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delta: Option<DeltaKind>,
-    /// Whether a subscription may ask for publications with certain tags only. Default: false.
+    /// Whether a subscription may ask for publications with certain tags only. Default: `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags_filter: Option<bool>,
     /// How long the publications of a room are collected, to be written together, while one more comes within it on
@@ -84,7 +84,7 @@ pub struct Namespace {
     /// Whether members that ask for it are given the difference to the publication before (`fossil`). Default: `none`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delta: Option<DeltaKind>,
-    /// Whether a subscription may ask for publications with certain tags only. Default: false.
+    /// Whether a subscription may ask for publications with certain tags only. Default: `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags_filter: Option<bool>,
     /// How long the publications of a room are collected, to be written together, while one more comes within it on
