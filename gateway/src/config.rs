@@ -41,8 +41,8 @@ pub use secret::Secret;
 pub use settings::{
     Anonymous, ApiSettings, BusSettings, ClientSettings, CompressionSettings, ControlSettings, Degraded,
     DeltaKind, Discard, DrainSettings, HistoryOptions, HistoryReaders, HttpSettings, LogFormat, LogSettings,
-    MetricsSettings, Namespace, NatsSettings, OpsSettings, PageSettings, PayloadKind, RecoveryMode,
-    RoomOptions, RoomSettings, Settings, Storage, StreamOptions, TracingSettings, Who,
+    MetricsSettings, Namespace, NatsSettings, OpsSettings, PageSettings, PayloadKind, PersonalSettings,
+    RecoveryMode, RoomOptions, RoomSettings, Settings, Storage, StreamOptions, TracingSettings, Who,
 };
 pub use units::{parse_duration, show_duration, show_size};
 pub use watch::{POLL_INTERVAL, Watcher};

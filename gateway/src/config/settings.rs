@@ -5,6 +5,7 @@ mod bus;
 mod client;
 mod compression;
 mod history;
+mod personal;
 mod rooms;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -16,6 +17,7 @@ pub use self::{
     client::{Anonymous, ClientSettings},
     compression::CompressionSettings,
     history::{Discard, HistoryOptions, HistoryReaders, RecoveryMode, Storage, StreamOptions},
+    personal::PersonalSettings,
     rooms::{Degraded, DeltaKind, Namespace, PayloadKind, RoomOptions, RoomSettings, Who},
 };
 use super::{
