@@ -23,7 +23,8 @@ use uuid::Uuid;
 pub use self::clients::Clients;
 pub use crate::metrics::Source;
 use crate::{
-    bus::{BoxFuture, BusError, BusEvents, Overloaded, SharedBus},
+    api::{self, BusCalls},
+    bus::{BoxFuture, BusError, BusEvents, BusRequest, Overloaded, SharedBus},
     channel::Channel,
     cluster::Cluster,
     config::Settings,
@@ -61,6 +62,8 @@ pub struct Gateway {
     pub reads: Reads,
     inboxes: Vec<Arc<Inbox>>,
     bus: OnceLock<SharedBus>,
+    /// Calls of the server API that came over the bus.
+    pub bus_calls: BusCalls,
     pub cluster: Cluster,
     pub clients: Clients,
     pub drain: Arc<Drain>,
@@ -191,6 +194,7 @@ impl Gateway {
             rooms,
             inboxes,
             bus: OnceLock::new(),
+            bus_calls: BusCalls::default(),
             cluster: Cluster::new(node),
             clients: Clients::default(),
             drain: Arc::default(),
@@ -391,6 +395,12 @@ impl BusEvents for Gateway {
 
     fn control(&self, message: Bytes) {
         self.cluster.receive(self, &message);
+    }
+
+    fn request(&self, request: BusRequest) {
+        if let Some(gateway) = self.shared() {
+            api::take(gateway, request);
+        }
     }
 
     fn removed(&self, channel: &str) {

@@ -79,6 +79,7 @@ pub(super) const KEYS: &[Key] = &[
     live("http.request_timeout", Duration, "Time limit of a server API call."),
 
     live("api.keys", Secrets, "Keys of the server API (`X-API-Key`); any of them opens it, none = the API is off. At least 16 characters where `listen` is not a loopback address."),
+    fixed("api.nats", Switch, "Whether the server API is served over NATS too, on `<bus.prefix>.api.<method>`: to everybody whom NATS lets publish there. Needs `bus.nats`."),
 
     fixed("ops.control.token_file", Text, "File with the bearer tokens that control calls on the ops port need, one a line, at least 16 characters each; read again when it changes; null = control calls are off."),
 

@@ -91,11 +91,13 @@ impl Default for HttpSettings {
     }
 }
 
-/// The server API. No keys: the API is off.
+/// The server API. No keys: it is off over HTTP.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ApiSettings {
     pub keys: Vec<Secret>,
+    /// Whether it is served over NATS too, where NATS says who may call.
+    pub nats: bool,
 }
 
 /// The ops port, but for its address.

@@ -278,7 +278,13 @@ fn bus(settings: &Settings, problems: &mut Problems) {
     problems.token("bus.prefix", &bus.prefix);
     problems.duration("bus.linger", bus.linger, Duration::ZERO);
     problems.duration("bus.join_timeout", bus.join_timeout, MOMENT);
-    let Some(nats) = &bus.nats else { return };
+    let Some(nats) = &bus.nats else {
+        if settings.api.nats && problems.sound(&["api.nats", "bus.nats"]) {
+            let expected = "bus.nats with the servers to be called over, or false";
+            problems.add("api.nats", "true without bus.nats", expected);
+        }
+        return;
+    };
     if nats.servers.is_empty() && problems.sound(&["bus.nats.servers"]) {
         let expected = "at least one URL such as nats://host:4222, or bus.nats: null for the embedded bus";
         problems.add("bus.nats.servers", "no server", expected);

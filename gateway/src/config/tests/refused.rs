@@ -206,6 +206,10 @@ fn insecure_combinations_are_refused() {
             ],
         ),
         (
+            "api: {nats: true}",
+            &["api.nats: true without bus.nats (bus.nats with the servers to be called over, or false)"],
+        ),
+        (
             "api: {keys: ['', 'a b', x, x]}",
             &[
                 "api.keys[0]: not an API key (printable ASCII characters, no spaces)",

@@ -28,7 +28,8 @@ fn other(path: &str) -> &'static str {
         "tracing.otlp_endpoint" => "http://c",
         "tracing.sample_ratio" => "0.5",
         "page.enabled" | "rooms.default.history.stream.managed" => "false",
-        "bus.critical"
+        "api.nats"
+        | "bus.critical"
         | "client.compression.enabled"
         | "rooms.default.history.force_recovery"
         | "rooms.default.history.force_positioning" => "true",
