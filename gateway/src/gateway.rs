@@ -36,6 +36,7 @@ use crate::{
     metrics::{Metrics, Offer},
     namespace::{Namespace, Namespaces},
     outgoing::Outgoing,
+    proxy::Proxies,
     publication::Publication,
     reads::Reads,
     recovery::Recovery,
@@ -66,6 +67,8 @@ pub struct Gateway {
     pub bus_calls: BusCalls,
     pub cluster: Cluster,
     pub clients: Clients,
+    /// Backends that are asked about what clients do.
+    pub proxies: Proxies,
     pub drain: Arc<Drain>,
     pub file_limit: Arc<FileLimit>,
     pub log_budget: Arc<LogBudget>,
@@ -182,6 +185,7 @@ impl Gateway {
         runtime: Handle,
     ) -> Arc<Self> {
         let live = Live::new(settings, &metrics);
+        let log_budget = Arc::new(LogBudget::new(LOG_LINES));
         Arc::new_cyclic(|this| Self {
             node,
             started: Instant::now(),
@@ -190,6 +194,7 @@ impl Gateway {
             config_error: ArcSwapOption::empty(),
             recovery: Arc::new(Recovery::new(rooms.clone(), metrics.recovery.clone())),
             reads: Reads::new(MAX_PAGE_READS),
+            proxies: Proxies::new(metrics.proxies.clone(), log_budget.clone(), tracer.clone()),
             metrics,
             rooms,
             inboxes,
@@ -199,7 +204,7 @@ impl Gateway {
             clients: Clients::default(),
             drain: Arc::default(),
             file_limit: FileLimit::of_process(),
-            log_budget: Arc::new(LogBudget::new(LOG_LINES)),
+            log_budget,
             tracer,
             runtime,
             this: this.clone(),

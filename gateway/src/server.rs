@@ -75,6 +75,7 @@ impl Server {
         let control = settings.ops.control.clone();
         let ports = Ports::bind(&settings).await?;
         let (gateway, linger, traces) = assemble(settings)?;
+        gateway.proxies.load(&gateway.live().settings.proxies)?;
         let bus = connect(&gateway).await?;
         gateway.attach(bus.clone());
 

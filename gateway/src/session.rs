@@ -5,6 +5,7 @@
 //! leaves a place for its reply (`replies`) and goes on. An idle session owns its socket, this struct and one entry
 //! in its room and in the worker's timers.
 
+mod backend;
 mod commands;
 mod ending;
 mod heartbeat;
@@ -33,8 +34,11 @@ use tokio_util::time::delay_queue;
 use tracing::{Level, debug, info};
 use uuid::Uuid;
 
+use self::{
+    backend::Backend, heartbeat::Heartbeat, output::CONNECTION_ENDED, replies::Replies,
+    subscriptions::Subscriptions,
+};
 pub use self::{ending::Ending, recover::Wish, refusal::Refusal, replies::ReplySlot, stream::StreamKey};
-use self::{heartbeat::Heartbeat, output::CONNECTION_ENDED, replies::Replies, subscriptions::Subscriptions};
 use crate::{
     frame::Frame,
     limits::FileGuard,
@@ -55,6 +59,7 @@ pub struct Session {
     outbox: RefCell<Outbox>,
     replies: RefCell<Replies>,
     subscriptions: RefCell<Subscriptions>,
+    backend: RefCell<Option<Box<Backend>>>,
     heartbeat: Cell<Heartbeat>,
     timer: Cell<Option<delay_queue::Key>>,
     /// Place in the worker's list of sessions.
@@ -104,6 +109,7 @@ impl Session {
             outbox: RefCell::default(),
             replies: RefCell::default(),
             subscriptions: RefCell::default(),
+            backend: RefCell::default(),
             heartbeat: Cell::new(Heartbeat::AwaitingConnect),
             timer: Cell::new(None),
             key: Cell::new(usize::MAX),
@@ -304,6 +310,7 @@ impl Session {
         }
         let was_connected = self.phase.replace(Phase::Ending) == Phase::Connected;
         self.record(worker, ending);
+        self.backend.take();
         self.leave_all(worker);
         self.replies.borrow_mut().clear();
         worker.disconnected(self, was_connected);

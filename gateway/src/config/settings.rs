@@ -5,6 +5,7 @@ mod bus;
 mod client;
 mod compression;
 mod history;
+mod proxies;
 mod rooms;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -16,6 +17,7 @@ pub use self::{
     client::{Anonymous, ClientSettings},
     compression::CompressionSettings,
     history::{Discard, HistoryOptions, HistoryReaders, RecoveryMode, Storage, StreamOptions},
+    proxies::ProxySettings,
     rooms::{Degraded, Namespace, PayloadKind, RoomOptions, RoomSettings, Who},
 };
 use super::{
@@ -40,6 +42,8 @@ pub struct Settings {
     pub ops: OpsSettings,
     pub page: PageSettings,
     pub rooms: RoomSettings,
+    /// Backends that rooms and clients name.
+    pub proxies: Vec<ProxySettings>,
     pub bus: BusSettings,
     pub drain: DrainSettings,
     pub log: LogSettings,

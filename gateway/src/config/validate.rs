@@ -2,6 +2,7 @@
 //! refused because they open the gateway by accident.
 
 mod history;
+mod proxies;
 mod security;
 
 use std::{collections::HashSet, fmt::Display, ops::RangeInclusive, time::Duration};
@@ -36,6 +37,7 @@ pub(super) fn validate(raw: RawSettings, machine: &Machine, problems: &mut Probl
     client(&settings.client, problems);
     http(&settings, problems);
     rooms(&settings.rooms, problems);
+    proxies::check(&settings, problems);
     bus(&settings, problems);
     drain(&settings, problems);
     observability(&settings, problems);
@@ -60,6 +62,7 @@ pub(super) fn resolve(raw: RawSettings, machine: &Machine) -> Settings {
         ops: raw.ops,
         page: raw.page,
         rooms: raw.rooms,
+        proxies: raw.proxies,
         bus: raw.bus,
         drain: raw.drain,
         log: raw.log,

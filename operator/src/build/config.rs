@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     BuildError, Names,
-    gateway::{nats_settings, token_path},
+    gateway::{nats_settings, refer_proxies, token_path},
 };
 use crate::validate::ValidCluster;
 
@@ -55,6 +55,9 @@ pub(super) fn file(cluster: &ValidCluster, names: &Names) -> Result<Value, Build
     let api = file.remove("api");
     if let Some(nats) = api.as_ref().and_then(|api| api.get("nats")) {
         put(&mut file, "api", "nats", nats.clone());
+    }
+    if let Some(proxies) = file.get_mut("proxies") {
+        refer_proxies(proxies);
     }
     file.insert("listen".to_owned(), json!(format!("0.0.0.0:{HTTP_PORT}")));
     file.insert("ops_listen".to_owned(), json!(format!("0.0.0.0:{OPS_PORT}")));

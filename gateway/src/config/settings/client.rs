@@ -44,6 +44,8 @@ pub struct ClientSettings {
     #[serde(with = "duration")]
     pub close_timeout: Duration,
     pub compression: CompressionSettings,
+    /// Who answers the calls of clients; `None`: nobody.
+    pub rpc_proxy: Option<String>,
 }
 
 impl Default for ClientSettings {
@@ -62,6 +64,7 @@ impl Default for ClientSettings {
             history_limit: 300,
             close_timeout: Duration::from_secs(5),
             compression: CompressionSettings::default(),
+            rpc_proxy: None,
         }
     }
 }

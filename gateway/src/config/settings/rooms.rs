@@ -40,6 +40,8 @@ pub struct RoomOptions {
     pub payload: PayloadKind,
     /// How long publications of a busy room are collected, at most 100 ms; zero: not at all.
     pub batch_window: Duration,
+    /// Who is asked about what clients publish; `None`: nobody.
+    pub publish_proxy: Option<String>,
     /// `None`: ephemeral rooms, delivered at most once and never kept.
     pub history: Option<HistoryOptions>,
 }
@@ -107,6 +109,7 @@ struct Written {
     payload: PayloadKind,
     #[serde(with = "duration")]
     batch_window: Duration,
+    publish_proxy: Option<String>,
     history: Option<HistoryOptions>,
 }
 
@@ -119,6 +122,7 @@ impl Default for Written {
             degraded: Degraded::default(),
             payload: PayloadKind::default(),
             batch_window: Duration::from_millis(4),
+            publish_proxy: None,
             history: None,
         }
     }
@@ -133,6 +137,7 @@ impl Written {
             degraded: self.degraded,
             payload: self.payload,
             batch_window: self.batch_window,
+            publish_proxy: self.publish_proxy,
             history: self.history,
         }
     }
@@ -147,6 +152,7 @@ impl From<RoomOptions> for Written {
             degraded: options.degraded,
             payload: options.payload,
             batch_window: options.batch_window,
+            publish_proxy: options.publish_proxy,
             history: options.history,
         }
     }

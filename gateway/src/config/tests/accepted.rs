@@ -73,6 +73,7 @@ metrics: {delivery_sample: 1}
         degraded: Degraded::Local,
         payload: PayloadKind::Json,
         batch_window: Duration::ZERO,
+        publish_proxy: None,
         history: None,
     };
     assert_eq!(named(&settings, "news"), Some(&news));
@@ -82,6 +83,7 @@ metrics: {delivery_sample: 1}
         degraded: Degraded::Refuse,
         payload: PayloadKind::Json,
         batch_window: Duration::from_millis(4),
+        publish_proxy: None,
         history: None,
     };
     assert_eq!(named(&settings, "chat_1-x"), Some(&safe));

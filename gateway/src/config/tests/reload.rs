@@ -4,7 +4,8 @@ use super::{Given, yaml};
 use crate::config::{kind::Kind, schema::KEYS};
 
 /// A base in which every key has a value, and another value for each key.
-const BASE: &str = "{client: {user_id_header: x-a}, bus: {nats: {servers: ['nats://a'], name: a, certificate_file: /a, key_file: /a}},
+const BASE: &str = "{client: {user_id_header: x-a, rpc_proxy: a}, bus: {nats: {servers: ['nats://a'], name: a, certificate_file: /a, key_file: /a}},
+    proxies: [{name: a, endpoint: 'http://a'}, {name: b, endpoint: 'http://b'}],
     rooms: {default: {history: {idempotency_window: 1s, stream: {max_bytes: 1MiB}}}}}";
 
 fn other(path: &str) -> &'static str {
@@ -21,7 +22,10 @@ fn other(path: &str) -> &'static str {
         "rooms.default.history.stream.storage" => "memory",
         "rooms.default.history.stream.discard" => "new",
         "rooms.namespaces" => "[{name: n}]",
-        "bus.prefix" | "node_name" | "bus.nats.name" => "b",
+        "bus.prefix" | "node_name" | "bus.nats.name" | "client.rpc_proxy" | "rooms.default.publish_proxy" => {
+            "b"
+        }
+        "proxies" => "[{name: a, endpoint: 'http://a', timeout: 2s}, {name: b, endpoint: 'http://b'}]",
         "bus.nats.servers" => "['nats://b']",
         "log.level" => "debug",
         "log.format" => "json",
