@@ -23,7 +23,8 @@ use uuid::Uuid;
 pub use self::clients::Clients;
 pub use crate::metrics::Source;
 use crate::{
-    bus::{BoxFuture, BusError, BusEvents, Overloaded, SharedBus},
+    api::{self, BusCalls},
+    bus::{BoxFuture, BusError, BusEvents, BusRequest, Overloaded, SharedBus},
     channel::Channel,
     cluster::Cluster,
     config::Settings,
@@ -35,6 +36,7 @@ use crate::{
     metrics::{Metrics, Offer},
     namespace::{Namespace, Namespaces},
     outgoing::Outgoing,
+    proxy::Proxies,
     publication::Publication,
     reads::Reads,
     recovery::Recovery,
@@ -61,8 +63,12 @@ pub struct Gateway {
     pub reads: Reads,
     inboxes: Vec<Arc<Inbox>>,
     bus: OnceLock<SharedBus>,
+    /// Calls of the server API that came over the bus.
+    pub bus_calls: BusCalls,
     pub cluster: Cluster,
     pub clients: Clients,
+    /// Backends that are asked about what clients do.
+    pub proxies: Proxies,
     pub drain: Arc<Drain>,
     pub file_limit: Arc<FileLimit>,
     pub log_budget: Arc<LogBudget>,
@@ -179,6 +185,7 @@ impl Gateway {
         runtime: Handle,
     ) -> Arc<Self> {
         let live = Live::new(settings, &metrics);
+        let log_budget = Arc::new(LogBudget::new(LOG_LINES));
         Arc::new_cyclic(|this| Self {
             node,
             started: Instant::now(),
@@ -187,15 +194,17 @@ impl Gateway {
             config_error: ArcSwapOption::empty(),
             recovery: Arc::new(Recovery::new(rooms.clone(), metrics.recovery.clone())),
             reads: Reads::new(MAX_PAGE_READS),
+            proxies: Proxies::new(metrics.proxies.clone(), log_budget.clone(), tracer.clone()),
             metrics,
             rooms,
             inboxes,
             bus: OnceLock::new(),
+            bus_calls: BusCalls::default(),
             cluster: Cluster::new(node),
             clients: Clients::default(),
             drain: Arc::default(),
             file_limit: FileLimit::of_process(),
-            log_budget: Arc::new(LogBudget::new(LOG_LINES)),
+            log_budget,
             tracer,
             runtime,
             this: this.clone(),
@@ -405,6 +414,12 @@ impl BusEvents for Gateway {
 
     fn control(&self, message: Bytes) {
         self.cluster.receive(self, &message);
+    }
+
+    fn request(&self, request: BusRequest) {
+        if let Some(gateway) = self.shared() {
+            api::take(gateway, request);
+        }
     }
 
     fn removed(&self, channel: &str) {

@@ -14,6 +14,7 @@
 //! | [`control`] | what the operator can make it do: cordon, drain, shed |
 //! | [`listener`], [`http`] | accepting sockets; upgrade, page |
 //! | [`api`] | the server API |
+//! | [`proxy`] | backends that are asked about what clients do |
 //! | [`worker`] | a thread with its connections: inbox, broadcasts, flush, timers |
 //! | [`session`], [`socket`], [`outbox`] | one connection |
 //! | [`admission`], [`grant`] | what a connection is to be; a subscription that the server decides on |
@@ -56,6 +57,7 @@ pub mod ops;
 pub mod outbox;
 pub mod outgoing;
 pub mod probe;
+pub mod proxy;
 pub mod publication;
 pub mod reads;
 pub mod recovery;

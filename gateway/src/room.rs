@@ -75,6 +75,8 @@ pub struct Said {
     pub data: Option<Bytes>,
     /// Idempotency key.
     pub key: Option<String>,
+    /// W3C trace context of the call in which a backend was asked about it.
+    pub traceparent: Option<String>,
 }
 
 /// Members by index, so that leaving costs the same in a room of two and of 100,000, and a broadcast can stop between

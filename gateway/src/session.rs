@@ -5,6 +5,7 @@
 //! leaves a place for its reply (`replies`) and goes on. An idle session owns its socket, this struct and one entry
 //! in its room and in the worker's timers.
 
+mod backend;
 mod commands;
 mod connect;
 mod ending;
@@ -35,11 +36,11 @@ use tokio_util::time::delay_queue;
 use tracing::{Level, debug, info};
 use uuid::Uuid;
 
-pub use self::{ending::Ending, recover::Wish, refusal::Refusal, replies::ReplySlot, stream::StreamKey};
 use self::{
-    heartbeat::Heartbeat, output::CONNECTION_ENDED, replies::Replies, subscriptions::Subscriptions,
-    terms::Terms,
+    backend::Backend, heartbeat::Heartbeat, output::CONNECTION_ENDED, replies::Replies,
+    subscriptions::Subscriptions, terms::Terms,
 };
+pub use self::{ending::Ending, recover::Wish, refusal::Refusal, replies::ReplySlot, stream::StreamKey};
 use crate::{
     frame::Frame,
     limits::FileGuard,
@@ -61,6 +62,7 @@ pub struct Session {
     replies: RefCell<Replies>,
     subscriptions: RefCell<Subscriptions>,
     terms: RefCell<Option<Box<Terms>>>,
+    backend: RefCell<Option<Box<Backend>>>,
     heartbeat: Cell<Heartbeat>,
     timer: Cell<Option<delay_queue::Key>>,
     /// Place in the worker's list of sessions.
@@ -113,6 +115,7 @@ impl Session {
             replies: RefCell::default(),
             subscriptions: RefCell::default(),
             terms: RefCell::default(),
+            backend: RefCell::default(),
             heartbeat: Cell::new(Heartbeat::AwaitingConnect),
             timer: Cell::new(None),
             key: Cell::new(usize::MAX),
@@ -317,6 +320,7 @@ impl Session {
         let was_connected = self.phase.replace(Phase::Ending) == Phase::Connected;
         self.record(worker, ending);
         self.terms.take();
+        self.backend.take();
         self.leave_all(worker);
         self.replies.borrow_mut().clear();
         worker.disconnected(self, was_connected);

@@ -21,6 +21,12 @@ pub enum ReplyBody<'a> {
     Error(ErrorCode),
     /// The same with words of its own.
     Refused(ErrorCode, &'a str),
+    /// An error of the application's own.
+    Foreign {
+        code: u32,
+        message: &'a str,
+        temporary: bool,
+    },
     Connect(ConnectResult<'a>),
     Subscribe(SubscribeResult<'a>),
     Unsubscribe,

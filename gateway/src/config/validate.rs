@@ -2,6 +2,7 @@
 //! refused because they open the gateway by accident.
 
 mod history;
+mod proxies;
 mod security;
 
 use std::{collections::HashSet, fmt::Display, ops::RangeInclusive, time::Duration};
@@ -37,6 +38,7 @@ pub(super) fn validate(raw: RawSettings, machine: &Machine, problems: &mut Probl
     http(&settings, problems);
     rooms(&settings.rooms, problems);
     personal(&settings, problems);
+    proxies::check(&settings, problems);
     bus(&settings, problems);
     drain(&settings, problems);
     observability(&settings, problems);
@@ -61,6 +63,7 @@ pub(super) fn resolve(raw: RawSettings, machine: &Machine) -> Settings {
         ops: raw.ops,
         page: raw.page,
         rooms: raw.rooms,
+        proxies: raw.proxies,
         bus: raw.bus,
         drain: raw.drain,
         log: raw.log,
@@ -303,7 +306,13 @@ fn bus(settings: &Settings, problems: &mut Problems) {
     problems.token("bus.prefix", &bus.prefix);
     problems.duration("bus.linger", bus.linger, Duration::ZERO);
     problems.duration("bus.join_timeout", bus.join_timeout, MOMENT);
-    let Some(nats) = &bus.nats else { return };
+    let Some(nats) = &bus.nats else {
+        if settings.api.nats && problems.sound(&["api.nats", "bus.nats"]) {
+            let expected = "bus.nats with the servers to be called over, or false";
+            problems.add("api.nats", "true without bus.nats", expected);
+        }
+        return;
+    };
     if nats.servers.is_empty() && problems.sound(&["bus.nats.servers"]) {
         let expected = "at least one URL such as nats://host:4222, or bus.nats: null for the embedded bus";
         problems.add("bus.nats.servers", "no server", expected);

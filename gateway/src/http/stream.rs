@@ -19,6 +19,7 @@ use crate::{
     limits::FileGuard,
     listener,
     metrics::HandshakeFailure,
+    proxy::Forwarded,
     session::Session,
     socket::Socket,
     wire::{Carrier, Encoding, Wire},
@@ -37,6 +38,7 @@ const PADDING: usize = 2_048;
 pub(super) struct Stream {
     user: Option<Arc<str>>,
     wire: Wire,
+    forwarded: Forwarded,
     file: FileGuard,
     head: Vec<u8>,
     /// The first commands.
@@ -82,6 +84,7 @@ impl Connection {
         self.stream.set(Some(Stream {
             user,
             wire,
+            forwarded: self.worker.gateway.proxies.forwarded(headers),
             file,
             head,
             commands,
@@ -111,6 +114,7 @@ impl Connection {
             false,
             stream.file,
         );
+        session.forward(stream.forwarded);
         let worker = Rc::clone(&self.worker);
         tokio::task::spawn_local(session.run_stream(worker, stream.head, stream.commands));
     }

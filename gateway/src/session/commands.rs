@@ -9,11 +9,12 @@ use natter_protocol::{
 };
 use tracing::debug;
 
-use super::{Ending, Phase, ReplySlot, Session};
+use super::{Ending, Phase, ReplySlot, Session, backend::asks_to_say};
 use crate::{
     bus::BoxFuture,
     gateway::{Accept, Accepted, Source, error_code, store_error_code},
     history::{MAX_KEY, Receipt, StoreError},
+    namespace::Namespace,
     room::{HeldMessage, Said},
     worker::Worker,
 };
@@ -77,8 +78,8 @@ impl Session {
             Request::History(request) => self.history(worker, id, &request),
             Request::Send(_) => self.end(worker, &Ending::Disconnect(DisconnectCode::NotAvailable)),
             Request::Ping => self.refuse(worker, "ping_command"),
-            Request::Rpc(_)
-            | Request::Presence(_)
+            Request::Rpc(request) => self.rpc(worker, id, &request),
+            Request::Presence(_)
             | Request::PresenceStats(_)
             | Request::Refresh(_)
             | Request::SubRefresh(_) => self.reply_error(worker, id, label, ErrorCode::NotAvailable),
@@ -94,12 +95,17 @@ impl Session {
                 .data
                 .and_then(|data| worker.live().accepted_data(&request.channel, data)),
             key: (!request.idempotency_key.is_empty()).then(|| request.idempotency_key.to_string()),
+            traceparent: None,
         };
         if let Some(room) = self.joining(&request.channel) {
             let slot = self.defer_reply(id);
             return room.hold(self, HeldMessage { slot, message });
         }
         let is_member = self.is_member(&request.channel);
+        if asks_to_say(worker, &request.channel) {
+            let slot = self.defer_reply(id);
+            return self.say_by_proxy(worker, &request.channel, HeldMessage { slot, message }, is_member);
+        }
         match self.try_publish(worker, &request.channel, message, is_member) {
             Ok(Accepted::Sent) => self.reply(worker, id, ReplyBody::Publish),
             Ok(Accepted::Storing(stored)) => {
@@ -118,7 +124,12 @@ impl Session {
         held: Vec<HeldMessage>,
         is_member: bool,
     ) {
+        let by_proxy = asks_to_say(worker, channel);
         for HeldMessage { slot, message } in held {
+            if by_proxy {
+                self.say_by_proxy(worker, channel, HeldMessage { slot, message }, is_member);
+                continue;
+            }
             let body = match self.try_publish(worker, channel, message, is_member) {
                 Ok(Accepted::Sent) => ReplyBody::Publish,
                 Ok(Accepted::Storing(stored)) => {
@@ -138,7 +149,25 @@ impl Session {
         }
     }
 
-    fn try_publish(
+    /// Whether the room's policy lets the client say it.
+    pub(super) fn may_say(
+        &self,
+        namespace: &Namespace,
+        channel: &str,
+        message: &Said,
+        is_member: bool,
+    ) -> Result<(), ErrorCode> {
+        if !namespace.may_publish(self.asker(is_member)) || !channel::admits(channel, self.user()) {
+            return Err(ErrorCode::PermissionDenied);
+        }
+        let key = message.key.as_ref();
+        if message.data.is_none() || key.is_some_and(|key| key.len() > MAX_KEY) {
+            return Err(ErrorCode::BadRequest);
+        }
+        Ok(())
+    }
+
+    pub(super) fn try_publish(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
         channel: &str,
@@ -147,24 +176,19 @@ impl Session {
     ) -> Result<Accepted, ErrorCode> {
         let live = worker.live();
         let namespace = live.namespace(channel)?;
-        let asker = self.asker(is_member);
         let refused = |error: ErrorCode| {
             namespace.metrics.offer(Source::Client).refuse(error.label());
             error
         };
-        if !namespace.may_publish(asker) || !channel::admits(channel, self.user()) {
-            return Err(refused(ErrorCode::PermissionDenied));
-        }
-        let data = message.data.ok_or_else(|| refused(ErrorCode::BadRequest))?;
-        if message.key.as_ref().is_some_and(|key| key.len() > MAX_KEY) {
-            return Err(refused(ErrorCode::BadRequest));
-        }
+        self.may_say(namespace, channel, &message, is_member)
+            .map_err(refused)?;
+        let data = message.data.ok_or(ErrorCode::BadRequest)?;
         let accept = Accept {
             channel,
             data,
             info: Some(self.info(channel)),
             tags: None,
-            traceparent: None,
+            traceparent: message.traceparent.as_deref(),
             source: Source::Client,
             key: message.key.as_deref(),
         };
@@ -172,7 +196,7 @@ impl Session {
     }
 
     /// Stored publications are answered in the order of their commands, but they are stored side by side.
-    fn complete_when_stored(
+    pub(super) fn complete_when_stored(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
         slot: ReplySlot,

@@ -19,6 +19,7 @@ mod http_abuse;
 mod independent;
 mod payloads;
 mod protobuf;
+mod proxies;
 mod publish_api;
 mod raw_member;
 mod refused;

@@ -45,6 +45,8 @@ pub struct ClientSettings {
     pub close_timeout: Duration,
     pub subscribe_to_user_personal_channel: PersonalSettings,
     pub compression: CompressionSettings,
+    /// Who answers the calls of clients; `None`: nobody.
+    pub rpc_proxy: Option<String>,
 }
 
 impl Default for ClientSettings {
@@ -64,6 +66,7 @@ impl Default for ClientSettings {
             close_timeout: Duration::from_secs(5),
             subscribe_to_user_personal_channel: PersonalSettings::default(),
             compression: CompressionSettings::default(),
+            rpc_proxy: None,
         }
     }
 }

@@ -44,6 +44,8 @@ pub struct RoomOptions {
     pub tags_filter: bool,
     /// How long publications of a busy room are collected, at most 100 ms; zero: not at all.
     pub batch_window: Duration,
+    /// Who is asked about what clients publish; `None`: nobody.
+    pub publish_proxy: Option<String>,
     /// `None`: ephemeral rooms, delivered at most once and never kept.
     pub history: Option<HistoryOptions>,
 }
@@ -123,6 +125,7 @@ struct Written {
     tags_filter: bool,
     #[serde(with = "duration")]
     batch_window: Duration,
+    publish_proxy: Option<String>,
     history: Option<HistoryOptions>,
 }
 
@@ -137,6 +140,7 @@ impl Default for Written {
             delta: DeltaKind::default(),
             tags_filter: false,
             batch_window: Duration::from_millis(4),
+            publish_proxy: None,
             history: None,
         }
     }
@@ -153,6 +157,7 @@ impl Written {
             delta: self.delta,
             tags_filter: self.tags_filter,
             batch_window: self.batch_window,
+            publish_proxy: self.publish_proxy,
             history: self.history,
         }
     }
@@ -169,6 +174,7 @@ impl From<RoomOptions> for Written {
             delta: options.delta,
             tags_filter: options.tags_filter,
             batch_window: options.batch_window,
+            publish_proxy: options.publish_proxy,
             history: options.history,
         }
     }

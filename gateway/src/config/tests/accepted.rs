@@ -75,6 +75,7 @@ metrics: {delivery_sample: 1}
         delta: DeltaKind::None,
         tags_filter: false,
         batch_window: Duration::ZERO,
+        publish_proxy: None,
         history: None,
     };
     assert_eq!(named(&settings, "news"), Some(&news));
@@ -86,6 +87,7 @@ metrics: {delivery_sample: 1}
         delta: DeltaKind::None,
         tags_filter: false,
         batch_window: Duration::from_millis(4),
+        publish_proxy: None,
         history: None,
     };
     assert_eq!(named(&settings, "chat_1-x"), Some(&safe));

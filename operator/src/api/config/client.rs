@@ -66,6 +66,10 @@ pub struct ClientConfig {
     /// Compressed messages (permessage-deflate).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<CompressionConfig>,
+    /// Name of the proxy that answers calls of clients (`rpc`); left out = they are refused with 108.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub rpc_proxy: Option<String>,
 }
 
 /// A room that a client with a user id is in from the beginning, whatever it asks for.

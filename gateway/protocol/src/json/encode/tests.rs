@@ -132,6 +132,15 @@ fn error_replies() {
         reply(3, ReplyBody::Refused(ErrorCode::BadRequest, "not \"this\"")),
         r#"{"id":3,"error":{"code":107,"message":"not \"this\""}}"#
     );
+    let foreign = ReplyBody::Foreign {
+        code: 1000,
+        message: "not yours",
+        temporary: true,
+    };
+    assert_eq!(
+        reply(3, foreign),
+        r#"{"id":3,"error":{"code":1000,"message":"not yours","temporary":true}}"#
+    );
 }
 
 #[test]
