@@ -16,9 +16,10 @@ ci:
 fmt:
     cargo fmt --all
 
-# write the generated part of the documentation: the table of configuration keys
+# write the generated parts of the documentation: the table of configuration keys, and what becomes of Centrifugo's
 docs:
     cargo run -p natter-gateway -- config-reference docs/configuration.md
+    cargo run -p natter-gateway -- migration-table docs/migration.md
 
 # write the generated parts of the chart: the table of values, and the definition copied from crds/
 chart:

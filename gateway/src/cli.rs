@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::{
     config::{self, Environment, Loader, Settings},
-    delete_streams,
+    delete_streams, migrate,
     probe::Probe,
 };
 
@@ -36,6 +36,8 @@ Examples:
       Says whether two clients can talk through it.
   natter-gateway delete-streams --config gateway.yaml
       Deletes all that the cluster of bus.prefix has stored at NATS; its gateways must be gone.
+  natter-gateway import-centrifugo config.json > natter.yaml
+      Converts a configuration of Centrifugo, and says what it could not convert.
 
 Environment:
   NATTER_CONFIG is the file, for want of --config.
@@ -45,7 +47,7 @@ Environment:
 
 Exit codes:
   0   stopped as asked, clients drained
-  1   failed while starting or running; a probe failed, or streams may be left
+  1   failed while starting or running; a probe failed, streams may be left, or options were not converted
   64  the command line or the configuration is wrong; nothing was opened";
 
 /// WebSocket chat gateway: speaks the Centrifuge client protocol and bridges rooms over NATS
@@ -71,6 +73,20 @@ enum Command {
         /// Time for everything
         #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
         time_limit: Duration,
+    },
+    /// Convert a configuration of Centrifugo and exit: 0 if every option was converted or is not needed, 1 if not
+    ///
+    /// The configuration goes to the standard output; the options that are not in it go to the standard error, each with the reason.
+    ImportCentrifugo {
+        /// Configuration of Centrifugo 5 or 6 in JSON, YAML or TOML
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Write the table of Centrifugo's options into docs/migration.md
+    #[command(hide = true)]
+    MigrationTable {
+        /// The document whose table is replaced
+        file: PathBuf,
     },
     /// Print the table of all keys, or write it into docs/configuration.md
     #[command(hide = true)]
@@ -145,6 +161,10 @@ impl Cli {
             Command::DeleteStreams { time_limit, .. } => {
                 delete_streams(&self.loader(), *time_limit, &mut io::stdout(), &mut io::stderr())
             }
+            Command::ImportCentrifugo { file } => {
+                import_centrifugo(file, &mut io::stdout(), &mut io::stderr())
+            }
+            Command::MigrationTable { file } => rewrite(file, migrate::rewrite_table).map(|()| 0),
             Command::ConfigReference { file } => config_reference(file.as_deref(), &mut io::stdout()),
         };
         Some(done.unwrap_or_else(|error| {
@@ -253,6 +273,11 @@ fn config_reference(file: Option<&Path>, out: &mut impl Write) -> io::Result<u8>
         write!(out, "{}", config::table())?;
         return Ok(0);
     };
+    rewrite(file, config::rewrite_reference).map(|()| 0)
+}
+
+/// Puts a fresh table between the marks of a document.
+fn rewrite(file: &Path, fresh: impl FnOnce(&str) -> Option<String>) -> io::Result<()> {
     let document = fs::read_to_string(file)?;
     let marks = || {
         io::Error::new(
@@ -260,8 +285,31 @@ fn config_reference(file: Option<&Path>, out: &mut impl Write) -> io::Result<u8>
             format!("{} has no marks for the table", file.display()),
         )
     };
-    fs::write(file, config::rewrite_reference(&document).ok_or_else(marks)?)?;
-    Ok(0)
+    fs::write(file, fresh(&document).ok_or_else(marks)?)
+}
+
+fn import_centrifugo(file: &Path, out: &mut impl Write, err: &mut impl Write) -> io::Result<u8> {
+    let outcome = match migrate::read(file) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            writeln!(err, "import-centrifugo: {}: {error}", file.display())?;
+            return Ok(EX_USAGE);
+        }
+    };
+    write!(out, "{}", outcome.config)?;
+    for (what, notes) in [("not needed", &outcome.spared), ("not converted", &outcome.left)] {
+        for note in notes {
+            writeln!(err, "{what}: {}: {}", note.option, note.why)?;
+        }
+    }
+    writeln!(
+        err,
+        "{} options: {} not converted, {} not needed",
+        outcome.options,
+        outcome.left.len(),
+        outcome.spared.len()
+    )?;
+    Ok(if outcome.left.is_empty() { 0 } else { EX_FAILURE })
 }
 
 #[cfg(test)]

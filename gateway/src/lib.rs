@@ -30,6 +30,7 @@
 //! | [`gateway`] | what the threads share |
 //! | [`config`], [`cli`] | settings, command line |
 //! | [`probe`], [`delete_streams`] | a conversation to see that chat works; the end of what a cluster has stored |
+//! | [`migrate`] | a configuration of Centrifugo, converted |
 //! | [`telemetry`], [`metrics`], [`ops`], [`limits`] | logs, traces, metrics, health, descriptors |
 
 pub mod admission;
@@ -52,6 +53,7 @@ pub mod inbox;
 pub mod limits;
 pub mod listener;
 pub mod metrics;
+pub mod migrate;
 pub mod namespace;
 pub mod ops;
 pub mod outbox;

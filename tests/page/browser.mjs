@@ -71,6 +71,9 @@ export async function fits({ name, page }) {
   assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width, `${name}: width of the page`);
 }
 
+/** A headless browser. Without Chromium's sandbox: containers seldom allow it, and the pages under test are our own. */
+export const launch = () => chromium.launch({ executablePath: CHROMIUM, chromiumSandbox: false, args: FLAGS });
+
 /** Runs `scenario(tabs)` with a tab for each name; ends the process with 0, or 1 and a picture of every tab. */
 export async function run(names, scenario) {
   const tabs = [];
@@ -78,8 +81,7 @@ export async function run(names, scenario) {
   try {
     assert.ok(NATTER_URL && NATTER_ARTIFACTS, 'NATTER_URL and NATTER_ARTIFACTS must be set');
     await mkdir(NATTER_ARTIFACTS, { recursive: true });
-    // Without Chromium's sandbox: containers seldom allow it, and the page under test is our own.
-    browser = await chromium.launch({ executablePath: CHROMIUM, chromiumSandbox: false, args: FLAGS });
+    browser = await launch();
     const context = await browser.newContext({ viewport: DESKTOP, colorScheme: 'light', reducedMotion: 'reduce' });
     for (const name of names) tabs.push(await openTab(context, name));
     await scenario(tabs);

@@ -12,6 +12,7 @@
 pub mod client;
 pub mod gateway;
 mod http;
+pub mod java;
 pub mod kubernetes;
 pub mod lines;
 pub mod nats;

@@ -73,6 +73,24 @@ pub fn python() -> Result<PathBuf> {
     find("NATTER_PYTHON", Some("venv/bin/python"), &[])
 }
 
+/// Java, which compiles a source that it is given: `JAVA`, then `PATH`.
+pub fn java() -> Result<PathBuf> {
+    find("JAVA", None, &["java"])
+}
+
+/// The folder with the jars of `tests/sdk/java/pom.xml`.
+pub fn jars() -> Result<PathBuf> {
+    let folder = cache()
+        .context("neither NATTER_CACHE nor HOME is set")?
+        .join("java/jars");
+    ensure!(
+        folder.is_dir(),
+        "{} not found: run scripts/setup, which fills it",
+        folder.display()
+    );
+    Ok(folder)
+}
+
 /// The gateway: `NATTER_GATEWAY_BIN`, or built once per test process in the profile of the tests.
 pub async fn gateway() -> Result<PathBuf> {
     static BINARY: OnceCell<PathBuf> = OnceCell::const_new();

@@ -1,6 +1,6 @@
 use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
 
-use super::{Cli, EX_USAGE, check_config, config_reference, exit_code};
+use super::{Cli, EX_FAILURE, EX_USAGE, check_config, config_reference, exit_code, import_centrifugo};
 use crate::config::{Environment, Settings};
 
 fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
@@ -161,4 +161,34 @@ fn the_reference_is_printed_or_written_between_its_marks() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, "no marks").unwrap();
     assert!(config_reference(Some(file.path()), &mut Vec::new()).is_err());
+}
+
+#[test]
+fn an_import_says_by_its_code_whether_all_was_converted() {
+    let import = |text: &str| {
+        let file = tempfile::Builder::new().suffix(".json").tempfile().unwrap();
+        std::fs::write(&file, text).unwrap();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = import_centrifugo(file.path(), &mut out, &mut err).unwrap();
+        (
+            code,
+            String::from_utf8(out).unwrap(),
+            String::from_utf8(err).unwrap(),
+        )
+    };
+    let (code, out, err) =
+        import(r#"{"client": {"insecure": true, "channel_limit": 9}, "sse": {"enabled": true}}"#);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(out.parse::<Settings>().unwrap().client.channel_limit, 9);
+    assert_eq!(
+        err,
+        "not needed: sse.enabled: always on\n3 options: 0 not converted, 1 not needed\n"
+    );
+
+    let (code, out, err) = import(r#"{"client_insecure": true, "chanel": 1}"#);
+    assert_eq!(code, EX_FAILURE);
+    assert!(out.parse::<Settings>().is_ok());
+    assert!(err.starts_with("not converted: chanel: unknown"), "{err}");
+
+    assert_eq!(import("[").0, EX_USAGE);
 }

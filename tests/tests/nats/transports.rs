@@ -1,17 +1,36 @@
-//! The official client over WebSocket, server-sent events and HTTP streaming, in JSON and Protobuf, over two gateways.
+//! Official clients over every transport and encoding that they speak, over two gateways, in a room that is cut and comes back.
 
 use anyhow::{Context, Result};
 use natter_tests::nats::NatsServer;
-use natter_tests::node;
 use natter_tests::proxy::Proxy;
+use natter_tests::script::Script;
+use natter_tests::{java, node, python};
 use serde_json::Value;
 
 use crate::support::{LIMIT, builder, wait_bus};
 
 const ROOMS: &str = "rooms: {namespaces: [{name: kept, subscribe: anyone, publish: anyone, history: {size: 1000, ttl: 1h, read: anyone, force_recovery: true}}]}\n";
 
+/// Whether `kept` tells who is there; otherwise the scripts see to it that the command is refused.
+const PRESENCE: &str = "off";
+
 #[tokio::test]
-async fn every_transport_recovers_what_a_cut_kept_back() -> Result<()> {
+async fn centrifuge_js_recovers_what_a_cut_kept_back() -> Result<()> {
+    recovers(|env| node::start("sdk/transports.mjs", &[], env)).await
+}
+
+#[tokio::test]
+async fn centrifuge_python_recovers_what_a_cut_kept_back() -> Result<()> {
+    recovers(|env| python::start("sdk/through_a_cut.py", &[], env)).await
+}
+
+#[tokio::test]
+async fn centrifuge_java_recovers_what_a_cut_kept_back() -> Result<()> {
+    recovers(|env| java::start("sdk/java/ThroughACut.java", env)).await
+}
+
+/// Cuts what the clients of a script connect to, and lets them come back; the script judges what they got.
+async fn recovers(start: impl FnOnce(&[(&str, &str)]) -> Result<Script>) -> Result<()> {
     let nats = NatsServer::builder().jetstream().start().await?;
     let (a, b) = tokio::try_join!(
         builder("a", &nats.url(), ROOMS).start(),
@@ -20,15 +39,12 @@ async fn every_transport_recovers_what_a_cut_kept_back() -> Result<()> {
     tokio::try_join!(wait_bus(&a, "up"), wait_bus(&b, "up"))?;
     let proxy = Proxy::start(a.public()).await?;
     let (host, other) = (proxy.address().to_string(), b.public().to_string());
-    let script = node::start(
-        "sdk/transports.mjs",
-        &[],
-        &[
-            ("NATTER_HOST", &host),
-            ("NATTER_EMULATION", &other),
-            ("NATTER_WRITER", &other),
-        ],
-    )?;
+    let script = start(&[
+        ("NATTER_HOST", &host),
+        ("NATTER_EMULATION", &other),
+        ("NATTER_WRITER", &other),
+        ("NATTER_PRESENCE", PRESENCE),
+    ])?;
     let next = async |event: &str| {
         let fits = |line: &Value| line["event"] == event || line["event"] == "failed";
         let line = script.expect_json(fits, 3 * LIMIT).await?;

@@ -1,0 +1,199 @@
+//! Namespaces: many switches of Centrifugo become one word about who may do what.
+
+use serde_yaml_ng::Value;
+
+use super::{
+    outcome::Draft,
+    source::Source,
+    value::{self, Form},
+};
+
+const WITHOUT_NAMESPACE: &str = "channel.without_namespace";
+
+pub(super) fn convert(source: &Source, draft: &mut Draft) {
+    // Always written: what the gateway allows by default is more than what Centrifugo does.
+    room(
+        &Room::new(source, WITHOUT_NAMESPACE.to_owned()),
+        "rooms.default",
+        draft,
+    );
+    let mut taken: Vec<String> = Vec::new();
+    for index in 0..source.namespaces() {
+        let from = Room::new(source, format!("channel.namespaces[{index}]"));
+        let name = source.text(&from.option("name")).unwrap_or_default().to_owned();
+        if let Some(why) = unfit(&name, &taken) {
+            draft.leave_key(&from.written("name"), why);
+            continue;
+        }
+        let to = format!("rooms.namespaces[{}]", taken.len());
+        draft.set(&format!("{to}.name"), name.as_str().into(), &from.written("name"));
+        taken.push(name);
+        room(&from, &to, draft);
+    }
+}
+
+/// Why a namespace cannot be had by this name.
+fn unfit(name: &str, taken: &[String]) -> Option<&'static str> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
+        Some("the namespace is left out: its name must be of 1 to 64 letters, digits, _ or -")
+    } else if name == "default" {
+        Some("the namespace is left out: `default` is the policy of rooms without one")
+    } else if taken.iter().any(|other| other == name) {
+        Some("the namespace is left out: its name is there twice")
+    } else {
+        None
+    }
+}
+
+/// A namespace of Centrifugo, or the options of channels without one.
+struct Room<'a> {
+    source: &'a Source,
+    path: String,
+    is_insecure: bool,
+}
+
+impl<'a> Room<'a> {
+    fn new(source: &'a Source, path: String) -> Self {
+        Self {
+            source,
+            path,
+            is_insecure: source.flag("client.insecure"),
+        }
+    }
+
+    fn option(&self, name: &str) -> String {
+        format!("{}.{name}", self.path)
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        self.source.flag(&self.option(name))
+    }
+
+    /// The option as the file has it.
+    fn written(&self, name: &str) -> String {
+        let option = self.option(name);
+        self.source
+            .get(&option)
+            .map_or(option, |entry| entry.written.clone())
+    }
+
+    /// Who may, by the switches `allow_<what>_for_client`, `…_subscriber` and `…_anonymous`; the error says what cannot be said.
+    fn who(&self, what: &str, subscribe: &str) -> Result<&'static str, &'static str> {
+        let for_whom = |whom: &str| self.flag(&format!("allow_{what}_for_{whom}"));
+        match (for_whom("client"), for_whom("subscriber"), for_whom("anonymous")) {
+            _ if self.is_insecure => Ok("anyone"),
+            (true, _, true) => Ok("anyone"),
+            (true, _, false) => Ok("users"),
+            (false, true, false) if subscribe == "anyone" => {
+                Err("members without a user id would be among the subscribers; written as `server`")
+            }
+            (false, true, _) => Ok("subscribers"),
+            (false, false, _) => Ok("server"),
+        }
+    }
+}
+
+fn room(from: &Room<'_>, to: &str, draft: &mut Draft) {
+    let subscribe = from.who("subscribe", "").unwrap_or("server");
+    draft.set(
+        &format!("{to}.subscribe"),
+        subscribe.into(),
+        &from.written("allow_subscribe_for_client"),
+    );
+    let publish = who_or_server(from, "publish", subscribe, draft);
+    draft.set(
+        &format!("{to}.publish"),
+        publish.into(),
+        &from.written("allow_publish_for_client"),
+    );
+    payload(from, to, draft);
+    history(from, to, subscribe, draft);
+}
+
+fn who_or_server(from: &Room<'_>, what: &str, subscribe: &str, draft: &mut Draft) -> &'static str {
+    from.who(what, subscribe).unwrap_or_else(|why| {
+        draft.leave_key(&from.written(&format!("allow_{what}_for_subscriber")), why);
+        "server"
+    })
+}
+
+fn payload(from: &Room<'_>, to: &str, draft: &mut Draft) {
+    const FORMAT: &str = "publication_data_format";
+    let own = from.source.text(&from.option(FORMAT));
+    let format = own.or_else(|| from.source.text("channel.publication_data_format"));
+    match format {
+        None | Some("json") => {}
+        Some("binary") => draft.set(&format!("{to}.payload"), "binary".into(), &from.written(FORMAT)),
+        Some("json_object") => {
+            draft.leave_key(
+                &from.written(FORMAT),
+                "messages are held to be JSON, but not to be objects",
+            );
+        }
+        Some(_) => draft.leave_key(&from.written(FORMAT), "not json, json_object or binary"),
+    }
+}
+
+fn history(from: &Room<'_>, to: &str, subscribe: &str, draft: &mut Draft) {
+    let is_set = |name: &str| {
+        let entry = from.source.get(&from.option(name))?;
+        (!value::is_off(&entry.value)).then_some(entry)
+    };
+    let (Some(size), Some(ttl)) = (is_set("history_size"), is_set("history_ttl")) else {
+        return spare_history(from, draft);
+    };
+    for (entry, key, form) in [(size, "size", Form::Number), (ttl, "ttl", Form::Duration)] {
+        match form.read(&entry.value) {
+            Ok(value) => draft.set(&format!("{to}.history.{key}"), value, &entry.written),
+            Err(expected) => draft.leave(entry, &format!("not {expected}")),
+        }
+    }
+    let mut read = who_or_server(from, "history", subscribe, draft);
+    if read == "server" && (from.flag("allow_recovery") || from.flag("allow_positioning")) {
+        read = "subscribers";
+    }
+    draft.set(
+        &format!("{to}.history.read"),
+        read.into(),
+        &from.written("allow_history_for_subscriber"),
+    );
+    for name in ["force_recovery", "force_positioning"] {
+        if from.flag(name) {
+            draft.set(
+                &format!("{to}.history.{name}"),
+                Value::from(true),
+                &from.written(name),
+            );
+        }
+    }
+    match from.source.text(&from.option("force_recovery_mode")) {
+        None => {}
+        Some(mode @ ("stream" | "cache")) => {
+            draft.set(
+                &format!("{to}.history.recovery_mode"),
+                mode.into(),
+                &from.written("force_recovery_mode"),
+            );
+        }
+        Some(_) => draft.leave_key(&from.written("force_recovery_mode"), "not stream or cache"),
+    }
+}
+
+/// Options that mean nothing where nothing is kept.
+fn spare_history(from: &Room<'_>, draft: &mut Draft) {
+    for name in [
+        "history_size",
+        "history_ttl",
+        "force_recovery",
+        "force_positioning",
+        "force_recovery_mode",
+    ] {
+        if let Some(entry) = from.source.get(&from.option(name)) {
+            draft.spare(
+                entry,
+                "nothing is kept unless both history_size and history_ttl are set",
+            );
+        }
+    }
+}

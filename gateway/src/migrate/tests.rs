@@ -1,0 +1,296 @@
+//! Whole files of both versions, and single options that go wrong.
+
+use super::*;
+use crate::config::{Settings, Who};
+
+/// As version 6 has it, in YAML.
+const NESTED: &str = "
+http_server: {port: 9000, internal_port: '9001'}
+log: {level: fatal}
+node: {name: eu-1}
+broker: {enabled: true, type: nats, nats: {url: 'nats://a:4222,nats://b:4222', prefix: chat}}
+client:
+  user_id_http_header: X-User-Id
+  allowed_origins: ['https://chat.example']
+  ping_interval: 12s
+  stale_close_delay: 1m30s
+  channel_limit: 64
+  presence_update_interval: 27s
+channel:
+  max_length: 200
+  namespace_boundary: ':'
+  without_namespace: {presence: false}
+  namespaces:
+    - {name: chat, allow_subscribe_for_client: true, allow_publish_for_subscriber: true, history_size: 50,
+       history_ttl: 24h, force_recovery: true, allow_history_for_subscriber: true}
+    - {name: news, allow_subscribe_for_client: true, allow_subscribe_for_anonymous: true, history_size: 10, history_ttl: 300s,
+       allow_recovery: true, force_recovery_mode: cache}
+    - {name: bytes, allow_subscribe_for_client: true, allow_publish_for_client: true, publication_data_format: binary}
+http_api: {key: a-key-that-is-long-enough}
+websocket: {compression: true, compression_min_size: 128, message_size_limit: 32768, write_timeout: 1s}
+sse: {enabled: true}
+prometheus: {enabled: true}
+";
+
+/// As version 5 has it, in JSON: the same in the main.
+const FLAT: &str = r#"{
+    "port": 9000, "internal_port": "9001", "log_level": "fatal", "name": "eu-1",
+    "broker": "nats", "nats_url": "nats://a:4222,nats://b:4222", "nats_prefix": "chat",
+    "client_user_id_http_header": "X-User-Id", "allowed_origins": ["https://chat.example"],
+    "ping_interval": "12s", "client_stale_close_delay": "1m30s", "client_channel_limit": 64, "client_presence_update_interval": "27s",
+    "channel_max_length": 200, "channel_namespace_boundary": ":", "presence": false,
+    "namespaces": [
+        {"name": "chat", "allow_subscribe_for_client": true, "allow_publish_for_subscriber": true, "history_size": 50,
+         "history_ttl": "24h", "force_recovery": true, "allow_history_for_subscriber": true},
+        {"name": "news", "allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true, "history_size": 10,
+         "history_ttl": "300s", "allow_recovery": true, "force_recovery_mode": "cache"},
+        {"name": "bytes", "allow_subscribe_for_client": true, "allow_publish_for_client": true, "publication_data_format": "binary"}
+    ],
+    "api_key": "a-key-that-is-long-enough",
+    "websocket_compression": true, "websocket_compression_min_size": 128, "websocket_message_size_limit": 32768, "websocket_write_timeout": "1s",
+    "sse": true, "prometheus": true
+}"#;
+
+const EXPECTED: &str = "
+listen: 0.0.0.0:9000
+ops_listen: 0.0.0.0:9001
+node_name: eu-1
+log: {level: error}
+bus: {prefix: chat, nats: {servers: ['nats://a:4222', 'nats://b:4222']}}
+client:
+  user_id_header: x-user-id
+  anonymous: deny
+  ping_interval: 12s
+  stale_timeout: 1m 30s
+  channel_limit: 64
+  channel_max_length: 200
+  message_size_limit: 32768
+  compression: {enabled: true, min_size: 128}
+http: {allowed_origins: ['https://chat.example']}
+api: {keys: [a-key-that-is-long-enough]}
+rooms:
+  default: {subscribe: server, publish: server}
+  namespaces:
+    - {name: chat, subscribe: users, publish: subscribers, history: {size: 50, ttl: 1day, read: subscribers, force_recovery: true}}
+    - {name: news, subscribe: anyone, publish: server, history: {size: 10, ttl: 5m, read: subscribers, recovery_mode: cache}}
+    - {name: bytes, subscribe: users, publish: users, payload: binary}
+";
+
+fn import(text: &str, ending: &str) -> Outcome {
+    convert(&Source::parse(text, ending).unwrap()).unwrap()
+}
+
+fn yaml(text: &str) -> Outcome {
+    import(text, "yaml")
+}
+
+fn settings(outcome: &Outcome) -> Settings {
+    outcome.config.parse().unwrap()
+}
+
+/// What was left, without what every file without a word about its clients leaves.
+fn left(outcome: &Outcome) -> Vec<&str> {
+    let options = outcome.left.iter().map(|note| note.option.as_str());
+    options
+        .filter(|option| *option != "http_server.address")
+        .collect()
+}
+
+#[test]
+fn both_versions_become_one_configuration() {
+    let expected = EXPECTED.parse::<Settings>().unwrap();
+    for outcome in [yaml(NESTED), import(FLAT, "json")] {
+        assert_eq!(outcome.left, [], "{}", outcome.config);
+        assert!(settings(&outcome) == expected, "{}", outcome.config);
+        let spared: Vec<_> = outcome.spared.iter().map(|note| note.option.as_str()).collect();
+        assert_eq!(spared.len(), 6, "{spared:?}");
+    }
+}
+
+#[test]
+fn toml_is_read_too() {
+    let outcome = import(
+        "[client]\nchannel_limit = 7\nallow_anonymous_connect_without_token = true\n",
+        "toml",
+    );
+    assert_eq!(outcome.left, []);
+    assert_eq!(settings(&outcome).client.channel_limit, 7);
+}
+
+#[test]
+fn what_is_not_there_yet_is_named_with_its_namespace() {
+    let outcome = yaml(
+        "client: {insecure: true, token: {hmac_secret_key: secret}}
+channel: {namespaces: [{name: a}, {name: b, presence: true}]}
+proxies: [{name: p, endpoint: 'http://backend'}]",
+    );
+    assert_eq!(
+        left(&outcome),
+        [
+            "client.token.hmac_secret_key",
+            "channel.namespaces[1].presence",
+            "proxies"
+        ]
+    );
+    let text = format!("{outcome:?}");
+    assert!(!text.contains("secret\""), "a secret is shown: {text}");
+}
+
+#[test]
+fn an_unknown_option_is_named_as_it_stands_in_the_file() {
+    let outcome = yaml(
+        "chanel_limit: 3\nclient: {insecure: true, chanel_limit: 3}\nnamespaces: [{name: a, histroy_size: 1}]",
+    );
+    assert_eq!(
+        left(&outcome),
+        [
+            "chanel_limit",
+            "client.chanel_limit",
+            "namespaces[0].histroy_size"
+        ]
+    );
+    assert!(
+        outcome.left.iter().all(|note| note.why.starts_with("unknown")),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn every_option_ends_somewhere() {
+    for rule in options::RULES {
+        let path = rule.option.replace("[]", "[0]");
+        let path = path
+            .strip_suffix(".*")
+            .map_or(path.clone(), |section| format!("{section}.x"));
+        let path = path.strip_suffix('*').unwrap_or(&path);
+        assert!(
+            options::rule(path).is_some_and(|found| found.option == rule.option),
+            "{path}"
+        );
+        assert!(
+            !rule.target.is_empty() || !rule.note.is_empty(),
+            "{path} has no reason"
+        );
+    }
+}
+
+#[test]
+fn strangers_are_kept_out_where_nobody_says_who_they_are() {
+    let outcome = yaml("address: 10.1.2.3\nport: 7000");
+    assert_eq!(settings(&outcome).listen.to_string(), "127.0.0.1:7000");
+    assert_eq!(outcome.left.len(), 1);
+    assert_eq!(outcome.left[0].option, "address");
+
+    let outcome = yaml("client: {allow_anonymous_connect_without_token: true}");
+    assert_eq!(settings(&outcome).listen.to_string(), "0.0.0.0:8000");
+    assert!(settings(&outcome).allows_anonymous());
+    assert_eq!(outcome.left, []);
+}
+
+#[test]
+fn what_the_gateway_would_refuse_is_taken_out_and_named() {
+    let outcome = yaml(
+        "client: {insecure: true, ping_interval: 1500ms, allowed_origins: ['https://a.example', 'b.*.example']}
+http_api: {key: short}
+channel: {max_length: 300}",
+    );
+    let mut refused = left(&outcome);
+    refused.sort_unstable();
+    assert_eq!(
+        refused,
+        [
+            "channel.max_length",
+            "client.allowed_origins",
+            "client.ping_interval",
+            "http_api.key"
+        ]
+    );
+    let settings = settings(&outcome);
+    assert_eq!(settings.api.keys.len(), 0);
+    assert_eq!(settings.client.channel_max_length, 255);
+    assert!(outcome.config.contains("https://a.example"), "{}", outcome.config);
+}
+
+#[test]
+fn whoever_may_do_what_may_do_no_more() {
+    let who = |options: &str| {
+        let outcome = yaml(&format!("namespaces: [{{name: a, {options}}}]"));
+        let options = settings(&outcome).rooms.namespaces[0].options.clone();
+        let left = left(&outcome).len();
+        (options.subscribe, options.publish, left)
+    };
+    assert_eq!(
+        who("allow_publish_for_anonymous: true"),
+        (Who::Server, Who::Server, 0)
+    );
+    assert_eq!(
+        who("allow_publish_for_client: true, allow_publish_for_anonymous: true"),
+        (Who::Server, Who::Anyone, 0)
+    );
+    assert_eq!(
+        who("allow_subscribe_for_client: true, allow_publish_for_subscriber: true"),
+        (Who::Users, Who::Subscribers, 0)
+    );
+    assert_eq!(
+        who(
+            "allow_subscribe_for_client: true, allow_subscribe_for_anonymous: true, allow_publish_for_subscriber: true"
+        ),
+        (Who::Anyone, Who::Server, 1)
+    );
+}
+
+#[test]
+fn channels_without_a_namespace_are_not_opened() {
+    let default = settings(&yaml("{}")).rooms.default.unwrap();
+    assert_eq!((default.subscribe, default.publish), (Who::Server, Who::Server));
+    let default = settings(&yaml("client: {insecure: true}")).rooms.default.unwrap();
+    assert_eq!((default.subscribe, default.publish), (Who::Anyone, Who::Anyone));
+}
+
+#[test]
+fn namespaces_that_cannot_be_had_are_left_out() {
+    let outcome = yaml("namespaces: [{name: a.b}, {name: default}, {name: ok}, {name: ok}]");
+    assert_eq!(
+        left(&outcome),
+        ["namespaces[0].name", "namespaces[1].name", "namespaces[3].name"]
+    );
+    assert_eq!(settings(&outcome).rooms.namespaces.len(), 1);
+}
+
+#[test]
+fn durations_are_gos() {
+    let outcome =
+        yaml("client: {ping_interval: 30000000000, pong_timeout: 1.5s, stale_close_delay: 1h2m3s4ms}");
+    let client = settings(&outcome).client;
+    assert_eq!(client.ping_interval.as_secs(), 30);
+    assert_eq!(client.pong_timeout.as_millis(), 1_500);
+    assert_eq!(client.stale_timeout.as_millis(), 3_723_004);
+    assert_eq!(
+        left(&yaml("client: {ping_interval: soon}")),
+        ["client.ping_interval"]
+    );
+}
+
+#[test]
+fn what_is_no_configuration_is_refused() {
+    for (text, ending) in [
+        ("[1]", "json"),
+        ("{", "json"),
+        ("a: [", "yaml"),
+        ("a = ", "toml"),
+        ("", "ini"),
+    ] {
+        assert!(Source::parse(text, ending).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn the_page_has_this_very_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/migration.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let fresh = rewrite_table(&page).unwrap();
+    assert!(
+        page == fresh,
+        "write it again: natter-gateway migration-table docs/migration.md"
+    );
+}
