@@ -35,6 +35,7 @@ use crate::{
     metrics::{Metrics, Offer},
     namespace::{Namespace, Namespaces},
     outgoing::Outgoing,
+    presence::Presence,
     publication::Publication,
     reads::Reads,
     recovery::Recovery,
@@ -62,6 +63,7 @@ pub struct Gateway {
     inboxes: Vec<Arc<Inbox>>,
     bus: OnceLock<SharedBus>,
     pub cluster: Cluster,
+    pub presence: Presence,
     pub clients: Clients,
     pub drain: Arc<Drain>,
     pub file_limit: Arc<FileLimit>,
@@ -192,6 +194,7 @@ impl Gateway {
             inboxes,
             bus: OnceLock::new(),
             cluster: Cluster::new(node),
+            presence: Presence::new(node),
             clients: Clients::default(),
             drain: Arc::default(),
             file_limit: FileLimit::of_process(),
@@ -344,6 +347,20 @@ impl Gateway {
         })))
     }
 
+    /// Tells the gateways with members of a room something about those here.
+    pub fn announce(&self, channel: &str, message: Bytes) -> Result<(), BusError> {
+        let bus = self.bus().ok_or(BusError::Disconnected)?;
+        let live = self.live();
+        let namespace = live.namespaces.of(channel);
+        let announced = bus.announce(
+            channel,
+            namespace.and_then(|namespace| namespace.history.as_ref()),
+            message,
+        );
+        self.metrics.presence.announced(announced);
+        announced
+    }
+
     /// Whether members may be given it: where they may speak JSON nobody is given bytes, which another gateway with other
     /// settings has taken.
     fn is_presentable(&self, channel: &str, publication: &Publication) -> bool {
@@ -391,6 +408,10 @@ impl BusEvents for Gateway {
 
     fn control(&self, message: Bytes) {
         self.cluster.receive(self, &message);
+    }
+
+    fn presence(&self, channel: &str, from: Uuid, message: &[u8]) {
+        self.presence.hear(self, channel, from, message);
     }
 
     fn removed(&self, channel: &str) {

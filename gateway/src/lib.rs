@@ -26,6 +26,7 @@
 //! | [`bus`] | between gateways: embedded or NATS |
 //! | [`cluster`] | gateways among themselves: announcements, orders, surveys |
 //! | [`gateway`] | what the threads share |
+//! | [`presence`] | who is in rooms, at all gateways |
 //! | [`config`], [`cli`] | settings, command line |
 //! | [`probe`], [`delete_streams`] | a conversation to see that chat works; the end of what a cluster has stored |
 //! | [`telemetry`], [`metrics`], [`ops`], [`limits`] | logs, traces, metrics, health, descriptors |
@@ -52,6 +53,7 @@ pub mod namespace;
 pub mod ops;
 pub mod outbox;
 pub mod outgoing;
+pub mod presence;
 pub mod probe;
 pub mod publication;
 pub mod reads;

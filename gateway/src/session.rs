@@ -10,6 +10,7 @@ mod ending;
 mod heartbeat;
 mod history;
 mod output;
+mod presence;
 mod recover;
 mod refusal;
 mod replies;

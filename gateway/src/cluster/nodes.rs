@@ -42,6 +42,22 @@ impl Nodes {
         self.heard.lock().insert(node, (Instant::now(), None));
     }
 
+    /// Whether it was heard lately and has not left.
+    pub(super) fn is_present(&self, node: Uuid) -> bool {
+        let heard = self.heard.lock();
+        heard
+            .get(&node)
+            .is_some_and(|(at, info)| info.is_some() && at.elapsed() < NODE_LIFETIME)
+    }
+
+    /// Whether it has said that it leaves, a while ago at most.
+    pub(super) fn has_left(&self, node: Uuid) -> bool {
+        self.heard
+            .lock()
+            .get(&node)
+            .is_some_and(|(_, info)| info.is_none())
+    }
+
     /// Sorted by name, so that answers are stable.
     pub(super) fn present(&self) -> Vec<NodeInfo> {
         let mut heard = self.heard.lock();
@@ -94,6 +110,7 @@ mod tests {
         nodes.forget(b.uid);
         assert!(!nodes.hear(a.clone()) && !nodes.hear(b));
         assert!(nodes.present().is_empty());
+        assert!(nodes.has_left(a.uid) && !nodes.is_present(a.uid));
         tokio::time::advance(NODE_LIFETIME).await;
         nodes.present();
         assert!(nodes.heard.lock().is_empty(), "nothing stays for ever");

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use natter_protocol::{
-    ClientInfo, Command, ConnectRequest, ConnectResult, DecodeError, DisconnectCode, ErrorCode,
-    PublishRequest, ReplyBody, Request, json,
+    Command, ConnectRequest, ConnectResult, DecodeError, DisconnectCode, ErrorCode, PublishRequest,
+    ReplyBody, Request, json,
 };
 use tracing::debug;
 
@@ -54,13 +54,13 @@ impl Session {
             Request::Unsubscribe(request) => self.unsubscribe(worker, id, &request),
             Request::Publish(request) => self.publish(worker, id, &request),
             Request::History(request) => self.history(worker, id, &request),
+            Request::Presence(request) => self.presence(worker, id, &request),
+            Request::PresenceStats(request) => self.presence_stats(worker, id, &request),
             Request::Send(_) => self.end(worker, &Ending::Disconnect(DisconnectCode::NotAvailable)),
             Request::Ping => self.refuse(worker, "ping_command"),
-            Request::Rpc(_)
-            | Request::Presence(_)
-            | Request::PresenceStats(_)
-            | Request::Refresh(_)
-            | Request::SubRefresh(_) => self.reply_error(worker, id, label, ErrorCode::NotAvailable),
+            Request::Rpc(_) | Request::Refresh(_) | Request::SubRefresh(_) => {
+                self.reply_error(worker, id, label, ErrorCode::NotAvailable)
+            }
         }
     }
 
@@ -214,17 +214,8 @@ impl Session {
     /// What others are told about the publisher.
     fn info(&self) -> Bytes {
         let mut buffer = uuid::Uuid::encode_buffer();
-        let client = self.id.hyphenated().encode_lower(&mut buffer);
         let mut info = Vec::with_capacity(64 + self.user().len());
-        json::encode_client_info(
-            &ClientInfo {
-                user: self.user(),
-                client,
-                conn_info: None,
-                chan_info: None,
-            },
-            &mut info,
-        );
+        json::encode_client_info(&self.client_info(&mut buffer), &mut info);
         info.into()
     }
 }

@@ -43,6 +43,8 @@ pub struct Wish {
     recoverable: bool,
     /// The client asked to recover, whether or not it may: it is told that it did not.
     was_recovering: bool,
+    /// The client is told who joins and leaves.
+    pub(super) listens: bool,
     /// Where the client was before, if it may recover.
     recover: Option<Rc<Former>>,
 }
@@ -84,6 +86,7 @@ impl Wish {
         let Some(policy) = &namespace.history else {
             return Self {
                 was_recovering: request.recover,
+                listens: namespace.tells_joins(request.join_leave),
                 ..Self::default()
             };
         };
@@ -112,6 +115,7 @@ impl Wish {
             positioned,
             recoverable,
             was_recovering: request.recover,
+            listens: namespace.tells_joins(request.join_leave),
             recover,
         }
     }
@@ -119,9 +123,13 @@ impl Wish {
     /// What a namespace gives to whom the server API subscribes.
     pub fn of_order(namespace: &Namespace) -> Self {
         let Some(policy) = &namespace.history else {
-            return Self::default();
+            return Self {
+                listens: namespace.tells_joins(false),
+                ..Self::default()
+            };
         };
         Self {
+            listens: namespace.tells_joins(false),
             positioned: policy.options.force_recovery || policy.options.force_positioning,
             recoverable: policy.options.force_recovery,
             ..Self::default()

@@ -17,6 +17,7 @@ mod framing;
 mod http_abuse;
 mod independent;
 mod payloads;
+mod presence;
 mod protobuf;
 mod publish_api;
 mod raw_member;
