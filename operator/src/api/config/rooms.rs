@@ -48,20 +48,20 @@ pub struct DefaultRooms {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('100ms')").message("batchWindow must be at most 100ms"))]
     pub batch_window: Option<DurationText>,
-    /// Whether it can be asked who is in a room (`presence`, `presence_stats`). Default: false.
+    /// Whether it can be asked who is in a room (`presence`, `presence_stats`). Default: `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presence: Option<bool>,
     /// Which clients may ask; `subscribers` = members of the room. Default: `subscribers`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presence_read: Option<Publishers>,
-    /// Members of a room above which they are only counted, and nobody is told who joins and leaves. Default: 2000.
+    /// Members of a room above which they are only counted, and nobody is told who joins and leaves. Default: `2000`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 20000))]
     pub presence_limit: Option<u32>,
-    /// Whether members that ask for it are told who joins and leaves. Default: false.
+    /// Whether members that ask for it are told who joins and leaves. Default: `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join_leave: Option<bool>,
-    /// Whether members that do not ask are told as well; needs `joinLeave`. Default: false.
+    /// Whether members that do not ask are told as well; needs `joinLeave`. Default: `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force_push_join_leave: Option<bool>,
     /// Makes the rooms durable; `{}` = with every default, left out = ephemeral rooms, delivered at most once.
@@ -100,20 +100,20 @@ pub struct Namespace {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('100ms')").message("batchWindow must be at most 100ms"))]
     pub batch_window: Option<DurationText>,
-    /// Whether it can be asked who is in a room (`presence`, `presence_stats`). Default: false.
+    /// Whether it can be asked who is in a room (`presence`, `presence_stats`). Default: `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presence: Option<bool>,
     /// Which clients may ask; `subscribers` = members of the room. Default: `subscribers`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presence_read: Option<Publishers>,
-    /// Members of a room above which they are only counted, and nobody is told who joins and leaves. Default: 2000.
+    /// Members of a room above which they are only counted, and nobody is told who joins and leaves. Default: `2000`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 20000))]
     pub presence_limit: Option<u32>,
-    /// Whether members that ask for it are told who joins and leaves. Default: false.
+    /// Whether members that ask for it are told who joins and leaves. Default: `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join_leave: Option<bool>,
-    /// Whether members that do not ask are told as well; needs `joinLeave`. Default: false.
+    /// Whether members that do not ask are told as well; needs `joinLeave`. Default: `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force_push_join_leave: Option<bool>,
     /// Makes the rooms durable; `{}` = with every default, left out = ephemeral rooms, delivered at most once.
