@@ -12,6 +12,7 @@ mod ending;
 mod heartbeat;
 mod history;
 mod output;
+mod presence;
 mod recover;
 mod refusal;
 mod replies;

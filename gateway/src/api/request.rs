@@ -163,6 +163,13 @@ pub(super) struct SinceRequest {
     pub(super) epoch: String,
 }
 
+/// Asks about one room.
+#[derive(Deserialize)]
+pub(super) struct PresenceRequest {
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) channel: String,
+}
+
 #[derive(Deserialize)]
 pub(super) struct HistoryRemoveRequest {
     #[serde(default, deserialize_with = "or_default")]

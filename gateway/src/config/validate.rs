@@ -26,6 +26,8 @@ const DAY: Duration = Duration::from_hours(24);
 const MOMENT: Duration = Duration::from_millis(1);
 /// Beyond it people notice.
 const MAX_BATCH_WINDOW: Duration = Duration::from_millis(100);
+/// Members that are listed: an answer with all of them has some 2 MiB.
+const MAX_PRESENCE_LIMIT: usize = 20_000;
 const SECOND: Duration = Duration::from_secs(1);
 /// Largest message, request or queue in bytes.
 const MAX_SIZE: usize = 64 << 20;
@@ -240,6 +242,19 @@ fn room(path: &str, options: &RoomOptions, problems: &mut Problems) {
         Duration::ZERO..=MAX_BATCH_WINDOW,
         show_duration,
     );
+    problems.within(
+        &format!("{path}.presence_limit"),
+        options.presence_limit,
+        1..=MAX_PRESENCE_LIMIT,
+        |n| n,
+    );
+    if options.force_push_join_leave && !options.join_leave {
+        problems.add(
+            &format!("{path}.force_push_join_leave"),
+            "true without join_leave",
+            "join_leave: true; members are told of what the namespace allows",
+        );
+    }
     if let Some(history) = &options.history {
         history::check(&format!("{path}.history"), history, problems);
         if options.degraded == Degraded::Local {

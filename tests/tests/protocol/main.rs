@@ -18,6 +18,7 @@ mod framing;
 mod http_abuse;
 mod independent;
 mod payloads;
+mod presence;
 mod protobuf;
 mod proxies;
 mod publish_api;

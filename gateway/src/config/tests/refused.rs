@@ -29,7 +29,7 @@ fn unknown_keys_are_all_named_with_what_was_meant() {
         (
             "{rooms: {namespaces: [{name: a}, {name: b, hue: 3}]}, logg: {}, 7: x}",
             &[
-                "rooms.namespaces[1].hue: unknown key (keys here: name, subscribe, publish, degraded, payload, delta, tags_filter, batch_window, publish_proxy, history)",
+                "rooms.namespaces[1].hue: unknown key (keys here: name, subscribe, publish, degraded, payload, delta, tags_filter, batch_window, publish_proxy, presence, presence_read, presence_limit, join_leave, force_push_join_leave, history)",
                 "logg: unknown key (did you mean log?)",
                 "configuration: the key 7 is not text (names of settings)",
             ],
@@ -77,7 +77,7 @@ fn wrong_types_are_all_named() {
             "rooms: {default: {subscribe: subscribers}, namespaces: [7, {name: 8, publish: nobody}]}",
             &[
                 "rooms.default.subscribe: \"subscribers\" is not a choice here (anyone, users or server)",
-                "rooms.namespaces[0]: a number where a section belongs (keys: name, subscribe, publish, degraded, payload, delta, tags_filter, batch_window, publish_proxy, history)",
+                "rooms.namespaces[0]: a number where a section belongs (keys: name, subscribe, publish, degraded, payload, delta, tags_filter, batch_window, publish_proxy, presence, presence_read, presence_limit, join_leave, force_push_join_leave, history)",
                 "rooms.namespaces[1].name: 8 is not text (text, in quotes if it looks like a number)",
                 "rooms.namespaces[1].publish: \"nobody\" is not a choice here (anyone, users, subscribers or server)",
             ],
