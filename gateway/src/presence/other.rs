@@ -128,12 +128,22 @@ impl Other {
             self.count(&word);
             return Fit::Fits;
         }
+        let asks = self.asked.is_none() && self.is_hole(&word);
+        if asks {
+            self.ask(self.heard);
+        }
         match &mut self.asked {
-            Some(asked) if asked.waiting.len() < MAX_WAITING => asked.waiting.push(word),
-            Some(asked) => asked.has_dropped = true,
+            Some(asked) => asked.keep(word),
             None => return self.apply(word, told),
         }
-        Fit::Fits
+        if asks { Fit::Asks } else { Fit::Fits }
+    }
+
+    /// Whether something was said before it that was not heard.
+    fn is_hole(&self, word: &Word) -> bool {
+        let Place { life, seq } = self.place;
+        let expected = if word.place.life == life { seq + 1 } else { 1 };
+        word.place > self.place && word.place.seq != expected
     }
 
     fn count(&mut self, word: &Word) {
@@ -155,12 +165,7 @@ impl Other {
         if place == self.place {
             return self.compare(&word);
         }
-        let is_new_life = place.life != self.place.life;
-        let expected = if is_new_life { 1 } else { self.place.seq + 1 };
-        if place.seq != expected {
-            return Fit::Asks;
-        }
-        if is_new_life {
+        if place.life != self.place.life {
             self.leave(told);
         }
         (self.place, self.clients) = (place, clients);
@@ -209,13 +214,26 @@ impl Other {
         if digest.place.is_some_and(|place| place < self.place) {
             return Fit::Asks;
         }
+        let were_unknown = self.members.is_none();
         self.become_as(digest, lists, told);
         for word in waiting {
-            if self.apply(word, told) == Fit::Asks {
+            if were_unknown && word.place <= self.place {
+                self.tell_joined(&word, told);
+            }
+            if self.is_hole(&word) || self.apply(word, told) == Fit::Asks {
                 return Fit::Asks;
             }
         }
         if has_dropped { Fit::Asks } else { Fit::Fits }
+    }
+
+    /// Of members that the digest has brought silently those are new that a word has named since.
+    fn tell_joined(&self, word: &Word, told: &mut Changes) {
+        let (Said::Changed { joined, .. }, Some(members)) = (&word.said, &self.members) else {
+            return;
+        };
+        let joined = joined.iter().filter_map(|member| members.get(&member.client));
+        told.extend(joined.cloned().map(Change::Joined));
     }
 
     fn become_as(&mut self, digest: Digest, lists: bool, told: &mut Changes) {
@@ -255,6 +273,14 @@ fn put(members: &mut Members, member: Arc<Member>, told: &mut Changes) {
 }
 
 impl Asked {
+    fn keep(&mut self, word: Word) {
+        if self.waiting.len() < MAX_WAITING {
+            self.waiting.push(word);
+        } else {
+            self.has_dropped = true;
+        }
+    }
+
     /// The whole digest, once its last page has come. Pages of one digest are of one place; a later one replaces it.
     fn gather(&mut self, page: Digest) -> Option<Digest> {
         match &mut self.come {

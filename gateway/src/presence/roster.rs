@@ -388,16 +388,29 @@ impl Roster {
         Ok(())
     }
 
-    /// The own members, in parts that the bus carries.
+    /// The own members as the others were told of them, in parts that the bus carries: what was not said yet follows.
     pub(super) fn digests(&self, channel: &str) -> Vec<Digest> {
-        let lists = self.own.len() <= self.policy.limit;
-        let pages = pages(self.own.values().filter(|_| lists), MESSAGE_SIZE);
+        let (mut unknown, mut left) = (HashSet::new(), Vec::new());
+        for (_, change) in self.unsaid.iter() {
+            match change {
+                Change::Joined(member) => drop(unknown.insert(member.client)),
+                Change::Left(member) => left.push(member),
+                Change::Renewed(_) => {}
+            }
+        }
+        let said = self
+            .own
+            .values()
+            .filter(|member| !unknown.contains(&member.client));
+        let clients = self.own.len() - unknown.len() + left.len();
+        let lists = clients <= self.policy.limit;
+        let pages = pages(said.chain(left).filter(|_| lists), MESSAGE_SIZE);
         let count = saturated(pages.len());
         let users = if lists { 0 } else { count_users(self.own.values()) };
         let page = |(page, members)| Digest {
             channel: channel.to_owned(),
-            place: Some(self.place),
-            clients: saturated(self.own.len()),
+            place: (self.place.seq > 0).then_some(self.place),
+            clients: saturated(clients),
             users,
             lists,
             page,

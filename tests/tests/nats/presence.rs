@@ -247,8 +247,8 @@ async fn a_gateway_that_takes_its_leave_is_not_waited_for() -> Result<()> {
 async fn what_happens_while_the_bus_is_away_is_known_after_it() -> Result<()> {
     let nats = NatsServer::start().await?;
     let proxy = Proxy::to_port(nats.port()).await?;
-    let url = format!("nats://{}", proxy.address());
-    let (a, b) = tokio::try_join!(start("a", &url), start("b", &nats.url()))?;
+    let (cut, whole) = (format!("nats://{}", proxy.address()), nats.url());
+    let (a, b) = tokio::try_join!(start("a", &cut), start("b", &whole))?;
     let mut stays = clients(&a, "live:room", 3).await?;
     let mut watchers = clients(&b, "live:room", 2).await?;
     wait_count(&[&a, &b], "live:room", 5).await?;
