@@ -7,6 +7,7 @@ mod degraded;
 mod formats;
 mod garbage;
 mod joins;
+mod mixed_room;
 mod outage;
 mod support;
 mod transports;
