@@ -3,15 +3,17 @@
 //! Errors of a call of the server API arrive with HTTP 200 and an `error` object, as Centrifugo's clients expect, or by
 //! their status when the request asks for that; only what is wrong with the request as such always has a status of its
 //! own: 400 no JSON, 401 no key, 404 no method, 405 no POST, 413 too much. Several calls in one request are `batch`, or
-//! commands on `POST /api` (`commands`). REST says everything by its status (`rest`). Both read messages by `message`,
+//! commands on `POST /api` (`commands`). Over NATS the same is asked without HTTP (`over_bus`). REST says everything by its status (`rest`). Both read messages by `message`,
 //! name errors by `refusal` and are described by `openapi`.
 
 mod auth;
 mod commands;
 mod connections;
+mod grant;
 mod history;
 mod message;
 mod openapi;
+mod over_bus;
 mod overview;
 mod publish;
 mod refusal;
@@ -34,6 +36,7 @@ use natter_protocol::ErrorCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+pub use self::over_bus::{BusCalls, take};
 use self::{
     refusal::Refusal,
     request::{Call, parse},
@@ -173,11 +176,14 @@ async fn dispatch(gateway: &Gateway, method: &'static str, request: Request) -> 
             "the body is too large or incomplete\n".into(),
         );
     };
-    let call = Call::new(gateway, &parts.headers);
+    carry_out(&Call::new(gateway, &parts.headers), method, &body).await
+}
+
+async fn carry_out(call: &Call<'_>, method: &'static str, body: &[u8]) -> Outcome {
     let outcome = match method {
-        BATCH => call.batch(&body).await,
-        COMMANDS => call.commands(&body).await,
-        method => answer(&call, method, &body).await.map(Outcome::Answered),
+        BATCH => call.batch(body).await,
+        COMMANDS => call.commands(body).await,
+        method => answer(call, method, body).await.map(Outcome::Answered),
     };
     outcome.unwrap_or_else(|error| {
         Outcome::Status(
@@ -194,7 +200,7 @@ async fn answer(call: &Call<'_>, method: &str, body: &[u8]) -> serde_json::Resul
         "broadcast" => call.broadcast(parse(body)?).await,
         "history" => call.history(parse(body)?).await,
         "history_remove" => call.history_remove(parse(body)?).await,
-        "subscribe" => call.subscribe(parse(body)?),
+        "subscribe" => call.subscribe(&parse(body)?),
         "unsubscribe" => call.unsubscribe(parse(body)?),
         "disconnect" => call.disconnect(&parse(body)?),
         "info" => call.info(),

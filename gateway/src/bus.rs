@@ -8,6 +8,7 @@
 mod condition;
 mod embedded;
 mod nats;
+mod request;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -21,6 +22,7 @@ pub use self::{
     nats::{
         DeletedStream, DeletionError, Nats, NatsConfig, NatsFiles, Subjects, delete_streams, tested_servers,
     },
+    request::{Answer, BusRequest},
 };
 use crate::{
     channel::Channel,
@@ -101,6 +103,11 @@ pub trait Bus: Send + Sync {
     /// Which server of the bus this gateway is connected to, when there are several.
     fn server(&self) -> Option<String>;
 
+    /// Takes no more calls of the server API; those that it has taken have reached [`BusEvents`] by then. Bounded in time.
+    fn leave_requests(&self) -> BoxFuture<()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Hands over what is queued and disconnects; bounded in time.
     fn close(&self) -> BoxFuture<()>;
 }
@@ -111,6 +118,8 @@ pub trait BusEvents: Send + Sync {
     /// An error says that this gateway could not take it: the embedded bus then refuses it.
     fn publication(&self, channel: &str, publication: Publication) -> Result<(), Overloaded>;
     fn control(&self, message: Bytes);
+    /// A call of the server API. What is not answered is the caller's to give up.
+    fn request(&self, _request: BusRequest) {}
     /// What a durable room has published so far was removed from its history.
     fn removed(&self, channel: &str);
     /// Deliveries of a durable room have a gap that cannot be filled; it goes on from `position`.

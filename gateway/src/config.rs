@@ -19,12 +19,14 @@ mod kind;
 mod layer;
 mod loader;
 mod nats_url;
+mod proxy_url;
 mod raw;
 mod reference;
 mod reload;
 mod schema;
 mod secret;
 mod settings;
+mod static_header;
 mod units;
 mod validate;
 mod watch;
@@ -36,13 +38,16 @@ pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use loader::{Loaded, Loader};
 pub use nats_url::NatsUrl;
+pub use proxy_url::ProxyUrl;
 pub use reference::{rewrite_reference, table};
 pub use secret::Secret;
 pub use settings::{
     Anonymous, ApiSettings, BusSettings, ClientSettings, CompressionSettings, ControlSettings, Degraded,
-    Discard, DrainSettings, HistoryOptions, HistoryReaders, HttpSettings, LogFormat, LogSettings,
-    MetricsSettings, Namespace, NatsSettings, OpsSettings, PageSettings, PayloadKind, RecoveryMode,
-    RoomOptions, RoomSettings, Settings, Storage, StreamOptions, TracingSettings, Who,
+    DeltaKind, Discard, DrainSettings, HistoryOptions, HistoryReaders, HttpSettings, LogFormat, LogSettings,
+    MetricsSettings, Namespace, NatsSettings, OpsSettings, PageSettings, PayloadKind, PersonalSettings,
+    ProxySettings, RecoveryMode, RoomOptions, RoomSettings, Settings, Storage, StreamOptions,
+    TracingSettings, Who,
 };
+pub use static_header::StaticHeader;
 pub use units::{parse_duration, show_duration, show_size};
 pub use watch::{POLL_INTERVAL, Watcher};

@@ -23,7 +23,8 @@ use uuid::Uuid;
 pub use self::clients::Clients;
 pub use crate::metrics::Source;
 use crate::{
-    bus::{BoxFuture, BusError, BusEvents, Overloaded, SharedBus},
+    api::{self, BusCalls},
+    bus::{BoxFuture, BusError, BusEvents, BusRequest, Overloaded, SharedBus},
     channel::Channel,
     cluster::Cluster,
     config::Settings,
@@ -35,6 +36,7 @@ use crate::{
     metrics::{Metrics, Offer},
     namespace::{Namespace, Namespaces},
     outgoing::Outgoing,
+    proxy::Proxies,
     publication::Publication,
     reads::Reads,
     recovery::Recovery,
@@ -61,8 +63,12 @@ pub struct Gateway {
     pub reads: Reads,
     inboxes: Vec<Arc<Inbox>>,
     bus: OnceLock<SharedBus>,
+    /// Calls of the server API that came over the bus.
+    pub bus_calls: BusCalls,
     pub cluster: Cluster,
     pub clients: Clients,
+    /// Backends that are asked about what clients do.
+    pub proxies: Proxies,
     pub drain: Arc<Drain>,
     pub file_limit: Arc<FileLimit>,
     pub log_budget: Arc<LogBudget>,
@@ -179,6 +185,7 @@ impl Gateway {
         runtime: Handle,
     ) -> Arc<Self> {
         let live = Live::new(settings, &metrics);
+        let log_budget = Arc::new(LogBudget::new(LOG_LINES));
         Arc::new_cyclic(|this| Self {
             node,
             started: Instant::now(),
@@ -187,15 +194,17 @@ impl Gateway {
             config_error: ArcSwapOption::empty(),
             recovery: Arc::new(Recovery::new(rooms.clone(), metrics.recovery.clone())),
             reads: Reads::new(MAX_PAGE_READS),
+            proxies: Proxies::new(metrics.proxies.clone(), log_budget.clone(), tracer.clone()),
             metrics,
             rooms,
             inboxes,
             bus: OnceLock::new(),
+            bus_calls: BusCalls::default(),
             cluster: Cluster::new(node),
             clients: Clients::default(),
             drain: Arc::default(),
             file_limit: FileLimit::of_process(),
-            log_budget: Arc::new(LogBudget::new(LOG_LINES)),
+            log_budget,
             tracer,
             runtime,
             this: this.clone(),
@@ -358,6 +367,13 @@ impl Gateway {
         may
     }
 
+    fn has_deltas(&self, channel: &str) -> bool {
+        let live = self.live.load();
+        live.namespaces
+            .of(channel)
+            .is_some_and(|namespace| namespace.has_deltas())
+    }
+
     fn mark(&self, channel: &str, publication: &Publication) -> Option<DeliveryMark> {
         let live = self.live.load();
         let namespace = live.namespaces.of(channel)?.metrics.clone();
@@ -379,18 +395,31 @@ impl Gateway {
 
 impl BusEvents for Gateway {
     fn publication(&self, channel: &str, publication: Publication) -> Result<(), Overloaded> {
-        self.rooms.deliver(channel, publication, |channel, publication| {
-            if !self.is_presentable(&channel, publication) {
-                return None;
-            }
-            let mark = self.mark(&channel, publication)?;
-            debug!(message_id = %publication.id, channel = &*channel, "delivery");
-            Some(Outgoing::new(channel, publication.clone(), mark))
-        })
+        self.rooms
+            .deliver(channel, publication, |channel, publication, previous| {
+                if !self.is_presentable(&channel, publication) {
+                    return None;
+                }
+                let mark = self.mark(&channel, publication)?;
+                let has_deltas = self.has_deltas(&channel);
+                debug!(message_id = %publication.id, channel = &*channel, "delivery");
+                let outgoing = Outgoing::new(channel, publication.clone(), mark);
+                Some(if has_deltas {
+                    outgoing.after(previous)
+                } else {
+                    outgoing
+                })
+            })
     }
 
     fn control(&self, message: Bytes) {
         self.cluster.receive(self, &message);
+    }
+
+    fn request(&self, request: BusRequest) {
+        if let Some(gateway) = self.shared() {
+            api::take(gateway, request);
+        }
     }
 
     fn removed(&self, channel: &str) {

@@ -14,8 +14,10 @@
 //! | [`control`] | what the operator can make it do: cordon, drain, shed |
 //! | [`listener`], [`http`] | accepting sockets; upgrade, page |
 //! | [`api`] | the server API |
+//! | [`proxy`] | backends that are asked about what clients do |
 //! | [`worker`] | a thread with its connections: inbox, broadcasts, flush, timers |
 //! | [`session`], [`socket`], [`outbox`] | one connection |
+//! | [`admission`], [`grant`] | what a connection is to be; a subscription that the server decides on |
 //! | [`room`] | members on one worker |
 //! | [`rooms`] | the rooms of the gateway: first join, last leave |
 //! | [`namespace`] | the policy of a room |
@@ -31,6 +33,7 @@
 //! | [`migrate`] | a configuration of Centrifugo, converted |
 //! | [`telemetry`], [`metrics`], [`ops`], [`limits`] | logs, traces, metrics, health, descriptors |
 
+pub mod admission;
 pub mod api;
 pub mod bus;
 pub mod channel;
@@ -43,6 +46,7 @@ pub mod drain;
 pub mod frame;
 pub mod gateway;
 mod glob;
+pub mod grant;
 pub mod history;
 pub mod http;
 pub mod inbox;
@@ -55,6 +59,7 @@ pub mod ops;
 pub mod outbox;
 pub mod outgoing;
 pub mod probe;
+pub mod proxy;
 pub mod publication;
 pub mod reads;
 pub mod recovery;

@@ -14,6 +14,7 @@ mod family;
 mod messages;
 mod process;
 mod protocol;
+mod proxies;
 mod recovery;
 mod rooms;
 mod worker;
@@ -32,6 +33,7 @@ pub use family::{Family, LabeledCounter};
 pub use messages::{NamespaceMetrics, Offer, Source};
 pub use process::{ConfigMetrics, FileMetrics, TraceMetrics};
 pub use protocol::ProtocolMetrics;
+pub use proxies::{ProxyKind, ProxyMetrics, ProxyOutcome};
 pub use recovery::RecoveryMetrics;
 pub use rooms::RoomMetrics;
 pub use worker::WorkerCounters;
@@ -53,6 +55,7 @@ pub struct Metrics {
     pub compression: CompressionMetrics,
     pub bus: BusMetrics,
     pub api: ApiMetrics,
+    pub proxies: ProxyMetrics,
     pub config: ConfigMetrics,
     pub control: ControlMetrics,
     pub files: FileMetrics,
@@ -73,6 +76,7 @@ impl Metrics {
         let compression = CompressionMetrics::register(&mut registrar)?;
         let bus = BusMetrics::register(&mut registrar)?;
         let api = ApiMetrics::register(&mut registrar)?;
+        let proxies = ProxyMetrics::register(&mut registrar)?;
         let config = ConfigMetrics::register(&mut registrar)?;
         let control = ControlMetrics::register(&mut registrar)?;
         let files = FileMetrics::register(&mut registrar)?;
@@ -91,6 +95,7 @@ impl Metrics {
             compression,
             bus,
             api,
+            proxies,
             config,
             control,
             files,

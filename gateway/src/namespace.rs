@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    config::{Degraded, PayloadKind, RoomOptions, RoomSettings, Who},
+    config::{Degraded, DeltaKind, PayloadKind, RoomOptions, RoomSettings, Who},
     history::HistoryPolicy,
     metrics::{Metrics, NamespaceMetrics},
 };
@@ -95,6 +95,11 @@ impl Namespace {
     /// Whether its messages may be any bytes.
     pub fn is_binary(&self) -> bool {
         self.options.payload == PayloadKind::Binary
+    }
+
+    /// Whether members may be given differences.
+    pub fn has_deltas(&self) -> bool {
+        self.options.delta == DeltaKind::Fossil
     }
 
     pub fn may_publish(&self, asker: Asker) -> bool {

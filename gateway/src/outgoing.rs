@@ -1,14 +1,17 @@
 //! A publication on its way to the members of its room on this gateway.
 
-use std::sync::Arc;
+mod change;
+
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use natter_protocol::Push;
+use natter_protocol::{Filter, Push};
 
+use self::change::Change;
 use crate::{
     channel::Channel,
     frame::{DeliveryMark, Frame},
-    publication::Publication,
+    publication::{MessageId, Publication, Tags},
     wire::{Frames, Wire},
 };
 
@@ -20,6 +23,23 @@ pub struct Outgoing {
     publication: Arc<Publication>,
     mark: DeliveryMark,
     frames: Frames,
+    /// Members may be given the difference to what came before it, and of what comes next to it.
+    is_origin: bool,
+    previous: Option<Arc<Publication>>,
+    /// For members that undo differences, once there is one.
+    change: OnceLock<Box<Change>>,
+    /// For members with filters, once there is one.
+    tags: OnceLock<Tags>,
+}
+
+/// How a member is given a publication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Plain,
+    /// As members are given it that undo differences and have not what came before it.
+    Whole,
+    /// As the difference to what came before it, or whole where that is no longer.
+    Delta,
 }
 
 impl Outgoing {
@@ -29,7 +49,40 @@ impl Outgoing {
             publication,
             mark,
             frames: Frames::default(),
+            is_origin: false,
+            previous: None,
+            change: OnceLock::new(),
+            tags: OnceLock::new(),
         }
+    }
+
+    /// Lets members be given the difference to what came before it in the room on this gateway, and of what comes next to it.
+    #[must_use]
+    pub fn after(self, previous: Option<Arc<Publication>>) -> Self {
+        Self {
+            is_origin: true,
+            previous,
+            ..self
+        }
+    }
+
+    /// Whether members may be given the difference of what comes next to it.
+    pub fn is_origin(&self) -> bool {
+        self.is_origin
+    }
+
+    pub fn id(&self) -> MessageId {
+        self.publication.id
+    }
+
+    /// What came before it in the room, where members may be given the difference.
+    pub fn previous(&self) -> Option<MessageId> {
+        self.previous.as_ref().map(|previous| previous.id)
+    }
+
+    /// Whether somebody with this filter wants it.
+    pub fn matches(&self, filter: &Filter) -> bool {
+        self.tags.get_or_init(|| Tags::of(&self.publication)).fit(filter)
     }
 
     /// Its place in a durable room; 0 in an ephemeral one.
@@ -39,8 +92,12 @@ impl Outgoing {
 
     /// What it counts for while it waits: about the bytes of a frame.
     pub fn size(&self) -> usize {
+        self.publication.data.len() + self.around()
+    }
+
+    fn around(&self) -> usize {
         let info = self.publication.info.as_ref().map_or(0, Bytes::len);
-        self.publication.data.len() + info + self.channel.len() + AROUND
+        info + self.channel.len() + AROUND
     }
 
     pub fn mark(&self) -> &DeliveryMark {
@@ -48,14 +105,34 @@ impl Outgoing {
     }
 
     /// The push that members get who speak so.
-    pub fn frame(&self, wire: Wire) -> &Arc<Frame> {
-        self.frames.get_or_make(wire, || {
-            let push = Push::Publication {
-                channel: &self.channel,
-                publication: &self.publication.as_protocol(),
-            };
-            wire.push(self.size(), &push).with_delivery(self.mark.clone())
-        })
+    pub fn frame(&self, wire: Wire, form: Form) -> &Arc<Frame> {
+        if form == Form::Plain {
+            return self.frames.get_or_make(wire, || self.push(wire, None, false));
+        }
+        let change = self.change.get_or_init(Box::default);
+        let delta = (form == Form::Delta)
+            .then(|| change.delta(self.previous.as_deref(), &self.publication))
+            .flatten();
+        match delta {
+            Some(delta) => (change.deltas).get_or_make(wire, || self.push(wire, Some(delta), true)),
+            None => {
+                (change.wholes).get_or_make(wire, || self.push(wire, Some(&self.publication.data), false))
+            }
+        }
+    }
+
+    /// `data` is for members that undo differences, with `delta` one.
+    fn push(&self, wire: Wire, data: Option<&[u8]>, delta: bool) -> Frame {
+        let data = data.map(|data| wire.encoding.undoable(data));
+        let mut publication = self.publication.as_protocol();
+        publication.data = data.as_deref().unwrap_or(publication.data);
+        publication.delta = delta;
+        let push = Push::Publication {
+            channel: &self.channel,
+            publication: &publication,
+        };
+        wire.push(publication.data.len() + self.around(), &push)
+            .with_delivery(self.mark.clone())
     }
 }
 
@@ -77,3 +154,6 @@ impl Outgoing {
         Self::new(Channel::from("room"), publication, mark)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,15 @@
 //! A publication: accepted by one gateway, carried by the bus.
 
+mod tags;
+
 use std::{
     fmt,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
+
+pub use self::tags::Tags;
 
 /// One message in a room. `info` and `tags` are JSON texts without raw newlines, and `data` is one unless `is_binary`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 mod backlog;
 mod pace;
+mod tastes;
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,13 +16,16 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::time::delay_queue::Key;
 
-pub use self::backlog::{Batch, Slice, Step, Turn};
-use self::{backlog::Backlog, pace::Pace};
+use self::{backlog::Backlog, pace::Pace, tastes::Tastes};
+pub use self::{
+    backlog::{Batch, Slice, Step, Turn},
+    tastes::Taste,
+};
 use crate::{
     channel::Channel,
     history::Position,
     namespace::Namespace,
-    outgoing::Outgoing,
+    outgoing::{Form, Outgoing},
     rooms::Generation,
     session::{ReplySlot, Session, Wish},
 };
@@ -44,6 +48,8 @@ pub struct Room {
     backlog: RefCell<Option<Box<Backlog>>>,
     is_overloaded: Cell<bool>,
     pace: Cell<Pace>,
+    /// Boxed, as few rooms have any.
+    tastes: RefCell<Option<Box<Tastes>>>,
 }
 
 /// Place of a member in its room.
@@ -69,6 +75,8 @@ pub struct Said {
     pub data: Option<Bytes>,
     /// Idempotency key.
     pub key: Option<String>,
+    /// W3C trace context of the call in which a backend was asked about it.
+    pub traceparent: Option<String>,
 }
 
 /// Members by index, so that leaving costs the same in a room of two and of 100,000, and a broadcast can stop between
@@ -118,6 +126,7 @@ impl Room {
             backlog: RefCell::default(),
             is_overloaded: Cell::new(false),
             pace: Cell::default(),
+            tastes: RefCell::default(),
         })
     }
 
@@ -181,8 +190,7 @@ impl Room {
             return index;
         }
         members.places.push(member);
-        // Sockets are bounded by file descriptors, far below u32.
-        MemberIndex::try_from(members.places.len() - 1).unwrap_or(MemberIndex::MAX)
+        index_of(members.places.len() - 1)
     }
 
     /// Keeps the publications of a member until [`Room::release`].
@@ -201,7 +209,31 @@ impl Room {
         }
     }
 
+    /// The member at a place wants something other than every publication as it is.
+    pub fn set_taste(&self, index: MemberIndex, taste: &Taste) {
+        self.tastes.borrow_mut().get_or_insert_default().add(index, taste);
+    }
+
+    /// Whether the member at a place is given publications in a form of its own.
+    pub fn has_taste(&self, place: usize) -> bool {
+        let tastes = self.tastes.borrow();
+        tastes.as_ref().is_some_and(|tastes| tastes.has(index_of(place)))
+    }
+
+    /// How the member at a place is given a publication; `None` when it does not want it. With `is_held` it may never see
+    /// it.
+    pub fn form(&self, place: usize, outgoing: &Outgoing, is_held: bool) -> Option<Form> {
+        match &mut *self.tastes.borrow_mut() {
+            Some(tastes) => tastes.form(index_of(place), outgoing, is_held),
+            None => Some(Form::Plain),
+        }
+    }
+
     pub fn remove(&self, index: MemberIndex) {
+        self.tastes.borrow_mut().take_if(|tastes| {
+            tastes.remove(index);
+            tastes.is_empty()
+        });
         let mut members = self.members.borrow_mut();
         let member = members.places.get_mut(index as usize).and_then(Option::take);
         if let Some(member) = member {
@@ -404,4 +436,9 @@ impl Room {
         self.is_overloaded.set(is);
         (is != was).then_some(is)
     }
+}
+
+fn index_of(place: usize) -> MemberIndex {
+    // Sockets are bounded by file descriptors, far below u32.
+    MemberIndex::try_from(place).unwrap_or(MemberIndex::MAX)
 }

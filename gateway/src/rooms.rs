@@ -123,6 +123,7 @@ impl Rooms {
             emptied_at: None,
             durable: None,
             early: Vec::new(),
+            last: None,
         };
         shard.rooms.insert(channel.clone(), room);
         self.metrics.live.inc();
@@ -236,13 +237,13 @@ impl Rooms {
     }
 
     /// Hands a publication to every worker with members in `channel`, all of them or none: `Overloaded` when one
-    /// cannot take it. `address` is called when somebody is there. A durable room's position follows, also while nobody
-    /// is.
+    /// cannot take it. `address` is called when somebody is there, with what they were given before if differences count. A
+    /// durable room's position follows, also while nobody is.
     pub fn deliver(
         &self,
         channel: &str,
         publication: Publication,
-        address: impl FnOnce(Channel, &Arc<Publication>) -> Option<Outgoing>,
+        address: impl FnOnce(Channel, &Arc<Publication>, Option<Arc<Publication>>) -> Option<Outgoing>,
     ) -> Result<(), Overloaded> {
         let mut shard = self.shard(channel).lock();
         let Some(name) = shard.rooms.get_key_value(channel).map(|(name, _)| name.clone()) else {
@@ -261,11 +262,15 @@ impl Rooms {
             return Ok(());
         }
         let publication = Arc::new(publication);
+        let previous = room.last.take();
         let outgoing = if workers == 0 {
             None
         } else {
-            address(name, &publication)
+            address(name, &publication, previous)
         };
+        if outgoing.as_ref().is_some_and(Outgoing::is_origin) {
+            room.last = Some(publication.clone());
+        }
         if offset > 0 {
             room.advance(publication);
         }

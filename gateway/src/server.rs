@@ -75,6 +75,7 @@ impl Server {
         let control = settings.ops.control.clone();
         let ports = Ports::bind(&settings).await?;
         let (gateway, linger, traces) = assemble(settings)?;
+        gateway.proxies.load(&gateway.live().settings.proxies)?;
         let bus = connect(&gateway).await?;
         gateway.attach(bus.clone());
 
@@ -110,6 +111,10 @@ impl Server {
         let drain = self.gateway.live().settings.drain.clone();
         let deadline = Instant::now() + drain.deadline;
         self.gateway.drain.advance(Phase::Leaving);
+        // The others of its queue group get the calls at once: nothing has to notice that this gateway goes.
+        if let Some(bus) = self.gateway.bus() {
+            bus.leave_requests().await;
+        }
         info!(?how, connections = self.open_sockets(), "leaving");
         // A gateway that refuses already was taken out of the load balancers before.
         if how == Leave::Drained && !self.gateway.drain.refuses() {
@@ -136,6 +141,7 @@ impl Server {
     }
 
     async fn stop(self) {
+        self.gateway.bus_calls.finish(JOIN_TIMEOUT).await;
         // Not before: until here it had members that a count of rooms must not miss.
         self.gateway.cluster.leave(&self.gateway);
         if let Some(bus) = self.gateway.bus() {
@@ -260,6 +266,7 @@ async fn connect(gateway: &Arc<Gateway>) -> anyhow::Result<SharedBus> {
         join_concurrency: nats.join_concurrency,
         store_timeout: nats.store_timeout,
         subscription_capacity: SUBSCRIPTION_CAPACITY,
+        serves_api: settings.api.nats,
     };
     let bus = Nats::connect(config, gateway.clone(), gateway.metrics.bus.clone()).await;
     Ok(Arc::new(bus.context("cannot start the NATS client")?))

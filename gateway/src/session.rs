@@ -5,7 +5,9 @@
 //! leaves a place for its reply (`replies`) and goes on. An idle session owns its socket, this struct and one entry
 //! in its room and in the worker's timers.
 
+mod backend;
 mod commands;
+mod connect;
 mod ending;
 mod heartbeat;
 mod history;
@@ -15,6 +17,7 @@ mod refusal;
 mod replies;
 mod stream;
 mod subscriptions;
+mod terms;
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -26,15 +29,18 @@ use std::{
 };
 
 use bytes::BytesMut;
-use natter_protocol::{DisconnectCode, json, protobuf};
+use natter_protocol::DisconnectCode;
 use natter_websocket::{Decoder, Incoming, ProtocolError};
 use tokio::task::yield_now;
 use tokio_util::time::delay_queue;
 use tracing::{Level, debug, info};
 use uuid::Uuid;
 
+use self::{
+    backend::Backend, heartbeat::Heartbeat, output::CONNECTION_ENDED, replies::Replies,
+    subscriptions::Subscriptions, terms::Terms,
+};
 pub use self::{ending::Ending, recover::Wish, refusal::Refusal, replies::ReplySlot, stream::StreamKey};
-use self::{heartbeat::Heartbeat, output::CONNECTION_ENDED, replies::Replies, subscriptions::Subscriptions};
 use crate::{
     frame::Frame,
     limits::FileGuard,
@@ -55,6 +61,8 @@ pub struct Session {
     outbox: RefCell<Outbox>,
     replies: RefCell<Replies>,
     subscriptions: RefCell<Subscriptions>,
+    terms: RefCell<Option<Box<Terms>>>,
+    backend: RefCell<Option<Box<Backend>>>,
     heartbeat: Cell<Heartbeat>,
     timer: Cell<Option<delay_queue::Key>>,
     /// Place in the worker's list of sessions.
@@ -77,6 +85,8 @@ pub struct Session {
 enum Phase {
     /// Nothing but a connect command is accepted.
     Fresh,
+    /// Somebody decides whether the client is let in; nothing it says is looked at meanwhile.
+    Admitting,
     Connected,
     /// The close frame is queued or sent; of the input only the peer's own close frame is of interest.
     Ending,
@@ -104,6 +114,8 @@ impl Session {
             outbox: RefCell::default(),
             replies: RefCell::default(),
             subscriptions: RefCell::default(),
+            terms: RefCell::default(),
+            backend: RefCell::default(),
             heartbeat: Cell::new(Heartbeat::AwaitingConnect),
             timer: Cell::new(None),
             key: Cell::new(usize::MAX),
@@ -134,7 +146,10 @@ impl Session {
 
     /// Whether nothing is said or heard any more but the close.
     fn is_over(&self) -> bool {
-        !matches!(self.phase.get(), Phase::Fresh | Phase::Connected)
+        !matches!(
+            self.phase.get(),
+            Phase::Fresh | Phase::Admitting | Phase::Connected
+        )
     }
 
     pub fn is_connected(&self) -> bool {
@@ -198,7 +213,7 @@ impl Session {
             self.blocked.set(false);
             worker.mark_dirty(self, Lane::Prompt);
         }
-        if self.replies.borrow().is_full() {
+        if self.replies.borrow().is_full() || self.phase.get() == Phase::Admitting {
             return Poll::Pending;
         }
         self.socket
@@ -272,16 +287,16 @@ impl Session {
             }
             _ if self.phase.get() == Phase::Ending => {}
             Incoming::Text(text) => match self.wire.encoding {
-                Encoding::Json => self.commands(worker, json::decode(&text)),
+                Encoding::Json => self.say_text(worker, &text, 0),
                 Encoding::Protobuf => self.refuse(worker, "text_frame"),
             },
             Incoming::Binary(bytes) => match self.wire.encoding {
                 // JSON in binary frames is accepted, as the clients' reference server does.
                 Encoding::Json => match std::str::from_utf8(&bytes) {
-                    Ok(text) => self.commands(worker, json::decode(text)),
+                    Ok(text) => self.say_text(worker, text, 0),
                     Err(_) => self.misframed(worker, ProtocolError::InvalidUtf8),
                 },
-                Encoding::Protobuf => self.commands(worker, protobuf::decode(&bytes)),
+                Encoding::Protobuf => self.say_bytes(worker, &bytes, 0),
             },
             Incoming::Ping(payload) => {
                 let pong = natter_websocket::pong(&payload);
@@ -304,6 +319,8 @@ impl Session {
         }
         let was_connected = self.phase.replace(Phase::Ending) == Phase::Connected;
         self.record(worker, ending);
+        self.terms.take();
+        self.backend.take();
         self.leave_all(worker);
         self.replies.borrow_mut().clear();
         worker.disconnected(self, was_connected);

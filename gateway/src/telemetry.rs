@@ -7,5 +7,6 @@ pub mod traces;
 pub use budget::{CauseBudget, LogBudget};
 pub use logs::{LogError, LogHandle, check_level};
 pub use traces::{
-    DeliverSpan, EndpointError, PublishSpan, TraceError, TraceGuard, TraceSettings, Tracer, check_endpoint,
+    AskSpan, DeliverSpan, EndpointError, PublishSpan, TraceError, TraceGuard, TraceSettings, Tracer,
+    check_endpoint,
 };

@@ -3,7 +3,10 @@
 //! A message is encoded once for each combination that members of its room use on this gateway ([`Frames`]); everything
 //! behind the encoding, from the outbox to the kernel, is the same for all of them.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
 
 use natter_protocol::{Push, Reply, json, protobuf};
 use natter_websocket::{FrameBuilder, Opcode};
@@ -35,6 +38,21 @@ pub enum Carrier {
 pub struct Wire {
     pub encoding: Encoding,
     pub carrier: Carrier,
+}
+
+impl Encoding {
+    /// Data for readers that undo differences. Those of JSON do it on texts, so theirs is a string with the text in it,
+    /// whether or not it is a difference. Neither a text nor the difference between two is anything but UTF-8.
+    pub fn undoable(self, data: &[u8]) -> Cow<'_, [u8]> {
+        match self {
+            Self::Json => {
+                let text = String::from_utf8_lossy(data);
+                // Strings always become JSON.
+                Cow::Owned(serde_json::to_vec(&text).unwrap_or_default())
+            }
+            Self::Protobuf => Cow::Borrowed(data),
+        }
+    }
 }
 
 impl Wire {

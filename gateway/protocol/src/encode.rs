@@ -2,7 +2,6 @@
 //! and omissions are those of the centrifuge library.
 
 use crate::{
-    codes::ErrorCode,
     push::{ClientInfo, Publication, Push, ServerSubscription},
     reply::{ConnectResult, HistoryResult, PresenceStats, RefreshResult, Reply, ReplyBody, SubscribeResult},
 };
@@ -27,6 +26,8 @@ pub(crate) trait Fields {
     fn array<V>(&mut self, key: Key, items: &[V], fields: impl Fn(&mut Self, &V));
     /// `name` gives an item's key in the map, which may need escapes.
     fn map<V>(&mut self, key: Key, items: &[V], name: impl Fn(&V) -> &str, fields: impl Fn(&mut Self, &V));
+    /// Fields that were written before, in the same encoding.
+    fn encoded(&mut self, fields: &[u8]);
 
     // What stands in JSON also when it is zero.
 
@@ -53,8 +54,21 @@ pub(crate) trait Fields {
 pub(crate) fn reply<F: Fields>(out: &mut F, reply: &Reply<'_>) {
     out.number(("id", 1), reply.id.into());
     match &reply.body {
-        ReplyBody::Error(code) => out.message(("error", 2), |out| error(out, *code, code.message())),
-        ReplyBody::Refused(code, reason) => out.message(("error", 2), |out| error(out, *code, reason)),
+        ReplyBody::Error(code) => {
+            out.message(("error", 2), |out| {
+                error(out, code.code(), code.message(), code.temporary());
+            });
+        }
+        ReplyBody::Refused(code, reason) => {
+            out.message(("error", 2), |out| {
+                error(out, code.code(), reason, code.temporary());
+            });
+        }
+        ReplyBody::Foreign {
+            code,
+            message,
+            temporary,
+        } => out.message(("error", 2), |out| error(out, *code, message, *temporary)),
         ReplyBody::Connect(result) => out.message(("connect", 5), |out| connect(out, result)),
         ReplyBody::Subscribe(result) => out.message(("subscribe", 6), |out| subscribe(out, result)),
         ReplyBody::Unsubscribe => out.message(("unsubscribe", 7), |_| {}),
@@ -127,10 +141,10 @@ fn who<F: Fields>(out: &mut F, info: &ClientInfo<'_>) {
     out.message(("info", 1), |out| client_info(out, info));
 }
 
-fn error<F: Fields>(out: &mut F, code: ErrorCode, message: &str) {
-    out.number(("code", 1), code.code().into());
+fn error<F: Fields>(out: &mut F, code: u32, message: &str, temporary: bool) {
+    out.number(("code", 1), code.into());
     out.text(("message", 2), message);
-    out.flag(("temporary", 3), code.temporary());
+    out.flag(("temporary", 3), temporary);
 }
 
 fn connect<F: Fields>(out: &mut F, result: &ConnectResult<'_>) {
@@ -165,11 +179,11 @@ fn subscriptions<F: Fields>(out: &mut F, key: Key, result: &ConnectResult<'_>) {
         key,
         result.subs,
         |(channel, _)| channel,
-        |out, (_, result)| subscribe(out, result),
+        |out, (_, result)| out.encoded(result),
     );
 }
 
-fn subscribe<F: Fields>(out: &mut F, result: &SubscribeResult<'_>) {
+pub(crate) fn subscribe<F: Fields>(out: &mut F, result: &SubscribeResult<'_>) {
     out.flag(("expires", 1), result.expires);
     out.number(("ttl", 2), result.ttl.into());
     out.flag(("recoverable", 3), result.recoverable);

@@ -21,6 +21,12 @@ pub enum ReplyBody<'a> {
     Error(ErrorCode),
     /// The same with words of its own.
     Refused(ErrorCode, &'a str),
+    /// An error of the application's own.
+    Foreign {
+        code: u32,
+        message: &'a str,
+        temporary: bool,
+    },
     Connect(ConnectResult<'a>),
     Subscribe(SubscribeResult<'a>),
     Unsubscribe,
@@ -46,8 +52,9 @@ pub struct ConnectResult<'a> {
     /// Seconds until the connection expires.
     pub ttl: u32,
     pub data: &'a [u8],
-    /// Server-side subscriptions, each room once.
-    pub subs: &'a [(&'a str, SubscribeResult<'a>)],
+    /// Server-side subscriptions, each room once, with its [`SubscribeResult`] as the `encode_subscription` of the reply's
+    /// encoding writes it: the rooms are joined one after another, and what one of them brings is not kept twice.
+    pub subs: &'a [(&'a str, &'a [u8])],
     /// Seconds between two pings of the server.
     pub ping: u32,
     /// Whether the server wants an answer to its pings.

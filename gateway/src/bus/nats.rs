@@ -19,6 +19,7 @@ mod durable;
 mod jetstream;
 mod link;
 mod message;
+mod requests;
 mod room;
 mod subjects;
 mod supervisor;
@@ -49,6 +50,7 @@ use self::{
     credentials::Login,
     durable::Durable,
     link::{Link, LinkConfig, Subscription},
+    requests::Requests,
     room::EphemeralRoom,
     supervisor::Supervisor,
 };
@@ -96,6 +98,8 @@ pub struct NatsConfig {
     /// Messages of a durable room that may wait while others are fetched or a worker is full, and answers that may wait in
     /// the client; more are dropped, and those of rooms found again.
     pub subscription_capacity: usize,
+    /// Whether calls of the server API are taken.
+    pub serves_api: bool,
 }
 
 pub struct Nats {
@@ -103,6 +107,7 @@ pub struct Nats {
     barrier: Barrier,
     durable: Arc<Durable>,
     rooms: Arc<Mutex<HashMap<Channel, Subscription>>>,
+    requests: Option<Arc<Requests>>,
 }
 
 /// What the parts of the bus share.
@@ -195,11 +200,17 @@ impl Nats {
         Supervisor::start(shared.clone(), connection_events, barrier.clone(), echoes);
         let durable = Durable::start(shared.clone()).await?;
         advisories::start(&shared).await?;
+        let requests = if shared.config.serves_api {
+            Some(Requests::start(&shared).await?.into())
+        } else {
+            None
+        };
         Ok(Self {
             shared,
             barrier,
             durable,
             rooms: Arc::default(),
+            requests,
         })
     }
 }
@@ -395,6 +406,15 @@ impl Bus for Nats {
         self.shared
             .is_up()
             .then(|| self.shared.client.server_info().server_name)
+    }
+
+    fn leave_requests(&self) -> BoxFuture<()> {
+        let requests = self.requests.clone();
+        Box::pin(async move {
+            if let Some(requests) = requests {
+                requests.leave(Instant::now() + CLOSE_TIMEOUT).await;
+            }
+        })
     }
 
     fn close(&self) -> BoxFuture<()> {

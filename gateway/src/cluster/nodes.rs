@@ -42,6 +42,12 @@ impl Nodes {
         self.heard.lock().insert(node, (Instant::now(), None));
     }
 
+    pub(super) fn has(&self, node: Uuid) -> bool {
+        let heard = self.heard.lock();
+        let known = heard.get(&node);
+        known.is_some_and(|(at, info)| info.is_some() && at.elapsed() < NODE_LIFETIME)
+    }
+
     /// Sorted by name, so that answers are stable.
     pub(super) fn present(&self) -> Vec<NodeInfo> {
         let mut heard = self.heard.lock();
@@ -79,9 +85,11 @@ mod tests {
         assert!(!nodes.hear(a.clone()), "known by now");
         let names: Vec<_> = nodes.present().into_iter().map(|info| info.name).collect();
         assert_eq!(names, ["a", "b"]);
+        assert!(nodes.has(a.uid));
         tokio::time::advance(NODE_LIFETIME / 2).await;
         assert_eq!(nodes.present(), std::slice::from_ref(&a));
         tokio::time::advance(NODE_LIFETIME / 2).await;
+        assert!(!nodes.has(a.uid));
         assert!(nodes.hear(a.clone()), "back after a silence");
     }
 

@@ -8,6 +8,8 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use super::{
     nats_url::NatsUrl,
+    proxy_url::ProxyUrl,
+    static_header::StaticHeader,
     units::{parse_duration, parse_size},
 };
 use crate::telemetry::check_endpoint;
@@ -36,7 +38,13 @@ pub(super) enum Kind {
     Origins,
     Secrets,
     NatsUrls,
+    /// Names of headers.
+    HeaderNames,
+    /// Headers with their values.
+    StaticHeaders,
+    ProxyUrl,
     Namespaces,
+    Proxies,
     /// A section that may be `null`, which means something else than leaving it out.
     Nullable,
 }
@@ -44,16 +52,22 @@ pub(super) enum Kind {
 impl Kind {
     /// Whether a variable holds YAML text and not the bare value.
     pub(super) fn is_tree(self) -> bool {
-        matches!(self, Self::Namespaces | Self::Nullable)
+        matches!(self, Self::Namespaces | Self::Proxies | Self::Nullable)
     }
 
     pub(super) fn is_list(self) -> bool {
-        matches!(self, Self::Origins | Self::Secrets | Self::NatsUrls)
+        matches!(
+            self,
+            Self::Origins | Self::Secrets | Self::NatsUrls | Self::HeaderNames | Self::StaticHeaders
+        )
     }
 
     /// Whether a value may hold credentials, so that no error may quote it.
     pub(super) fn is_secret(self) -> bool {
-        matches!(self, Self::Secrets | Self::NatsUrls | Self::Endpoint)
+        matches!(
+            self,
+            Self::Secrets | Self::NatsUrls | Self::Endpoint | Self::StaticHeaders | Self::ProxyUrl
+        )
     }
 
     /// Whether the value (of a list: one element) is of this kind.
@@ -74,12 +88,14 @@ impl Kind {
             Self::Ratio => value.as_f64().is_some_and(f64::is_finite),
             Self::Text | Self::Secrets => text.is_some(),
             Self::Filter => text.is_some_and(is_filter),
-            Self::Header => text.is_some_and(|t| t.parse::<HeaderName>().is_ok()),
+            Self::Header | Self::HeaderNames => text.is_some_and(|t| t.parse::<HeaderName>().is_ok()),
+            Self::StaticHeaders => text.is_some_and(|t| t.parse::<StaticHeader>().is_ok()),
+            Self::ProxyUrl => text.is_some_and(|t| t.parse::<ProxyUrl>().is_ok()),
             Self::Endpoint => text.is_some_and(|t| check_endpoint(t).is_ok()),
             Self::Choice(choices) => text.is_some_and(|t| choices.contains(&t)),
             Self::Origins => text.is_some_and(is_origin),
             Self::NatsUrls => text.is_some_and(|t| t.parse::<NatsUrl>().is_ok()),
-            Self::Namespaces => value.is_sequence(),
+            Self::Namespaces | Self::Proxies => value.is_sequence(),
             Self::Nullable => value.is_mapping() || value.is_null(),
         }
     }
@@ -131,13 +147,16 @@ impl Kind {
             Self::Ratio => "a number",
             Self::Text => "text",
             Self::Filter => "a log filter",
-            Self::Header => "a header name",
+            Self::Header | Self::HeaderNames => "a header name",
+            Self::StaticHeaders => "a header",
+            Self::ProxyUrl => "the URL of a backend",
             Self::Endpoint => "the URL of a collector",
             Self::OneOf(_) | Self::Choice(_) => "a choice here",
             Self::Origins => "an origin",
             Self::Secrets => "an API key",
             Self::NatsUrls => "a NATS URL",
             Self::Namespaces => "a list of namespaces",
+            Self::Proxies => "a list of proxies",
             Self::Nullable => "a section or null",
         }
     }
@@ -153,11 +172,14 @@ impl Kind {
             Self::Ratio => "such as 0.01",
             Self::Text | Self::Secrets => "text, in quotes if it looks like a number",
             Self::Filter => "a level such as info, or info,natter_gateway=debug",
-            Self::Header => "such as x-user-id",
+            Self::Header | Self::HeaderNames => "such as x-user-id",
+            Self::StaticHeaders => "such as \"X-Key: a-long-random-text\"",
+            Self::ProxyUrl => "such as http://backend:3000/centrifugo, without credentials",
             Self::Endpoint => "such as http://collector:4318, without credentials; https is not supported",
             Self::Origins => "\"*\" or scheme://host[:port] in lower case, such as https://chat.example or https://*.example",
             Self::NatsUrls => "nats://host:4222 or tls://host:4222",
             Self::Namespaces => "such as [{name: news, subscribe: anyone, publish: server}]",
+            Self::Proxies => "such as [{name: backend, endpoint: http://backend:3000/centrifugo}]",
             Self::Nullable => "keys and values, or null",
             Self::Between(least, most) => return format!("{least} to {most}"),
             Self::OneOf(numbers) => return alternatives(numbers),
@@ -178,11 +200,14 @@ impl Kind {
             Self::Text => "text",
             Self::Filter => "log filter",
             Self::Header => "header name",
+            Self::HeaderNames => "list of header names",
+            Self::StaticHeaders => "list of headers",
+            Self::ProxyUrl => "http or https URL",
             Self::Endpoint => "http URL",
             Self::Origins => "list of origins",
             Self::Secrets => "list of keys",
             Self::NatsUrls => "list of NATS URLs",
-            Self::Namespaces => "list of sections",
+            Self::Namespaces | Self::Proxies => "list of sections",
             Self::Nullable => "section or null",
             Self::Between(least, most) => return format!("{least} to {most}"),
             Self::OneOf(numbers) => return alternatives(numbers),

@@ -124,7 +124,7 @@ fn entry(parent: &Place, name: &str, value: Value, problems: &mut Problems) -> O
         }
         Some(_) if value.is_null() => (!at.schema.contains("[]")).then_some(value),
         Some(Node::Section | Node::Leaf(Kind::Nullable)) => Some(Value::Mapping(nested(at, value, problems))),
-        Some(Node::Leaf(Kind::Namespaces)) => namespaces(&at, value, problems),
+        Some(Node::Leaf(Kind::Namespaces | Kind::Proxies)) => sections(&at, value, problems),
         Some(Node::Leaf(kind)) if kind.is_list() => list(&at, kind, value, problems),
         Some(Node::Leaf(kind)) => leaf(&at, kind, value, problems),
     }
@@ -185,7 +185,7 @@ fn list(at: &Place, kind: Kind, value: Value, problems: &mut Problems) -> Option
 }
 
 /// Elements keep their place even when nothing of them is left, so that later findings name the right index.
-fn namespaces(at: &Place, value: Value, problems: &mut Problems) -> Option<Value> {
+fn sections(at: &Place, value: Value, problems: &mut Problems) -> Option<Value> {
     let items = sequence(at, value, problems)?;
     let check = |(index, item)| Value::Mapping(nested(at.element(index), item, problems));
     Some(Value::Sequence(

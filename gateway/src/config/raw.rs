@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::settings::{
     ApiSettings, BusSettings, ClientSettings, DrainSettings, HttpSettings, LogSettings, MetricsSettings,
-    OpsSettings, PageSettings, RoomSettings, TracingSettings,
+    OpsSettings, PageSettings, ProxySettings, RoomSettings, TracingSettings,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -24,6 +24,7 @@ pub(super) struct RawSettings {
     pub(super) ops: OpsSettings,
     pub(super) page: PageSettings,
     pub(super) rooms: RoomSettings,
+    pub(super) proxies: Vec<ProxySettings>,
     pub(super) bus: BusSettings,
     pub(super) drain: DrainSettings,
     pub(super) log: LogSettings,
@@ -44,6 +45,7 @@ impl Default for RawSettings {
             ops: OpsSettings::default(),
             page: PageSettings::default(),
             rooms: RoomSettings::default(),
+            proxies: Vec::new(),
             bus: BusSettings::default(),
             drain: DrainSettings::default(),
             log: LogSettings::default(),

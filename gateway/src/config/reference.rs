@@ -6,7 +6,7 @@ use super::{
     environment::variable,
     raw::RawSettings,
     schema::KEYS,
-    settings::{HistoryOptions, Namespace, NatsSettings},
+    settings::{HistoryOptions, Namespace, NatsSettings, ProxySettings},
 };
 
 const BEGIN: &str = "<!-- begin: natter-gateway config-reference -->\n";
@@ -41,13 +41,21 @@ pub fn rewrite_reference(document: &str) -> Option<String> {
 }
 
 fn default_of(path: &str) -> String {
-    if path == "rooms.namespaces[].name" || path == "bus.nats.servers" {
+    const REQUIRED: [&str; 4] = [
+        "rooms.namespaces[].name",
+        "proxies[].name",
+        "proxies[].endpoint",
+        "bus.nats.servers",
+    ];
+    if REQUIRED.contains(&path) {
         return "required".to_owned();
     }
     let (root, inner) = if let Some((_, inner)) = path.split_once(".history.") {
         (serde_yaml_ng::to_value(HistoryOptions::default()), inner)
     } else if let Some(inner) = path.strip_prefix("rooms.namespaces[].") {
         (serde_yaml_ng::to_value(Namespace::default()), inner)
+    } else if let Some(inner) = path.strip_prefix("proxies[].") {
+        (serde_yaml_ng::to_value(ProxySettings::default()), inner)
     } else if let Some(inner) = path.strip_prefix("bus.nats.") {
         (serde_yaml_ng::to_value(NatsSettings::default()), inner)
     } else {

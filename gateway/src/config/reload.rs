@@ -24,7 +24,7 @@ impl Settings {
         problems.result(Some(()))
     }
 
-    fn fixed_changes(&self, new: &Self) -> [(&'static str, bool); 12] {
+    fn fixed_changes(&self, new: &Self) -> [(&'static str, bool); 13] {
         let (old_bus, new_bus) = (&self.bus, &new.bus);
         [
             ("listen", self.listen != new.listen),
@@ -35,6 +35,7 @@ impl Settings {
                 "ops.control.token_file",
                 self.ops.control.token_file != new.ops.control.token_file,
             ),
+            ("api.nats", self.api.nats != new.api.nats),
             ("bus.prefix", old_bus.prefix != new_bus.prefix),
             ("bus.linger", old_bus.linger != new_bus.linger),
             ("bus.critical", old_bus.critical != new_bus.critical),

@@ -3,8 +3,8 @@
 //! Defaults are not here: they are read from the raw types' `Default`.
 
 use super::kind::Kind::{
-    self, Address, Between, Choice, Count, Duration, Endpoint, Filter, Header, Namespaces, NatsUrls,
-    Nullable, OneOf, Origins, Ratio, Secrets, Size, Switch, Text,
+    self, Address, Between, Choice, Count, Duration, Endpoint, Filter, Header, HeaderNames, Namespaces,
+    NatsUrls, Nullable, OneOf, Origins, Proxies, ProxyUrl, Ratio, Secrets, Size, StaticHeaders, Switch, Text,
 };
 
 /// A key of the configuration.
@@ -39,6 +39,7 @@ const fn fixed(path: &'static str, kind: Kind, doc: &'static str) -> Key {
 const JOIN: Kind = Choice(&["anyone", "users", "server"]);
 const WHO: Kind = Choice(&["anyone", "users", "subscribers", "server"]);
 const DEGRADED: Kind = Choice(&["refuse", "local"]);
+const DELTA: Kind = Choice(&["none", "fossil"]);
 const PAYLOAD: Kind = Choice(&["json", "binary"]);
 const RECOVERY: Kind = Choice(&["stream", "cache"]);
 const LEVEL: Kind = Between(1, 9);
@@ -67,10 +68,14 @@ pub(super) const KEYS: &[Key] = &[
     live("client.recovery_limit", Count, "Publications that one recovery may bring, at most 10000; a client that missed more, or more than 4 MiB, is told `recovered: false`."),
     live("client.history_limit", Count, "Largest page of a client's history command, in publications, at most 10000; it ends at 4 MiB."),
     live("client.close_timeout", Duration, "Time for a client to answer a close before its socket is cut."),
+    live("client.subscribe_to_user_personal_channel.enabled", Switch, "Whether every client with a user id is in its user's own room, `#<user>`, from the beginning."),
+    live("client.subscribe_to_user_personal_channel.personal_channel_namespace", Text, "Namespace of these rooms, `<namespace>:#<user>`; null = rooms without a namespace."),
     live("client.compression.enabled", Switch, "Whether clients that offer permessage-deflate may send compressed messages and get them; what was agreed with a connection stays."),
     live("client.compression.level", LEVEL, "How much time is given to compression: 1 = fastest, 9 = shortest."),
     live("client.compression.min_size", Size, "Smallest publication that is compressed; those beyond 128KiB never are."),
     live("client.compression.min_members", Count, "Members of a room on this gateway that must take compressed messages before its publications are compressed, each once for all of them; every worker thread judges by its share of them."),
+
+    live("client.rpc_proxy", Text, "Name of the proxy that answers calls of clients (`rpc`); null = they are refused with 108."),
 
     live("http.allowed_origins", Origins, "Web pages that may connect: `*` = all, `scheme://host[:port]` where the host may start with `*.`; empty = the gateway's own origin only."),
     live("http.header_timeout", Duration, "Time in which a request's head must have arrived."),
@@ -79,6 +84,7 @@ pub(super) const KEYS: &[Key] = &[
     live("http.request_timeout", Duration, "Time limit of a server API call."),
 
     live("api.keys", Secrets, "Keys of the server API (`X-API-Key`); any of them opens it, none = the API is off. At least 16 characters where `listen` is not a loopback address."),
+    fixed("api.nats", Switch, "Whether the server API is served over NATS too, on `<bus.prefix>.api.<method>`: to everybody whom NATS lets publish there. Needs `bus.nats`."),
 
     fixed("ops.control.token_file", Text, "File with the bearer tokens that control calls on the ops port need, one a line, at least 16 characters each; read again when it changes; null = control calls are off."),
 
@@ -89,7 +95,10 @@ pub(super) const KEYS: &[Key] = &[
     live("rooms.default.publish", WHO, "Which clients may publish to rooms without a namespace."),
     live("rooms.default.degraded", DEGRADED, "As `rooms.namespaces[].degraded`."),
     fixed("rooms.default.payload", PAYLOAD, "As `rooms.namespaces[].payload`."),
+    live("rooms.default.delta", DELTA, "As `rooms.namespaces[].delta`."),
+    live("rooms.default.tags_filter", Switch, "As `rooms.namespaces[].tags_filter`."),
     live("rooms.default.batch_window", Duration, "As `rooms.namespaces[].batch_window`."),
+    live("rooms.default.publish_proxy", Text, "As `rooms.namespaces[].publish_proxy`."),
     fixed("rooms.default.history", Nullable, "As `rooms.namespaces[].history`, for rooms without a namespace; the keys below it alike."),
     fixed("rooms.default.history.size", Count, "As `rooms.namespaces[].history.size`."),
     fixed("rooms.default.history.ttl", Duration, "As `rooms.namespaces[].history.ttl`."),
@@ -110,7 +119,10 @@ pub(super) const KEYS: &[Key] = &[
     live("rooms.namespaces[].publish", WHO, "Which clients may publish; `subscribers` = members of the room, `server` = the server API only."),
     live("rooms.namespaces[].degraded", DEGRADED, "What ephemeral rooms do while the bus is away: `refuse` joins and publications, or go on among the members of each gateway (`local`)."),
     fixed("rooms.namespaces[].payload", PAYLOAD, "What messages are: `json` = JSON texts, whatever else is refused with 107; `binary` = any bytes, untouched, in rooms that only clients which speak Protobuf can join. A durable namespace keeps what it has: take a new name to change it."),
+    live("rooms.namespaces[].delta", DELTA, "Whether members that ask for it are given the difference to the publication before in place of the whole (`fossil`); pays where a message is much like the one before. The gateway keeps the last publication of each live room for it."),
+    live("rooms.namespaces[].tags_filter", Switch, "Whether a subscription may ask for publications with certain tags only (`tf`)."),
     live("rooms.namespaces[].batch_window", Duration, "How long the publications of a room are collected, to be written together, while one more comes within it on average (half as long once there are two); 0s = never, at most 100ms. A room with fewer publications is never held up."),
+    live("rooms.namespaces[].publish_proxy", Text, "Name of the proxy that is asked about what clients publish, after `publish` has let them; null = nobody is asked."),
     fixed("rooms.namespaces[].history", Nullable, "Makes the rooms durable; `{}` = with every default, null = ephemeral rooms, delivered at most once. A new namespace may bring it by a reload."),
     fixed("rooms.namespaces[].history.size", Count, "Publications kept per room, at most 1000000."),
     fixed("rooms.namespaces[].history.ttl", Duration, "Age at which a publication is forgotten, 1s to 10years."),
@@ -125,6 +137,21 @@ pub(super) const KEYS: &[Key] = &[
     fixed("rooms.namespaces[].history.stream.storage", STORAGE, "Where a partition is kept; `memory` is gone when all its servers are down at once."),
     fixed("rooms.namespaces[].history.stream.max_bytes", Size, "Bytes that one partition may hold, 1MiB to 1024TiB; null = no limit but the server's."),
     fixed("rooms.namespaces[].history.stream.discard", DISCARD, "What gives way at `max_bytes`: `old` = the partition's oldest publications, `new` = new ones, which are refused."),
+
+    live("proxies", Proxies, "Backends that are asked about what clients do, by Centrifugo's proxy protocol; see docs/proxies.md."),
+    live("proxies[].name", Text, "By which the proxy is chosen, and its label in metrics: 1 to 64 letters, digits, `_` or `-`."),
+    live("proxies[].endpoint", ProxyUrl, "Where the backend is asked, by POST: an http or https URL without credentials. With https the system's authorities are trusted."),
+    live("proxies[].timeout", Duration, "Time limit of a call, retries included, at most 30s."),
+    live("proxies[].http_headers", HeaderNames, "Headers of the client's request for its connection that the backend is given; no others leave the gateway."),
+    live("proxies[].static_headers", StaticHeaders, "Headers of every call, each `Name: value`; one that the client sends and `http_headers` lists goes over it."),
+    live("proxies[].static_headers_file", Text, "File with more of them, one a line; read again when it changes; null = none."),
+    live("proxies[].binary_encoding", Switch, "Whether data travels as base64 (`b64data`), whatever it is; otherwise as JSON, and what is none is refused with 107."),
+    live("proxies[].include_connection_meta", Switch, "Whether the backend is given the `meta` that it answered to connect."),
+    live("proxies[].retries", Count, "How often a call that failed is made again where that is safe, at most 5."),
+    live("proxies[].max_in_flight", Count, "Calls that one gateway has under way at once; more are refused with 111."),
+    live("proxies[].breaker_failures", Count, "Failures in a row after which the backend is left alone; 0 = never."),
+    live("proxies[].breaker_pause", Duration, "How long it is left alone before one call tries it again, at most 10m; a fifth more or less."),
+    live("proxies[].answer_max_size", Size, "Largest answer; a larger one counts as a failure."),
 
     fixed("bus.prefix", Text, "First token of every subject, so that clusters can share one NATS: 1 to 64 letters, digits, `_` or `-`."),
     fixed("bus.linger", Duration, "How long a room's subscription outlives its last member; 0s = not at all."),

@@ -5,6 +5,8 @@ mod bus;
 mod client;
 mod compression;
 mod history;
+mod personal;
+mod proxies;
 mod rooms;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -16,7 +18,9 @@ pub use self::{
     client::{Anonymous, ClientSettings},
     compression::CompressionSettings,
     history::{Discard, HistoryOptions, HistoryReaders, RecoveryMode, Storage, StreamOptions},
-    rooms::{Degraded, Namespace, PayloadKind, RoomOptions, RoomSettings, Who},
+    personal::PersonalSettings,
+    proxies::ProxySettings,
+    rooms::{Degraded, DeltaKind, Namespace, PayloadKind, RoomOptions, RoomSettings, Who},
 };
 use super::{
     secret::Secret,
@@ -40,6 +44,8 @@ pub struct Settings {
     pub ops: OpsSettings,
     pub page: PageSettings,
     pub rooms: RoomSettings,
+    /// Backends that rooms and clients name.
+    pub proxies: Vec<ProxySettings>,
     pub bus: BusSettings,
     pub drain: DrainSettings,
     pub log: LogSettings,
@@ -91,11 +97,13 @@ impl Default for HttpSettings {
     }
 }
 
-/// The server API. No keys: the API is off.
+/// The server API. No keys: it is off over HTTP.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ApiSettings {
     pub keys: Vec<Secret>,
+    /// Whether it is served over NATS too, where NATS says who may call.
+    pub nats: bool,
 }
 
 /// The ops port, but for its address.

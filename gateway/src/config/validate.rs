@@ -2,6 +2,7 @@
 //! refused because they open the gateway by accident.
 
 mod history;
+mod proxies;
 mod security;
 
 use std::{collections::HashSet, fmt::Display, ops::RangeInclusive, time::Duration};
@@ -36,6 +37,8 @@ pub(super) fn validate(raw: RawSettings, machine: &Machine, problems: &mut Probl
     client(&settings.client, problems);
     http(&settings, problems);
     rooms(&settings.rooms, problems);
+    personal(&settings, problems);
+    proxies::check(&settings, problems);
     bus(&settings, problems);
     drain(&settings, problems);
     observability(&settings, problems);
@@ -60,6 +63,7 @@ pub(super) fn resolve(raw: RawSettings, machine: &Machine) -> Settings {
         ops: raw.ops,
         page: raw.page,
         rooms: raw.rooms,
+        proxies: raw.proxies,
         bus: raw.bus,
         drain: raw.drain,
         log: raw.log,
@@ -248,6 +252,30 @@ fn room(path: &str, options: &RoomOptions, problems: &mut Problems) {
     }
 }
 
+/// Rooms that no policy holds for would let nobody connect.
+fn personal(settings: &Settings, problems: &mut Problems) {
+    let personal = &settings.client.subscribe_to_user_personal_channel;
+    let rooms = &settings.rooms;
+    let (is_there, expected) = match &personal.personal_channel_namespace {
+        Some(name) => (
+            rooms.namespaces.iter().any(|namespace| namespace.name == *name),
+            "a namespace of rooms.namespaces, or null",
+        ),
+        None => (
+            rooms.default.is_some() || !personal.enabled,
+            "a namespace, as rooms.default is null",
+        ),
+    };
+    let path = "client.subscribe_to_user_personal_channel.personal_channel_namespace";
+    if !is_there && problems.sound(&[path]) {
+        let name = personal.personal_channel_namespace.as_deref();
+        let problem = name.map_or("missing".to_owned(), |name| {
+            format!("there is no namespace {name:?}")
+        });
+        problems.add(path, problem, expected);
+    }
+}
+
 fn name<'a>(path: &str, name: &'a str, seen: &mut HashSet<&'a str>, problems: &mut Problems) {
     if !problems.sound(&[path]) {
         return;
@@ -278,7 +306,13 @@ fn bus(settings: &Settings, problems: &mut Problems) {
     problems.token("bus.prefix", &bus.prefix);
     problems.duration("bus.linger", bus.linger, Duration::ZERO);
     problems.duration("bus.join_timeout", bus.join_timeout, MOMENT);
-    let Some(nats) = &bus.nats else { return };
+    let Some(nats) = &bus.nats else {
+        if settings.api.nats && problems.sound(&["api.nats", "bus.nats"]) {
+            let expected = "bus.nats with the servers to be called over, or false";
+            problems.add("api.nats", "true without bus.nats", expected);
+        }
+        return;
+    };
     if nats.servers.is_empty() && problems.sound(&["bus.nats.servers"]) {
         let expected = "at least one URL such as nats://host:4222, or bus.nats: null for the embedded bus";
         problems.add("bus.nats.servers", "no server", expected);

@@ -9,16 +9,17 @@ use std::borrow::Cow;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use natter_protocol::EmulationRequest;
 use uuid::Uuid;
 
-use super::{Connection, cors, origin, plain, wrong_method};
+use super::{Connection, cors, origin, plain, stream::encoding, wrong_method};
 use crate::{
     cluster::{Hearing, Said},
     session::StreamKey,
+    wire::Encoding,
 };
 
 pub(super) const PATH: &str = "/emulation";
@@ -43,11 +44,7 @@ impl Connection {
                 "the body is too large or incomplete\n",
             );
         };
-        let octets = parts
-            .headers
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|kind| kind.as_bytes().starts_with(super::stream::OCTETS.as_bytes()));
-        let mut response = match read(&body.to_bytes(), octets) {
+        let mut response = match read(&body.to_bytes(), encoding(&parts.headers)) {
             Some((node, said)) if said.data.len() <= live.settings.client.message_size_limit => {
                 self.pass_on(node, said).await
             }
@@ -79,11 +76,10 @@ impl Connection {
 }
 
 /// Who is meant and what is said; `None` when it is not readable.
-fn read(body: &Bytes, octets: bool) -> Option<(Uuid, Said)> {
-    let request = if octets {
-        EmulationRequest::from_protobuf(body)
-    } else {
-        EmulationRequest::from_json(body)
+fn read(body: &Bytes, encoding: Encoding) -> Option<(Uuid, Said)> {
+    let request = match encoding {
+        Encoding::Json => EmulationRequest::from_json(body),
+        Encoding::Protobuf => EmulationRequest::from_protobuf(body),
     };
     let EmulationRequest { node, session, data } = request.ok()?;
     // What is no key is nobody's, as one that is unknown: the client is to connect anew.

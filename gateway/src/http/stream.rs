@@ -19,6 +19,7 @@ use crate::{
     limits::FileGuard,
     listener,
     metrics::HandshakeFailure,
+    proxy::Forwarded,
     session::Session,
     socket::Socket,
     wire::{Carrier, Encoding, Wire},
@@ -29,7 +30,7 @@ pub(super) const HTTP_STREAM_PATH: &str = "/connection/http_stream";
 /// Where an `EventSource`, which sends no body, has its first commands.
 const CONNECT_PARAMETER: &str = "cf_connect";
 /// What Protobuf is called in headers.
-pub(super) const OCTETS: &str = "application/octet-stream";
+const OCTETS: &str = "application/octet-stream";
 /// Sent before the first message: as much as some proxies and browsers keep back before they hand on the beginning of a body.
 const PADDING: usize = 2_048;
 
@@ -37,6 +38,7 @@ const PADDING: usize = 2_048;
 pub(super) struct Stream {
     user: Option<Arc<str>>,
     wire: Wire,
+    forwarded: Forwarded,
     file: FileGuard,
     head: Vec<u8>,
     /// The first commands.
@@ -61,7 +63,10 @@ impl Connection {
             return Err(wrong_method(&method));
         }
         let wire = Wire {
-            encoding: encoding(carrier, headers),
+            encoding: match carrier {
+                Carrier::EventStream => Encoding::Json,
+                _ => encoding(headers),
+            },
             carrier,
         };
         let commands = match carrier {
@@ -79,6 +84,7 @@ impl Connection {
         self.stream.set(Some(Stream {
             user,
             wire,
+            forwarded: self.worker.gateway.proxies.forwarded(headers),
             file,
             head,
             commands,
@@ -98,7 +104,9 @@ impl Connection {
         let (Some(stream), Some(socket)) = (self.stream.take(), self.socket.take()) else {
             return;
         };
-        listener::limit_unread(&socket, None);
+        // Nobody answers the pings of a stream: a client that takes nothing for so long is gone.
+        let unread = self.worker.live().settings.client.ping_interval;
+        listener::limit_unread(&socket, Some(unread));
         let session = Session::new(
             Socket::plain(socket),
             stream.user,
@@ -106,14 +114,16 @@ impl Connection {
             false,
             stream.file,
         );
+        session.forward(stream.forwarded);
         let worker = Rc::clone(&self.worker);
         tokio::task::spawn_local(session.run_stream(worker, stream.head, stream.commands));
     }
 }
 
-fn encoding(carrier: Carrier, headers: &HeaderMap) -> Encoding {
+/// What the body of a request is in, by its `Content-Type`.
+pub(super) fn encoding(headers: &HeaderMap) -> Encoding {
     let is_octets = |value: &HeaderValue| value.as_bytes().starts_with(OCTETS.as_bytes());
-    if carrier == Carrier::HttpStream && headers.get(header::CONTENT_TYPE).is_some_and(is_octets) {
+    if headers.get(header::CONTENT_TYPE).is_some_and(is_octets) {
         Encoding::Protobuf
     } else {
         Encoding::Json

@@ -13,6 +13,7 @@ use super::{Connection, lent::Lent, plain};
 use crate::{
     limits::FileGuard,
     listener,
+    proxy::Forwarded,
     session::Session,
     socket::Socket,
     wire::{Carrier, Encoding, Wire},
@@ -45,11 +46,13 @@ impl Connection {
         match self.admit(request.headers()) {
             Ok(file) => {
                 let compression = self.compression(request.headers());
+                let forwarded = self.worker.gateway.proxies.forwarded(request.headers());
                 let upgraded = hyper::upgrade::on(&mut request);
                 tokio::task::spawn_local(start(
                     self.worker.clone(),
                     upgraded,
                     (user, wire, compression.is_some()),
+                    forwarded,
                     file,
                 ));
                 switching_protocols(&upgrade, wire.encoding, compression)
@@ -111,6 +114,7 @@ async fn start(
     worker: Rc<Worker>,
     upgraded: hyper::upgrade::OnUpgrade,
     (user, wire, compression): (Option<Arc<str>>, Wire, bool),
+    forwarded: Forwarded,
     file: FileGuard,
 ) {
     let (stream, early) = match upgraded.await.map(hyper::upgrade::Upgraded::downcast::<Lent>) {
@@ -125,5 +129,6 @@ async fn start(
     listener::limit_unread(&stream, None);
     // On a task of its own, so that nothing of this one stays with the session.
     let session = Session::new(Socket::plain(stream), user, wire, compression, file);
+    session.forward(forwarded);
     tokio::task::spawn_local(session.run(worker, early));
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramVec, IntCounterVec};
+use prometheus::{HistogramVec, IntCounterVec, IntGauge};
 
 use super::family::{Registrar, count};
 
@@ -16,6 +16,7 @@ const DURATION_BUCKETS: [f64; 11] = [
 pub struct ApiMetrics {
     requests: IntCounterVec,
     duration: HistogramVec,
+    bus_calls: IntGauge,
 }
 
 impl ApiMetrics {
@@ -32,7 +33,16 @@ impl ApiMetrics {
                 &["method"],
                 &DURATION_BUCKETS,
             )?,
+            bus_calls: registrar.gauge(
+                "natter_api_bus_calls",
+                "Calls of the server API that came over NATS and are under way, at most 256",
+            )?,
         })
+    }
+
+    /// So many calls that came over the bus are under way.
+    pub fn bus_calls(&self, number: usize) {
+        self.bus_calls.set(i64::try_from(number).unwrap_or(i64::MAX));
     }
 
     /// `method` is a name of the API or a literal for unknown ones, `code` its error code, 0 for success, or

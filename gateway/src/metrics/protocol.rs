@@ -21,7 +21,7 @@ impl ProtocolMetrics {
             commands: registrar.labeled("natter_commands_total", "Commands of clients", &["command"], [])?,
             command_errors: registrar.counters(
                 "natter_command_errors_total",
-                "Commands answered with an error, by the protocol's error code",
+                "Commands answered with an error, by the protocol's error code; 0 = one that a backend chose",
                 &["command", "code"],
             )?,
             errors: registrar.labeled(
@@ -39,7 +39,7 @@ impl ProtocolMetrics {
         })
     }
 
-    /// `code` is one of the protocol's own error codes.
+    /// `code` is one of the protocol's own error codes, or 0.
     pub fn command_failed(&self, command: &'static str, code: u32) {
         count(&self.command_errors, &[command, &code.to_string()], 1);
     }

@@ -8,7 +8,7 @@ const BEGIN: &str = "<!-- families: begin (checked by a test) -->\n";
 const END: &str = "<!-- families: end -->";
 
 /// Every label that a family may have, and where its values come from.
-const CLOSED_LABELS: [&str; 11] = [
+const CLOSED_LABELS: [&str; 12] = [
     "call",
     "code",
     "command",
@@ -17,6 +17,7 @@ const CLOSED_LABELS: [&str; 11] = [
     "reason",
     "result",
     "revision",
+    "proxy",
     "room_namespace",
     "source",
     "version",

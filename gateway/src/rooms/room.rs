@@ -20,6 +20,8 @@ pub(super) struct Room {
     pub(super) durable: Option<Box<Durable>>,
     /// What a durable room was given before the bus had answered its subscription.
     pub(super) early: Vec<Arc<Publication>>,
+    /// The newest publication that workers were given, where members may be given the difference to it.
+    pub(super) last: Option<Arc<Publication>>,
 }
 
 pub(super) struct Durable {

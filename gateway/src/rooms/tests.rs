@@ -255,7 +255,7 @@ async fn what_a_durable_room_is_given_before_it_is_live_counts_in_its_position()
         || Some(Box::pin(async { Ok(Some(answered.await.unwrap())) })),
         &Handle::current(),
     );
-    let address = |_, publication: &Arc<Publication>| Some(Outgoing::of(publication.clone()));
+    let address = |_, publication: &Arc<Publication>, _| Some(Outgoing::of(publication.clone()));
     for offset in [7, 9] {
         fixture
             .rooms
@@ -296,7 +296,7 @@ async fn a_lingering_durable_room_keeps_its_position_up_to_date() {
     fixture.rooms.leave(&fixture.room, 0);
     fixture
         .rooms
-        .deliver("lobby", publication(5), |_, _| panic!("nobody is there"))
+        .deliver("lobby", publication(5), |_, _, _| panic!("nobody is there"))
         .unwrap();
     let Joined::Live(_, now) = fixture.join(&fixture.room, 1) else {
         panic!("not live")
@@ -330,7 +330,7 @@ impl Fixture {
     }
 
     fn publish(&self, offset: u64) {
-        let address = |_, publication: &Arc<Publication>| Some(Outgoing::of(publication.clone()));
+        let address = |_, publication: &Arc<Publication>, _| Some(Outgoing::of(publication.clone()));
         self.rooms.deliver("lobby", publication(offset), address).unwrap();
     }
 

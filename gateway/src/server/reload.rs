@@ -44,6 +44,8 @@ impl Server {
             self.gateway.set_config_hash(given.file_hash);
             return Ok(false);
         }
+        let proxies = self.gateway.proxies.load(&new.proxies);
+        proxies.map_err(|error| vec![error.to_string()])?;
         if let Some(logs) = logs {
             logs.set_level(&new.log.level)
                 .map_err(|error| vec![error.to_string()])?;

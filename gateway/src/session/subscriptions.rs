@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use natter_protocol::{
-    DisconnectCode, ErrorCode, Push, ReplyBody, SubscribeRequest, SubscribeResult, UnsubscribeCode,
-    UnsubscribeRequest,
+    DisconnectCode, ErrorCode, Filter, Push, ReplyBody, SubscribeRequest, SubscribeResult, UnsubscribeCode,
+    UnsubscribeRequest, channel,
 };
 
 use super::{
@@ -16,10 +16,15 @@ use crate::{
     channel::Channel,
     gateway::error_code,
     namespace::{Asker, Namespace},
-    room::{MemberIndex, Room, Waiting},
+    room::{MemberIndex, Room, Taste, Waiting},
     wire::Encoding,
     worker::Worker,
 };
+
+/// The one kind of differences, as `delta` of a subscription names it.
+const FOSSIL: &str = "fossil";
+const BAD_FILTER: &str =
+    "tf: unknown op or cmp, or not the keys, values and nodes that they take, or too large";
 
 #[derive(Default)]
 pub(super) struct Subscriptions(Vec<Subscription>);
@@ -104,19 +109,26 @@ impl Session {
     fn may_subscribe(&self, worker: &Worker, request: &SubscribeRequest<'_>) -> Result<Wish, Refusal> {
         let live = worker.live();
         let namespace = live.namespace(&request.channel)?;
-        let asker = Asker {
-            has_user: !self.user().is_empty(),
-            is_member: false,
-        };
         // No key is configured to check a subscription token with.
-        if !request.token.is_empty() || !namespace.may_subscribe(asker) {
+        if !request.token.is_empty() || !self.may_join(namespace, &request.channel) {
             return Err(ErrorCode::PermissionDenied.into());
         }
         self.check_encoding(namespace)?;
-        if request.tf.is_some() {
-            return Err(ErrorCode::NotAvailable.into());
+        let taste = taste(request, namespace)?;
+        Ok(Wish::of(request, namespace, self.asker(false)).with_taste(taste))
+    }
+
+    /// Who asks, as far as a policy cares.
+    pub(super) fn asker(&self, is_member: bool) -> Asker {
+        Asker {
+            has_user: !self.user().is_empty(),
+            is_member,
         }
-        Ok(Wish::of(request, namespace, asker))
+    }
+
+    /// Whether the client may come into a room by itself.
+    pub(super) fn may_join(&self, namespace: &Namespace, channel: &str) -> bool {
+        namespace.may_subscribe(self.asker(false)) && channel::admits(channel, self.user())
     }
 
     /// Whoever could not take what a room brings stays out of it.
@@ -172,8 +184,14 @@ impl Session {
     /// Becomes a member, and is answered at once or when it has recovered.
     fn enter_live(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, wish: Wish) {
         let place = room.add(self.clone());
+        if let Some(taste) = wish.taste() {
+            room.set_taste(place, taste);
+        }
         if let Some(subscription) = self.subscriptions.borrow_mut().of_room(room) {
             subscription.place = Some(place);
+        }
+        if let Some(grant) = wish.grant() {
+            self.note_grant(&room.channel, grant);
         }
         worker.gateway.metrics.rooms.subscriptions.inc();
         self.catch_up(worker, room, place, wish);
@@ -188,6 +206,9 @@ impl Session {
         error: BusError,
     ) {
         self.subscriptions.borrow_mut().take(channel);
+        if waiting.wish.at_connect {
+            self.fail_connect(worker, error_code(error).into());
+        }
         if let Some(slot) = waiting.wish.slot {
             let code = error_code(error);
             worker
@@ -314,6 +335,26 @@ impl Session {
             self.complete(worker, slot, ReplyBody::Subscribe(SubscribeResult::default()));
         }
         self.publish_held(worker, &room.channel, said, true);
+        self.forget_grant(worker, &room.channel);
         worker.leave_if_empty(room);
     }
+}
+
+/// What a client asks for that does not want every publication as it is. Differences that it may not have it does not get;
+/// it is told so.
+fn taste(request: &SubscribeRequest<'_>, namespace: &Namespace) -> Result<Option<Rc<Taste>>, Refusal> {
+    let refused = |reason| Refusal::because(ErrorCode::BadRequest, reason);
+    if !matches!(&*request.delta, "" | FOSSIL) {
+        return Err(refused("delta: the only kind is fossil"));
+    }
+    let delta = request.delta == FOSSIL && namespace.has_deltas();
+    let filter = match &request.tf {
+        Some(_) if !namespace.options.tags_filter => {
+            return Err(refused("tf: the namespace has no tags_filter"));
+        }
+        Some(root) => Some(Filter::new(root).map_err(|_| refused(BAD_FILTER))?),
+        None => None,
+    };
+    let is_plain = filter.is_none() && !delta;
+    Ok((!is_plain).then(|| Rc::new(Taste { filter, delta })))
 }

@@ -22,7 +22,7 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, Span};
 use thiserror::Error;
 
 pub use endpoint::{EndpointError, check_endpoint};
-pub use spans::{DeliverSpan, PublishSpan};
+pub use spans::{AskSpan, DeliverSpan, PublishSpan};
 
 use crate::metrics::TraceMetrics;
 
@@ -159,6 +159,24 @@ impl Tracer {
             &message_id,
             Some(parent),
         )))
+    }
+}
+
+impl Tracer {
+    /// The span of asking a backend; `proxy` is its name. `None` when it is not traced.
+    pub fn ask(&self, kind: &'static str, proxy: &str) -> Option<AskSpan> {
+        let enabled = self.enabled.as_deref()?;
+        if fastrand::f64() >= enabled.sample_ratio {
+            return None;
+        }
+        let span = SpanBuilder::from_name(format!("ask {kind}"))
+            .with_kind(SpanKind::Client)
+            .with_attributes([
+                KeyValue::new("http.request.method", "POST"),
+                KeyValue::new("natter.proxy", proxy.to_owned()),
+            ])
+            .start_with_context(&enabled.tracer, &Context::new());
+        Some(AskSpan::new(span))
     }
 }
 

@@ -34,7 +34,12 @@ impl Worker {
     }
 
     /// A frame of `room` as one member gets it.
-    pub(super) fn form<'a>(&self, room: &Room, frame: &'a Arc<Frame>, session: &Session) -> &'a Arc<Frame> {
+    pub(super) fn for_member<'a>(
+        &self,
+        room: &Room,
+        frame: &'a Arc<Frame>,
+        session: &Session,
+    ) -> &'a Arc<Frame> {
         let compressed = session
             .takes_compressed()
             .then(|| self.compressed(room, frame, session.wire().opcode()))

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{Worker, flush::Lane};
 use crate::{
     frame::Frame,
-    outgoing::Outgoing,
+    outgoing::{Form, Outgoing},
     room::{Batch, Delivery, MemberIndex, Room, Slice},
     session::Session,
     wire::Wire,
@@ -43,28 +43,30 @@ impl Worker {
     }
 
     fn give_joined(self: &Rc<Self>, room: &Rc<Room>, batch: &Batch, places: Range<usize>) {
+        let oldest = batch.oldest();
         let mut owed = 0;
+        // Who waits for an answer, is to have a part of the batch only, or has it in another form.
+        let mut others = Vec::new();
         for place in places {
-            if let Some(Delivery::Push(session)) = room.delivery(place, batch.oldest()) {
-                let wire = session.wire();
-                let joined = batch.joined(wire, |batch| self.join(room, batch, wire));
-                owed += 1;
-                session.push_in(self, self.form(room, joined, &session), Lane::Bulk);
-            } else {
-                // Who waits for an answer, or is to have a part of the batch only.
-                for outgoing in &**batch {
-                    self.give(room, outgoing, place..place + 1, Lane::Bulk);
+            match room.delivery(place, oldest) {
+                Some(Delivery::Push(session)) if !room.has_taste(place) => {
+                    let wire = session.wire();
+                    let joined = batch.joined(wire, |batch| self.join(room, batch, wire));
+                    owed += 1;
+                    session.push_in(self, self.for_member(room, joined, &session), Lane::Bulk);
                 }
+                _ => others.push(place),
             }
         }
         for outgoing in &**batch {
             self.owed(outgoing, owed);
+            self.give(room, outgoing, others.iter().copied(), Lane::Bulk);
         }
     }
 
     /// A batch as one frame, compressed as far as its publications are.
     fn join(&self, room: &Room, batch: &[Arc<Outgoing>], wire: Wire) -> Frame {
-        let parts = || batch.iter().map(|outgoing| &**outgoing.frame(wire));
+        let parts = || batch.iter().map(|outgoing| &**outgoing.frame(wire, Form::Plain));
         if room.takers() > 0 {
             for part in parts() {
                 self.compressed(room, part, wire.opcode());
@@ -74,20 +76,30 @@ impl Worker {
     }
 
     /// Queues a publication for the members at some places.
-    fn give(self: &Rc<Self>, room: &Rc<Room>, outgoing: &Outgoing, places: Range<usize>, lane: Lane) {
+    fn give(
+        self: &Rc<Self>,
+        room: &Rc<Room>,
+        outgoing: &Outgoing,
+        places: impl Iterator<Item = usize>,
+        lane: Lane,
+    ) {
         let offset = outgoing.offset();
         let mut owed = 0;
         for place in places {
-            let delivery = room.delivery(place, offset);
-            owed += u64::from(delivery.is_some());
-            let Some(Delivery::Push(session) | Delivery::Hold(session)) = &delivery else {
+            let Some(delivery) = room.delivery(place, offset) else {
                 continue;
             };
-            let frame = self.form(room, outgoing.frame(session.wire()), session);
-            if matches!(delivery, Some(Delivery::Push(_))) {
-                session.push_in(self, frame, lane);
-            } else {
+            let is_held = matches!(delivery, Delivery::Hold(_));
+            let Some(form) = room.form(place, outgoing, is_held) else {
+                continue;
+            };
+            owed += 1;
+            let (Delivery::Push(session) | Delivery::Hold(session)) = delivery;
+            let frame = self.for_member(room, outgoing.frame(session.wire(), form), &session);
+            if is_held {
                 session.hold(self, room, offset, frame);
+            } else {
+                session.push_in(self, frame, lane);
             }
         }
         self.owed(outgoing, owed);
@@ -96,8 +108,11 @@ impl Worker {
     /// Gives a member that is about to leave what was published before: its turn does not come any more.
     pub fn give_rest(self: &Rc<Self>, room: &Room, place: MemberIndex, session: &Rc<Session>) {
         for outgoing in room.rest_of(place) {
-            let frame = outgoing.frame(session.wire());
-            session.push_in(self, self.form(room, frame, session), Lane::Bulk);
+            let Some(form) = room.form(place as usize, &outgoing, false) else {
+                continue;
+            };
+            let frame = outgoing.frame(session.wire(), form);
+            session.push_in(self, self.for_member(room, frame, session), Lane::Bulk);
             self.owed(&outgoing, 1);
         }
     }

@@ -6,6 +6,7 @@
 
 mod client;
 mod history;
+mod proxies;
 mod rooms;
 mod server;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     client::{Anonymous, ClientConfig},
     history::{Discard, HistoryConfig, RecoveryMode, Storage, StreamConfig},
+    proxies::Proxy,
     rooms::{DefaultRooms, Degraded, Joiners, Namespace, PayloadKind, Publishers, RoomsConfig},
     server::{
         ApiConfig, BusConfig, DrainConfig, HttpConfig, LogConfig, MetricsConfig, NatsClientConfig, PageConfig,
@@ -43,6 +45,11 @@ pub struct GatewayConfig {
     /// Policies of rooms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rooms: Option<RoomsConfig>,
+    /// Backends that are asked about what clients do; clients and rooms name them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub proxies: Vec<Proxy>,
     /// How gateways use the bus, whichever it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bus: Option<BusConfig>,

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     BuildError, Names,
-    gateway::{nats_settings, token_path},
+    gateway::{nats_settings, refer_proxies, token_path},
 };
 use crate::validate::ValidCluster;
 
@@ -22,6 +22,7 @@ pub const RESTART: &[&str] = &[
     "ops",
     "workers",
     "node_name",
+    "api.nats",
     "rooms.default.payload",
     "rooms.default.history",
     "rooms.default.history.size",
@@ -51,7 +52,13 @@ pub(super) fn file(cluster: &ValidCluster, names: &Names) -> Result<Value, Build
         _ => Map::new(),
     };
     // The keys of the server API come from a Secret, by a variable.
-    file.remove("api");
+    let api = file.remove("api");
+    if let Some(nats) = api.as_ref().and_then(|api| api.get("nats")) {
+        put(&mut file, "api", "nats", nats.clone());
+    }
+    if let Some(proxies) = file.get_mut("proxies") {
+        refer_proxies(proxies);
+    }
     file.insert("listen".to_owned(), json!(format!("0.0.0.0:{HTTP_PORT}")));
     file.insert("ops_listen".to_owned(), json!(format!("0.0.0.0:{OPS_PORT}")));
     file.insert("ops".to_owned(), json!({"control": {"token_file": token_path()}}));

@@ -9,6 +9,7 @@
 //! change makes a new Deployment beside the old one, which the operator removes when it is time.
 
 mod nats_access;
+mod proxy_headers;
 mod template;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use serde_json::Value;
 pub use self::template::TOKEN_FILE;
 pub(super) use self::{
     nats_access::settings as nats_settings,
+    proxy_headers::refer as refer_proxies,
     template::{API_KEYS, CONTROL_VOLUME, config_path, grace_seconds, token_path},
 };
 

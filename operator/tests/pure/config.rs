@@ -9,12 +9,13 @@ use serde_json::Value;
 use crate::fixtures;
 
 /// Keys that the operator decides.
-const DECIDED: [&str; 16] = [
+const DECIDED: [&str; 17] = [
     "listen",
     "ops_listen",
     "ops.control.token_file",
     "node_name",
     "api.keys",
+    "proxies[].static_headers_file",
     "bus.prefix",
     "bus.nats.servers",
     "bus.nats.credentials_file",
@@ -75,7 +76,7 @@ fn collect(path: &str, schema: &Value, keys: &mut Vec<(String, String)>) {
             .unwrap_or_default()
             .replace('\n', " ");
         keys.push((path.clone(), description));
-        if path != "api.keys" {
+        if path != "api.keys" && !path.ends_with(".static_headers") {
             collect(&path, below, keys);
         }
     }

@@ -68,6 +68,7 @@ pub(crate) fn config(url: &str, prefix: &str) -> Result<NatsConfig> {
         join_concurrency: 256,
         store_timeout: Duration::from_secs(5),
         subscription_capacity: 65_536,
+        serves_api: false,
     })
 }
 

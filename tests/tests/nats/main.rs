@@ -1,6 +1,7 @@
 //! Several gateways over real NATS: what clients see, and what happens when NATS goes away.
 
 mod api;
+mod api_over_nats;
 mod cluster;
 mod conversation;
 mod degraded;

@@ -1,4 +1,4 @@
-//! Deltas between publications, undone by code that is not ours: the decoder of the JavaScript SDK.
+//! Differences between publications, undone by code that is not ours: the JavaScript SDK and its decoder.
 
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use natter_protocol::delta;
 use natter_tests::node;
 use natter_tests::script::Script;
 use serde_json::{Value, json};
+
+use crate::scene::{Scene, connected, gateway};
 
 const SCRIPT_LIMIT: Duration = Duration::from_secs(30);
 const PUBLICATIONS: usize = 400;
@@ -49,6 +51,80 @@ async fn the_javascript_sdk_undoes_them() -> Result<()> {
         .await?;
     ensure!(summary["count"] == 2 * PUBLICATIONS, "{summary}");
     script.wait_success(SCRIPT_LIMIT).await
+}
+
+const ROOMS: &str = "rooms: {namespaces: [\
+    {name: document, subscribe: anyone, delta: fossil, history: {size: 1000, read: anyone, force_recovery: true}},\
+    {name: live, subscribe: anyone, delta: fossil},\
+    {name: plain, subscribe: anyone}]}\n";
+
+#[tokio::test]
+async fn the_javascript_sdk_follows_a_document() -> Result<()> {
+    let gateway = gateway(ROOMS).await?;
+    let host = gateway.public().to_string();
+    let script = node::start("sdk/document.mjs", &[], &[("NATTER_HOST", &host)])?;
+    let next = async |event: &str| {
+        let fits = |line: &Value| line["event"] == event || line["event"] == "failed";
+        let line = script.expect_json(fits, SCRIPT_LIMIT).await?;
+        ensure!(line["event"] == event, "{line}");
+        anyhow::Ok(line)
+    };
+    next("joined").await?;
+    let mut random = Rng::with_seed(11);
+    let mut state: Vec<Value> = (0..40)
+        .map(|id| json!({ "id": id, "text": "as it was" }))
+        .collect();
+    for _ in 0..PUBLICATIONS / 4 {
+        change(&mut state, &mut random);
+        let request = json!({ "channel": "document:one", "data": state });
+        gateway.api("publish", &request).await?;
+        script.send_line(&json!(state).to_string())?;
+    }
+    script.close_stdin();
+    let summary = next("summary").await?;
+    let received = |name: &str| summary["received"][name].as_u64().unwrap_or_default();
+    for name in ["json delta", "protobuf delta"] {
+        ensure!(2 * received(name) < received("json whole"), "{summary}");
+    }
+    script.wait_success(SCRIPT_LIMIT).await
+}
+
+#[tokio::test]
+async fn members_are_given_differences_only_where_both_sides_can() -> Result<()> {
+    let scene = Scene::open(ROOMS).await?;
+    let mut client = connected(&scene.gateway).await?;
+    let mut other = connected(&scene.gateway).await?;
+    let ask = |channel: &str, delta: &str| json!({ "subscribe": { "channel": channel, "delta": delta } });
+    for (channel, delta, expected) in [
+        ("live:a", "fossil", json!({ "delta": true })),
+        ("plain:a", "fossil", json!({})),
+    ] {
+        assert_eq!(client.request(ask(channel, delta)).await?["subscribe"], expected);
+    }
+    assert_eq!(
+        client.request(ask("live:b", "bsdiff")).await?["error"]["code"],
+        107
+    );
+    assert_eq!(other.request(ask("live:a", "")).await?["subscribe"], json!({}));
+
+    let text = |last: u32| json!({ "long": "a text that stays as it was from one to the next", "n": last });
+    for (n, is_delta) in [(1, false), (2, true), (3, true)] {
+        let request = json!({ "channel": "live:a", "data": text(n) });
+        scene.gateway.api("publish", &request).await?;
+        let given = client.push().await?["pub"].clone();
+        assert_eq!(given["delta"] == true, is_delta, "{given}");
+        ensure!(given["data"].is_string(), "{given}");
+        assert_eq!(other.push().await?["pub"]["data"], text(n));
+    }
+    // Who comes later has nothing that a difference could be to.
+    assert_eq!(
+        other.request(ask("live:c", "fossil")).await?["subscribe"]["delta"],
+        true
+    );
+    let request = json!({ "channel": "live:c", "data": text(4) });
+    scene.gateway.api("publish", &request).await?;
+    assert_eq!(other.push().await?["pub"]["data"], text(4).to_string());
+    scene.untroubled().await
 }
 
 /// Some entry is added, edited or taken away.

@@ -157,7 +157,7 @@ async fn depth_anywhere_harms_nobody() -> Result<()> {
         (deep.clone(), None),
         (
             format!("{{\"id\":3,\"subscribe\":{{\"channel\":\"a\",\"tf\":{deep}}}}}"),
-            Some(json!(108)),
+            Some(json!(107)),
         ),
         (
             format!("{{\"id\":3,\"future\":{deep},\"rpc\":{{\"data\":{deep}}}}}"),

@@ -1,9 +1,10 @@
 //! Server-sent events and HTTP streaming by hand, and requests that speak for them.
 
 use anyhow::{Context, Result, ensure};
+use natter_tests::wait::eventually;
 use reqwest::{Client as Http, RequestBuilder, Response, Url, header::HeaderMap};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::{io::AsyncWriteExt, net::TcpSocket, time::timeout};
 
 use crate::scene::{LIMIT, Scene};
 
@@ -257,5 +258,37 @@ async fn pages_from_elsewhere_are_let_in_where_they_may() -> Result<()> {
         let allowed = answer.headers().get("access-control-allow-origin");
         ensure!(allowed.is_some_and(|allowed| allowed == origin) == is_let_in);
     }
+    scene.untroubled().await
+}
+
+#[tokio::test]
+async fn a_stream_whose_client_takes_nothing_is_ended() -> Result<()> {
+    let scene = Scene::open("client: {ping_interval: 2s, pong_timeout: 1s}\n").await?;
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(4_096)?;
+    let mut client = socket.connect(scene.gateway.public()).await?;
+    let commands = "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"silent\"}}";
+    let request = format!(
+        "POST /connection/http_stream HTTP/1.1\r\nhost: gateway\r\ncontent-length: {}\r\n\r\n{commands}",
+        commands.len()
+    );
+    client.write_all(request.as_bytes()).await?;
+    let watch = scene.watch().await?;
+    eventually("the stream is in its room", LIMIT, async || {
+        let rooms = scene.gateway.api("channels", &json!({})).await;
+        let rooms = rooms.map_err(|error| format!("{error:#}"))?;
+        let is_there = rooms["result"]["channels"]["silent"].is_object();
+        is_there.then_some(()).ok_or_else(|| rooms.to_string())
+    })
+    .await?;
+    // Far more than the client's buffer, and less than makes a slow reader.
+    let request = json!({ "channel": "silent", "data": "x".repeat(60_000) });
+    for _ in 0..12 {
+        scene.gateway.api("publish", &request).await?;
+    }
+    watch
+        .counted("natter_disconnects_total", &[("reason", "lost")], 1)
+        .await?;
+    drop(client);
     scene.untroubled().await
 }

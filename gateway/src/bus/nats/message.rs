@@ -103,6 +103,11 @@ pub(super) fn decode(message: &impl Headers, payload: Bytes) -> Result<Publicati
     })
 }
 
+/// W3C trace context of whoever sent the message.
+pub(super) fn traceparent(message: &impl Headers) -> Option<&str> {
+    message.header(TRACE_HEADER)
+}
+
 pub(super) fn control_headers(server: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(SERVER_HEADER, server);

@@ -7,6 +7,7 @@
 //! | `<prefix>.eph.<partition>.<room>` | gateways | gateways |
 //! | `<prefix>.ctl.all`, `<prefix>.ctl.node.<node>` | gateways | gateways |
 //! | `<prefix>.ctl.echo`, `<prefix>.ctl.echoed.<node>` | gateways | gateways |
+//! | `<prefix>.api`, `<prefix>.api.<method>` | backends | gateways, as a queue group |
 //!
 //! Gateways never publish to `live`, so that permissions can keep everybody from forging a stored message.
 //!
@@ -96,6 +97,21 @@ impl Subjects {
     /// Where the echoes for one gateway arrive.
     pub fn echoed(&self, node: Uuid) -> String {
         format!("{}.ctl.echoed.{}", self.prefix, node.simple())
+    }
+
+    /// Where backends call the server API with commands.
+    pub fn api(&self) -> String {
+        format!("{}.api", self.prefix)
+    }
+
+    /// Where backends call its methods, all of them.
+    pub fn api_methods(&self) -> String {
+        format!("{}.api.*", self.prefix)
+    }
+
+    /// The method that is called at a subject; `None` where the body names it.
+    pub fn api_method<'a>(&self, subject: &'a str) -> Option<&'a str> {
+        subject.strip_prefix(&self.prefix)?.strip_prefix(".api.")
     }
 
     /// Whether `subject` is where some gateway of this cluster gets its echoes: the only place an echo may be sent to.

@@ -38,8 +38,14 @@ pub struct RoomOptions {
     pub degraded: Degraded,
     /// What messages are.
     pub payload: PayloadKind,
+    /// Whether members may be given differences.
+    pub delta: DeltaKind,
+    /// Whether a subscription may ask for publications with some tags only.
+    pub tags_filter: bool,
     /// How long publications of a busy room are collected, at most 100 ms; zero: not at all.
     pub batch_window: Duration,
+    /// Who is asked about what clients publish; `None`: nobody.
+    pub publish_proxy: Option<String>,
     /// `None`: ephemeral rooms, delivered at most once and never kept.
     pub history: Option<HistoryOptions>,
 }
@@ -64,6 +70,16 @@ pub enum PayloadKind {
     Json,
     /// Any bytes, untouched: only clients that speak Protobuf can be in the room.
     Binary,
+}
+
+/// What members of a room may be given in place of whole publications, if they can undo it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeltaKind {
+    #[default]
+    None,
+    /// The difference to the publication before, in Fossil's format.
+    Fossil,
 }
 
 /// A group of clients.
@@ -105,8 +121,11 @@ struct Written {
     publish: Option<Who>,
     degraded: Degraded,
     payload: PayloadKind,
+    delta: DeltaKind,
+    tags_filter: bool,
     #[serde(with = "duration")]
     batch_window: Duration,
+    publish_proxy: Option<String>,
     history: Option<HistoryOptions>,
 }
 
@@ -118,7 +137,10 @@ impl Default for Written {
             publish: None,
             degraded: Degraded::default(),
             payload: PayloadKind::default(),
+            delta: DeltaKind::default(),
+            tags_filter: false,
             batch_window: Duration::from_millis(4),
+            publish_proxy: None,
             history: None,
         }
     }
@@ -132,7 +154,10 @@ impl Written {
             publish: self.publish.unwrap_or(missing),
             degraded: self.degraded,
             payload: self.payload,
+            delta: self.delta,
+            tags_filter: self.tags_filter,
             batch_window: self.batch_window,
+            publish_proxy: self.publish_proxy,
             history: self.history,
         }
     }
@@ -146,7 +171,10 @@ impl From<RoomOptions> for Written {
             publish: Some(options.publish),
             degraded: options.degraded,
             payload: options.payload,
+            delta: options.delta,
+            tags_filter: options.tags_filter,
             batch_window: options.batch_window,
+            publish_proxy: options.publish_proxy,
             history: options.history,
         }
     }

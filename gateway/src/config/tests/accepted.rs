@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::yaml;
-use crate::config::{Anonymous, Degraded, LogFormat, PayloadKind, RoomOptions, Settings, Who};
+use crate::config::{Anonymous, Degraded, DeltaKind, LogFormat, PayloadKind, RoomOptions, Settings, Who};
 
 #[test]
 fn nothing_at_all_is_a_valid_configuration() {
@@ -72,7 +72,10 @@ metrics: {delivery_sample: 1}
         publish: Who::Server,
         degraded: Degraded::Local,
         payload: PayloadKind::Json,
+        delta: DeltaKind::None,
+        tags_filter: false,
         batch_window: Duration::ZERO,
+        publish_proxy: None,
         history: None,
     };
     assert_eq!(named(&settings, "news"), Some(&news));
@@ -81,7 +84,10 @@ metrics: {delivery_sample: 1}
         publish: Who::Users,
         degraded: Degraded::Refuse,
         payload: PayloadKind::Json,
+        delta: DeltaKind::None,
+        tags_filter: false,
         batch_window: Duration::from_millis(4),
+        publish_proxy: None,
         history: None,
     };
     assert_eq!(named(&settings, "chat_1-x"), Some(&safe));

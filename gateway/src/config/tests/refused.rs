@@ -29,7 +29,7 @@ fn unknown_keys_are_all_named_with_what_was_meant() {
         (
             "{rooms: {namespaces: [{name: a}, {name: b, hue: 3}]}, logg: {}, 7: x}",
             &[
-                "rooms.namespaces[1].hue: unknown key (keys here: name, subscribe, publish, degraded, payload, batch_window, history)",
+                "rooms.namespaces[1].hue: unknown key (keys here: name, subscribe, publish, degraded, payload, delta, tags_filter, batch_window, publish_proxy, history)",
                 "logg: unknown key (did you mean log?)",
                 "configuration: the key 7 is not text (names of settings)",
             ],
@@ -42,7 +42,8 @@ fn wrong_types_are_all_named() {
     check(&[
         ("client: 3", &[
             "client: a number where a section belongs (keys: anonymous, user_id_header, ping_interval, pong_timeout, \
-             stale_timeout, message_size_limit, queue_max_size, channel_limit, channel_max_length, recovery_limit, history_limit, close_timeout, compression)",
+             stale_timeout, message_size_limit, queue_max_size, channel_limit, channel_max_length, recovery_limit, history_limit, close_timeout, \
+             subscribe_to_user_personal_channel, compression, rpc_proxy)",
         ]),
         ("http: {allowed_origins: https://a.example}", &[
             "http.allowed_origins: text where a list belongs ([a, b], or a line with a dash for each)",
@@ -76,7 +77,7 @@ fn wrong_types_are_all_named() {
             "rooms: {default: {subscribe: subscribers}, namespaces: [7, {name: 8, publish: nobody}]}",
             &[
                 "rooms.default.subscribe: \"subscribers\" is not a choice here (anyone, users or server)",
-                "rooms.namespaces[0]: a number where a section belongs (keys: name, subscribe, publish, degraded, payload, batch_window, history)",
+                "rooms.namespaces[0]: a number where a section belongs (keys: name, subscribe, publish, degraded, payload, delta, tags_filter, batch_window, publish_proxy, history)",
                 "rooms.namespaces[1].name: 8 is not text (text, in quotes if it looks like a number)",
                 "rooms.namespaces[1].publish: \"nobody\" is not a choice here (anyone, users, subscribers or server)",
             ],
@@ -206,6 +207,33 @@ fn insecure_combinations_are_refused() {
             ],
         ),
         (
+            "proxies: [{name: a, endpoint: 'http://u:p@b', timeout: 31s, retries: 6, http_headers: [Host], max_in_flight: 0}]",
+            &["proxies[0].endpoint: the value is not the URL of a backend (such as http://backend:3000/centrifugo, without credentials)",
+                "proxies[0].timeout: 31s is too large (1ms to 30s)",
+                "proxies[0].retries: 6 is too large (0 to 5)",
+                "proxies[0].max_in_flight: 0 is too small (1 to 100000)",
+                "proxies[0].http_headers[0]: host belongs to one connection (a header of the request itself)",
+            ],
+        ),
+        (
+            "{proxies: [{name: a, endpoint: 'http://b'}, {name: a}], client: {rpc_proxy: c}, rooms: {namespaces: [
+              {name: n, payload: binary, publish_proxy: a}]}}",
+            &["proxies[1].name: \"a\" is there twice (one entry for each proxy)",
+                "proxies[1].endpoint: missing (the http or https URL of the backend)",
+                "rooms.namespaces[0].publish_proxy: \"a\" has messages as JSON, and the room's are any bytes (a proxy with binary_encoding: true)",
+            ],
+        ),
+        (
+            "{client: {rpc_proxy: c}, rooms: {default: {publish_proxy: d}}}",
+            &["client.rpc_proxy: there is no proxy \"c\" (the name of one of proxies, or null)",
+                "rooms.default.publish_proxy: there is no proxy \"d\" (the name of one of proxies, or null)",
+            ],
+        ),
+        (
+            "api: {nats: true}",
+            &["api.nats: true without bus.nats (bus.nats with the servers to be called over, or false)"],
+        ),
+        (
             "api: {keys: ['', 'a b', x, x]}",
             &[
                 "api.keys[0]: not an API key (printable ASCII characters, no spaces)",
@@ -259,7 +287,7 @@ fn a_file_that_is_no_section_or_no_yaml_is_refused_by_its_name() {
             .map(|line| line.replace(&name, "FILE"))
             .collect::<Vec<_>>()
     };
-    let keys = "keys: listen, ops_listen, workers, node_name, client, http, api, ops, page, rooms, bus, drain, log, tracing, metrics";
+    let keys = "keys: listen, ops_listen, workers, node_name, client, http, api, ops, page, rooms, proxies, bus, drain, log, tracing, metrics";
     assert_eq!(
         refused("- a"),
         [format!("FILE: a list where a section belongs ({keys})")]
@@ -314,7 +342,25 @@ fn flags_are_refused_like_everything_else() {
          set by --listen",
             "bus.nats.servers[1]: the value is not a NATS URL (nats://host:4222 or tls://host:4222), set by --nats",
             "client.colour: unknown key (keys here: anonymous, user_id_header, ping_interval, pong_timeout, stale_timeout, \
-         message_size_limit, queue_max_size, channel_limit, channel_max_length, recovery_limit, history_limit, close_timeout, compression), set by --set",
+         message_size_limit, queue_max_size, channel_limit, channel_max_length, recovery_limit, history_limit, close_timeout, subscribe_to_user_personal_channel, compression, rpc_proxy), set by --set",
         ]
     );
+}
+
+#[test]
+fn personal_rooms_need_a_policy() {
+    check(&[
+        (
+            "client: {subscribe_to_user_personal_channel: {enabled: true, personal_channel_namespace: me}}",
+            &[
+                "client.subscribe_to_user_personal_channel.personal_channel_namespace: there is no namespace \"me\" (a namespace of rooms.namespaces, or null)",
+            ],
+        ),
+        (
+            "{client: {subscribe_to_user_personal_channel: {enabled: true}}, rooms: {default: null}}",
+            &[
+                "client.subscribe_to_user_personal_channel.personal_channel_namespace: missing (a namespace, as rooms.default is null)",
+            ],
+        ),
+    ]);
 }

@@ -4,8 +4,9 @@ use super::{Given, yaml};
 use crate::config::{kind::Kind, schema::KEYS};
 
 /// A base in which every key has a value, and another value for each key.
-const BASE: &str = "{client: {user_id_header: x-a}, bus: {nats: {servers: ['nats://a'], name: a, certificate_file: /a, key_file: /a}},
-    rooms: {default: {history: {idempotency_window: 1s, stream: {max_bytes: 1MiB}}}}}";
+const BASE: &str = "{client: {user_id_header: x-a, rpc_proxy: a}, bus: {nats: {servers: ['nats://a'], name: a, certificate_file: /a, key_file: /a}},
+    proxies: [{name: a, endpoint: 'http://a'}, {name: b, endpoint: 'http://b'}],
+    rooms: {namespaces: [{name: n}], default: {history: {idempotency_window: 1s, stream: {max_bytes: 1MiB}}}}}";
 
 fn other(path: &str) -> &'static str {
     match path {
@@ -20,16 +21,23 @@ fn other(path: &str) -> &'static str {
         "rooms.default.history.stream.replicas" => "3",
         "rooms.default.history.stream.storage" => "memory",
         "rooms.default.history.stream.discard" => "new",
-        "rooms.namespaces" => "[{name: n}]",
-        "bus.prefix" | "node_name" | "bus.nats.name" => "b",
+        "rooms.namespaces" => "[{name: n}, {name: m}]",
+        "client.subscribe_to_user_personal_channel.personal_channel_namespace" => "n",
+        "bus.prefix" | "node_name" | "bus.nats.name" | "client.rpc_proxy" | "rooms.default.publish_proxy" => {
+            "b"
+        }
+        "proxies" => "[{name: a, endpoint: 'http://a', timeout: 2s}, {name: b, endpoint: 'http://b'}]",
         "bus.nats.servers" => "['nats://b']",
         "log.level" => "debug",
         "log.format" => "json",
         "tracing.otlp_endpoint" => "http://c",
         "tracing.sample_ratio" => "0.5",
         "page.enabled" | "rooms.default.history.stream.managed" => "false",
-        "bus.critical"
+        "api.nats"
+        | "bus.critical"
+        | "rooms.default.tags_filter"
         | "client.compression.enabled"
+        | "client.subscribe_to_user_personal_channel.enabled"
         | "rooms.default.history.force_recovery"
         | "rooms.default.history.force_positioning" => "true",
         "workers"
@@ -51,6 +59,7 @@ fn other(path: &str) -> &'static str {
         "client.ping_interval" => "30s",
         "drain.deadline" => "40s",
         "rooms.default.batch_window" => "7ms",
+        "rooms.default.delta" => "fossil",
         "rooms.default.payload" => "binary",
         _ => "7s",
     }

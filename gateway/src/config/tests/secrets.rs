@@ -7,7 +7,7 @@ const PASSWORD: &str = "hunter2";
 #[test]
 fn settings_never_show_secrets() {
     let text = format!(
-        "{{api: {{keys: [{KEY}]}}, bus: {{nats: {{servers: ['nats://joe:{PASSWORD}@h', 'nats://joe:{PASSWORD}@g']}}}}}}"
+        "{{api: {{keys: [{KEY}]}}, proxies: [{{name: a, endpoint: 'http://a', static_headers: ['X-Key: {KEY}']}}], bus: {{nats: {{servers: ['nats://joe:{PASSWORD}@h', 'nats://joe:{PASSWORD}@g']}}}}}}"
     );
     let settings: Settings = text.parse().unwrap();
     for shown in [
@@ -37,6 +37,8 @@ fn errors_never_show_secrets() {
         format!(
             "bus: {{nats: {{servers: ['http://joe:{PASSWORD}@h', '{url}/path', 'nats://joe:{PASSWORD}@', '{PASSWORD}']}}}}"
         ),
+        format!("proxies: [{{name: a, static_headers: ['{KEY} {KEY}', 'X Y: {KEY}', 'X-Key {KEY}']}}]"),
+        format!("proxies: [{{name: a, endpoint: 'http://joe:{PASSWORD}@h', static_headers: {KEY}}}]"),
         format!("tracing: {{otlp_endpoint: 'http://joe:{PASSWORD}@h'}}"),
     ];
     let hidden = |lines: Vec<String>, case: &str| {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::history::Epoch;
+use crate::{history::Epoch, outgoing::Form};
 
 fn publication(offset: u64, length: usize) -> Step {
     Step::Publication(Outgoing::fixture(offset, length).into())
@@ -79,7 +79,9 @@ fn a_batch_is_bounded_in_number_and_bytes() {
 #[test]
 fn a_batch_is_joined_once_where_that_pays() {
     let wire = Wire::default();
-    let join = |batch: &[Arc<Outgoing>]| Frame::joined(batch.iter().map(|outgoing| &**outgoing.frame(wire)));
+    let join = |batch: &[Arc<Outgoing>]| {
+        Frame::joined(batch.iter().map(|outgoing| &**outgoing.frame(wire, Form::Plain)))
+    };
     let several = slice(filled(3).turn(1, 2)).batch;
     assert!(several.joins);
     assert_eq!(several.oldest(), 1);

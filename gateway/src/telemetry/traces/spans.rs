@@ -1,4 +1,4 @@
-//! The two spans of a message. Both end when dropped.
+//! The two spans of a message, and that of a question to a backend. All end when dropped.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -23,6 +23,27 @@ impl PublishSpan {
     }
 
     /// Ends the span: the publication was refused; `error` is the label of the reason.
+    pub fn fail(mut self, error: &'static str) {
+        self.0.set_attribute(KeyValue::new("error.type", error));
+        self.0.set_status(Status::error(error));
+    }
+}
+
+/// From the beginning of a call to a backend until its answer.
+#[derive(Debug)]
+pub struct AskSpan(Span);
+
+impl AskSpan {
+    pub(super) fn new(span: Span) -> Self {
+        Self(span)
+    }
+
+    /// The W3C `traceparent` that the backend gets.
+    pub fn traceparent(&self) -> String {
+        traceparent::format(self.0.span_context())
+    }
+
+    /// Ends the span: there was no verdict; `error` is the label of the reason.
     pub fn fail(mut self, error: &'static str) {
         self.0.set_attribute(KeyValue::new("error.type", error));
         self.0.set_status(Status::error(error));

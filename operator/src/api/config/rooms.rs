@@ -41,11 +41,21 @@ pub struct DefaultRooms {
     /// can join. Default: `json`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<PayloadKind>,
+    /// Whether members that ask for it are given the difference to the publication before (`fossil`). Default: `none`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delta: Option<DeltaKind>,
+    /// Whether a subscription may ask for publications with certain tags only. Default: `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags_filter: Option<bool>,
     /// How long the publications of a room are collected, to be written together, while one more comes within it on
     /// average; `0s` = never, at most `100ms`. Default: `4ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('100ms')").message("batchWindow must be at most 100ms"))]
     pub batch_window: Option<DurationText>,
+    /// Name of the proxy that is asked about what clients publish, after `publish` has let them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub publish_proxy: Option<String>,
     /// Makes the rooms durable; `{}` = with every default, left out = ephemeral rooms, delivered at most once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<HistoryConfig>,
@@ -75,11 +85,21 @@ pub struct Namespace {
     /// can join. Default: `json`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<PayloadKind>,
+    /// Whether members that ask for it are given the difference to the publication before (`fossil`). Default: `none`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delta: Option<DeltaKind>,
+    /// Whether a subscription may ask for publications with certain tags only. Default: `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags_filter: Option<bool>,
     /// How long the publications of a room are collected, to be written together, while one more comes within it on
     /// average; `0s` = never, at most `100ms`. Default: `4ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('100ms')").message("batchWindow must be at most 100ms"))]
     pub batch_window: Option<DurationText>,
+    /// Name of the proxy that is asked about what clients publish, after `publish` has let them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub publish_proxy: Option<String>,
     /// Makes the rooms durable; `{}` = with every default, left out = ephemeral rooms, delivered at most once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<HistoryConfig>,
@@ -101,6 +121,14 @@ pub enum Joiners {
 pub enum Degraded {
     Refuse,
     Local,
+}
+
+/// What members of a room may be given in place of whole publications.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum DeltaKind {
+    None,
+    Fossil,
 }
 
 /// What the messages of a room are.

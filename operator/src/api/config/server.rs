@@ -29,13 +29,17 @@ pub struct HttpConfig {
     pub request_timeout: Option<DurationText>,
 }
 
-/// The server API; without `keys` it is off.
+/// The server API; without `keys` it is off over HTTP.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiConfig {
     /// Secret with the keys of the server API (`X-API-Key`), separated by commas, each at least 16 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<SecretKey>,
+    /// Whether the server API is served over NATS too, on `<prefix>.api.<method>`: to everybody whom NATS lets publish
+    /// there. Default: `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nats: Option<bool>,
 }
 
 /// The demo page at `/`.

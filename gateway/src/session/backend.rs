@@ -1,0 +1,302 @@
+//! What a session asks backends ([`crate::proxy`]): a client's calls, and whether it may say what it says.
+//!
+//! A call leaves a place for its reply and goes on by itself; the session's other commands are carried out meanwhile, and
+//! answered behind it. What a client says through a proxy is asked about one by one, in the order in which it was said, or
+//! others would get it in another. When the session ends its calls end with it.
+
+use std::{collections::VecDeque, rc::Rc, sync::Arc};
+
+use natter_protocol::{ErrorCode, Payload, ReplyBody, RpcRequest};
+use tokio::task::AbortHandle;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Ending, ReplySlot, Session};
+use crate::{
+    channel::Channel,
+    gateway::{Accepted, Source},
+    proxy::{
+        Answer, Answered, Call, Caller, Data, Failure, Forwarded, Proxy, ProxyKind, Published, Question,
+        Verdict,
+    },
+    room::HeldMessage,
+    wire::Encoding,
+    worker::Worker,
+};
+
+/// How an error that a backend chose itself is counted.
+const FOREIGN: u32 = 0;
+/// Why a publication was refused (label of the metric).
+const BY_PROXY: &str = "proxy";
+
+/// What a session has to do with backends; most have nothing.
+#[derive(Default)]
+pub(super) struct Backend {
+    /// Of the request for the connection.
+    forwarded: Forwarded,
+    /// Calls under way; at most as many as replies may wait.
+    calls: Vec<(ReplySlot, AbortHandle)>,
+    /// What waits until the backend has judged what was said before.
+    sayings: VecDeque<Saying>,
+    is_saying: bool,
+}
+
+/// Something to be said if the backend permits it.
+struct Saying {
+    channel: Channel,
+    held: HeldMessage,
+    is_member: bool,
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        for (_, call) in &self.calls {
+            call.abort();
+        }
+    }
+}
+
+impl Session {
+    /// Keeps what backends are to be given of the request for the connection.
+    pub fn forward(&self, forwarded: Forwarded) {
+        if !forwarded.is_empty() {
+            self.with_backend(|backend| backend.forwarded = forwarded);
+        }
+    }
+
+    fn with_backend<R>(&self, change: impl FnOnce(&mut Backend) -> R) -> R {
+        change(self.backend.borrow_mut().get_or_insert_default())
+    }
+
+    /// Asks a backend; `then` gets the answer, unless the session ends before.
+    fn ask<T: Answer>(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        slot: ReplySlot,
+        (proxy, call): (Arc<Proxy>, Call),
+        then: impl FnOnce(&Rc<Self>, &Rc<Worker>, Result<Answered<T>, Failure>) + 'static,
+    ) {
+        let asking = worker
+            .gateway
+            .runtime
+            .spawn(async move { proxy.ask::<T>(call).await });
+        let asking = AbortOnDropHandle::new(asking);
+        let (session, worker) = (self.clone(), worker.clone());
+        let task = tokio::task::spawn_local(async move {
+            let answered = asking.await.unwrap_or(Err(Failure::Cancelled));
+            session.with_backend(|backend| backend.calls.retain(|(known, _)| *known != slot));
+            if !session.is_over() {
+                then(&session, &worker, answered);
+            }
+        });
+        self.with_backend(|backend| backend.calls.push((slot, task.abort_handle())));
+    }
+
+    /// What a backend gave, or `None` when the client was told something else.
+    fn judged<T>(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        slot: ReplySlot,
+        command: &'static str,
+        verdict: Result<Verdict<T>, Failure>,
+    ) -> Option<T> {
+        let failed = &worker.gateway.metrics.protocol;
+        match verdict {
+            Ok(Verdict::Result(result)) => return Some(result),
+            Ok(Verdict::Error(error)) => {
+                failed.command_failed(command, FOREIGN);
+                let body = ReplyBody::Foreign {
+                    code: error.code,
+                    message: &error.message,
+                    temporary: error.temporary,
+                };
+                self.complete(worker, slot, body);
+            }
+            Ok(Verdict::Disconnect { code, reason }) => self.end(worker, &Ending::Chosen { code, reason }),
+            Err(failure) => {
+                failed.command_failed(command, failure.code().code());
+                self.complete(worker, slot, ReplyBody::Error(failure.code()));
+            }
+        }
+        None
+    }
+
+    /// A call that is ready, or why it cannot be made.
+    fn question(
+        &self,
+        worker: &Worker,
+        kind: ProxyKind,
+        name: &str,
+        question: Question<'_>,
+        takes_bytes: bool,
+    ) -> Result<(Arc<Proxy>, Call), ErrorCode> {
+        let proxy = worker.gateway.proxies.get(name).ok_or(ErrorCode::Internal)?;
+        let caller = Caller {
+            client: self.id,
+            wire: self.wire,
+            user: self.user(),
+        };
+        let body = proxy.body(caller, question).map_err(|_| ErrorCode::BadRequest)?;
+        let backend = self.backend.borrow();
+        let forwarded = backend.as_ref().map(|backend| backend.forwarded.clone());
+        let call = Call {
+            kind,
+            body,
+            forwarded: forwarded.unwrap_or_default(),
+            takes_bytes,
+        };
+        Ok((proxy, call))
+    }
+
+    /// Hands a call of the client on.
+    pub(super) fn rpc(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, request: &RpcRequest<'_>) {
+        let live = worker.live();
+        let Some(name) = &live.settings.client.rpc_proxy else {
+            return self.reply_error(worker, id, "rpc", ErrorCode::NotAvailable);
+        };
+        let question = Question {
+            method: &request.method,
+            data: request.data.map(Payload::bytes),
+            ..Question::default()
+        };
+        let takes_bytes = self.wire.encoding == Encoding::Protobuf;
+        match self.question(worker, ProxyKind::Rpc, name, question, takes_bytes) {
+            Err(error) => self.reply_error(worker, id, "rpc", error),
+            Ok(asked) => {
+                let slot = self.defer_reply(id);
+                self.ask(worker, slot, asked, move |session, worker, answered| {
+                    let verdict = answered.map(|answered| answered.verdict);
+                    if let Some(Data(data)) = session.judged(worker, slot, "rpc", verdict) {
+                        session.complete(worker, slot, ReplyBody::Rpc(&data.unwrap_or_default()));
+                    }
+                });
+            }
+        }
+    }
+
+    /// Lets the backend judge what is said, behind what was said before.
+    pub(super) fn say_by_proxy(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        channel: &str,
+        held: HeldMessage,
+        is_member: bool,
+    ) {
+        let saying = Saying {
+            channel: channel.into(),
+            held,
+            is_member,
+        };
+        self.with_backend(|backend| backend.sayings.push_back(saying));
+        self.say_next(worker);
+    }
+
+    fn say_next(self: &Rc<Self>, worker: &Rc<Worker>) {
+        while !self.is_over() {
+            let next = self.with_backend(|backend| {
+                let next = (!backend.is_saying)
+                    .then(|| backend.sayings.pop_front())
+                    .flatten();
+                backend.is_saying |= next.is_some();
+                next
+            });
+            let Some(saying) = next else { return };
+            let slot = saying.held.slot;
+            match self.question_of(worker, &saying) {
+                Ok(asked) => {
+                    return self.ask(worker, slot, asked, move |session, worker, answered| {
+                        session.said(worker, saying, answered);
+                        session.with_backend(|backend| backend.is_saying = false);
+                        session.say_next(worker);
+                    });
+                }
+                Err(error) => {
+                    self.refuse_publish(worker, slot, error);
+                    self.with_backend(|backend| backend.is_saying = false);
+                }
+            }
+        }
+    }
+
+    /// The backend is asked only about what the room's policy permits.
+    fn question_of(&self, worker: &Worker, saying: &Saying) -> Result<(Arc<Proxy>, Call), ErrorCode> {
+        let live = worker.live();
+        let namespace = live.namespace(&saying.channel)?;
+        let message = &saying.held.message;
+        let refused = |error: ErrorCode| {
+            namespace.metrics.offer(Source::Client).refuse(error.label());
+            error
+        };
+        self.may_say(namespace, &saying.channel, message, saying.is_member)
+            .map_err(refused)?;
+        let name = namespace.options.publish_proxy.as_deref();
+        let question = Question {
+            channel: &saying.channel,
+            data: message.data.as_deref(),
+            ..Question::default()
+        };
+        self.question(
+            worker,
+            ProxyKind::Publish,
+            name.ok_or(ErrorCode::Internal)?,
+            question,
+            namespace.is_binary(),
+        )
+        .map_err(refused)
+    }
+
+    /// The backend has judged.
+    fn said(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        saying: Saying,
+        answered: Result<Answered<Published>, Failure>,
+    ) {
+        let slot = saying.held.slot;
+        let (verdict, traceparent) = match answered {
+            Ok(Answered { verdict, traceparent }) => (Ok(verdict), traceparent),
+            Err(failure) => (Err(failure), None),
+        };
+        let Some(published) = self.judged(worker, slot, "publish", verdict) else {
+            if let Some(namespace) = worker.live().namespaces.of(&saying.channel) {
+                namespace.metrics.offer(Source::Client).refuse(BY_PROXY);
+            }
+            return;
+        };
+        let mut message = saying.held.message;
+        if let Some(data) = published.data {
+            message.data = Some(data);
+        }
+        message.traceparent = traceparent;
+        if published.skips_history && is_durable(worker, &saying.channel) {
+            // As in the server API: every message of such a room is stored.
+            return self.refuse_publish(worker, slot, ErrorCode::NotAvailable);
+        }
+        match self.try_publish(worker, &saying.channel, message, saying.is_member) {
+            Ok(Accepted::Sent) => self.complete(worker, slot, ReplyBody::Publish),
+            Ok(Accepted::Storing(stored)) => self.complete_when_stored(worker, slot, stored),
+            Err(error) => self.refuse_publish(worker, slot, error),
+        }
+    }
+
+    fn refuse_publish(self: &Rc<Self>, worker: &Rc<Worker>, slot: ReplySlot, error: ErrorCode) {
+        worker
+            .gateway
+            .metrics
+            .protocol
+            .command_failed("publish", error.code());
+        self.complete(worker, slot, ReplyBody::Error(error));
+    }
+}
+
+/// Whether a backend is asked about what is said in the room.
+pub(super) fn asks_to_say(worker: &Worker, channel: &str) -> bool {
+    let live = worker.live();
+    // Most gateways have no backend to ask.
+    !live.settings.proxies.is_empty()
+        && (live.namespaces.of(channel)).is_some_and(|namespace| namespace.options.publish_proxy.is_some())
+}
+
+fn is_durable(worker: &Worker, channel: &str) -> bool {
+    let live = worker.live();
+    (live.namespaces.of(channel)).is_some_and(|namespace| namespace.history.is_some())
+}
