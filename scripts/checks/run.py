@@ -8,6 +8,7 @@ import unittest
 from pathlib import Path
 
 import chart
+import conformance
 import docs
 import machine
 import monitoring
@@ -19,6 +20,7 @@ import sources
 from repo import Repo
 
 CHECKS = (
+    conformance.cells_have_tests,
     docs.paths,
     docs.links,
     docs.named_commands,

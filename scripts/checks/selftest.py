@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unittest
 
+import conformance
 import docs
 import machine
 import provider
@@ -27,6 +28,23 @@ class Planted(Fixture):
     def repo(self, **changed: str) -> Repo:
         """A sound repository with some files written anew; `__` in a keyword is a slash, `_` a dot."""
         return self.written(SOUND | {name.replace("__", "/").replace("_", "."): text for name, text in changed.items()})
+
+
+class Conformance(Planted):
+    TESTS = "#[tokio::test]\nasync fn over_all() -> Result<()> {\n"
+    ROWS = "".join(f"| `{command}`: 108 | `all::over_all` | – |\n" for command in conformance.COMMANDS)
+
+    def page(self, rows: str) -> Repo:
+        return self.written(SOUND | {"docs/conformance.md": f"| | a | b |\n|---|---|---|\n{rows}", "tests/tests/some/all.rs": self.TESTS})
+
+    def test_a_table_with_tests_passes(self) -> None:
+        self.assertEqual(conformance.cells_have_tests(self.page(self.ROWS)), [])
+
+    def test_a_cell_without_its_test(self) -> None:
+        check = conformance.cells_have_tests
+        self.finds(check, "names no test", self.page(self.ROWS.replace("`connect`: 108 | `all::over_all`", "`connect`: 108 | yes")))
+        self.finds(check, "no test all::gone", self.page(self.ROWS + "| `more` | `all::gone` | – |\n"))
+        self.finds(check, "no row for `rpc`", self.page(self.ROWS.replace("`rpc`", "`call`")))
 
 
 class Docs(Planted):

@@ -27,3 +27,4 @@ pub mod raw;
 pub mod script;
 pub mod tools;
 pub mod wait;
+pub mod wire;

@@ -8,6 +8,7 @@ mod degraded;
 mod formats;
 mod garbage;
 mod joins;
+mod mixed_room;
 mod outage;
 mod presence;
 mod support;

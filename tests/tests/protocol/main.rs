@@ -10,6 +10,7 @@ mod commands_api;
 mod compressed_abuse;
 mod compressed_member;
 mod compression;
+mod conformance;
 mod connections_api;
 mod deltas;
 mod description;

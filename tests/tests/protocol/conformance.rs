@@ -1,0 +1,215 @@
+//! Every command over every transport in every encoding: the reply is the same, and so is the push. docs/conformance.md
+//! shows which test stands behind which cell.
+
+use anyhow::{Context, Result, ensure};
+use natter_tests::gateway::Gateway;
+use natter_tests::wire::{Encoding, Transport, Wire, canonical};
+use serde_json::{Value, json};
+
+use crate::scene::gateway;
+
+const CONFIG: &str = "client: {ping_interval: 1s, pong_timeout: 500ms}
+rooms: {namespaces: [{name: kept, subscribe: anyone, publish: anyone, history: {size: 10, ttl: 1h, read: anyone}}]}\n";
+
+#[tokio::test]
+async fn websocket_json() -> Result<()> {
+    converse(Transport::WebSocket, Encoding::Json).await
+}
+
+#[tokio::test]
+async fn websocket_protobuf() -> Result<()> {
+    converse(Transport::WebSocket, Encoding::Protobuf).await
+}
+
+#[tokio::test]
+async fn sse_json() -> Result<()> {
+    converse(Transport::Sse, Encoding::Json).await
+}
+
+#[tokio::test]
+async fn http_stream_json() -> Result<()> {
+    converse(Transport::HttpStream, Encoding::Json).await
+}
+
+#[tokio::test]
+async fn http_stream_protobuf() -> Result<()> {
+    converse(Transport::HttpStream, Encoding::Protobuf).await
+}
+
+/// Commands in the order in which they are sent, and what each is answered by. Ids, the epoch and the like are masked.
+fn conversation() -> Vec<(Value, Value)> {
+    let error = |code: u32, message: &str| json!({ "error": { "code": code, "message": message } });
+    let not_available = || error(108, "not available");
+    let publication = || json!({ "data": said(), "info": { "client": "CLIENT" }, "offset": 1 });
+    let kept = json!({ "channel": "kept:a" });
+    let join = json!({ "channel": "kept:a", "positioned": true, "recoverable": true });
+    let joined = json!({ "positioned": true, "recoverable": true, "epoch": "EPOCH" });
+    vec![
+        (json!({ "subscribe": join }), json!({ "subscribe": joined })),
+        (json!({ "subscribe": join }), error(105, "already subscribed")),
+        (
+            json!({ "subscribe": { "channel": "nowhere:a" } }),
+            error(102, "unknown channel"),
+        ),
+        (
+            json!({ "publish": { "channel": "kept:a", "data": said() } }),
+            json!({ "publish": {} }),
+        ),
+        (
+            json!({ "publish": { "channel": "nowhere:a", "data": 1 } }),
+            error(102, "unknown channel"),
+        ),
+        (
+            json!({ "history": { "channel": "kept:a", "limit": 10 } }),
+            json!({ "history": { "publications": [publication()], "epoch": "EPOCH", "offset": 1 } }),
+        ),
+        (
+            json!({ "history": { "channel": "kept:a", "limit": -1, "since": { "offset": 1, "epoch": "" } } }),
+            json!({ "history": { "epoch": "EPOCH", "offset": 1 } }),
+        ),
+        (
+            json!({ "history": { "channel": "kept:a", "limit": 1, "since": { "offset": 1, "epoch": "other" } } }),
+            error(112, "unrecoverable position"),
+        ),
+        (json!({ "presence": kept }), not_available()),
+        (json!({ "presence_stats": kept }), not_available()),
+        (
+            json!({ "rpc": { "method": "m", "data": { "a": 1 } } }),
+            not_available(),
+        ),
+        (json!({ "refresh": { "token": "t" } }), not_available()),
+        (
+            json!({ "sub_refresh": { "channel": "kept:a", "token": "t" } }),
+            not_available(),
+        ),
+        (json!({ "unsubscribe": kept }), json!({ "unsubscribe": {} })),
+        (json!({ "unsubscribe": kept }), json!({ "unsubscribe": {} })),
+    ]
+}
+
+fn said() -> Value {
+    json!({ "text": "zwölf 🦊", "list": [1, null, -2.5] })
+}
+
+async fn converse(transport: Transport, encoding: Encoding) -> Result<()> {
+    let gateway = gateway(CONFIG).await?;
+    let (mut wire, reply) = connect(&gateway, transport, encoding).await?;
+    let mut names = Names::of(&reply);
+    let connected = if transport == Transport::WebSocket {
+        json!({ "client": "CLIENT", "version": "VERSION", "ping": 1, "pong": true })
+    } else {
+        json!({ "client": "CLIENT", "version": "VERSION", "ping": 1, "session": "SESSION", "node": "NODE" })
+    };
+    names.expect(&reply, json!({ "id": 1, "connect": connected }))?;
+
+    for (command, mut expected) in conversation() {
+        let reply = wire.request(command.clone()).await?;
+        names.learn("EPOCH", &reply["subscribe"]["epoch"]);
+        expected["id"] = reply["id"].clone();
+        names
+            .expect(&reply, expected)
+            .with_context(|| command.to_string())?;
+    }
+    let push = wire.recv_where(|value| value.get("push").is_some()).await?;
+    let publication = json!({ "data": said(), "info": { "client": "CLIENT" }, "offset": 1 });
+    names.expect(
+        &push,
+        json!({ "push": { "channel": "kept:a", "pub": publication } }),
+    )?;
+
+    batch(&mut wire).await.context("a batch")?;
+    wire.pinged(3).await?; // two of them were answered where an answer is due, or this were the end
+    batch(&mut wire).await.context("after pings")?;
+
+    names
+        .ends(wire, json!({ "send": { "data": 1 } }), 3508, "not available")
+        .await?;
+    let (wire, _) = connect(&gateway, transport, encoding).await?;
+    names
+        .ends(wire, json!({ "id": 2, "ping": {} }), 3501, "bad request")
+        .await
+}
+
+async fn connect(gateway: &Gateway, transport: Transport, encoding: Encoding) -> Result<(Wire, Value)> {
+    Wire::connect(
+        gateway.public(),
+        transport,
+        encoding,
+        json!({ "name": "conformance" }),
+    )
+    .await
+}
+
+/// Commands that come together are answered in their order.
+async fn batch(wire: &mut Wire) -> Result<()> {
+    let channel = json!({ "channel": "a" });
+    let ids = [wire.next_id(), wire.next_id(), wire.next_id()];
+    wire.send(&[
+        json!({ "id": ids[0], "subscribe": channel }),
+        json!({ "id": ids[1], "publish": { "channel": "a", "data": "together" } }),
+        json!({ "id": ids[2], "unsubscribe": channel }),
+    ])
+    .await?;
+    for (id, kind) in ids.into_iter().zip(["subscribe", "publish", "unsubscribe"]) {
+        let reply = wire.recv_where(|value| value.get("id").is_some()).await?;
+        ensure!(canonical(&reply)? == json!({ "id": id, kind: {} }), "{reply}");
+    }
+    Ok(())
+}
+
+/// What differs from run to run, and what stands for it.
+struct Names(Vec<(String, &'static str)>);
+
+impl Names {
+    fn of(reply: &Value) -> Self {
+        let mut names = Self(Vec::new());
+        for (field, name) in [
+            ("client", "CLIENT"),
+            ("version", "VERSION"),
+            ("session", "SESSION"),
+            ("node", "NODE"),
+        ] {
+            names.learn(name, &reply["connect"][field]);
+        }
+        names
+    }
+
+    fn learn(&mut self, name: &'static str, value: &Value) {
+        if let Some(text) = value.as_str().filter(|text| !text.is_empty()) {
+            self.0.push((text.to_owned(), name));
+        }
+    }
+
+    fn expect(&self, got: &Value, expected: Value) -> Result<()> {
+        let masked = self.masked(canonical(got)?);
+        ensure!(masked == expected, "{got} where {expected} was due");
+        Ok(())
+    }
+
+    fn masked(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => {
+                let known = self.0.iter().find(|(known, _)| *known == text);
+                known.map_or(text.as_str(), |(_, name)| *name).into()
+            }
+            Value::Array(items) => items.into_iter().map(|item| self.masked(item)).collect(),
+            Value::Object(fields) => fields
+                .into_iter()
+                .map(|(name, value)| (name, self.masked(value)))
+                .collect(),
+            other => other,
+        }
+    }
+
+    /// A command that the server ends the connection for, and says why.
+    async fn ends(&self, mut wire: Wire, command: Value, code: u32, reason: &str) -> Result<()> {
+        wire.send(std::slice::from_ref(&command)).await?;
+        let end = wire
+            .recv_where(|value| value["push"].get("disconnect").is_some())
+            .await?;
+        let expected = json!({ "push": { "disconnect": { "code": code, "reason": reason } } });
+        self.expect(&end, expected).with_context(|| command.to_string())?;
+        ensure!(wire.recv().await?.is_none(), "it goes on");
+        Ok(())
+    }
+}
