@@ -9,6 +9,7 @@
 mod auth;
 mod commands;
 mod connections;
+mod grant;
 mod history;
 mod message;
 mod openapi;
@@ -199,7 +200,7 @@ async fn answer(call: &Call<'_>, method: &str, body: &[u8]) -> serde_json::Resul
         "broadcast" => call.broadcast(parse(body)?).await,
         "history" => call.history(parse(body)?).await,
         "history_remove" => call.history_remove(parse(body)?).await,
-        "subscribe" => call.subscribe(parse(body)?),
+        "subscribe" => call.subscribe(&parse(body)?),
         "unsubscribe" => call.unsubscribe(parse(body)?),
         "disconnect" => call.disconnect(&parse(body)?),
         "info" => call.info(),

@@ -4,6 +4,7 @@
 //! stored: a gateway announces itself every `ANNOUNCE_EVERY` and is forgotten when it was silent for
 //! `NODE_LIFETIME`.
 
+pub mod base64;
 mod emulation;
 mod message;
 mod nodes;

@@ -44,8 +44,9 @@ pub use secret::Secret;
 pub use settings::{
     Anonymous, ApiSettings, BusSettings, ClientSettings, CompressionSettings, ControlSettings, Degraded,
     Discard, DrainSettings, HistoryOptions, HistoryReaders, HttpSettings, LogFormat, LogSettings,
-    MetricsSettings, Namespace, NatsSettings, OpsSettings, PageSettings, PayloadKind, ProxySettings,
-    RecoveryMode, RoomOptions, RoomSettings, Settings, Storage, StreamOptions, TracingSettings, Who,
+    MetricsSettings, Namespace, NatsSettings, OpsSettings, PageSettings, PayloadKind, PersonalSettings,
+    ProxySettings, RecoveryMode, RoomOptions, RoomSettings, Settings, Storage, StreamOptions,
+    TracingSettings, Who,
 };
 pub use static_header::StaticHeader;
 pub use units::{parse_duration, show_duration, show_size};

@@ -17,6 +17,7 @@
 //! | [`proxy`] | backends that are asked about what clients do |
 //! | [`worker`] | a thread with its connections: inbox, broadcasts, flush, timers |
 //! | [`session`], [`socket`], [`outbox`] | one connection |
+//! | [`admission`], [`grant`] | what a connection is to be; a subscription that the server decides on |
 //! | [`room`] | members on one worker |
 //! | [`rooms`] | the rooms of the gateway: first join, last leave |
 //! | [`namespace`] | the policy of a room |
@@ -31,6 +32,7 @@
 //! | [`probe`], [`delete_streams`] | a conversation to see that chat works; the end of what a cluster has stored |
 //! | [`telemetry`], [`metrics`], [`ops`], [`limits`] | logs, traces, metrics, health, descriptors |
 
+pub mod admission;
 pub mod api;
 pub mod bus;
 pub mod channel;
@@ -43,6 +45,7 @@ pub mod drain;
 pub mod frame;
 pub mod gateway;
 mod glob;
+pub mod grant;
 pub mod history;
 pub mod http;
 pub mod inbox;

@@ -7,6 +7,7 @@
 
 mod backend;
 mod commands;
+mod connect;
 mod ending;
 mod heartbeat;
 mod history;
@@ -16,6 +17,7 @@ mod refusal;
 mod replies;
 mod stream;
 mod subscriptions;
+mod terms;
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -27,7 +29,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use natter_protocol::{DisconnectCode, json, protobuf};
+use natter_protocol::DisconnectCode;
 use natter_websocket::{Decoder, Incoming, ProtocolError};
 use tokio::task::yield_now;
 use tokio_util::time::delay_queue;
@@ -36,7 +38,7 @@ use uuid::Uuid;
 
 use self::{
     backend::Backend, heartbeat::Heartbeat, output::CONNECTION_ENDED, replies::Replies,
-    subscriptions::Subscriptions,
+    subscriptions::Subscriptions, terms::Terms,
 };
 pub use self::{ending::Ending, recover::Wish, refusal::Refusal, replies::ReplySlot, stream::StreamKey};
 use crate::{
@@ -60,6 +62,7 @@ pub struct Session {
     replies: RefCell<Replies>,
     subscriptions: RefCell<Subscriptions>,
     backend: RefCell<Option<Box<Backend>>>,
+    terms: RefCell<Option<Box<Terms>>>,
     heartbeat: Cell<Heartbeat>,
     timer: Cell<Option<delay_queue::Key>>,
     /// Place in the worker's list of sessions.
@@ -82,6 +85,8 @@ pub struct Session {
 enum Phase {
     /// Nothing but a connect command is accepted.
     Fresh,
+    /// Somebody decides whether the client is let in; nothing it says is looked at meanwhile.
+    Admitting,
     Connected,
     /// The close frame is queued or sent; of the input only the peer's own close frame is of interest.
     Ending,
@@ -110,6 +115,7 @@ impl Session {
             replies: RefCell::default(),
             subscriptions: RefCell::default(),
             backend: RefCell::default(),
+            terms: RefCell::default(),
             heartbeat: Cell::new(Heartbeat::AwaitingConnect),
             timer: Cell::new(None),
             key: Cell::new(usize::MAX),
@@ -140,7 +146,10 @@ impl Session {
 
     /// Whether nothing is said or heard any more but the close.
     fn is_over(&self) -> bool {
-        !matches!(self.phase.get(), Phase::Fresh | Phase::Connected)
+        !matches!(
+            self.phase.get(),
+            Phase::Fresh | Phase::Admitting | Phase::Connected
+        )
     }
 
     pub fn is_connected(&self) -> bool {
@@ -204,7 +213,7 @@ impl Session {
             self.blocked.set(false);
             worker.mark_dirty(self, Lane::Prompt);
         }
-        if self.replies.borrow().is_full() {
+        if self.replies.borrow().is_full() || self.phase.get() == Phase::Admitting {
             return Poll::Pending;
         }
         self.socket
@@ -278,16 +287,16 @@ impl Session {
             }
             _ if self.phase.get() == Phase::Ending => {}
             Incoming::Text(text) => match self.wire.encoding {
-                Encoding::Json => self.commands(worker, json::decode(&text)),
+                Encoding::Json => self.say_text(worker, &text, 0),
                 Encoding::Protobuf => self.refuse(worker, "text_frame"),
             },
             Incoming::Binary(bytes) => match self.wire.encoding {
                 // JSON in binary frames is accepted, as the clients' reference server does.
                 Encoding::Json => match std::str::from_utf8(&bytes) {
-                    Ok(text) => self.commands(worker, json::decode(text)),
+                    Ok(text) => self.say_text(worker, text, 0),
                     Err(_) => self.misframed(worker, ProtocolError::InvalidUtf8),
                 },
-                Encoding::Protobuf => self.commands(worker, protobuf::decode(&bytes)),
+                Encoding::Protobuf => self.say_bytes(worker, &bytes, 0),
             },
             Incoming::Ping(payload) => {
                 let pong = natter_websocket::pong(&payload);
@@ -311,6 +320,7 @@ impl Session {
         let was_connected = self.phase.replace(Phase::Ending) == Phase::Connected;
         self.record(worker, ending);
         self.backend.take();
+        self.terms.take();
         self.leave_all(worker);
         self.replies.borrow_mut().clear();
         worker.disconnected(self, was_connected);

@@ -23,6 +23,13 @@ pub fn namespace_of(name: &str) -> Option<&str> {
     name.split_once(':').map(|(namespace, _)| namespace)
 }
 
+/// Whether `user` may have to do with a room: what stands behind the last `#` of a name, if there is one, lists the users
+/// whose room it is, with commas between them.
+pub fn admits(name: &str, user: &str) -> bool {
+    name.rsplit_once('#')
+        .is_none_or(|(_, users)| !user.is_empty() && users.split(',').any(|listed| listed == user))
+}
+
 /// Why a name cannot be a room's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChannelError {
@@ -80,6 +87,26 @@ mod tests {
         ];
         for (name, expected) in cases {
             assert_eq!(namespace_of(name), expected, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_users_admits_nobody_else() {
+        let cases = [
+            ("room", "", true),
+            ("room", "42", true),
+            ("#42", "42", true),
+            ("#42", "4", false),
+            ("#42", "", false),
+            ("chat:talk#42,43", "43", true),
+            ("chat:talk#42,43", "42,43", false),
+            ("chat:a#42#43", "42", false),
+            ("chat:a#42#43", "43", true),
+            ("chat:a#", "", false),
+            ("chat:a#,", "", false),
+        ];
+        for (name, user, expected) in cases {
+            assert_eq!(admits(name, user), expected, "{name:?} {user:?}");
         }
     }
 }

@@ -26,6 +26,8 @@ pub(crate) trait Fields {
     fn array<V>(&mut self, key: Key, items: &[V], fields: impl Fn(&mut Self, &V));
     /// `name` gives an item's key in the map, which may need escapes.
     fn map<V>(&mut self, key: Key, items: &[V], name: impl Fn(&V) -> &str, fields: impl Fn(&mut Self, &V));
+    /// Fields that were written before, in the same encoding.
+    fn encoded(&mut self, fields: &[u8]);
 
     // What stands in JSON also when it is zero.
 
@@ -177,11 +179,11 @@ fn subscriptions<F: Fields>(out: &mut F, key: Key, result: &ConnectResult<'_>) {
         key,
         result.subs,
         |(channel, _)| channel,
-        |out, (_, result)| subscribe(out, result),
+        |out, (_, result)| out.encoded(result),
     );
 }
 
-fn subscribe<F: Fields>(out: &mut F, result: &SubscribeResult<'_>) {
+pub(crate) fn subscribe<F: Fields>(out: &mut F, result: &SubscribeResult<'_>) {
     out.flag(("expires", 1), result.expires);
     out.number(("ttl", 2), result.ttl.into());
     out.flag(("recoverable", 3), result.recoverable);

@@ -10,7 +10,9 @@ pub(crate) mod field;
 mod object;
 
 pub use decode::{Commands, decode};
-pub use encode::{encode_client_info, encode_publication, encode_push, encode_reply, encode_uni_push};
+pub use encode::{
+    encode_client_info, encode_publication, encode_push, encode_reply, encode_subscription, encode_uni_push,
+};
 
 /// The server's ping: the empty reply, and the empty push to clients that only listen.
 pub const PING: &[u8] = b"{}";

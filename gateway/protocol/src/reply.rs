@@ -52,8 +52,9 @@ pub struct ConnectResult<'a> {
     /// Seconds until the connection expires.
     pub ttl: u32,
     pub data: &'a [u8],
-    /// Server-side subscriptions, each room once.
-    pub subs: &'a [(&'a str, SubscribeResult<'a>)],
+    /// Server-side subscriptions, each room once, with its [`SubscribeResult`] as the `encode_subscription` of the reply's
+    /// encoding writes it: the rooms are joined one after another, and what one of them brings is not kept twice.
+    pub subs: &'a [(&'a str, &'a [u8])],
     /// Seconds between two pings of the server.
     pub ping: u32,
     /// Whether the server wants an answer to its pings.

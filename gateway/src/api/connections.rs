@@ -35,13 +35,10 @@ impl Call<'_> {
         })
     }
 
-    pub(super) fn subscribe(&self, request: SubscribeRequest) -> Answer {
-        let target = request.target.target().ok_or(ErrorCode::BadRequest)?;
-        self.namespace(&request.channel)?;
-        self.order(Order::Subscribe {
-            target,
-            channel: request.channel,
-        })
+    pub(super) fn subscribe(&self, request: &SubscribeRequest<'_>) -> Answer {
+        let target = request.target().ok_or(ErrorCode::BadRequest)?;
+        let grant = self.grant(request)?;
+        self.order(Order::Subscribe { target, grant })
     }
 
     pub(super) fn unsubscribe(&self, request: UnsubscribeRequest) -> Answer {

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{message::MessageRequest, refusal::Refusal};
-use crate::{cluster::Target, gateway::Gateway, namespace::Namespace};
+use crate::{cluster::Target, gateway::Gateway, namespace::Namespace, session::StreamKey};
 
 /// One call under way.
 pub(super) struct Call<'a> {
@@ -169,12 +169,49 @@ pub(super) struct HistoryRemoveRequest {
     pub(super) channel: String,
 }
 
+/// Its target's fields stand here: serde cannot flatten beside raw JSON.
 #[derive(Deserialize)]
-pub(super) struct SubscribeRequest {
-    #[serde(flatten)]
-    pub(super) target: TargetRequest,
+pub(super) struct SubscribeRequest<'a> {
+    #[serde(default, deserialize_with = "or_default")]
+    user: String,
+    #[serde(default, deserialize_with = "or_default")]
+    client: String,
+    #[serde(default, deserialize_with = "or_default")]
+    session: String,
     #[serde(default, deserialize_with = "or_default")]
     pub(super) channel: String,
+    #[serde(borrow, default)]
+    pub(super) info: Option<&'a RawValue>,
+    pub(super) b64info: Option<String>,
+    #[serde(borrow, default)]
+    pub(super) data: Option<&'a RawValue>,
+    pub(super) b64data: Option<String>,
+    #[serde(default, deserialize_with = "object")]
+    pub(super) recover_since: Option<SinceRequest>,
+    #[serde(default, deserialize_with = "object", rename = "override")]
+    pub(super) overrides: Option<Overrides>,
+}
+
+impl SubscribeRequest<'_> {
+    pub(super) fn target(&self) -> Option<Target> {
+        target(&self.user, &self.client, &self.session)
+    }
+}
+
+/// Options in place of the namespace's.
+#[derive(Default, Deserialize)]
+pub(super) struct Overrides {
+    #[serde(default, deserialize_with = "object")]
+    pub(super) force_recovery: Option<Override>,
+    #[serde(default, deserialize_with = "object")]
+    pub(super) force_positioning: Option<Override>,
+}
+
+/// The shape of Protobuf, where a plain switch cannot be absent.
+#[derive(Deserialize)]
+pub(super) struct Override {
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) value: bool,
 }
 
 #[derive(Deserialize)]
@@ -220,16 +257,30 @@ pub(super) struct TargetRequest {
     user: String,
     #[serde(default, deserialize_with = "or_default")]
     client: String,
+    #[serde(default, deserialize_with = "or_default")]
+    session: String,
 }
 
 impl TargetRequest {
-    /// `None` when neither a user nor a client is named: an empty user would mean every anonymous client.
     pub(super) fn target(&self) -> Option<Target> {
-        let client = match self.client.as_str() {
-            "" => None,
-            client => Some(Uuid::try_parse(client).ok()?),
-        };
-        let user = (!self.user.is_empty()).then(|| self.user.clone());
-        (user.is_some() || client.is_some()).then_some(Target { user, client })
+        target(&self.user, &self.client, &self.session)
     }
+}
+
+/// `None` when nobody is named: an empty user would mean every anonymous client.
+fn target(user: &str, client: &str, session: &str) -> Option<Target> {
+    let client = match client {
+        "" => None,
+        client => Some(Uuid::try_parse(client).ok()?),
+    };
+    let session = match session {
+        "" => None,
+        session => Some(StreamKey::parse(session)?),
+    };
+    let user = (!user.is_empty()).then(|| user.to_owned());
+    (user.is_some() || client.is_some() || session.is_some()).then_some(Target {
+        user,
+        client,
+        session,
+    })
 }

@@ -2,10 +2,9 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -13,7 +12,7 @@ use tokio::{
 use tracing::debug;
 use uuid::Uuid;
 
-use super::{Cluster, Command, Message};
+use super::{Cluster, Command, Message, base64};
 use crate::{bus::Recipient, gateway::Gateway, inbox::Note, session::StreamKey};
 
 /// What the gateway with the stream may take to answer.
@@ -23,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {
     pub key: StreamKey,
-    #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
+    #[serde(with = "base64")]
     pub data: Bytes,
 }
 
@@ -114,16 +113,4 @@ async fn hear(gateway: &Gateway, said: Said) -> Hearing {
     inbox.push(Note::Command(Command::Emulate { said, answer }.into()));
     let answer = timeout(TIMEOUT, answered.recv()).await;
     answer.ok().flatten().unwrap_or(Hearing::Unreachable)
-}
-
-fn to_base64<S: Serializer>(data: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&BASE64_STANDARD.encode(data))
-}
-
-fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    BASE64_STANDARD
-        .decode(text)
-        .map(Bytes::from)
-        .map_err(D::Error::custom)
 }

@@ -127,6 +127,7 @@ mod tests {
             target: Target {
                 user: Some("42".into()),
                 client: None,
+                session: None,
             },
             channel: Some("a".into()),
         };

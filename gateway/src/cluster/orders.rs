@@ -7,13 +7,20 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::{Hearing, Said};
-use crate::drain::{Pace, Shed};
+use crate::{
+    drain::{Pace, Shed},
+    grant::Grant,
+    session::StreamKey,
+};
 
-/// Which connections are meant: those of a user, one client, or one client if it is that user's.
+/// Which connections are meant: those of a user, one client, one session, or those of them that are all it names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     pub user: Option<String>,
     pub client: Option<Uuid>,
+    /// What a client of a stream is known by.
+    #[serde(default)]
+    pub session: Option<StreamKey>,
 }
 
 /// Travels to every gateway.
@@ -28,13 +35,11 @@ pub enum Order {
     },
     Subscribe {
         target: Target,
-        channel: String,
+        #[serde(flatten)]
+        grant: Grant,
     },
     /// Without a channel: from all of them.
-    Unsubscribe {
-        target: Target,
-        channel: Option<String>,
-    },
+    Unsubscribe { target: Target, channel: Option<String> },
 }
 
 /// What a worker is told.

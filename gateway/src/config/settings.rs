@@ -5,6 +5,7 @@ mod bus;
 mod client;
 mod compression;
 mod history;
+mod personal;
 mod proxies;
 mod rooms;
 
@@ -17,6 +18,7 @@ pub use self::{
     client::{Anonymous, ClientSettings},
     compression::CompressionSettings,
     history::{Discard, HistoryOptions, HistoryReaders, RecoveryMode, Storage, StreamOptions},
+    personal::PersonalSettings,
     proxies::ProxySettings,
     rooms::{Degraded, Namespace, PayloadKind, RoomOptions, RoomSettings, Who},
 };

@@ -38,6 +38,7 @@ pub(super) fn validate(raw: RawSettings, machine: &Machine, problems: &mut Probl
     http(&settings, problems);
     rooms(&settings.rooms, problems);
     proxies::check(&settings, problems);
+    personal(&settings, problems);
     bus(&settings, problems);
     drain(&settings, problems);
     observability(&settings, problems);
@@ -248,6 +249,30 @@ fn room(path: &str, options: &RoomOptions, problems: &mut Problems) {
                 "refuse; what cannot be stored is never acknowledged",
             );
         }
+    }
+}
+
+/// Rooms that no policy holds for would let nobody connect.
+fn personal(settings: &Settings, problems: &mut Problems) {
+    let personal = &settings.client.subscribe_to_user_personal_channel;
+    let rooms = &settings.rooms;
+    let (is_there, expected) = match &personal.personal_channel_namespace {
+        Some(name) => (
+            rooms.namespaces.iter().any(|namespace| namespace.name == *name),
+            "a namespace of rooms.namespaces, or null",
+        ),
+        None => (
+            rooms.default.is_some() || !personal.enabled,
+            "a namespace, as rooms.default is null",
+        ),
+    };
+    let path = "client.subscribe_to_user_personal_channel.personal_channel_namespace";
+    if !is_there && problems.sound(&[path]) {
+        let name = personal.personal_channel_namespace.as_deref();
+        let problem = name.map_or("missing".to_owned(), |name| {
+            format!("there is no namespace {name:?}")
+        });
+        problems.add(path, problem, expected);
     }
 }
 

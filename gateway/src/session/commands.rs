@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use natter_protocol::{
-    ClientInfo, Command, ConnectRequest, ConnectResult, DecodeError, DisconnectCode, ErrorCode,
-    PublishRequest, ReplyBody, Request, json,
+    ClientInfo, Command, DecodeError, DisconnectCode, ErrorCode, PublishRequest, ReplyBody, Request, channel,
+    json, protobuf,
 };
 use tracing::debug;
 
@@ -14,19 +14,40 @@ use crate::{
     bus::BoxFuture,
     gateway::{Accept, Accepted, Source, error_code, store_error_code},
     history::{MAX_KEY, Receipt, StoreError},
-    namespace::{Asker, Namespace},
+    namespace::Namespace,
     room::{HeldMessage, Said},
     worker::Worker,
 };
 
 impl Session {
-    /// Handles the commands of one frame.
-    pub(super) fn commands<'a>(
+    /// Handles the commands of a text, but for the first ones, which are done.
+    pub(super) fn say_text(self: &Rc<Self>, worker: &Rc<Worker>, text: &str, done: usize) {
+        let taken = self.commands(worker, json::decode(text).skip(done));
+        if self.phase.get() == Phase::Admitting {
+            self.keep(worker, text.as_bytes(), done + taken);
+        }
+    }
+
+    /// The same for Protobuf.
+    pub(super) fn say_bytes(self: &Rc<Self>, worker: &Rc<Worker>, bytes: &[u8], done: usize) {
+        let taken = self.commands(worker, protobuf::decode(bytes).skip(done));
+        if self.phase.get() == Phase::Admitting {
+            self.keep(worker, bytes, done + taken);
+        }
+    }
+
+    /// Handles commands until one of them has to be waited for; returns how many it were.
+    fn commands<'a>(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
         commands: impl Iterator<Item = Result<Command<'a>, DecodeError>>,
-    ) {
+    ) -> usize {
+        if self.phase.get() == Phase::Admitting {
+            return 0;
+        }
+        let mut taken = 0;
         for command in commands {
+            taken += 1;
             match command {
                 Ok(command) => self.command(worker, command),
                 Err(error) => {
@@ -34,10 +55,11 @@ impl Session {
                     self.refuse(worker, error.label());
                 }
             }
-            if self.is_over() {
-                return;
+            if self.is_over() || self.phase.get() == Phase::Admitting {
+                break;
             }
         }
+        taken
     }
 
     fn command(self: &Rc<Self>, worker: &Rc<Worker>, command: Command<'_>) {
@@ -62,39 +84,6 @@ impl Session {
             | Request::Refresh(_)
             | Request::SubRefresh(_) => self.reply_error(worker, id, label, ErrorCode::NotAvailable),
         }
-    }
-
-    fn connect(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, request: &ConnectRequest<'_>) {
-        if self.phase.get() != Phase::Fresh {
-            return self.refuse(worker, "second_connect");
-        }
-        let live = worker.live();
-        // No key is configured to check a token with, and an identity that cannot be checked must not be dropped in
-        // silence.
-        let refused =
-            !request.token.is_empty() || (self.user().is_empty() && !live.settings.allows_anonymous());
-        if refused {
-            return self.end(worker, &Ending::Disconnect(DisconnectCode::InvalidToken));
-        }
-        self.phase.set(Phase::Connected);
-        worker.connected(self);
-        // Where requests of a stream's client have to go; others need not know.
-        let (session, node) = self.stream_key(worker).map_or_else(Default::default, |key| {
-            (key.to_string(), worker.gateway.node.to_string())
-        });
-        let mut buffer = uuid::Uuid::encode_buffer();
-        let result = ConnectResult {
-            client: self.id.hyphenated().encode_lower(&mut buffer),
-            version: env!("CARGO_PKG_VERSION"),
-            // The protocol counts in whole seconds.
-            ping: u32::try_from(live.settings.client.ping_interval.as_secs()).unwrap_or(u32::MAX),
-            pong: !self.is_stream(),
-            session: &session,
-            node: &node,
-            ..ConnectResult::default()
-        };
-        self.reply(worker, id, ReplyBody::Connect(result));
-        self.start_pings(worker);
     }
 
     fn publish(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, request: &PublishRequest<'_>) {
@@ -164,14 +153,11 @@ impl Session {
     pub(super) fn may_say(
         &self,
         namespace: &Namespace,
+        channel: &str,
         message: &Said,
         is_member: bool,
     ) -> Result<(), ErrorCode> {
-        let asker = Asker {
-            has_user: !self.user().is_empty(),
-            is_member,
-        };
-        if !namespace.may_publish(asker) {
+        if !namespace.may_publish(self.asker(is_member)) || !channel::admits(channel, self.user()) {
             return Err(ErrorCode::PermissionDenied);
         }
         let key = message.key.as_ref();
@@ -194,12 +180,13 @@ impl Session {
             namespace.metrics.offer(Source::Client).refuse(error.label());
             error
         };
-        self.may_say(namespace, &message, is_member).map_err(refused)?;
+        self.may_say(namespace, channel, &message, is_member)
+            .map_err(refused)?;
         let data = message.data.ok_or(ErrorCode::BadRequest)?;
         let accept = Accept {
             channel,
             data,
-            info: Some(self.info()),
+            info: Some(self.info(channel)),
             tags: None,
             traceparent: message.traceparent.as_deref(),
             source: Source::Client,
@@ -233,20 +220,27 @@ impl Session {
         });
     }
 
-    /// What others are told about the publisher.
-    fn info(&self) -> Bytes {
+    /// What others in a room are told about the client.
+    fn info(&self, channel: &str) -> Bytes {
         let mut buffer = uuid::Uuid::encode_buffer();
         let client = self.id.hyphenated().encode_lower(&mut buffer);
-        let mut info = Vec::with_capacity(64 + self.user().len());
+        let (everywhere, here) = self.infos(channel);
+        let mut info = Vec::with_capacity(64 + self.user().len() + everywhere.len() + here.len());
         json::encode_client_info(
             &ClientInfo {
                 user: self.user(),
                 client,
-                conn_info: None,
-                chan_info: None,
+                conn_info: text(&everywhere),
+                chan_info: text(&here),
             },
             &mut info,
         );
         info.into()
     }
+}
+
+/// What is told of a client as a JSON text, if there is any.
+fn text(info: &Bytes) -> Option<&str> {
+    let text = std::str::from_utf8(info).ok();
+    text.filter(|text| !text.is_empty())
 }

@@ -66,11 +66,11 @@ impl Session {
         worker.schedule(self, worker.live().settings.client.stale_timeout);
     }
 
-    /// The connect command was answered: the first ping comes after a half to one interval, so that the pings of
+    /// The connect command came: the first ping comes after a half to one interval, so that the pings of
     /// clients that came together spread.
     pub(super) fn start_pings(self: &Rc<Self>, worker: &Rc<Worker>) {
         if self.is_over() {
-            // The reply did not fit behind what the client does not read: the timer is the close's by now.
+            // The timer is the close's by now.
             return;
         }
         let interval = worker.live().settings.client.ping_interval;
@@ -96,6 +96,10 @@ impl Session {
     pub fn timer_fired(self: &Rc<Self>, worker: &Rc<Worker>) {
         if self.phase.get() == Phase::Gone {
             return;
+        }
+        if self.is_connecting() {
+            // The answer comes first, or the end of what it waits for.
+            return worker.schedule(self, worker.live().settings.client.ping_interval);
         }
         let (heartbeat, due) = self
             .heartbeat

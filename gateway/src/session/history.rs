@@ -2,14 +2,13 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use natter_protocol::{ErrorCode, HistoryRequest, HistoryResult, ReplyBody};
+use natter_protocol::{ErrorCode, HistoryRequest, HistoryResult, ReplyBody, channel};
 
 use super::{Refusal, Session};
 use crate::{
     bus::{BoxFuture, BusError},
     gateway::error_code,
     history::{self, Page, Query},
-    namespace::Asker,
     wire::Wire,
     worker::Worker,
 };
@@ -35,11 +34,8 @@ impl Session {
         let live = worker.live();
         let namespace = live.namespace(&request.channel)?;
         let policy = namespace.history.as_ref().ok_or(ErrorCode::NotAvailable)?;
-        let asker = Asker {
-            has_user: !self.user().is_empty(),
-            is_member: self.is_member(&request.channel),
-        };
-        if !namespace.may_read_history(asker) {
+        let asker = self.asker(self.is_member(&request.channel));
+        if !namespace.may_read_history(asker) || !channel::admits(&request.channel, self.user()) {
             return Err(ErrorCode::PermissionDenied.into());
         }
         self.check_encoding(namespace)?;

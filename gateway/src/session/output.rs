@@ -32,7 +32,7 @@ impl Session {
         self.answer(worker, self.reply_frame(id, body), None);
     }
 
-    fn reply_frame(&self, id: u32, body: ReplyBody<'_>) -> Arc<Frame> {
+    pub(super) fn reply_frame(&self, id: u32, body: ReplyBody<'_>) -> Arc<Frame> {
         Arc::new(self.wire.reply(REPLY_CAPACITY, &Reply { id, body }))
     }
 
@@ -69,8 +69,22 @@ impl Session {
         body: ReplyBody<'_>,
         held: Option<Rc<Held>>,
     ) {
+        self.complete_frame(
+            worker,
+            slot,
+            self.reply_frame(slot.id, body),
+            held.into_iter().collect(),
+        );
+    }
+
+    pub(super) fn complete_frame(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        slot: ReplySlot,
+        frame: Arc<Frame>,
+        held: Vec<Rc<Held>>,
+    ) {
         let was_full = self.replies.borrow().is_full();
-        let frame = self.reply_frame(slot.id, body);
         let answers = self.replies.borrow_mut().complete(slot, Answer { frame, held });
         for answer in answers {
             self.write(worker, &answer);
@@ -104,7 +118,8 @@ impl Session {
             .map(|publication| publication.data.len())
             .sum();
         let fits = || {
-            let waiting = self.outbox.borrow().own_bytes() + self.replies.borrow().bytes();
+            let waiting =
+                self.outbox.borrow().own_bytes() + self.replies.borrow().bytes() + self.connecting_bytes();
             waiting <= SMALL_REPLIES || waiting + size <= MAX_PAGE_BYTES
         };
         if size == 0 || fits() {
@@ -118,6 +133,7 @@ impl Session {
     }
 
     fn answer(self: &Rc<Self>, worker: &Rc<Worker>, frame: Arc<Frame>, held: Option<Rc<Held>>) {
+        let held = held.into_iter().collect();
         let ready = self.replies.borrow_mut().ready(Answer { frame, held });
         if let Some(answer) = ready {
             self.write(worker, &answer);
@@ -126,7 +142,7 @@ impl Session {
 
     fn write(self: &Rc<Self>, worker: &Rc<Worker>, answer: &Answer) {
         self.push(worker, &answer.frame);
-        if let Some(held) = &answer.held {
+        for held in &answer.held {
             self.release(worker, held);
         }
     }

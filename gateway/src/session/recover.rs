@@ -25,6 +25,7 @@ use crate::{
     config::RecoveryMode,
     frame::Frame,
     gateway::error_code,
+    grant::Grant,
     history::Position,
     namespace::{Asker, Namespace},
     publication::Publication,
@@ -39,12 +40,16 @@ pub struct Wish {
     /// Where a client's command is answered; without it the subscription was made by the server API and the client is
     /// told by a push.
     pub slot: Option<ReplySlot>,
+    /// The subscription is told with the answer to connect.
+    pub(super) at_connect: bool,
     positioned: bool,
     recoverable: bool,
     /// The client asked to recover, whether or not it may: it is told that it did not.
     was_recovering: bool,
     /// Where the client was before, if it may recover.
     recover: Option<Rc<Former>>,
+    /// What the server decided on, unless the client asked by itself.
+    grant: Option<Rc<Grant>>,
 }
 
 #[derive(Debug)]
@@ -95,37 +100,62 @@ impl Wish {
         });
         let recoverable = options.force_recovery || (request.recoverable && may_read);
         let positioned = recoverable || options.force_positioning || (request.positioned && may_read);
-        let wants = match options.recovery_mode {
-            RecoveryMode::Cache => Wants::Newest,
-            RecoveryMode::Stream if request.rejects_unrecovered() => Wants::AllOrNothing,
-            RecoveryMode::Stream => Wants::All,
-        };
-        let recover = (request.recover && recoverable).then(|| {
-            Rc::new(Former {
-                epoch: request.epoch.to_string(),
-                offset: request.offset,
-                wants,
-            })
-        });
         Self {
-            slot: None,
             positioned,
             recoverable,
-            was_recovering: request.recover,
-            recover,
+            ..Self::default()
+        }
+        .recovering(request, namespace)
+    }
+
+    /// What the server decided on for a client, by its API or with the connection.
+    pub fn granted(namespace: &Namespace, grant: Rc<Grant>) -> Self {
+        let options = namespace.history.as_ref().map(|policy| &policy.options);
+        let recoverable =
+            options.is_some_and(|options| grant.force_recovery.unwrap_or(options.force_recovery));
+        let positioned = options.is_some_and(|options| {
+            recoverable || grant.force_positioning.unwrap_or(options.force_positioning)
+        });
+        let wish = Self {
+            positioned,
+            recoverable,
+            grant: Some(grant.clone()),
+            ..Self::default()
+        };
+        match &grant.recover_since {
+            Some(since) => wish.recovering(&since.as_request(), namespace),
+            None => wish,
         }
     }
 
-    /// What a namespace gives to whom the server API subscribes.
-    pub fn of_order(namespace: &Namespace) -> Self {
-        let Some(policy) = &namespace.history else {
-            return Self::default();
-        };
-        Self {
-            positioned: policy.options.force_recovery || policy.options.force_positioning,
-            recoverable: policy.options.force_recovery,
-            ..Self::default()
+    /// The same for a client that says where it was.
+    pub(super) fn recovering(mut self, request: &SubscribeRequest<'_>, namespace: &Namespace) -> Self {
+        self.was_recovering |= request.recover;
+        if let Some(policy) = &namespace.history
+            && request.recover
+            && self.recoverable
+        {
+            let wants = match policy.options.recovery_mode {
+                RecoveryMode::Cache => Wants::Newest,
+                RecoveryMode::Stream if request.rejects_unrecovered() => Wants::AllOrNothing,
+                RecoveryMode::Stream => Wants::All,
+            };
+            self.recover = Some(Rc::new(Former {
+                epoch: request.epoch.to_string(),
+                offset: request.offset,
+                wants,
+            }));
         }
+        self
+    }
+
+    pub(super) fn grant(&self) -> Option<&Grant> {
+        self.grant.as_deref()
+    }
+
+    /// What the client is told with the subscription.
+    fn data(&self) -> &[u8] {
+        self.grant().map_or(&[], |grant| &grant.data)
     }
 
     pub(super) fn is_positioned(&self) -> bool {
@@ -155,6 +185,7 @@ impl Session {
         let Some(position) = position.filter(|_| wish.positioned) else {
             let result = SubscribeResult {
                 was_recovering: wish.was_recovering,
+                data: wish.data(),
                 ..SubscribeResult::default()
             };
             return self.answer_join(worker, room, &wish, result);
@@ -278,6 +309,10 @@ impl Session {
         missed: &Missed,
     ) {
         let (recovered, publications) = match missed {
+            // The connection would only come back for all of it again.
+            Missed::All(publications) if wish.at_connect && !self.has_room_for(worker, publications) => {
+                (false, [].as_slice())
+            }
             Missed::All(publications) => (true, publications.as_slice()),
             Missed::TooMuch => (false, [].as_slice()),
         };
@@ -299,6 +334,9 @@ impl Session {
             .metrics
             .protocol
             .command_failed("subscribe", code.code());
+        if wish.at_connect {
+            return self.fail_connect(worker, code.into());
+        }
         // Who leaves before the answer would be told that it was in.
         if let Some(held) = self.held(room) {
             held.unanswered.set(None);
@@ -337,6 +375,7 @@ impl Session {
             recovered,
             was_recovering: wish.was_recovering,
             publications: &publications,
+            data: wish.data(),
             ..SubscribeResult::default()
         };
         self.answer_join(worker, room, wish, result);
@@ -355,20 +394,44 @@ impl Session {
         }
         match wish.slot {
             Some(slot) => self.complete_and_release(worker, slot, ReplyBody::Subscribe(result), held),
-            None => self.push_message(
-                worker,
-                &Push::Subscribe {
-                    channel: &room.channel,
-                    subscription: ServerSubscription {
-                        recoverable: result.recoverable,
-                        positioned: result.positioned,
-                        epoch: result.epoch,
-                        offset: result.offset,
-                        data: &[],
-                    },
-                },
-                held,
-            ),
+            None if wish.at_connect => self.joined_at_connect(worker, &room.channel, &result, held),
+            None => self.push_join(worker, room, &result, held),
+        }
+    }
+
+    /// Tells of a join that was ordered. There is no place for publications in that push: what was missed comes behind it.
+    fn push_join(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        room: &Room,
+        result: &SubscribeResult<'_>,
+        held: Option<Rc<Held>>,
+    ) {
+        let channel = &*room.channel;
+        let subscription = ServerSubscription {
+            recoverable: result.recoverable,
+            positioned: result.positioned,
+            epoch: result.epoch,
+            offset: result.offset,
+            data: result.data,
+        };
+        let missed = result
+            .publications
+            .iter()
+            .map(|publication| Push::Publication { channel, publication });
+        let subscribed = [Push::Subscribe {
+            channel,
+            subscription,
+        }];
+        let mut pushes = subscribed.into_iter().chain(missed).peekable();
+        let mut held = held;
+        while let Some(push) = pushes.next() {
+            let follows = if pushes.peek().is_none() {
+                held.take()
+            } else {
+                None
+            };
+            self.push_message(worker, &push, follows);
         }
     }
 }

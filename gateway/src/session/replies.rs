@@ -27,7 +27,7 @@ pub struct ReplySlot {
 pub(super) struct Answer {
     pub(super) frame: Arc<Frame>,
     /// What goes out right behind it.
-    pub(super) held: Option<Rc<Held>>,
+    pub(super) held: Vec<Rc<Held>>,
 }
 
 #[derive(Default)]
@@ -122,7 +122,7 @@ mod tests {
     fn answer(byte: u8) -> Answer {
         Answer {
             frame: frame(byte),
-            held: None,
+            held: Vec::new(),
         }
     }
 

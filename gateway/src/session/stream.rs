@@ -4,11 +4,10 @@
 use std::{fmt, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
-use natter_protocol::{json, protobuf};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Session;
+use super::{Phase, Session};
 use crate::{
     cluster::Hearing,
     frame::Frame,
@@ -68,16 +67,16 @@ impl Session {
         if self.is_over() {
             return Hearing::Unknown;
         }
-        if self.replies.borrow().is_full() {
+        if self.replies.borrow().is_full() || self.phase.get() == Phase::Admitting {
             return Hearing::Busy;
         }
         worker.counters().received(data.len());
         match self.wire.encoding {
             Encoding::Json => match std::str::from_utf8(data) {
-                Ok(text) => self.commands(worker, json::decode(text)),
+                Ok(text) => self.say_text(worker, text, 0),
                 Err(_) => self.refuse(worker, "invalid_utf8"),
             },
-            Encoding::Protobuf => self.commands(worker, protobuf::decode(data)),
+            Encoding::Protobuf => self.say_bytes(worker, data, 0),
         }
         Hearing::Heard
     }

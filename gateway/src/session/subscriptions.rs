@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use natter_protocol::{
     DisconnectCode, ErrorCode, Push, ReplyBody, SubscribeRequest, SubscribeResult, UnsubscribeCode,
-    UnsubscribeRequest,
+    UnsubscribeRequest, channel,
 };
 
 use super::{
@@ -104,19 +104,28 @@ impl Session {
     fn may_subscribe(&self, worker: &Worker, request: &SubscribeRequest<'_>) -> Result<Wish, Refusal> {
         let live = worker.live();
         let namespace = live.namespace(&request.channel)?;
-        let asker = Asker {
-            has_user: !self.user().is_empty(),
-            is_member: false,
-        };
         // No key is configured to check a subscription token with.
-        if !request.token.is_empty() || !namespace.may_subscribe(asker) {
+        if !request.token.is_empty() || !self.may_join(namespace, &request.channel) {
             return Err(ErrorCode::PermissionDenied.into());
         }
         self.check_encoding(namespace)?;
         if request.tf.is_some() {
             return Err(ErrorCode::NotAvailable.into());
         }
-        Ok(Wish::of(request, namespace, asker))
+        Ok(Wish::of(request, namespace, self.asker(false)))
+    }
+
+    /// Who asks, as far as a policy cares.
+    pub(super) fn asker(&self, is_member: bool) -> Asker {
+        Asker {
+            has_user: !self.user().is_empty(),
+            is_member,
+        }
+    }
+
+    /// Whether the client may come into a room by itself.
+    pub(super) fn may_join(&self, namespace: &Namespace, channel: &str) -> bool {
+        namespace.may_subscribe(self.asker(false)) && channel::admits(channel, self.user())
     }
 
     /// Whoever could not take what a room brings stays out of it.
@@ -175,6 +184,9 @@ impl Session {
         if let Some(subscription) = self.subscriptions.borrow_mut().of_room(room) {
             subscription.place = Some(place);
         }
+        if let Some(grant) = wish.grant() {
+            self.note_grant(&room.channel, grant);
+        }
         worker.gateway.metrics.rooms.subscriptions.inc();
         self.catch_up(worker, room, place, wish);
     }
@@ -188,6 +200,9 @@ impl Session {
         error: BusError,
     ) {
         self.subscriptions.borrow_mut().take(channel);
+        if waiting.wish.at_connect {
+            self.fail_connect(worker, error_code(error).into());
+        }
         if let Some(slot) = waiting.wish.slot {
             let code = error_code(error);
             worker
@@ -314,6 +329,7 @@ impl Session {
             self.complete(worker, slot, ReplyBody::Subscribe(SubscribeResult::default()));
         }
         self.publish_held(worker, &room.channel, said, true);
+        self.forget_grant(worker, &room.channel);
         worker.leave_if_empty(room);
     }
 }

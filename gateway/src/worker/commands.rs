@@ -8,6 +8,7 @@ use super::Worker;
 use crate::{
     cluster::{Command, Hearing, Order, Target},
     glob,
+    grant::Grant,
     session::{Ending, Refusal, Session, Wish},
 };
 
@@ -58,22 +59,7 @@ impl Worker {
                     }
                 }
             }
-            Order::Subscribe { target, channel } => {
-                let wish = self
-                    .live()
-                    .namespace(channel)
-                    .map(|namespace| Wish::of_order(namespace));
-                for session in self.targets(target) {
-                    let wish = wish.as_ref().map_err(|error| *error);
-                    // A session that is in the room already stays as it is.
-                    let joined = wish
-                        .map_err(Refusal::from)
-                        .and_then(|wish| session.join(self, channel, wish.clone()));
-                    if let Err(error) = joined {
-                        tracing::debug!(connection = %session.id, channel, %error, "not subscribed by order");
-                    }
-                }
-            }
+            Order::Subscribe { target, grant } => self.subscribe(target, grant),
             Order::Unsubscribe { target, channel } => {
                 for session in self.targets(target) {
                     match channel {
@@ -85,10 +71,32 @@ impl Worker {
         }
     }
 
+    fn subscribe(self: &Rc<Self>, target: &Target, grant: &Grant) {
+        let wish = {
+            let live = self.live();
+            let namespace = live.namespace(&grant.channel);
+            namespace.map(|namespace| Wish::granted(namespace, grant.clone().into()))
+        };
+        for session in self.targets(target) {
+            // A session that is in the room already stays as it is.
+            let joined = wish
+                .as_ref()
+                .map_err(|error| Refusal::from(*error))
+                .and_then(|wish| session.join(self, &grant.channel, wish.clone()));
+            if let Err(error) = joined {
+                tracing::debug!(connection = %session.id, grant.channel, %error, "not subscribed by order");
+            }
+        }
+    }
+
     fn targets(&self, target: &Target) -> Vec<Rc<Session>> {
         let sessions = self.sessions.borrow();
         let is_meant = |session: &&Rc<Session>| {
-            session.is_connected() && target.client.is_none_or(|client| client == session.id)
+            session.is_connected()
+                && target.client.is_none_or(|client| client == session.id)
+                && target
+                    .session
+                    .is_none_or(|key| session.stream_key(self) == Some(key))
         };
         match &target.user {
             Some(user) => sessions

@@ -1,5 +1,6 @@
 //! A worker with real sockets, turn by turn.
 
+mod connect;
 mod fixture;
 
 use std::time::Duration;
@@ -280,6 +281,7 @@ async fn an_order_to_leave_overtakes_nothing_that_was_published_before() {
     let target = || Target {
         user: None,
         client: None,
+        session: None,
     };
     let unsubscribe = Order::Unsubscribe {
         target: target(),

@@ -55,7 +55,7 @@ async fn names_that_are_none_are_bad_requests() -> Result<()> {
         let labels = [("command", command), ("code", "107")];
         watch.counted("natter_command_errors_total", &labels, 5).await?;
     }
-    for name in [longest.as_str(), " !~ spaces and #signs$ "] {
+    for name in [longest.as_str(), " !~ spaces and signs$ "] {
         let reply = client
             .request(json!({ "subscribe": { "channel": name } }))
             .await?;

@@ -23,6 +23,7 @@ mod publish_api;
 mod raw_member;
 mod refused;
 mod scene;
+mod server_side;
 mod slow;
 mod streams;
 mod timers;

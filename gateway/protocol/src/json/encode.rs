@@ -4,7 +4,7 @@ use super::object::Object;
 use crate::{
     encode,
     push::{ClientInfo, Publication, Push},
-    reply::Reply,
+    reply::{Reply, SubscribeResult},
 };
 
 /// Appends `reply` to `out`.
@@ -20,6 +20,11 @@ pub fn encode_push(push: &Push<'_>, out: &mut Vec<u8>) {
 /// Appends `push` to `out`, as it goes to clients that only listen: without the reply around it.
 pub fn encode_uni_push(push: &Push<'_>, out: &mut Vec<u8>) {
     Object::write(out, |object| encode::push(object, push));
+}
+
+/// Appends `result` to `out`: what stands in [`ConnectResult::subs`](crate::ConnectResult).
+pub fn encode_subscription(result: &SubscribeResult<'_>, out: &mut Vec<u8>) {
+    Object::write_fields(out, |object| encode::subscribe(object, result));
 }
 
 /// Appends `publication` to `out`, as it stands in replies and pushes.

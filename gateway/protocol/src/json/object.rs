@@ -17,6 +17,11 @@ impl<'b> Object<'b> {
         Object { out, empty: true }.nested(fields);
     }
 
+    /// Appends the fields alone, as [`Fields::encoded`] takes them.
+    pub(super) fn write_fields(out: &'b mut Vec<u8>, fields: impl FnOnce(&mut Self)) {
+        fields(&mut Object { out, empty: true });
+    }
+
     fn nested(&mut self, fields: impl FnOnce(&mut Self)) {
         self.out.push(b'{');
         self.empty = true;
@@ -92,6 +97,17 @@ impl Fields for Object<'_> {
         if !items.is_empty() {
             self.map_always(key, items, name, fields);
         }
+    }
+
+    fn encoded(&mut self, fields: &[u8]) {
+        if fields.is_empty() {
+            return;
+        }
+        if !self.empty {
+            self.out.push(b',');
+        }
+        self.empty = false;
+        self.out.extend_from_slice(fields);
     }
 
     fn text_always(&mut self, key: Key, value: &str) {

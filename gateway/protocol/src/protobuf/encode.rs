@@ -3,7 +3,11 @@
 use prost::encoding::decode_varint;
 
 use super::message::Message;
-use crate::{encode, push::Push, reply::Reply};
+use crate::{
+    encode,
+    push::Push,
+    reply::{Reply, SubscribeResult},
+};
 
 /// Appends the length of `reply` and `reply` to `out`.
 pub fn encode_reply(reply: &Reply<'_>, out: &mut Vec<u8>) {
@@ -19,6 +23,11 @@ pub fn encode_push(push: &Push<'_>, out: &mut Vec<u8>) {
 /// it.
 pub fn encode_uni_push(push: &Push<'_>, out: &mut Vec<u8>) {
     Message::write(out, |message| encode::push(message, push));
+}
+
+/// Appends `result` to `out`: what stands in [`ConnectResult::subs`](crate::ConnectResult).
+pub fn encode_subscription(result: &SubscribeResult<'_>, out: &mut Vec<u8>) {
+    Message::write_fields(out, |message| encode::subscribe(message, result));
 }
 
 /// An encoded message for transports that keep messages apart by themselves: without the length before it.

@@ -17,6 +17,11 @@ impl<'b> Message<'b> {
         Message { out }.nested(fields);
     }
 
+    /// Appends the fields alone, as [`Fields::encoded`] takes them.
+    pub(super) fn write_fields(out: &'b mut Vec<u8>, fields: impl FnOnce(&mut Self)) {
+        fields(&mut Message { out });
+    }
+
     fn nested(&mut self, fields: impl FnOnce(&mut Self)) {
         let start = self.out.len();
         self.out.push(0);
@@ -101,5 +106,8 @@ impl Fields for Message<'_> {
                 entry.message(("value", 2), |message| fields(message, item));
             });
         }
+    }
+    fn encoded(&mut self, fields: &[u8]) {
+        self.out.extend_from_slice(fields);
     }
 }

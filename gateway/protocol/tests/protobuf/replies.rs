@@ -241,8 +241,13 @@ proptest! {
         let texts: Vec<_> = results.iter().map(|result| all_texts(&result.publications)).collect();
         let publications: Vec<_> = texts.iter().zip(&results)
             .map(|(texts, result)| as_publications(texts, &result.publications)).collect();
-        let subs: Vec<_> = result.subs.iter().zip(&publications)
-            .map(|((channel, result), publications)| (channel.as_str(), as_subscribe_result(result, publications)))
+        let encoded: Vec<_> = results.iter().zip(&publications).map(|(result, publications)| {
+            let mut out = Vec::new();
+            protobuf::encode_subscription(&as_subscribe_result(result, publications), &mut out);
+            out
+        }).collect();
+        let subs: Vec<_> = result.subs.keys().zip(&encoded)
+            .map(|(channel, encoded)| (channel.as_str(), encoded.as_slice()))
             .collect();
         let said = ConnectResult {
             client: &result.client,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderName;
 use serde::{Deserialize, Serialize};
 
-use super::CompressionSettings;
+use super::{CompressionSettings, PersonalSettings};
 use crate::config::units::{duration, size};
 
 /// Who may connect and what a connection may use.
@@ -43,6 +43,7 @@ pub struct ClientSettings {
     /// From our close frame to the end of the socket.
     #[serde(with = "duration")]
     pub close_timeout: Duration,
+    pub subscribe_to_user_personal_channel: PersonalSettings,
     pub compression: CompressionSettings,
     /// Who answers the calls of clients; `None`: nobody.
     pub rpc_proxy: Option<String>,
@@ -63,6 +64,7 @@ impl Default for ClientSettings {
             recovery_limit: 300,
             history_limit: 300,
             close_timeout: Duration::from_secs(5),
+            subscribe_to_user_personal_channel: PersonalSettings::default(),
             compression: CompressionSettings::default(),
             rpc_proxy: None,
         }

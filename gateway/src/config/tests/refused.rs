@@ -42,7 +42,8 @@ fn wrong_types_are_all_named() {
     check(&[
         ("client: 3", &[
             "client: a number where a section belongs (keys: anonymous, user_id_header, ping_interval, pong_timeout, \
-             stale_timeout, message_size_limit, queue_max_size, channel_limit, channel_max_length, recovery_limit, history_limit, close_timeout, compression, rpc_proxy)",
+             stale_timeout, message_size_limit, queue_max_size, channel_limit, channel_max_length, recovery_limit, history_limit, close_timeout, \
+             subscribe_to_user_personal_channel, compression, rpc_proxy)",
         ]),
         ("http: {allowed_origins: https://a.example}", &[
             "http.allowed_origins: text where a list belongs ([a, b], or a line with a dash for each)",
@@ -341,7 +342,25 @@ fn flags_are_refused_like_everything_else() {
          set by --listen",
             "bus.nats.servers[1]: the value is not a NATS URL (nats://host:4222 or tls://host:4222), set by --nats",
             "client.colour: unknown key (keys here: anonymous, user_id_header, ping_interval, pong_timeout, stale_timeout, \
-         message_size_limit, queue_max_size, channel_limit, channel_max_length, recovery_limit, history_limit, close_timeout, compression, rpc_proxy), set by --set",
+         message_size_limit, queue_max_size, channel_limit, channel_max_length, recovery_limit, history_limit, close_timeout, subscribe_to_user_personal_channel, compression, rpc_proxy), set by --set",
         ]
     );
+}
+
+#[test]
+fn personal_rooms_need_a_policy() {
+    check(&[
+        (
+            "client: {subscribe_to_user_personal_channel: {enabled: true, personal_channel_namespace: me}}",
+            &[
+                "client.subscribe_to_user_personal_channel.personal_channel_namespace: there is no namespace \"me\" (a namespace of rooms.namespaces, or null)",
+            ],
+        ),
+        (
+            "{client: {subscribe_to_user_personal_channel: {enabled: true}}, rooms: {default: null}}",
+            &[
+                "client.subscribe_to_user_personal_channel.personal_channel_namespace: missing (a namespace, as rooms.default is null)",
+            ],
+        ),
+    ]);
 }

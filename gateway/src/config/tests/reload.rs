@@ -6,7 +6,7 @@ use crate::config::{kind::Kind, schema::KEYS};
 /// A base in which every key has a value, and another value for each key.
 const BASE: &str = "{client: {user_id_header: x-a, rpc_proxy: a}, bus: {nats: {servers: ['nats://a'], name: a, certificate_file: /a, key_file: /a}},
     proxies: [{name: a, endpoint: 'http://a'}, {name: b, endpoint: 'http://b'}],
-    rooms: {default: {history: {idempotency_window: 1s, stream: {max_bytes: 1MiB}}}}}";
+    rooms: {namespaces: [{name: n}], default: {history: {idempotency_window: 1s, stream: {max_bytes: 1MiB}}}}}";
 
 fn other(path: &str) -> &'static str {
     match path {
@@ -21,7 +21,8 @@ fn other(path: &str) -> &'static str {
         "rooms.default.history.stream.replicas" => "3",
         "rooms.default.history.stream.storage" => "memory",
         "rooms.default.history.stream.discard" => "new",
-        "rooms.namespaces" => "[{name: n}]",
+        "rooms.namespaces" => "[{name: n}, {name: m}]",
+        "client.subscribe_to_user_personal_channel.personal_channel_namespace" => "n",
         "bus.prefix" | "node_name" | "bus.nats.name" | "client.rpc_proxy" | "rooms.default.publish_proxy" => {
             "b"
         }
@@ -35,6 +36,7 @@ fn other(path: &str) -> &'static str {
         "api.nats"
         | "bus.critical"
         | "client.compression.enabled"
+        | "client.subscribe_to_user_personal_channel.enabled"
         | "rooms.default.history.force_recovery"
         | "rooms.default.history.force_positioning" => "true",
         "workers"

@@ -1,7 +1,7 @@
 //! A worker with real sockets, turn by turn, and the clients at their other ends.
 
 use std::{
-    io::{ErrorKind, Read},
+    io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     rc::Rc,
     sync::Arc,
@@ -70,8 +70,8 @@ impl Fixture {
         }
     }
 
-    /// A client in a room.
-    pub(super) async fn join(&self, room: &str) -> Peer {
+    /// A client that says these commands as soon as its session runs, each in a frame.
+    pub(super) async fn open(&self, commands: &[&str]) -> (Rc<Session>, Peer) {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_nonblocking(true).unwrap();
         let (socket, _) = self.listener.accept().await.unwrap();
@@ -82,16 +82,21 @@ impl Fixture {
             false,
             self.files.admit().unwrap(),
         );
-        let subscribe = format!(r#"{{"id":2,"subscribe":{{"channel":"{room}"}}}}"#);
-        let commands = [r#"{"id":1,"connect":{}}"#, &subscribe]
-            .map(|command| encode_masked(Opcode::Text, command.as_bytes(), [0; 4]))
-            .concat();
-        spawn_local(session.run(self.worker.clone(), BytesMut::from(&*commands)));
-        let mut peer = Peer {
+        let frames = commands.iter().map(|command| frame(command));
+        let early = BytesMut::from(&*frames.collect::<Vec<_>>().concat());
+        spawn_local(session.clone().run(self.worker.clone(), early));
+        let peer = Peer {
             stream,
             unread: Vec::new(),
             may_end: false,
         };
+        (session, peer)
+    }
+
+    /// A client in a room.
+    pub(super) async fn join(&self, room: &str) -> Peer {
+        let subscribe = format!(r#"{{"id":2,"subscribe":{{"channel":"{room}"}}}}"#);
+        let (_, mut peer) = self.open(&[r#"{"id":1,"connect":{}}"#, &subscribe]).await;
         let mut answers = 0;
         while answers < 2 {
             yield_now().await;
@@ -126,7 +131,16 @@ impl Fixture {
     }
 }
 
+fn frame(command: &str) -> Vec<u8> {
+    encode_masked(Opcode::Text, command.as_bytes(), [0; 4])
+}
+
 impl Peer {
+    /// Says commands, in one frame.
+    pub(super) fn say(&mut self, commands: &str) {
+        self.stream.write_all(&frame(commands)).unwrap();
+    }
+
     /// Messages that are there now.
     pub(super) fn texts(&mut self) -> Vec<String> {
         let mut bytes = [0; 4 * 1024];

@@ -60,6 +60,9 @@ pub struct ClientConfig {
     /// Time for a client to answer a close before its socket is cut. Default: `5s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub close_timeout: Option<DurationText>,
+    /// The room of every user alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscribe_to_user_personal_channel: Option<PersonalConfig>,
     /// Compressed messages (permessage-deflate).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<CompressionConfig>,
@@ -67,6 +70,20 @@ pub struct ClientConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub rpc_proxy: Option<String>,
+}
+
+/// A room that a client with a user id is in from the beginning, whatever it asks for.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PersonalConfig {
+    /// Whether every client with a user id is in its user's own room, `#<user>`, from the beginning.
+    /// Default: `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// Namespace of these rooms, `<namespace>:#<user>`; none = rooms without a namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub personal_channel_namespace: Option<String>,
 }
 
 /// When messages are compressed: it saves bytes on the network and costs processor time.

@@ -23,6 +23,12 @@ fn uni_push(push: &Push<'_>) -> String {
     String::from_utf8(out).unwrap()
 }
 
+fn subscription(result: &SubscribeResult<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode_subscription(result, &mut out);
+    out
+}
+
 const MESSAGE: Publication<'_> = Publication {
     data: b"{}",
     info: None,
@@ -46,18 +52,13 @@ fn connect_replies() {
         reply(1, ReplyBody::Connect(usual)),
         r#"{"id":1,"connect":{"client":"id","version":"natter 0.1.0","ping":25,"pong":true}}"#
     );
-    let subs = [
-        ("news", SubscribeResult::default()),
-        (
-            "a\"b",
-            SubscribeResult {
-                recoverable: true,
-                epoch: "e",
-                offset: 3,
-                ..Default::default()
-            },
-        ),
-    ];
+    let recoverable = subscription(&SubscribeResult {
+        recoverable: true,
+        epoch: "e",
+        offset: 3,
+        ..Default::default()
+    });
+    let subs = [("news", &[][..]), ("a\"b", &recoverable)];
     let full = ConnectResult {
         client: "id",
         version: "v",
@@ -358,7 +359,8 @@ fn pushes_with_and_without_the_reply_around_them() {
         conn_info: Some("{}"),
         chan_info: None,
     };
-    let subs = [("news", SubscribeResult::default())];
+    let news = subscription(&SubscribeResult::default());
+    let subs = [("news", &news[..])];
     let connect = ConnectResult {
         client: "id",
         version: "v",

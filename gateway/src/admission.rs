@@ -1,0 +1,92 @@
+//! What a connection is to be: decided once, when its client asks to connect. The session does the rest
+//! (`session/connect.rs`).
+//!
+//! Whoever has to ask somebody else answers [`Verdict::Later`]: until then the session reads no more of its socket, and what
+//! came behind the connect command waits.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use natter_protocol::{ConnectRequest, DisconnectCode, ErrorCode};
+
+use crate::{bus::BoxFuture, gateway::Live, grant::Grant, session::Refusal};
+
+/// Who asks.
+pub struct Applicant<'a> {
+    /// Whom the proxy in front vouches for; empty: nobody.
+    pub user: &'a str,
+    pub request: &'a ConnectRequest<'a>,
+}
+
+/// What a connection that is let in is to be.
+#[derive(Debug, Default)]
+pub struct Admission {
+    /// Who it is, unless the proxy in front vouches for somebody.
+    pub user: Option<Arc<str>>,
+    /// What others are told of the client wherever it is, JSON text on one line; empty: nothing.
+    pub info: Bytes,
+    /// What the client is told with the answer, as its encoding has it; empty: nothing.
+    pub data: Bytes,
+    /// The rooms it is in from the beginning.
+    pub rooms: Vec<Grant>,
+    /// Whether it is also put into those rooms that it asks for with its request, as far as it might join them by itself.
+    pub takes_wishes: bool,
+}
+
+/// Why a connection is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// Answered as an error before the connection is closed.
+    Error(Refusal),
+    Disconnect(DisconnectCode),
+}
+
+/// The decision, or when it will be there.
+pub enum Verdict {
+    Now(Result<Admission, Denial>),
+    Later(BoxFuture<Result<Admission, Denial>>),
+}
+
+impl Denial {
+    /// How the connection ends.
+    pub fn ending(self) -> DisconnectCode {
+        let code = match self {
+            Self::Disconnect(code) => return code,
+            Self::Error(refusal) => refusal.code,
+        };
+        match code {
+            ErrorCode::TokenExpired | ErrorCode::Expired => DisconnectCode::Expired,
+            ErrorCode::PermissionDenied => DisconnectCode::PermissionDenied,
+            ErrorCode::TooManyRequests => DisconnectCode::TooManyRequests,
+            ErrorCode::LimitExceeded => DisconnectCode::ChannelLimit,
+            ErrorCode::NotAvailable => DisconnectCode::NotAvailable,
+            ErrorCode::BadRequest | ErrorCode::UnknownChannel => DisconnectCode::BadRequest,
+            _ => DisconnectCode::ServerError,
+        }
+    }
+}
+
+impl Live {
+    /// Judges a connect request.
+    pub fn admit(&self, applicant: &Applicant<'_>) -> Verdict {
+        // No key is configured to check a token with, and an identity that cannot be checked must not be dropped in
+        // silence.
+        if !applicant.request.token.is_empty()
+            || (applicant.user.is_empty() && !self.settings.allows_anonymous())
+        {
+            return Verdict::Now(Err(Denial::Disconnect(DisconnectCode::InvalidToken)));
+        }
+        Verdict::Now(Ok(Admission {
+            rooms: self.personal_room(applicant.user).into_iter().collect(),
+            takes_wishes: true,
+            ..Admission::default()
+        }))
+    }
+
+    /// The room of a user alone, if every user is in theirs.
+    pub fn personal_room(&self, user: &str) -> Option<Grant> {
+        let personal = &self.settings.client.subscribe_to_user_personal_channel;
+        let is_meant = personal.enabled && !user.is_empty();
+        is_meant.then(|| Grant::of(personal.channel(user)))
+    }
+}

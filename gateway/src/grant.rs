@@ -1,0 +1,57 @@
+//! A subscription that the server decides on: by the server API, or with the connection.
+
+use bytes::Bytes;
+use natter_protocol::SubscribeRequest;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::base64;
+
+/// A room and what its member gets there. Travels between gateways: what an older one does not say has its default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    pub channel: String,
+    /// What others are told of the client in this room, JSON text on one line; empty: nothing.
+    #[serde(default, with = "base64")]
+    pub info: Bytes,
+    /// What the client is told with the subscription, as the room's messages are; empty: nothing.
+    #[serde(default, with = "base64")]
+    pub data: Bytes,
+    /// Where the client was before.
+    #[serde(default)]
+    pub recover_since: Option<Since>,
+    /// In place of the namespace's `force_recovery`.
+    #[serde(default)]
+    pub force_recovery: Option<bool>,
+    /// In place of the namespace's `force_positioning`.
+    #[serde(default)]
+    pub force_positioning: Option<bool>,
+}
+
+/// A place in a room's history; an empty epoch stands for the present one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Since {
+    pub offset: u64,
+    pub epoch: String,
+}
+
+impl Grant {
+    /// With the options of its namespace and nothing else.
+    pub fn of(channel: impl Into<String>) -> Self {
+        Self {
+            channel: channel.into(),
+            ..Self::default()
+        }
+    }
+}
+
+impl Since {
+    /// The same as a client would say it.
+    pub fn as_request(&self) -> SubscribeRequest<'_> {
+        SubscribeRequest {
+            recover: true,
+            epoch: self.epoch.as_str().into(),
+            offset: self.offset,
+            ..SubscribeRequest::default()
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! From the connect command to its answer: who may come in is decided ([`crate::admission`]), now or later, then the rooms
+//! that the connection is in from the beginning are joined, and the answer tells all of it at once.
+//!
+//! What comes meanwhile keeps its order. Before the decision nothing can be judged: the socket is not read, and what was read
+//! already is kept as it came. After it commands are carried out, and their answers wait behind that of connect. A member
+//! gets no publication before that answer, which brings what it missed ([`Held`]).
+
+use std::{borrow::Cow, rc::Rc, sync::Arc};
+
+use bytes::Bytes;
+use natter_protocol::{
+    ConnectRequest, ConnectResult, ReplyBody, SubscribeRequest, SubscribeResult, json, protobuf,
+};
+use tokio::task::AbortHandle;
+
+use super::{Ending, Phase, Refusal, ReplySlot, Session, Wish, recover::Held};
+use crate::{
+    admission::{Admission, Applicant, Denial, Verdict},
+    channel::Channel,
+    frame::Frame,
+    gateway::Live,
+    grant::Grant,
+    wire::Encoding,
+    worker::Worker,
+};
+
+/// Bytes of early commands that are kept until the client is let in. One read brings 64 KiB; compressed ones grow.
+const MAX_KEPT: usize = 256 * 1024;
+
+/// Somebody decides whether the client is let in.
+pub(super) struct Admitting {
+    call: AbortHandle,
+    /// Frames that came meanwhile, and how many of their commands are done.
+    kept: Vec<(Bytes, usize)>,
+    bytes: usize,
+}
+
+/// The client is put into its first rooms.
+pub(super) struct Joining {
+    slot: ReplySlot,
+    /// What the client is told.
+    data: Bytes,
+    /// Rooms whose join is not answered yet.
+    open: Vec<Channel>,
+    /// The others, each with its result as the answer has it.
+    joined: Vec<(Channel, Vec<u8>)>,
+    held: Vec<Rc<Held>>,
+}
+
+/// A room that the connect request names, and where the client was in it.
+pub(crate) type Wanted = SubscribeRequest<'static>;
+
+impl Drop for Admitting {
+    fn drop(&mut self) {
+        self.call.abort();
+    }
+}
+
+impl Session {
+    pub(super) fn connect(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, request: &ConnectRequest<'_>) {
+        if self.phase.get() != Phase::Fresh {
+            return self.refuse(worker, "second_connect");
+        }
+        let wanted = wanted(request);
+        let applicant = Applicant {
+            user: self.user(),
+            request,
+        };
+        let verdict = worker.live().admit(&applicant);
+        self.connect_by(worker, id, wanted, verdict);
+    }
+
+    /// Lets the client in or not, once that is decided.
+    pub(crate) fn connect_by(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        id: u32,
+        wanted: Vec<Wanted>,
+        verdict: Verdict,
+    ) {
+        let slot = self.defer_reply(id);
+        self.start_pings(worker);
+        match verdict {
+            Verdict::Now(decided) => self.decided(worker, slot, wanted, decided),
+            Verdict::Later(decision) => {
+                self.phase.set(Phase::Admitting);
+                let (session, worker) = (self.clone(), worker.clone());
+                let call = tokio::task::spawn_local(async move {
+                    let decided = decision.await;
+                    session.decided(&worker, slot, wanted, decided);
+                });
+                let admitting = Admitting {
+                    call: call.abort_handle(),
+                    kept: Vec::new(),
+                    bytes: 0,
+                };
+                self.with_terms(|terms| terms.admitting = Some(admitting));
+            }
+        }
+    }
+
+    /// Keeps a frame, of which so many commands are done, for when it is known who says it.
+    pub(crate) fn keep(self: &Rc<Self>, worker: &Rc<Worker>, frame: &[u8], done: usize) {
+        let fits = self.with_terms(|terms| {
+            let Some(admitting) = &mut terms.admitting else {
+                return false;
+            };
+            admitting.bytes += frame.len();
+            admitting.kept.push((Bytes::copy_from_slice(frame), done));
+            admitting.bytes <= MAX_KEPT
+        });
+        if !fits {
+            self.refuse(worker, "early_commands");
+        }
+    }
+
+    fn decided(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        slot: ReplySlot,
+        wanted: Vec<Wanted>,
+        decided: Result<Admission, Denial>,
+    ) {
+        if self.is_over() {
+            return;
+        }
+        match decided {
+            Ok(admission) => self.let_in(worker, slot, &wanted, admission),
+            Err(denial) => return self.deny(worker, slot, denial),
+        }
+        let admitting = self.with_terms(|terms| terms.admitting.take());
+        let Some(mut admitting) = admitting else { return };
+        for (frame, done) in std::mem::take(&mut admitting.kept) {
+            if self.is_over() {
+                return;
+            }
+            match self.wire.encoding {
+                // It was looked at when it came.
+                Encoding::Json => self.say_text(worker, &String::from_utf8_lossy(&frame), done),
+                Encoding::Protobuf => self.say_bytes(worker, &frame, done),
+            }
+        }
+        self.wake();
+    }
+
+    fn let_in(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        slot: ReplySlot,
+        wanted: &[Wanted],
+        admission: Admission,
+    ) {
+        if let Some(user) = admission.user {
+            // Whom the proxy in front vouches for stays.
+            let _ = self.user.set(user);
+        }
+        self.phase.set(Phase::Connected);
+        worker.connected(self);
+        if !admission.info.is_empty() {
+            self.with_terms(|terms| terms.info = admission.info);
+        }
+        let wanted = if admission.takes_wishes { wanted } else { &[] };
+        let wishes = match self.first_rooms(&worker.live(), admission.rooms, wanted) {
+            Ok(wishes) => wishes,
+            Err(refusal) => return self.deny(worker, slot, Denial::Error(refusal)),
+        };
+        let joining = Joining {
+            slot,
+            data: admission.data,
+            open: wishes.iter().map(|(channel, _)| channel.clone()).collect(),
+            joined: Vec::new(),
+            held: Vec::new(),
+        };
+        if joining.open.is_empty() {
+            return self.answer_connect(worker, joining);
+        }
+        self.with_terms(|terms| terms.joining = Some(joining));
+        for (channel, wish) in wishes {
+            if let Err(refusal) = self.join(worker, &channel, wish) {
+                return self.fail_connect(worker, refusal);
+            }
+            if self.is_over() {
+                return;
+            }
+        }
+    }
+
+    /// The rooms of the beginning, each once, and how they are joined. What the client may not have of its own wishes is left
+    /// out.
+    fn first_rooms(
+        &self,
+        live: &Live,
+        granted: Vec<Grant>,
+        wanted: &[Wanted],
+    ) -> Result<Vec<(Channel, Wish)>, Refusal> {
+        let mut rooms: Vec<(Channel, Wish)> = Vec::new();
+        for grant in granted {
+            let channel = Channel::from(grant.channel.as_str());
+            if rooms.iter().any(|(known, _)| *known == channel) {
+                continue;
+            }
+            let namespace = live.namespace(&channel)?;
+            let wish = Wish::granted(namespace, grant.into());
+            let wish = match wanted.iter().find(|wanted| wanted.channel == *channel) {
+                Some(wanted) => wish.recovering(wanted, namespace),
+                None => wish,
+            };
+            rooms.push((channel, wish));
+        }
+        for wanted in wanted {
+            let Ok(namespace) = live.namespace(&wanted.channel) else {
+                continue;
+            };
+            let is_known = rooms.iter().any(|(known, _)| **known == *wanted.channel);
+            if is_known
+                || !self.may_join(namespace, &wanted.channel)
+                || self.check_encoding(namespace).is_err()
+            {
+                continue;
+            }
+            let wish = Wish::of(wanted, namespace, self.asker(false));
+            rooms.push((Channel::from(&*wanted.channel), wish));
+        }
+        for (_, wish) in &mut rooms {
+            wish.at_connect = true;
+        }
+        Ok(rooms)
+    }
+
+    /// One of the first rooms is joined.
+    pub(super) fn joined_at_connect(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        channel: &Channel,
+        result: &SubscribeResult<'_>,
+        held: Option<Rc<Held>>,
+    ) {
+        let mut encoded = Vec::new();
+        match self.wire.encoding {
+            Encoding::Json => json::encode_subscription(result, &mut encoded),
+            Encoding::Protobuf => protobuf::encode_subscription(result, &mut encoded),
+        }
+        self.change_joining(worker, |joining| {
+            joining.open.retain(|open| open != channel);
+            joining.joined.push((channel.clone(), encoded));
+            joining.held.extend(held);
+        });
+    }
+
+    /// The client left a room, perhaps before it was told that it is in it.
+    pub(super) fn forget_grant(self: &Rc<Self>, worker: &Rc<Worker>, channel: &Channel) {
+        if !self.has_terms() {
+            return;
+        }
+        self.forget_room(channel);
+        self.change_joining(worker, |joining| {
+            joining.open.retain(|open| open != channel);
+            joining.joined.retain(|(joined, _)| joined != channel);
+        });
+    }
+
+    /// Answers the connect command once nothing is open any more.
+    fn change_joining(self: &Rc<Self>, worker: &Rc<Worker>, change: impl FnOnce(&mut Joining)) {
+        let done = self.with_terms(|terms| {
+            change(terms.joining.as_mut()?);
+            terms.joining.take_if(|joining| joining.open.is_empty())
+        });
+        if let Some(joining) = done {
+            self.answer_connect(worker, joining);
+        }
+    }
+
+    fn answer_connect(self: &Rc<Self>, worker: &Rc<Worker>, joining: Joining) {
+        // Where requests of a stream's client have to go; others need not know.
+        let (session, node) = self.stream_key(worker).map_or_else(Default::default, |key| {
+            (key.to_string(), worker.gateway.node.to_string())
+        });
+        let subs: Vec<_> = joining
+            .joined
+            .iter()
+            .map(|(channel, encoded)| (&**channel, encoded.as_slice()))
+            .collect();
+        let interval = worker.live().settings.client.ping_interval;
+        let mut buffer = uuid::Uuid::encode_buffer();
+        let result = ConnectResult {
+            client: self.id.hyphenated().encode_lower(&mut buffer),
+            version: env!("CARGO_PKG_VERSION"),
+            data: &joining.data,
+            subs: &subs,
+            // The protocol counts in whole seconds.
+            ping: u32::try_from(interval.as_secs()).unwrap_or(u32::MAX),
+            pong: !self.is_stream(),
+            session: &session,
+            node: &node,
+            ..ConnectResult::default()
+        };
+        let frame = self.connect_frame(joining.slot, result);
+        self.complete_frame(worker, joining.slot, frame, joining.held);
+    }
+
+    fn connect_frame(&self, slot: ReplySlot, result: ConnectResult<'_>) -> Arc<Frame> {
+        self.reply_frame(slot.id, ReplyBody::Connect(result))
+    }
+
+    /// One of the rooms that the connection is to be in cannot be joined: it comes to nothing as a whole.
+    pub(super) fn fail_connect(self: &Rc<Self>, worker: &Rc<Worker>, refusal: Refusal) {
+        let joining = self.with_terms(|terms| terms.joining.take());
+        if let Some(joining) = joining {
+            self.deny(worker, joining.slot, Denial::Error(refusal));
+        }
+    }
+
+    fn deny(self: &Rc<Self>, worker: &Rc<Worker>, slot: ReplySlot, denial: Denial) {
+        if let Denial::Error(refusal) = denial {
+            let code = refusal.code.code();
+            worker.gateway.metrics.protocol.command_failed("connect", code);
+            self.complete(worker, slot, refusal.body());
+        }
+        self.end(worker, &Ending::Disconnect(denial.ending()));
+    }
+
+    /// Bytes of results that wait for others.
+    pub(super) fn connecting_bytes(&self) -> usize {
+        let terms = self.terms.borrow();
+        let joining = terms.as_ref().and_then(|terms| terms.joining.as_ref());
+        joining.map_or(0, |joining| {
+            joining.joined.iter().map(|(_, encoded)| encoded.len()).sum()
+        })
+    }
+
+    /// Whether the connect command is not answered yet.
+    pub(super) fn is_connecting(&self) -> bool {
+        let terms = self.terms.borrow();
+        let terms = terms.as_ref();
+        terms.is_some_and(|terms| terms.admitting.is_some() || terms.joining.is_some())
+    }
+}
+
+/// The rooms of a request.
+fn wanted(request: &ConnectRequest<'_>) -> Vec<Wanted> {
+    let own = |(channel, wanted): (&Cow<'_, str>, &SubscribeRequest<'_>)| Wanted {
+        channel: channel.to_string().into(),
+        recover: wanted.recover,
+        epoch: wanted.epoch.to_string().into(),
+        offset: wanted.offset,
+        positioned: wanted.positioned,
+        recoverable: wanted.recoverable,
+        ..Wanted::default()
+    };
+    request.subs.iter().map(own).collect()
+}
