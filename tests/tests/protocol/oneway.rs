@@ -224,10 +224,10 @@ async fn the_server_subscribes_and_ends_who_only_listens() -> Result<()> {
 
 #[tokio::test]
 async fn a_refusal_is_an_ending() -> Result<()> {
-    let scene = Scene::open("client: {channel_limit: 1}\n").await?;
+    let scene = Scene::open("client: {channel_limit: 2}\n").await?;
     for (request, code) in [
         (json!({ "token": "nobody can check it" }), 3500),
-        (json!({ "subs": { "a": {}, "b": {} } }), 3505),
+        (json!({ "subs": { "a": {}, "b": {}, "c": {} } }), 3505),
     ] {
         for (how, listener) in listeners(&scene, &request).await? {
             assert_eq!(listener.end().await?.0, code, "{how}");
