@@ -81,6 +81,14 @@ impl Session {
             .is_some_and(|subscription| subscription.place.is_some())
     }
 
+    /// Whether the server put it into the room.
+    pub(super) fn is_in_by_server(&self, channel: &str) -> bool {
+        self.subscriptions
+            .borrow()
+            .find(channel)
+            .is_some_and(|subscription| subscription.by_server)
+    }
+
     /// The room, if this session waits to become a member.
     pub(super) fn joining(&self, channel: &str) -> Option<Rc<Room>> {
         self.subscriptions
@@ -194,7 +202,7 @@ impl Session {
             room.set_taste(place, taste);
         }
         if let Some(grant) = wish.grant() {
-            self.note_grant(&room.channel, grant);
+            self.note_grant(worker, &room.channel, grant);
         }
         let present = self.appear(worker, room);
         if let Some(subscription) = self.subscriptions.borrow_mut().of_room(room) {

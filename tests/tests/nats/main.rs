@@ -11,5 +11,6 @@ mod joins;
 mod mixed_room;
 mod outage;
 mod presence;
+mod server_side;
 mod support;
 mod transports;
