@@ -38,6 +38,7 @@ use crate::{
 
 /// What a join asks for.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub struct Wish {
     /// Where a client's command is answered; without it the subscription was made by the server API and the client is
     /// told by a push.

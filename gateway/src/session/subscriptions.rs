@@ -29,6 +29,7 @@ const BAD_FILTER: &str =
 #[derive(Default)]
 pub(super) struct Subscriptions(Vec<Subscription>);
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub(super) struct Subscription {
     pub(super) room: Rc<Room>,
     /// `None` while the room is being joined.
