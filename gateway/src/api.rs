@@ -15,6 +15,7 @@ mod message;
 mod openapi;
 mod over_bus;
 mod overview;
+mod presence;
 mod publish;
 mod refusal;
 mod request;
@@ -44,14 +45,17 @@ use self::{
 use crate::gateway::Gateway;
 
 /// Methods by name, which is also their metric label.
-const METHODS: [&str; 11] = [
+const METHODS: [&str; 14] = [
     "publish",
     "broadcast",
     "history",
     "history_remove",
+    "presence",
+    "presence_stats",
     "subscribe",
     "unsubscribe",
     "disconnect",
+    "refresh",
     "info",
     "channels",
     "rpc",
@@ -200,9 +204,12 @@ async fn answer(call: &Call<'_>, method: &str, body: &[u8]) -> serde_json::Resul
         "broadcast" => call.broadcast(parse(body)?).await,
         "history" => call.history(parse(body)?).await,
         "history_remove" => call.history_remove(parse(body)?).await,
+        "presence" => call.presence(parse(body)?).await,
+        "presence_stats" => call.presence_stats(parse(body)?).await,
         "subscribe" => call.subscribe(&parse(body)?),
         "unsubscribe" => call.unsubscribe(parse(body)?),
         "disconnect" => call.disconnect(&parse(body)?),
+        "refresh" => call.refresh(&parse(body)?),
         "info" => call.info(),
         "rpc" => call.rpc(&parse(body)?),
         _channels => call.channels(parse(body)?).await,

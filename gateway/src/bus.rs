@@ -82,6 +82,15 @@ pub trait Bus: Send + Sync {
     /// Sends a control message to gateways, the sender included when it is among `to`.
     fn send(&self, to: Recipient, message: Bytes) -> Result<(), BusError>;
 
+    /// Tells the gateways with members of a room something about those here, in call order, without waiting, at most
+    /// once; they get it by [`BusEvents::presence`], each beside the room's publications. With a policy the room is durable.
+    fn announce(
+        &self,
+        channel: &str,
+        policy: Option<&Arc<HistoryPolicy>>,
+        message: Bytes,
+    ) -> Result<(), BusError>;
+
     /// Names the durable namespaces of the configuration, all of them, so that what they need is there before their
     /// first use. Does not wait.
     fn prepare(&self, _policies: Vec<Arc<HistoryPolicy>>) {}
@@ -120,6 +129,8 @@ pub trait BusEvents: Send + Sync {
     fn control(&self, message: Bytes);
     /// A call of the server API. What is not answered is the caller's to give up.
     fn request(&self, _request: BusRequest) {}
+    /// Another gateway tells something about its members of a room; this gateway's own words may come back.
+    fn presence(&self, channel: &str, from: Uuid, message: &[u8]);
     /// What a durable room has published so far was removed from its history.
     fn removed(&self, channel: &str);
     /// Deliveries of a durable room have a gap that cannot be filled; it goes on from `position`.

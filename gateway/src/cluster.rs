@@ -5,10 +5,12 @@
 //! `NODE_LIFETIME`.
 
 pub mod base64;
+mod channels;
 mod emulation;
 mod message;
 mod nodes;
 mod orders;
+mod presence;
 mod survey;
 
 use std::{
@@ -22,9 +24,10 @@ use tracing::{Level, debug, warn};
 use uuid::Uuid;
 
 use self::{
-    emulation::Emulations,
+    channels::RoomCounts,
     message::{Envelope, Message},
     nodes::Nodes,
+    presence::{OthersMembers, PresenceSurveys},
     survey::Surveys,
 };
 pub use self::{
@@ -42,13 +45,15 @@ use crate::{
 /// How often a gateway says that it is there.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(3);
 /// Silence after which a gateway counts as gone.
-const NODE_LIFETIME: Duration = Duration::from_secs(10);
+pub const NODE_LIFETIME: Duration = Duration::from_secs(10);
 
 pub struct Cluster {
     node: Uuid,
     nodes: Nodes,
-    surveys: Surveys,
-    emulations: Emulations,
+    room_counts: Surveys<RoomCounts>,
+    emulations: Surveys<Option<Hearing>>,
+    members: Surveys<OthersMembers>,
+    presence_surveys: PresenceSurveys,
     left: AtomicBool,
 }
 
@@ -57,8 +62,10 @@ impl Cluster {
         Self {
             node,
             nodes: Nodes::default(),
-            surveys: Surveys::default(),
-            emulations: Emulations::default(),
+            room_counts: Surveys::default(),
+            emulations: Surveys::default(),
+            members: Surveys::default(),
+            presence_surveys: PresenceSurveys::default(),
             left: AtomicBool::new(false),
         }
     }
@@ -72,6 +79,16 @@ impl Cluster {
     pub fn nodes(&self, gateway: &Gateway) -> Vec<NodeInfo> {
         self.nodes.hear(NodeInfo::of(gateway));
         self.nodes.present()
+    }
+
+    /// Whether a gateway was heard lately.
+    pub fn is_present(&self, node: Uuid) -> bool {
+        self.nodes.is_present(node)
+    }
+
+    /// Whether a gateway has said that it leaves.
+    pub fn has_left(&self, node: Uuid) -> bool {
+        self.nodes.has_left(node)
     }
 
     fn send(&self, gateway: &Gateway, to: Recipient, message: Message) -> Result<(), BusError> {
@@ -100,17 +117,30 @@ impl Cluster {
                     self.announce(gateway, Recipient::Node(envelope.from));
                 }
             }
-            Message::Leaving => self.nodes.forget(envelope.from),
+            Message::Leaving => {
+                self.nodes.forget(envelope.from);
+                gateway.presence.forget(gateway, envelope.from);
+            }
             Message::Order(order) => {
                 gateway.tell_workers(&Note::Command(Command::Order(order).into()));
             }
             Message::CountRooms { survey, pattern } => {
-                survey::answer(gateway, envelope.from, survey, pattern);
+                channels::answer(gateway, envelope.from, survey, pattern);
             }
             Message::Emulate { request, said } => emulation::answer(gateway, envelope.from, request, said),
-            Message::Emulated { request, hearing } => self.emulations.answered(request, hearing),
+            Message::Emulated { request, hearing } => {
+                self.emulations.collect(request, envelope.from, hearing, true);
+            }
             Message::RoomCounts { survey, rooms, last } => {
-                self.surveys.collect(survey, envelope.from, rooms, last);
+                self.room_counts.collect(survey, envelope.from, rooms, last);
+            }
+            Message::AskMembers { channel } => gateway.presence.asked(gateway, envelope.from, &channel),
+            Message::Members(digest) => gateway.presence.digest(gateway, envelope.from, digest),
+            Message::SurveyMembers { survey, channel } => {
+                presence::answer(gateway, envelope.from, survey, &channel);
+            }
+            Message::SurveyedMembers { survey, part, last } => {
+                self.members.collect(survey, envelope.from, part, last);
             }
         }
     }

@@ -36,6 +36,7 @@ use crate::{
     metrics::{Metrics, Offer},
     namespace::{Namespace, Namespaces},
     outgoing::Outgoing,
+    presence::Presence,
     proxy::Proxies,
     publication::Publication,
     reads::Reads,
@@ -66,6 +67,7 @@ pub struct Gateway {
     /// Calls of the server API that came over the bus.
     pub bus_calls: BusCalls,
     pub cluster: Cluster,
+    pub presence: Presence,
     pub clients: Clients,
     /// Backends that are asked about what clients do.
     pub proxies: Proxies,
@@ -201,6 +203,7 @@ impl Gateway {
             bus: OnceLock::new(),
             bus_calls: BusCalls::default(),
             cluster: Cluster::new(node),
+            presence: Presence::new(node),
             clients: Clients::default(),
             drain: Arc::default(),
             file_limit: FileLimit::of_process(),
@@ -353,6 +356,20 @@ impl Gateway {
         })))
     }
 
+    /// Tells the gateways with members of a room something about those here.
+    pub fn announce(&self, channel: &str, message: Bytes) -> Result<(), BusError> {
+        let bus = self.bus().ok_or(BusError::Disconnected)?;
+        let live = self.live();
+        let namespace = live.namespaces.of(channel);
+        let announced = bus.announce(
+            channel,
+            namespace.and_then(|namespace| namespace.history.as_ref()),
+            message,
+        );
+        self.metrics.presence.announced(announced);
+        announced
+    }
+
     /// Whether members may be given it: where they may speak JSON nobody is given bytes, which another gateway with other
     /// settings has taken.
     fn is_presentable(&self, channel: &str, publication: &Publication) -> bool {
@@ -420,6 +437,10 @@ impl BusEvents for Gateway {
         if let Some(gateway) = self.shared() {
             api::take(gateway, request);
         }
+    }
+
+    fn presence(&self, channel: &str, from: Uuid, message: &[u8]) {
+        self.presence.hear(self, channel, from, message);
     }
 
     fn removed(&self, channel: &str) {

@@ -17,7 +17,7 @@ use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
 use crate::{
-    bus::BusError, channel::Channel, cluster::Command, history::Position, outgoing::Outgoing,
+    bus::BusError, channel::Channel, cluster::Command, history::Position, outgoing::Outgoing, presence::Told,
     rooms::Generation,
 };
 
@@ -44,6 +44,8 @@ pub enum Note {
         generation: Generation,
         error: BusError,
     },
+    /// Who joined and left a room; one batch of a room is under way at a time.
+    Presence(Arc<Told>),
     Command(Arc<Command>),
     /// There are new settings.
     Reload,

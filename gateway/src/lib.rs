@@ -28,6 +28,7 @@
 //! | [`bus`] | between gateways: embedded or NATS |
 //! | [`cluster`] | gateways among themselves: announcements, orders, surveys |
 //! | [`gateway`] | what the threads share |
+//! | [`presence`] | who is in rooms, at all gateways |
 //! | [`config`], [`cli`] | settings, command line |
 //! | [`probe`], [`delete_streams`] | a conversation to see that chat works; the end of what a cluster has stored |
 //! | [`migrate`] | a configuration of Centrifugo, converted |
@@ -58,6 +59,7 @@ pub mod namespace;
 pub mod ops;
 pub mod outbox;
 pub mod outgoing;
+pub mod presence;
 pub mod probe;
 pub mod proxy;
 pub mod publication;

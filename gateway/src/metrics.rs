@@ -12,6 +12,7 @@ mod connections;
 mod control;
 mod family;
 mod messages;
+mod presence;
 mod process;
 mod protocol;
 mod proxies;
@@ -31,6 +32,7 @@ pub use connections::{AcceptFailure, ConnectionMetrics, HandshakeFailure, Refusa
 pub use control::{ControlCall, ControlMetrics, ControlResult};
 pub use family::{Family, LabeledCounter};
 pub use messages::{NamespaceMetrics, Offer, Source};
+pub use presence::PresenceMetrics;
 pub use process::{ConfigMetrics, FileMetrics, TraceMetrics};
 pub use protocol::ProtocolMetrics;
 pub use proxies::{ProxyKind, ProxyMetrics, ProxyOutcome};
@@ -52,6 +54,7 @@ pub struct Metrics {
     pub protocol: ProtocolMetrics,
     pub rooms: RoomMetrics,
     pub recovery: RecoveryMetrics,
+    pub presence: PresenceMetrics,
     pub compression: CompressionMetrics,
     pub bus: BusMetrics,
     pub api: ApiMetrics,
@@ -72,6 +75,7 @@ impl Metrics {
         let protocol = ProtocolMetrics::register(&mut registrar)?;
         let rooms = RoomMetrics::register(&mut registrar)?;
         let recovery = RecoveryMetrics::register(&mut registrar)?;
+        let presence = PresenceMetrics::register(&mut registrar)?;
         let messages = MessageFamilies::register(&mut registrar)?;
         let compression = CompressionMetrics::register(&mut registrar)?;
         let bus = BusMetrics::register(&mut registrar)?;
@@ -92,6 +96,7 @@ impl Metrics {
             protocol,
             rooms,
             recovery,
+            presence,
             compression,
             bus,
             api,

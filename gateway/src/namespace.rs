@@ -92,6 +92,20 @@ impl Namespace {
             .is_some_and(|policy| allows(policy.options.read, asker))
     }
 
+    /// Whether it is known who is in its rooms.
+    pub fn keeps_members(&self) -> bool {
+        self.options.presence || self.options.join_leave
+    }
+
+    pub fn may_read_presence(&self, asker: Asker) -> bool {
+        self.options.presence && allows(self.options.presence_read, asker)
+    }
+
+    /// Whether a member is told who joins and leaves, which it has asked for or not.
+    pub fn tells_joins(&self, asked: bool) -> bool {
+        self.options.join_leave && (asked || self.options.force_push_join_leave)
+    }
+
     /// Whether its messages may be any bytes.
     pub fn is_binary(&self) -> bool {
         self.options.payload == PayloadKind::Binary

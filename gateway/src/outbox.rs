@@ -69,6 +69,16 @@ impl Outbox {
         Ok(())
     }
 
+    /// Queues `frame` unless more than `limit` bytes would wait, of whatever kind, or many frames of this socket alone.
+    pub fn push_spare(&mut self, frame: Arc<Frame>, limit: usize) -> bool {
+        let is_full = self.bytes + frame.bytes().len() > limit || self.own >= MAX_OWN_FRAMES / 2;
+        let taken = self.front.is_none() || !is_full;
+        if taken {
+            self.push_last(frame);
+        }
+        taken
+    }
+
     /// Queues the frame that ends the connection, whatever waits before it.
     pub fn push_last(&mut self, frame: Arc<Frame>) {
         self.bytes += frame.bytes().len();

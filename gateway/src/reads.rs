@@ -67,6 +67,8 @@ pub(crate) mod tests {
 
         fn control(&self, _message: Bytes) {}
 
+        fn presence(&self, _channel: &str, _from: Uuid, _message: &[u8]) {}
+
         fn removed(&self, _channel: &str) {}
 
         fn lost(&self, _channel: &str, _position: Position) {}

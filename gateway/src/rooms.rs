@@ -282,6 +282,16 @@ impl Rooms {
         Ok(())
     }
 
+    /// Tells every worker with members in `channel` something that is bounded elsewhere.
+    pub fn tell(&self, channel: &str, note: &Note) {
+        let shard = self.shard(channel).lock();
+        if let Some(room) = shard.rooms.get(channel) {
+            for inbox in self.inboxes_of(room.workers) {
+                inbox.push(note.clone());
+            }
+        }
+    }
+
     /// Says whether `worker` has more of the room to deliver than it wants to keep.
     pub fn set_overloaded(&self, channel: &str, worker: WorkerId, is_overloaded: bool) {
         if let Some(room) = self.shard(channel).lock().rooms.get_mut(channel) {

@@ -36,6 +36,7 @@ use crate::{
     inbox::{Inbox, Note},
     metrics::Metrics,
     ops::{self, ControlAccess, Heartbeats, OpsState, Readiness, Tokens},
+    presence,
     rooms::{Linger, Rooms},
     telemetry::{TraceGuard, TraceSettings, Tracer},
 };
@@ -275,6 +276,7 @@ async fn connect(gateway: &Arc<Gateway>) -> anyhow::Result<SharedBus> {
 fn spawn_background(gateway: &Arc<Gateway>, linger: Linger, bus: SharedBus) {
     tokio::spawn(linger.run(gateway.rooms.clone(), bus, gateway.live().settings.bus.linger));
     tokio::spawn(cluster::announce(gateway.clone()));
+    tokio::spawn(presence::run(gateway.clone()));
     tokio::spawn(gateway.file_limit.clone().run());
     let log_budget = gateway.log_budget.clone();
     tokio::spawn(async move { log_budget.run().await });

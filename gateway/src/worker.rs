@@ -16,6 +16,7 @@ mod compression;
 mod flush;
 mod give;
 mod inbox;
+mod presence;
 mod reload;
 mod timers;
 

@@ -76,6 +76,8 @@ impl BusEvents for Arrivals {
 
     fn control(&self, _message: Bytes) {}
 
+    fn presence(&self, _channel: &str, _from: Uuid, _message: &[u8]) {}
+
     fn removed(&self, _: &str) {}
 
     fn lost(&self, _channel: &str, _position: Position) {}

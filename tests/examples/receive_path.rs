@@ -72,6 +72,8 @@ impl BusEvents for Events {
 
     fn control(&self, _message: Bytes) {}
 
+    fn presence(&self, _channel: &str, _from: Uuid, _message: &[u8]) {}
+
     fn removed(&self, _: &str) {}
 
     fn lost(&self, _channel: &str, _position: Position) {}

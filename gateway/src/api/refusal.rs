@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 use natter_protocol::ErrorCode;
 
-use crate::{bus::BusError, gateway::store_error_code, history::StoreError};
+use crate::{bus::BusError, gateway::store_error_code, history::StoreError, presence::PresenceError};
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
@@ -20,6 +20,11 @@ pub(super) enum Refusal {
     Store(#[from] StoreError),
     #[error("rooms of this namespace keep no history")]
     NoHistory,
+    #[error("rooms of this namespace keep no presence")]
+    NoPresence,
+    /// Who is in a room cannot be told.
+    #[error(transparent)]
+    Presence(#[from] PresenceError),
     /// The reader counts in an epoch that has passed, or what follows its position was removed since.
     #[error("what follows this position is not known any more: read from the beginning")]
     Unrecoverable,
@@ -47,7 +52,8 @@ impl Refusal {
             Self::Code(code) => *code,
             Self::Bad(_) => ErrorCode::BadRequest,
             Self::Store(error) => store_error_code(*error),
-            Self::NoHistory => ErrorCode::NotAvailable,
+            Self::NoHistory | Self::NoPresence => ErrorCode::NotAvailable,
+            Self::Presence(error) => error.code(),
             Self::Unrecoverable => ErrorCode::UnrecoverablePosition,
             Self::Body => ErrorCode::LimitExceeded,
             Self::Path | Self::Verb => ErrorCode::MethodNotFound,

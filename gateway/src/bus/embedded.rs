@@ -125,6 +125,11 @@ impl Bus for Embedded {
         Ok(())
     }
 
+    /// There are no others.
+    fn announce(&self, _: &str, _: Option<&Arc<HistoryPolicy>>, _: Bytes) -> Result<(), BusError> {
+        Ok(())
+    }
+
     fn is_up(&self) -> bool {
         true
     }

@@ -259,6 +259,13 @@ impl Shared {
         self.send_unchecked(subject, headers, payload)
     }
 
+    /// A gateway says something about its members of a room; what this one says comes back.
+    fn hear_presence(&self, channel: &str, from: Uuid, message: &[u8]) {
+        if from != self.config.node {
+            self.events.presence(channel, from, message);
+        }
+    }
+
     /// As [`Shared::send`], for the messages that find out whether the connection is up.
     fn send_unchecked(
         &self,
@@ -379,6 +386,24 @@ impl Bus for Nats {
             Recipient::Node(node) => self.shared.subjects.control_node(node),
         };
         let headers = message::control_headers(&self.shared.client.server_info().server_id);
+        self.shared.send(subject, headers, message)
+    }
+
+    fn announce(
+        &self,
+        channel: &str,
+        policy: Option<&Arc<HistoryPolicy>>,
+        message: Bytes,
+    ) -> Result<(), BusError> {
+        let subject = match policy {
+            None => self.shared.subjects.ephemeral(channel),
+            // Whoever has members there has made its streams.
+            Some(policy) => self
+                .durable
+                .live_subject(channel, policy)
+                .ok_or(BusError::Overloaded)?,
+        };
+        let headers = message::presence_headers(self.shared.config.node);
         self.shared.send(subject, headers, message)
     }
 

@@ -1,22 +1,18 @@
 //! What a client says whose connection is a stream, brought to the gateway that has it from whichever gateway was asked.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashSet;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
-};
+use tokio::{sync::mpsc, time::timeout};
 use tracing::debug;
 use uuid::Uuid;
 
-use super::{Cluster, Command, Message, base64};
+use super::{
+    Cluster, Command, Message, base64,
+    survey::{Collected, TIMEOUT},
+};
 use crate::{bus::Recipient, gateway::Gateway, inbox::Note, session::StreamKey};
-
-/// What the gateway with the stream may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Commands of a client, in the encoding of its stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,22 +49,11 @@ impl Hearing {
     }
 }
 
-/// Answers that are waited for.
-#[derive(Default)]
-pub(super) struct Emulations(Mutex<HashMap<Uuid, oneshot::Sender<Hearing>>>);
+impl Collected for Option<Hearing> {
+    type Part = Hearing;
 
-impl Emulations {
-    fn open(&self, request: Uuid) -> oneshot::Receiver<Hearing> {
-        let (answer, answered) = oneshot::channel();
-        self.0.lock().insert(request, answer);
-        answered
-    }
-
-    /// An answer came; a late one finds nobody who waits.
-    pub(super) fn answered(&self, request: Uuid, hearing: Hearing) {
-        if let Some(answer) = self.0.lock().remove(&request) {
-            let _ = answer.send(hearing);
-        }
+    fn add(&mut self, part: Hearing) {
+        *self = Some(part);
     }
 }
 
@@ -78,18 +63,12 @@ impl Cluster {
         if node == self.node {
             return hear(gateway, said).await;
         }
-        if !self.nodes.has(node) {
+        if !self.nodes.is_present(node) {
             return Hearing::Unknown;
         }
-        let request = Uuid::new_v4();
-        let answered = self.emulations.open(request);
-        let asked = self.send(gateway, Recipient::Node(node), Message::Emulate { request, said });
-        let answer = match asked {
-            Ok(()) => timeout(TIMEOUT, answered).await.ok().and_then(Result::ok),
-            Err(_) => None,
-        };
-        self.emulations.0.lock().remove(&request);
-        answer.unwrap_or(Hearing::Unreachable)
+        let ask = |request| self.send(gateway, Recipient::Node(node), Message::Emulate { request, said });
+        let answer = self.emulations.ask(HashSet::from([node]), ask).await;
+        answer.ok().flatten().unwrap_or(Hearing::Unreachable)
     }
 }
 

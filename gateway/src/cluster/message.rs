@@ -7,8 +7,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Hearing, Order, Said};
-use crate::gateway::Gateway;
+use super::{Hearing, Order, Said, presence::MembersPart};
+use crate::{gateway::Gateway, presence::Digest};
 
 const FORMAT: u32 = 1;
 
@@ -45,6 +45,22 @@ pub(super) enum Message {
     RoomCounts {
         survey: Uuid,
         rooms: HashMap<String, u64>,
+        last: bool,
+    },
+    /// The receiver answers with a digest of its members of a room.
+    AskMembers {
+        channel: String,
+    },
+    Members(Digest),
+    /// Every gateway answers with its members of a room.
+    SurveyMembers {
+        survey: Uuid,
+        channel: String,
+    },
+    /// Part of an answer; `last` ends it.
+    SurveyedMembers {
+        survey: Uuid,
+        part: MembersPart,
         last: bool,
     },
 }

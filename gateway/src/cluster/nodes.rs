@@ -42,10 +42,20 @@ impl Nodes {
         self.heard.lock().insert(node, (Instant::now(), None));
     }
 
-    pub(super) fn has(&self, node: Uuid) -> bool {
+    /// Whether it was heard lately and has not left.
+    pub(super) fn is_present(&self, node: Uuid) -> bool {
         let heard = self.heard.lock();
-        let known = heard.get(&node);
-        known.is_some_and(|(at, info)| info.is_some() && at.elapsed() < NODE_LIFETIME)
+        heard
+            .get(&node)
+            .is_some_and(|(at, info)| info.is_some() && at.elapsed() < NODE_LIFETIME)
+    }
+
+    /// Whether it has said that it leaves, a while ago at most.
+    pub(super) fn has_left(&self, node: Uuid) -> bool {
+        self.heard
+            .lock()
+            .get(&node)
+            .is_some_and(|(_, info)| info.is_none())
     }
 
     /// Sorted by name, so that answers are stable.
@@ -85,11 +95,11 @@ mod tests {
         assert!(!nodes.hear(a.clone()), "known by now");
         let names: Vec<_> = nodes.present().into_iter().map(|info| info.name).collect();
         assert_eq!(names, ["a", "b"]);
-        assert!(nodes.has(a.uid));
+        assert!(nodes.is_present(a.uid));
         tokio::time::advance(NODE_LIFETIME / 2).await;
         assert_eq!(nodes.present(), std::slice::from_ref(&a));
         tokio::time::advance(NODE_LIFETIME / 2).await;
-        assert!(!nodes.has(a.uid));
+        assert!(!nodes.is_present(a.uid));
         assert!(nodes.hear(a.clone()), "back after a silence");
     }
 
@@ -102,6 +112,7 @@ mod tests {
         nodes.forget(b.uid);
         assert!(!nodes.hear(a.clone()) && !nodes.hear(b));
         assert!(nodes.present().is_empty());
+        assert!(nodes.has_left(a.uid) && !nodes.is_present(a.uid));
         tokio::time::advance(NODE_LIFETIME).await;
         nodes.present();
         assert!(nodes.heard.lock().is_empty(), "nothing stays for ever");

@@ -1,4 +1,4 @@
-//! Questions that every gateway answers: which rooms have members.
+//! Questions to other gateways, whose answers come as messages of their own: in parts, from each of those that were asked.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -6,20 +6,15 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
-};
-use tracing::debug;
+use tokio::{sync::oneshot, time::timeout};
 use uuid::Uuid;
 
-use super::{Command, Message, Recipient};
-use crate::{bus::BusError, gateway::Gateway, inbox::Note};
+use crate::bus::BusError;
 
 /// What the slowest gateway may take.
-const TIMEOUT: Duration = Duration::from_secs(3);
-/// Bytes of room names in one message, well below NATS's default limit of 1 MiB.
-const PART_SIZE: usize = 256 * 1024;
+pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
+/// Bytes of texts in one message, well below NATS's default limit of 1 MiB.
+pub(super) const PART_SIZE: usize = 256 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SurveyError {
@@ -29,147 +24,134 @@ pub enum SurveyError {
     Timeout,
 }
 
-#[derive(Default)]
-pub(super) struct Surveys {
-    open: Mutex<HashMap<Uuid, Survey>>,
+/// What is made of the parts of answers.
+pub(super) trait Collected: Default {
+    type Part;
+    fn add(&mut self, part: Self::Part);
 }
 
-struct Survey {
+/// Questions of one kind that are open.
+pub(super) struct Surveys<C> {
+    open: Mutex<HashMap<Uuid, Survey<C>>>,
+}
+
+struct Survey<C> {
     /// Gateways that still have to finish their answer.
     missing: HashSet<Uuid>,
-    rooms: HashMap<String, u64>,
-    done: oneshot::Sender<HashMap<String, u64>>,
+    collected: C,
+    done: oneshot::Sender<C>,
 }
 
-impl Surveys {
-    fn open(&self, survey: Uuid, missing: HashSet<Uuid>) -> oneshot::Receiver<HashMap<String, u64>> {
+impl<C> Default for Surveys<C> {
+    fn default() -> Self {
+        Self {
+            open: Mutex::default(),
+        }
+    }
+}
+
+impl<C: Collected> Surveys<C> {
+    /// Sends a question by `ask`, which is given its number, and waits until all of `missing` have answered.
+    pub(super) async fn ask(
+        &self,
+        missing: HashSet<Uuid>,
+        ask: impl FnOnce(Uuid) -> Result<(), BusError>,
+    ) -> Result<C, SurveyError> {
+        let survey = Uuid::new_v4();
+        let (result, _open) = self.open(survey, missing);
+        ask(survey)?;
+        match timeout(TIMEOUT, result).await {
+            Ok(Ok(collected)) => Ok(collected),
+            _ => Err(SurveyError::Timeout),
+        }
+    }
+
+    fn open(&self, survey: Uuid, missing: HashSet<Uuid>) -> (oneshot::Receiver<C>, Open<'_, C>) {
         let (done, result) = oneshot::channel();
+        let collected = C::default();
         self.open.lock().insert(
             survey,
             Survey {
                 missing,
-                rooms: HashMap::new(),
+                collected,
                 done,
             },
         );
-        result
+        (
+            result,
+            Open {
+                surveys: self,
+                survey,
+            },
+        )
     }
 
-    fn close(&self, survey: Uuid) {
-        self.open.lock().remove(&survey);
-    }
-
-    pub(super) fn collect(&self, survey: Uuid, from: Uuid, rooms: HashMap<String, u64>, last: bool) {
+    /// A part of an answer came; `last` ends it.
+    pub(super) fn collect(&self, survey: Uuid, from: Uuid, part: C::Part, last: bool) {
         let mut open = self.open.lock();
         // A late answer finds its survey closed.
-        let Some(collected) = open.get_mut(&survey) else {
+        let Some(collecting) = open.get_mut(&survey) else {
             return;
         };
-        for (room, members) in rooms {
-            *collected.rooms.entry(room).or_default() += members;
-        }
+        collecting.collected.add(part);
         if last {
-            collected.missing.remove(&from);
+            collecting.missing.remove(&from);
         }
-        if collected.missing.is_empty()
+        if collecting.missing.is_empty()
             && let Some(survey) = open.remove(&survey)
         {
             // Who asked may have given up.
-            let _ = survey.done.send(survey.rooms);
+            let _ = survey.done.send(survey.collected);
         }
     }
 }
 
-impl super::Cluster {
-    /// Rooms with members on any gateway, and how many; `pattern` is a glob.
-    pub async fn count_rooms(
-        &self,
-        gateway: &Gateway,
-        pattern: Option<String>,
-    ) -> Result<HashMap<String, u64>, SurveyError> {
-        let survey = Uuid::new_v4();
-        let nodes = self.nodes(gateway).iter().map(|info| info.uid).collect();
-        let result = self.surveys.open(survey, nodes);
-        let asked = self.send(gateway, Recipient::All, Message::CountRooms { survey, pattern });
-        let answer = match asked {
-            Ok(()) => timeout(TIMEOUT, result)
-                .await
-                .ok()
-                .and_then(Result::ok)
-                .ok_or(SurveyError::Timeout),
-            Err(error) => Err(error.into()),
-        };
-        self.surveys.close(survey);
-        answer
-    }
+/// Closes a survey when nobody waits for it any more.
+struct Open<'a, C> {
+    surveys: &'a Surveys<C>,
+    survey: Uuid,
 }
 
-/// Answers another gateway's question, or the own one.
-pub(super) fn answer(gateway: &Gateway, to: Uuid, survey: Uuid, pattern: Option<String>) {
-    let (answer, mut counts) = mpsc::unbounded_channel();
-    gateway.tell_workers(&Note::Command(Command::CountRooms { pattern, answer }.into()));
-    let Some(gateway) = gateway.shared() else { return };
-    gateway.runtime.clone().spawn(async move {
-        let mut rooms: HashMap<String, u64> = HashMap::new();
-        // Ends when every worker has answered and dropped its sender.
-        while let Ok(Some(part)) = timeout(TIMEOUT, counts.recv()).await {
-            for (room, members) in part {
-                *rooms.entry(room).or_default() += members;
-            }
-        }
-        for (rooms, last) in parts(rooms) {
-            let message = Message::RoomCounts { survey, rooms, last };
-            if let Err(error) = gateway.cluster.send(&gateway, Recipient::Node(to), message) {
-                debug!(%error, "could not answer a survey");
-            }
-        }
-    });
-}
-
-/// Splits an answer into messages that the bus carries; the last one is marked.
-fn parts(rooms: HashMap<String, u64>) -> Vec<(HashMap<String, u64>, bool)> {
-    let mut parts = vec![(HashMap::new(), false)];
-    let mut size = 0;
-    for (room, members) in rooms {
-        size += room.len() + 32;
-        if size > PART_SIZE {
-            parts.push((HashMap::new(), false));
-            size = room.len() + 32;
-        }
-        if let Some((part, _)) = parts.last_mut() {
-            part.insert(room, members);
-        }
+impl<C> Drop for Open<'_, C> {
+    fn drop(&mut self) {
+        self.surveys.open.lock().remove(&self.survey);
     }
-    if let Some((_, last)) = parts.last_mut() {
-        *last = true;
-    }
-    parts
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn large_answers_travel_in_parts() {
-        let rooms: HashMap<_, _> = (0..20_000).map(|n| (format!("room-{n:0>40}"), 1)).collect();
-        let parts = parts(rooms.clone());
-        assert!(parts.len() > 1);
-        assert_eq!(parts.iter().filter(|(_, last)| *last).count(), 1);
-        assert!(parts.last().unwrap().1);
-        let together: HashMap<_, _> = parts.into_iter().flat_map(|(part, _)| part).collect();
-        assert_eq!(together, rooms);
+    impl Collected for u64 {
+        type Part = Self;
+
+        fn add(&mut self, part: Self) {
+            *self += part;
+        }
     }
 
     #[tokio::test]
     async fn a_survey_adds_up_and_waits_for_everybody() {
-        let surveys = Surveys::default();
+        let surveys = Surveys::<u64>::default();
         let (survey, a, b) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
-        let mut result = surveys.open(survey, HashSet::from([a, b]));
-        surveys.collect(survey, a, HashMap::from([("x".into(), 1)]), false);
-        surveys.collect(survey, b, HashMap::from([("x".into(), 2)]), true);
+        let (mut result, _open) = surveys.open(survey, HashSet::from([a, b]));
+        surveys.collect(survey, a, 1, false);
+        surveys.collect(survey, b, 2, true);
         assert!(result.try_recv().is_err());
-        surveys.collect(survey, a, HashMap::new(), true);
-        assert_eq!(result.await.unwrap(), HashMap::from([("x".into(), 3)]));
+        surveys.collect(survey, a, 0, true);
+        assert_eq!(result.await.unwrap(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_answer_is_not_waited_for_for_ever() {
+        let surveys = Surveys::<u64>::default();
+        let silent = HashSet::from([Uuid::new_v4()]);
+        assert_eq!(
+            surveys.ask(silent.clone(), |_| Ok(())).await,
+            Err(SurveyError::Timeout)
+        );
+        let refused = surveys.ask(silent, |_| Err(BusError::Overloaded)).await;
+        assert_eq!(refused, Err(BusError::Overloaded.into()));
+        assert!(surveys.open.lock().is_empty());
     }
 }

@@ -96,9 +96,11 @@ impl Settings {
             .chain(named)
             .flat_map(|(path, old, new)| {
                 let payload = ("payload", old.payload != new.payload);
+                let presence = ("presence", old.presence != new.presence);
+                let join_leave = ("join_leave", old.join_leave != new.join_leave);
                 kept_changes(old.history.as_ref(), new.history.as_ref())
                     .into_iter()
-                    .chain([payload])
+                    .chain([payload, presence, join_leave])
                     .filter(|(_, changed)| *changed)
                     .map(move |(key, _)| format!("{path}.{key}"))
             })

@@ -26,6 +26,8 @@ const DAY: Duration = Duration::from_hours(24);
 const MOMENT: Duration = Duration::from_millis(1);
 /// Beyond it people notice.
 const MAX_BATCH_WINDOW: Duration = Duration::from_millis(100);
+/// Members that are listed: an answer with all of them has some 2 MiB.
+const MAX_PRESENCE_LIMIT: usize = 20_000;
 const SECOND: Duration = Duration::from_secs(1);
 /// Largest message, request or queue in bytes.
 const MAX_SIZE: usize = 64 << 20;
@@ -162,6 +164,16 @@ fn client(client: &ClientSettings, problems: &mut Problems) {
     problems.duration("client.pong_timeout", client.pong_timeout, MOMENT);
     problems.duration("client.stale_timeout", client.stale_timeout, MOMENT);
     problems.duration("client.close_timeout", client.close_timeout, MOMENT);
+    problems.duration(
+        "client.expired_close_delay",
+        client.expired_close_delay,
+        Duration::ZERO,
+    );
+    problems.duration(
+        "client.expired_sub_close_delay",
+        client.expired_sub_close_delay,
+        Duration::ZERO,
+    );
     problems.size("client.message_size_limit", client.message_size_limit, 128);
     problems.size("client.queue_max_size", client.queue_max_size, 128);
     problems.within("client.channel_limit", client.channel_limit, 1..=100_000, |n| n);
@@ -240,6 +252,19 @@ fn room(path: &str, options: &RoomOptions, problems: &mut Problems) {
         Duration::ZERO..=MAX_BATCH_WINDOW,
         show_duration,
     );
+    problems.within(
+        &format!("{path}.presence_limit"),
+        options.presence_limit,
+        1..=MAX_PRESENCE_LIMIT,
+        |n| n,
+    );
+    if options.force_push_join_leave && !options.join_leave {
+        problems.add(
+            &format!("{path}.force_push_join_leave"),
+            "true without join_leave",
+            "join_leave: true; members are told of what the namespace allows",
+        );
+    }
     if let Some(history) = &options.history {
         history::check(&format!("{path}.history"), history, problems);
         if options.degraded == Degraded::Local {

@@ -260,7 +260,7 @@ async fn a_backend_that_fails_is_left_alone_and_one_that_refuses_is_not() {
     .await;
     let settings = ProxySettings {
         breaker_failures: 2,
-        breaker_pause: Duration::from_secs(600),
+        breaker_pause: Duration::from_mins(10),
         ..backend.settings()
     };
     let proxies = backend.proxies();

@@ -66,6 +66,10 @@ impl Bus for Counting {
         })
     }
 
+    fn announce(&self, _: &str, _: Option<&Arc<HistoryPolicy>>, _: Bytes) -> Result<(), BusError> {
+        Ok(())
+    }
+
     fn subscribe_later(&self, channel: Channel) {
         self.subscribed.lock().push(channel);
     }

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use natter_protocol::{
-    ClientInfo, Command, DecodeError, DisconnectCode, ErrorCode, PublishRequest, ReplyBody, Request, channel,
-    json, protobuf,
+    Command, DecodeError, DisconnectCode, ErrorCode, PublishRequest, RefreshRequest, ReplyBody, Request,
+    SubRefreshRequest, channel, json, protobuf,
 };
 use tracing::debug;
 
@@ -76,14 +76,36 @@ impl Session {
             Request::Unsubscribe(request) => self.unsubscribe(worker, id, &request),
             Request::Publish(request) => self.publish(worker, id, &request),
             Request::History(request) => self.history(worker, id, &request),
+            Request::Presence(request) => self.presence(worker, id, &request),
+            Request::PresenceStats(request) => self.presence_stats(worker, id, &request),
             Request::Send(_) => self.end(worker, &Ending::Disconnect(DisconnectCode::NotAvailable)),
+            Request::Refresh(request) => self.refresh(worker, &request),
+            Request::SubRefresh(request) => self.sub_refresh(worker, id, &request),
             Request::Ping => self.refuse(worker, "ping_command"),
             Request::Rpc(request) => self.rpc(worker, id, &request),
-            Request::Presence(_)
-            | Request::PresenceStats(_)
-            | Request::Refresh(_)
-            | Request::SubRefresh(_) => self.reply_error(worker, id, label, ErrorCode::NotAvailable),
         }
+    }
+
+    /// No key is configured to check a token with.
+    fn refresh(self: &Rc<Self>, worker: &Rc<Worker>, request: &RefreshRequest<'_>) {
+        if request.token.is_empty() {
+            return self.refuse(worker, "missing_token");
+        }
+        self.end(worker, &Ending::Disconnect(DisconnectCode::InvalidToken));
+    }
+
+    fn sub_refresh(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, request: &SubRefreshRequest<'_>) {
+        if request.channel.is_empty() {
+            return self.refuse(worker, "missing_channel");
+        }
+        let refused = if !self.is_member(&request.channel) {
+            ErrorCode::PermissionDenied
+        } else if request.token.is_empty() {
+            ErrorCode::BadRequest
+        } else {
+            return self.end(worker, &Ending::Disconnect(DisconnectCode::InvalidToken));
+        };
+        self.reply_error(worker, id, "sub_refresh", refused);
     }
 
     fn publish(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, request: &PublishRequest<'_>) {
@@ -223,24 +245,10 @@ impl Session {
     /// What others in a room are told about the client.
     fn info(&self, channel: &str) -> Bytes {
         let mut buffer = uuid::Uuid::encode_buffer();
-        let client = self.id.hyphenated().encode_lower(&mut buffer);
-        let (everywhere, here) = self.infos(channel);
-        let mut info = Vec::with_capacity(64 + self.user().len() + everywhere.len() + here.len());
-        json::encode_client_info(
-            &ClientInfo {
-                user: self.user(),
-                client,
-                conn_info: text(&everywhere),
-                chan_info: text(&here),
-            },
-            &mut info,
-        );
+        let infos = self.infos(channel);
+        let info_of = self.client_info(&mut buffer, &infos);
+        let mut info = Vec::with_capacity(64 + self.user().len() + infos.0.len() + infos.1.len());
+        json::encode_client_info(&info_of, &mut info);
         info.into()
     }
-}
-
-/// What is told of a client as a JSON text, if there is any.
-fn text(info: &Bytes) -> Option<&str> {
-    let text = std::str::from_utf8(info).ok();
-    text.filter(|text| !text.is_empty())
 }

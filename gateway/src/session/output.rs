@@ -15,6 +15,8 @@ use crate::{
 
 /// Room for a reply without payloads, in bytes.
 const REPLY_CAPACITY: usize = 192;
+/// Part of a reader's queue beyond which it gets nothing that can be left out.
+const SPARE_PART: usize = 4;
 /// Replies that wait and are no reason to refuse a large one, in bytes.
 const SMALL_REPLIES: usize = 64 * 1024;
 /// Why a socket did not get a publication (label of the metric): it did not read fast enough.
@@ -52,8 +54,21 @@ impl Session {
         self.reply(worker, id, refusal.body());
     }
 
-    pub(super) fn defer_reply(&self, id: u32) -> ReplySlot {
+    pub(crate) fn defer_reply(&self, id: u32) -> ReplySlot {
         self.replies.borrow_mut().defer(id)
+    }
+
+    /// Fills the place of a reply by an error.
+    pub(super) fn complete_refused(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        slot: ReplySlot,
+        command: &'static str,
+        refusal: Refusal,
+    ) {
+        let protocol = &worker.gateway.metrics.protocol;
+        protocol.command_failed(command, refusal.code.code());
+        self.complete(worker, slot, refusal.body());
     }
 
     /// Fills the place of a reply and sends all that waited for it.
@@ -113,10 +128,12 @@ impl Session {
         worker: &Rc<Worker>,
         publications: &[Arc<Publication>],
     ) -> bool {
-        let size: usize = publications
-            .iter()
-            .map(|publication| publication.data.len())
-            .sum();
+        let data = publications.iter().map(|publication| publication.data.len());
+        self.has_room_for_bytes(worker, data.sum())
+    }
+
+    /// As [`Session::has_room_for`], of so many bytes.
+    pub(super) fn has_room_for_bytes(self: &Rc<Self>, worker: &Rc<Worker>, size: usize) -> bool {
         let fits = || {
             let waiting =
                 self.outbox.borrow().own_bytes() + self.replies.borrow().bytes() + self.connecting_bytes();
@@ -162,6 +179,23 @@ impl Session {
             return self.end(worker, &Ending::Disconnect(DisconnectCode::Slow));
         }
         worker.mark_dirty(self, lane);
+    }
+
+    /// Queues a frame that is left out when its reader is slow; says whether it was queued.
+    pub(super) fn push_spare(self: &Rc<Self>, worker: &Rc<Worker>, frame: &Arc<Frame>) -> bool {
+        if self.is_over() {
+            return false;
+        }
+        let limit = worker.queue_max_size() / SPARE_PART;
+        let mut taken = self.with_outbox(worker, |outbox| outbox.push_spare(frame.clone(), limit));
+        if !taken && !self.blocked.get() {
+            self.flush(worker);
+            taken = self.with_outbox(worker, |outbox| outbox.push_spare(frame.clone(), limit));
+        }
+        if taken {
+            worker.mark_dirty(self, Lane::Bulk);
+        }
+        taken
     }
 
     /// The burst of one turn alone makes no slow reader: only what the kernel does not take counts.

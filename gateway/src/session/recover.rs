@@ -48,6 +48,8 @@ pub struct Wish {
     recoverable: bool,
     /// The client asked to recover, whether or not it may: it is told that it did not.
     was_recovering: bool,
+    /// The client is told who joins and leaves.
+    pub(super) listens: bool,
     /// Where the client was before, if it may recover.
     recover: Option<Rc<Former>>,
     /// How it wants publications, if not as they are.
@@ -93,6 +95,7 @@ impl Wish {
         let Some(policy) = &namespace.history else {
             return Self {
                 was_recovering: request.recover,
+                listens: namespace.tells_joins(request.join_leave),
                 ..Self::default()
             };
         };
@@ -107,6 +110,7 @@ impl Wish {
         Self {
             positioned,
             recoverable,
+            listens: namespace.tells_joins(request.join_leave),
             ..Self::default()
         }
         .recovering(request, namespace)
@@ -150,6 +154,7 @@ impl Wish {
         let wish = Self {
             positioned,
             recoverable,
+            listens: namespace.tells_joins(false),
             grant: Some(grant.clone()),
             ..Self::default()
         };
@@ -433,7 +438,10 @@ impl Session {
             held.unanswered.set(None);
         }
         match wish.slot {
-            Some(slot) => self.complete_and_release(worker, slot, ReplyBody::Subscribe(result), held),
+            Some(slot) => {
+                let body = ReplyBody::Subscribe(Self::tell_end(wish, result));
+                self.complete_and_release(worker, slot, body, held);
+            }
             None if wish.at_connect => self.joined_at_connect(worker, &room.channel, &result, held),
             None => self.push_join(worker, room, &result, held),
         }

@@ -35,6 +35,10 @@ pub(super) struct Subscription {
     pub(super) place: Option<MemberIndex>,
     /// The client was told its position: it has to know when that is lost.
     pub(super) positioned: bool,
+    /// Others are told of it.
+    present: bool,
+    /// It is told of others.
+    pub(super) listens: bool,
     /// Made by the server API, not by a command.
     by_server: bool,
     /// While the client recovers: what came meanwhile.
@@ -75,6 +79,14 @@ impl Session {
             .borrow()
             .find(channel)
             .is_some_and(|subscription| subscription.place.is_some())
+    }
+
+    /// Whether the server put it into the room.
+    pub(super) fn is_in_by_server(&self, channel: &str) -> bool {
+        self.subscriptions
+            .borrow()
+            .find(channel)
+            .is_some_and(|subscription| subscription.by_server)
     }
 
     /// The room, if this session waits to become a member.
@@ -160,6 +172,8 @@ impl Session {
             room: room.clone(),
             place: None,
             positioned: wish.is_positioned(),
+            present: false,
+            listens: wish.listens,
             by_server: wish.slot.is_none(),
             held: None,
         });
@@ -187,11 +201,12 @@ impl Session {
         if let Some(taste) = wish.taste() {
             room.set_taste(place, taste);
         }
-        if let Some(subscription) = self.subscriptions.borrow_mut().of_room(room) {
-            subscription.place = Some(place);
-        }
         if let Some(grant) = wish.grant() {
-            self.note_grant(&room.channel, grant);
+            self.note_grant(worker, &room.channel, grant);
+        }
+        let present = self.appear(worker, room);
+        if let Some(subscription) = self.subscriptions.borrow_mut().of_room(room) {
+            (subscription.place, subscription.present) = (Some(place), present);
         }
         worker.gateway.metrics.rooms.subscriptions.inc();
         self.catch_up(worker, room, place, wish);
@@ -318,6 +333,9 @@ impl Session {
 
     fn depart(self: &Rc<Self>, worker: &Rc<Worker>, subscription: &Subscription) {
         let room = &subscription.room;
+        if subscription.present {
+            worker.gateway.presence.leave(&room.channel, self.id);
+        }
         let (unanswered, said) = if let Some(place) = subscription.place {
             room.remove(place);
             worker.gateway.metrics.rooms.subscriptions.dec();

@@ -46,6 +46,7 @@ impl Worker {
                 generation,
                 error,
             } => self.room_failed(&channel, generation, error),
+            Note::Presence(told) => return self.tell_joins(&told),
             Note::Command(command) => self.command(&command),
             Note::Reload => self.refresh(),
         }

@@ -46,6 +46,8 @@ impl BusEvents for Gated {
     }
 
     fn control(&self, _: Bytes) {}
+    fn presence(&self, _channel: &str, _from: Uuid, _message: &[u8]) {}
+
     fn removed(&self, _: &str) {}
     fn lost(&self, _: &str, _: Position) {}
 }

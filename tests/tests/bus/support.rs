@@ -49,6 +49,8 @@ impl BusEvents for Recorder {
         let _ = self.controls.send(message);
     }
 
+    fn presence(&self, _channel: &str, _from: Uuid, _message: &[u8]) {}
+
     fn removed(&self, _: &str) {}
 
     fn lost(&self, _channel: &str, _position: Position) {}

@@ -10,5 +10,7 @@ mod garbage;
 mod joins;
 mod mixed_room;
 mod outage;
+mod presence;
+mod server_side;
 mod support;
 mod transports;

@@ -179,6 +179,11 @@ impl Durable {
         page
     }
 
+    /// Where the gateways with members of a room listen.
+    pub(super) fn live_subject(&self, channel: &str, policy: &HistoryPolicy) -> Option<String> {
+        self.namespaces.room(channel, policy).map(|room| room.live)
+    }
+
     fn live_room(&self, channel: &str) -> Option<Arc<LiveRoom>> {
         self.rooms.lock().get(channel).map(|joined| joined.room.clone())
     }

@@ -4,6 +4,7 @@
 
 use async_nats::{HeaderMap, HeaderValue, Message};
 use bytes::Bytes;
+use uuid::Uuid;
 
 use crate::publication::{MessageId, Publication};
 
@@ -24,6 +25,9 @@ const BINARY: &str = "binary";
 const TRACE_HEADER: &str = "traceparent";
 /// Id of the NATS server that the sender of a control message is connected to.
 const SERVER_HEADER: &str = "Natter-Server";
+
+/// Id of the gateway that says something about its members of a room, where the message is no publication.
+const PRESENCE_HEADER: &str = "Natter-Presence";
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum DecodeError {
@@ -117,6 +121,17 @@ pub(super) fn control_headers(server: &str) -> HeaderMap {
 /// The NATS server that the sender of a control message is connected to.
 pub(super) fn server(message: &impl Headers) -> Option<&str> {
     message.header(SERVER_HEADER)
+}
+
+pub(super) fn presence_headers(node: Uuid) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(PRESENCE_HEADER, node.simple().to_string());
+    headers
+}
+
+/// The gateway that says something about its members, unless the message is something else.
+pub(super) fn presence(message: &impl Headers) -> Option<Uuid> {
+    Uuid::try_parse(message.header(PRESENCE_HEADER)?).ok()
 }
 
 #[cfg(test)]

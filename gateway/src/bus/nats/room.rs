@@ -31,6 +31,9 @@ impl EphemeralRoom {
 impl Taker for EphemeralRoom {
     fn take(self: Arc<Self>, delivery: &Delivery<'_>) {
         let Self { channel, shared } = &*self;
+        if let Some(from) = message::presence(delivery) {
+            return shared.hear_presence(channel, from, delivery.payload);
+        }
         match message::decode(delivery, Bytes::copy_from_slice(delivery.payload)) {
             Ok(publication) => {
                 if shared.events.publication(channel, publication).is_err() {

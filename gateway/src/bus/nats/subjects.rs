@@ -3,13 +3,15 @@
 //! | family | who publishes | who subscribes |
 //! |---|---|---|
 //! | `<prefix>.msg.<namespace>.<partition>.<room>` | gateways | streams |
-//! | `<prefix>.live.<namespace>.<partition>.<room>` | `RePublish` of the streams | gateways |
+//! | `<prefix>.live.<namespace>.<partition>.<room>` | `RePublish` of the streams, gateways | gateways |
 //! | `<prefix>.eph.<partition>.<room>` | gateways | gateways |
 //! | `<prefix>.ctl.all`, `<prefix>.ctl.node.<node>` | gateways | gateways |
 //! | `<prefix>.ctl.echo`, `<prefix>.ctl.echoed.<node>` | gateways | gateways |
 //! | `<prefix>.api`, `<prefix>.api.<method>` | backends | gateways, as a queue group |
 //!
-//! Gateways never publish to `live`, so that permissions can keep everybody from forging a stored message.
+//! On `eph` and `live` gateways also tell each other about their members of the room (header `Natter-Presence`), for
+//! whoever has some listens there already. Nothing else of a gateway goes to `live`: a stored message is known by the
+//! headers of its stream.
 //!
 //! Streams are named `<prefix>_<namespace>_<partition>`, with every `_` of prefix and namespace written as `=`, which
 //! neither may contain: prefix `a` with namespace `b_c` and prefix `a_b` with namespace `c` stay apart.

@@ -29,6 +29,7 @@ impl Default for RoomSettings {
 
 /// What may be done in a room, by whom, and what is kept of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct RoomOptions {
     /// Who may join; never [`Who::Subscribers`].
     pub subscribe: Who,
@@ -46,6 +47,16 @@ pub struct RoomOptions {
     pub batch_window: Duration,
     /// Who is asked about what clients publish; `None`: nobody.
     pub publish_proxy: Option<String>,
+    /// Whether it can be asked who is in a room.
+    pub presence: bool,
+    /// Which clients may ask.
+    pub presence_read: Who,
+    /// Members of a room from which on they are only counted.
+    pub presence_limit: usize,
+    /// Whether members may be told who joins and leaves.
+    pub join_leave: bool,
+    /// Whether members are told that did not ask for it.
+    pub force_push_join_leave: bool,
     /// `None`: ephemeral rooms, delivered at most once and never kept.
     pub history: Option<HistoryOptions>,
 }
@@ -114,6 +125,7 @@ impl Default for Namespace {
 /// A policy as it is written: the options stand beside the name, and `rooms.default` has none.
 #[derive(Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 struct Written {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
@@ -126,6 +138,11 @@ struct Written {
     #[serde(with = "duration")]
     batch_window: Duration,
     publish_proxy: Option<String>,
+    presence: bool,
+    presence_read: Who,
+    presence_limit: usize,
+    join_leave: bool,
+    force_push_join_leave: bool,
     history: Option<HistoryOptions>,
 }
 
@@ -141,6 +158,11 @@ impl Default for Written {
             tags_filter: false,
             batch_window: Duration::from_millis(4),
             publish_proxy: None,
+            presence: false,
+            presence_read: Who::Subscribers,
+            presence_limit: 2_000,
+            join_leave: false,
+            force_push_join_leave: false,
             history: None,
         }
     }
@@ -158,6 +180,11 @@ impl Written {
             tags_filter: self.tags_filter,
             batch_window: self.batch_window,
             publish_proxy: self.publish_proxy,
+            presence: self.presence,
+            presence_read: self.presence_read,
+            presence_limit: self.presence_limit,
+            join_leave: self.join_leave,
+            force_push_join_leave: self.force_push_join_leave,
             history: self.history,
         }
     }
@@ -175,6 +202,11 @@ impl From<RoomOptions> for Written {
             tags_filter: options.tags_filter,
             batch_window: options.batch_window,
             publish_proxy: options.publish_proxy,
+            presence: options.presence,
+            presence_read: options.presence_read,
+            presence_limit: options.presence_limit,
+            join_leave: options.join_leave,
+            force_push_join_leave: options.force_push_join_leave,
             history: options.history,
         }
     }

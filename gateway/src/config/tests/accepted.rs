@@ -38,7 +38,7 @@ http: {allowed_origins: ['*', 'https://*.chat.example', 'http://localhost:5173',
        header_timeout: 1s, header_max_size: 8 KiB, body_max_size: 64KiB, request_timeout: 2s}
 api: {keys: [short, another]}
 page: {enabled: false}
-rooms: {default: null, namespaces: [{name: news, subscribe: anyone, publish: server, degraded: local, batch_window: 0s}, {name: chat_1-x}]}
+rooms: {default: null, namespaces: [{name: news, subscribe: anyone, publish: server, degraded: local, batch_window: 0s, presence: true, presence_read: anyone, presence_limit: 50, join_leave: true, force_push_join_leave: true}, {name: chat_1-x}]}
 bus: {prefix: a_B-9, linger: 0s, critical: true, join_timeout: 1s,
       nats: {servers: ['nats://u:p%40@one', 'tls://u:p%40@two:5000', 'nats://u:p%40@[::1]:4222/'], ping_interval: 1s, request_timeout: 1s,
              store_timeout: 9s, name: x, ca_file: /a, certificate_file: /b, key_file: /c}}
@@ -76,6 +76,11 @@ metrics: {delivery_sample: 1}
         tags_filter: false,
         batch_window: Duration::ZERO,
         publish_proxy: None,
+        presence: true,
+        presence_read: Who::Anyone,
+        presence_limit: 50,
+        join_leave: true,
+        force_push_join_leave: true,
         history: None,
     };
     assert_eq!(named(&settings, "news"), Some(&news));
@@ -88,6 +93,11 @@ metrics: {delivery_sample: 1}
         tags_filter: false,
         batch_window: Duration::from_millis(4),
         publish_proxy: None,
+        presence: false,
+        presence_read: Who::Subscribers,
+        presence_limit: 2_000,
+        join_leave: false,
+        force_push_join_leave: false,
         history: None,
     };
     assert_eq!(named(&settings, "chat_1-x"), Some(&safe));

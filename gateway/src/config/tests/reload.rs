@@ -6,7 +6,7 @@ use crate::config::{kind::Kind, schema::KEYS};
 /// A base in which every key has a value, and another value for each key.
 const BASE: &str = "{client: {user_id_header: x-a, rpc_proxy: a}, bus: {nats: {servers: ['nats://a'], name: a, certificate_file: /a, key_file: /a}},
     proxies: [{name: a, endpoint: 'http://a'}, {name: b, endpoint: 'http://b'}],
-    rooms: {namespaces: [{name: n}], default: {history: {idempotency_window: 1s, stream: {max_bytes: 1MiB}}}}}";
+    rooms: {namespaces: [{name: n}], default: {join_leave: true, history: {idempotency_window: 1s, stream: {max_bytes: 1MiB}}}}}";
 
 fn other(path: &str) -> &'static str {
     match path {
@@ -16,7 +16,10 @@ fn other(path: &str) -> &'static str {
         "http.allowed_origins" => "['*']",
         "api.keys" => "[k]",
         "rooms.default" | "rooms.default.history" | "bus.nats" => "null",
-        "rooms.default.subscribe" | "rooms.default.publish" | "rooms.default.history.read" => "server",
+        "rooms.default.subscribe"
+        | "rooms.default.publish"
+        | "rooms.default.presence_read"
+        | "rooms.default.history.read" => "server",
         "rooms.default.history.recovery_mode" => "cache",
         "rooms.default.history.stream.replicas" => "3",
         "rooms.default.history.stream.storage" => "memory",
@@ -32,10 +35,12 @@ fn other(path: &str) -> &'static str {
         "log.format" => "json",
         "tracing.otlp_endpoint" => "http://c",
         "tracing.sample_ratio" => "0.5",
-        "page.enabled" | "rooms.default.history.stream.managed" => "false",
+        "page.enabled" | "rooms.default.join_leave" | "rooms.default.history.stream.managed" => "false",
         "api.nats"
         | "bus.critical"
         | "rooms.default.tags_filter"
+        | "rooms.default.presence"
+        | "rooms.default.force_push_join_leave"
         | "client.compression.enabled"
         | "client.subscribe_to_user_personal_channel.enabled"
         | "rooms.default.history.force_recovery"
@@ -46,6 +51,7 @@ fn other(path: &str) -> &'static str {
         | "client.recovery_limit"
         | "client.history_limit"
         | "client.compression.level"
+        | "rooms.default.presence_limit"
         | "rooms.default.history.size"
         | "rooms.default.history.stream.partitions"
         | "bus.nats.join_concurrency"
@@ -98,7 +104,12 @@ fn every_changed_key_is_named() {
     let errors = old.check_reload(&new.load().unwrap()).unwrap_err();
     assert_eq!(
         errors.iter().map(|e| e.path.as_str()).collect::<Vec<_>>(),
-        ["workers", "bus.nats", "rooms.default.history"]
+        [
+            "workers",
+            "bus.nats",
+            "rooms.default.history",
+            "rooms.default.join_leave"
+        ]
     );
 }
 

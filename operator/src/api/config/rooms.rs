@@ -26,6 +26,8 @@ pub struct RoomsConfig {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.degraded) || self.degraded != 'local' || !has(self.history)")
     .message("degraded: local is for rooms without history"))]
+#[x_kube(validation = Rule::new("!has(self.forcePushJoinLeave) || !self.forcePushJoinLeave || (has(self.joinLeave) && self.joinLeave)")
+    .message("forcePushJoinLeave needs joinLeave"))]
 pub struct DefaultRooms {
     /// Who may join; `users` = clients with a user id, `server` = only by a server API call.
     #[serde(default)]
@@ -56,6 +58,22 @@ pub struct DefaultRooms {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub publish_proxy: Option<String>,
+    /// Whether it can be asked who is in a room (`presence`, `presence_stats`). Default: `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presence: Option<bool>,
+    /// Which clients may ask; `subscribers` = members of the room. Default: `subscribers`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presence_read: Option<Publishers>,
+    /// Members of a room above which they are only counted, and nobody is told who joins and leaves. Default: `2000`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 20000))]
+    pub presence_limit: Option<u32>,
+    /// Whether members that ask for it are told who joins and leaves. Default: `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join_leave: Option<bool>,
+    /// Whether members that do not ask are told as well; needs `joinLeave`. Default: `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub force_push_join_leave: Option<bool>,
     /// Makes the rooms durable; `{}` = with every default, left out = ephemeral rooms, delivered at most once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<HistoryConfig>,
@@ -66,6 +84,8 @@ pub struct DefaultRooms {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.degraded) || self.degraded != 'local' || !has(self.history)")
     .message("degraded: local is for rooms without history"))]
+#[x_kube(validation = Rule::new("!has(self.forcePushJoinLeave) || !self.forcePushJoinLeave || (has(self.joinLeave) && self.joinLeave)")
+    .message("forcePushJoinLeave needs joinLeave"))]
 pub struct Namespace {
     /// What stands before the colon of a room's name; not `default`.
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_-]+$"))]
@@ -100,6 +120,22 @@ pub struct Namespace {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub publish_proxy: Option<String>,
+    /// Whether it can be asked who is in a room (`presence`, `presence_stats`). Default: `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presence: Option<bool>,
+    /// Which clients may ask; `subscribers` = members of the room. Default: `subscribers`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presence_read: Option<Publishers>,
+    /// Members of a room above which they are only counted, and nobody is told who joins and leaves. Default: `2000`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 20000))]
+    pub presence_limit: Option<u32>,
+    /// Whether members that ask for it are told who joins and leaves. Default: `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join_leave: Option<bool>,
+    /// Whether members that do not ask are told as well; needs `joinLeave`. Default: `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub force_push_join_leave: Option<bool>,
     /// Makes the rooms durable; `{}` = with every default, left out = ephemeral rooms, delivered at most once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<HistoryConfig>,

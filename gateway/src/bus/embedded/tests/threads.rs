@@ -32,6 +32,8 @@ impl BusEvents for Members {
 
     fn control(&self, _message: Bytes) {}
 
+    fn presence(&self, _channel: &str, _from: Uuid, _message: &[u8]) {}
+
     fn removed(&self, _: &str) {}
 
     fn lost(&self, _channel: &str, _position: Position) {}
@@ -114,6 +116,8 @@ impl BusEvents for Table {
     }
 
     fn control(&self, _message: Bytes) {}
+
+    fn presence(&self, _channel: &str, _from: Uuid, _message: &[u8]) {}
 
     fn removed(&self, _: &str) {}
 

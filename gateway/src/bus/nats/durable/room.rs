@@ -298,6 +298,12 @@ impl Taker for LiveRoom {
         if self.has_ended() {
             return;
         }
+        if let Some(from) = message::presence(delivery) {
+            return self
+                .durable
+                .shared
+                .hear_presence(&self.channel, from, delivery.payload);
+        }
         let Some(arrived) = self.read(delivery) else {
             return;
         };

@@ -1,0 +1,191 @@
+//! Who else is in a room: asked by a command, and told as members come and go.
+
+use std::{rc::Rc, sync::Arc};
+
+use bytes::Bytes;
+use natter_protocol::{ChannelRequest, ClientInfo, ErrorCode, PresenceStats, ReplyBody};
+use uuid::Uuid;
+
+use super::{Refusal, Session};
+use crate::{
+    channel::Channel,
+    namespace::{Asker, Namespace},
+    presence::{Member, PresenceError, Told, with_infos},
+    room::Room,
+    worker::Worker,
+};
+
+/// Bytes of an answer to whoever has more unread is refused: that many members take about so much.
+const MEMBER_SIZE: usize = 128;
+
+impl Session {
+    /// The session is a member of the room from now on.
+    pub(super) fn appear(&self, worker: &Worker, room: &Room) -> bool {
+        let namespace = room.namespace();
+        let keeps = namespace.keeps_members();
+        if keeps {
+            let mut buffer = Uuid::encode_buffer();
+            let infos = self.infos(&room.channel);
+            let member = Member::new(self.id, &self.client_info(&mut buffer, &infos));
+            worker.gateway.presence.join(&room.channel, &namespace, member);
+        }
+        keeps
+    }
+
+    /// What others are told about it, with the `infos` of it wherever it is and in a room.
+    pub(super) fn client_info<'a>(
+        &'a self,
+        buffer: &'a mut [u8],
+        (everywhere, here): &'a (Bytes, Bytes),
+    ) -> ClientInfo<'a> {
+        ClientInfo {
+            user: self.user(),
+            client: self.id.hyphenated().encode_lower(buffer),
+            conn_info: text(everywhere),
+            chan_info: text(here),
+        }
+    }
+
+    pub(super) fn presence(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, request: &ChannelRequest<'_>) {
+        let Some(limit) = self.may_ask(worker, id, "presence", request) else {
+            return;
+        };
+        match worker
+            .gateway
+            .presence
+            .members_here(&worker.gateway, &request.channel)
+        {
+            Ok(Some(members)) => {
+                worker.gateway.metrics.presence.read_here();
+                let result = self.check_room(worker, members);
+                match result {
+                    Ok(members) => with_infos(&members, |infos| {
+                        self.reply(worker, id, ReplyBody::Presence(infos))
+                    }),
+                    Err(code) => self.reply_error(worker, id, "presence", code),
+                }
+            }
+            Ok(None) => self.ask_for_members(worker, id, request.channel.as_ref().into(), limit),
+            Err(error) => self.reply_error(worker, id, "presence", refusal(error)),
+        }
+    }
+
+    fn ask_for_members(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, channel: Channel, limit: usize) {
+        let slot = self.defer_reply(id);
+        let (session, worker) = (self.clone(), worker.clone());
+        tokio::task::spawn_local(async move {
+            let members = worker.gateway.members(&channel, limit).await.map_err(refusal);
+            match members.and_then(|members| Ok(session.check_room(&worker, members)?)) {
+                Ok(members) => with_infos(&members, |infos| {
+                    session.complete(&worker, slot, ReplyBody::Presence(infos));
+                }),
+                Err(refusal) => session.complete_refused(&worker, slot, "presence", refusal),
+            }
+        });
+    }
+
+    pub(super) fn presence_stats(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        id: u32,
+        request: &ChannelRequest<'_>,
+    ) {
+        let Some(limit) = self.may_ask(worker, id, "presence_stats", request) else {
+            return;
+        };
+        match worker
+            .gateway
+            .presence
+            .stats_here(&worker.gateway, &request.channel)
+        {
+            Ok(Some(stats)) => {
+                worker.gateway.metrics.presence.read_here();
+                self.reply(worker, id, ReplyBody::PresenceStats(stats));
+            }
+            Ok(None) => self.ask_for_stats(worker, id, request.channel.as_ref().into(), limit),
+            Err(error) => self.reply_error(worker, id, "presence_stats", refusal(error)),
+        }
+    }
+
+    fn ask_for_stats(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, channel: Channel, limit: usize) {
+        let slot = self.defer_reply(id);
+        let (session, worker) = (self.clone(), worker.clone());
+        tokio::task::spawn_local(async move {
+            let stats: Result<PresenceStats, _> = worker.gateway.member_stats(&channel, limit).await;
+            match stats {
+                Ok(stats) => session.complete(&worker, slot, ReplyBody::PresenceStats(stats)),
+                Err(error) => session.complete_refused(&worker, slot, "presence_stats", refusal(error)),
+            }
+        });
+    }
+
+    /// How many members the room may have to be listed; `None` when the command was answered.
+    fn may_ask(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        id: u32,
+        command: &'static str,
+        request: &ChannelRequest<'_>,
+    ) -> Option<usize> {
+        if request.channel.is_empty() {
+            self.refuse(worker, "missing_channel");
+            return None;
+        }
+        let namespace = worker.live().namespace(&request.channel).cloned();
+        let judged = namespace.and_then(|namespace| {
+            self.judge(&namespace, &request.channel)?;
+            worker.gateway.presence_limit(&namespace)
+        });
+        judged
+            .map_err(|code| self.reply_error(worker, id, command, code))
+            .ok()
+    }
+
+    fn judge(&self, namespace: &Namespace, channel: &str) -> Result<(), ErrorCode> {
+        let asker = Asker {
+            has_user: !self.user().is_empty(),
+            is_member: self.is_member(channel),
+        };
+        let may = !namespace.options.presence || namespace.may_read_presence(asker);
+        may.then_some(()).ok_or(ErrorCode::PermissionDenied)
+    }
+
+    /// A client that does not read its answers gets no more of them for now.
+    fn check_room(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        members: Vec<Arc<Member>>,
+    ) -> Result<Vec<Arc<Member>>, ErrorCode> {
+        let fits = self.has_room_for_bytes(worker, members.len() * MEMBER_SIZE);
+        fits.then_some(members).ok_or(ErrorCode::TooManyRequests)
+    }
+
+    /// Queues joins and leaves for a member that wants them; whoever reads too slowly goes without.
+    pub fn tell_joins(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, told: &Told) {
+        let wants = self
+            .subscriptions
+            .borrow_mut()
+            .of_room(room)
+            .is_some_and(|subscription| subscription.listens && subscription.held.is_none());
+        if wants {
+            let taken = self.push_spare(worker, told.frame(self.wire));
+            worker.gateway.metrics.presence.pushed(told.len(), taken);
+        }
+    }
+}
+
+fn refusal(error: PresenceError) -> Refusal {
+    match error {
+        PresenceError::TooLarge => Refusal::because(
+            error.code(),
+            "the room has more members than presence_limit: ask for presence_stats",
+        ),
+        _ => error.code().into(),
+    }
+}
+
+/// What is told of a client as a JSON text, if there is any.
+fn text(info: &Bytes) -> Option<&str> {
+    let text = std::str::from_utf8(info).ok();
+    text.filter(|text| !text.is_empty())
+}
