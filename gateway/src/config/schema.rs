@@ -74,6 +74,7 @@ pub(super) const KEYS: &[Key] = &[
     live("client.compression.min_size", Size, "Smallest publication that is compressed; those beyond 128KiB never are."),
     live("client.compression.min_members", Count, "Members of a room on this gateway that must take compressed messages before its publications are compressed, each once for all of them; every worker thread judges by its share of them."),
 
+    live("client.connect_proxy", Text, "Name of the proxy that is asked about every new connection; null = nobody is asked."),
     live("client.rpc_proxy", Text, "Name of the proxy that answers calls of clients (`rpc`); null = they are refused with 108."),
 
     live("http.allowed_origins", Origins, "Web pages that may connect: `*` = all, `scheme://host[:port]` where the host may start with `*.`; empty = the gateway's own origin only."),
@@ -95,6 +96,7 @@ pub(super) const KEYS: &[Key] = &[
     live("rooms.default.degraded", DEGRADED, "As `rooms.namespaces[].degraded`."),
     fixed("rooms.default.payload", PAYLOAD, "As `rooms.namespaces[].payload`."),
     live("rooms.default.batch_window", Duration, "As `rooms.namespaces[].batch_window`."),
+    live("rooms.default.subscribe_proxy", Text, "As `rooms.namespaces[].subscribe_proxy`."),
     live("rooms.default.publish_proxy", Text, "As `rooms.namespaces[].publish_proxy`."),
     fixed("rooms.default.history", Nullable, "As `rooms.namespaces[].history`, for rooms without a namespace; the keys below it alike."),
     fixed("rooms.default.history.size", Count, "As `rooms.namespaces[].history.size`."),
@@ -117,6 +119,7 @@ pub(super) const KEYS: &[Key] = &[
     live("rooms.namespaces[].degraded", DEGRADED, "What ephemeral rooms do while the bus is away: `refuse` joins and publications, or go on among the members of each gateway (`local`)."),
     fixed("rooms.namespaces[].payload", PAYLOAD, "What messages are: `json` = JSON texts, whatever else is refused with 107; `binary` = any bytes, untouched, in rooms that only clients which speak Protobuf can join. A durable namespace keeps what it has: take a new name to change it."),
     live("rooms.namespaces[].batch_window", Duration, "How long the publications of a room are collected, to be written together, while one more comes within it on average (half as long once there are two); 0s = never, at most 100ms. A room with fewer publications is never held up."),
+    live("rooms.namespaces[].subscribe_proxy", Text, "Name of the proxy that is asked about joins of clients, after `subscribe` has let them; null = nobody is asked."),
     live("rooms.namespaces[].publish_proxy", Text, "Name of the proxy that is asked about what clients publish, after `publish` has let them; null = nobody is asked."),
     fixed("rooms.namespaces[].history", Nullable, "Makes the rooms durable; `{}` = with every default, null = ephemeral rooms, delivered at most once. A new namespace may bring it by a reload."),
     fixed("rooms.namespaces[].history.size", Count, "Publications kept per room, at most 1000000."),

@@ -45,6 +45,8 @@ pub struct ClientSettings {
     pub close_timeout: Duration,
     pub subscribe_to_user_personal_channel: PersonalSettings,
     pub compression: CompressionSettings,
+    /// Who is asked about new connections; `None`: nobody.
+    pub connect_proxy: Option<String>,
     /// Who answers the calls of clients; `None`: nobody.
     pub rpc_proxy: Option<String>,
 }
@@ -66,6 +68,7 @@ impl Default for ClientSettings {
             close_timeout: Duration::from_secs(5),
             subscribe_to_user_personal_channel: PersonalSettings::default(),
             compression: CompressionSettings::default(),
+            connect_proxy: None,
             rpc_proxy: None,
         }
     }

@@ -40,6 +40,8 @@ pub struct RoomOptions {
     pub payload: PayloadKind,
     /// How long publications of a busy room are collected, at most 100 ms; zero: not at all.
     pub batch_window: Duration,
+    /// Who is asked about joins of clients; `None`: nobody.
+    pub subscribe_proxy: Option<String>,
     /// Who is asked about what clients publish; `None`: nobody.
     pub publish_proxy: Option<String>,
     /// `None`: ephemeral rooms, delivered at most once and never kept.
@@ -109,6 +111,7 @@ struct Written {
     payload: PayloadKind,
     #[serde(with = "duration")]
     batch_window: Duration,
+    subscribe_proxy: Option<String>,
     publish_proxy: Option<String>,
     history: Option<HistoryOptions>,
 }
@@ -122,6 +125,7 @@ impl Default for Written {
             degraded: Degraded::default(),
             payload: PayloadKind::default(),
             batch_window: Duration::from_millis(4),
+            subscribe_proxy: None,
             publish_proxy: None,
             history: None,
         }
@@ -137,6 +141,7 @@ impl Written {
             degraded: self.degraded,
             payload: self.payload,
             batch_window: self.batch_window,
+            subscribe_proxy: self.subscribe_proxy,
             publish_proxy: self.publish_proxy,
             history: self.history,
         }
@@ -152,6 +157,7 @@ impl From<RoomOptions> for Written {
             degraded: options.degraded,
             payload: options.payload,
             batch_window: options.batch_window,
+            subscribe_proxy: options.subscribe_proxy,
             publish_proxy: options.publish_proxy,
             history: options.history,
         }

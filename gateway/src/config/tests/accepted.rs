@@ -73,6 +73,7 @@ metrics: {delivery_sample: 1}
         degraded: Degraded::Local,
         payload: PayloadKind::Json,
         batch_window: Duration::ZERO,
+        subscribe_proxy: None,
         publish_proxy: None,
         history: None,
     };
@@ -83,6 +84,7 @@ metrics: {delivery_sample: 1}
         degraded: Degraded::Refuse,
         payload: PayloadKind::Json,
         batch_window: Duration::from_millis(4),
+        subscribe_proxy: None,
         publish_proxy: None,
         history: None,
     };
