@@ -30,6 +30,8 @@ pub struct Applicant<'a> {
 pub struct Admission {
     /// Who it is, unless the proxy in front vouches for somebody.
     pub user: Option<Arc<str>>,
+    /// When the connection expires unless its client renews it, as a Unix time in seconds; 0: never.
+    pub expire_at: u64,
     /// What others are told of the client wherever it is, JSON text on one line; empty: nothing.
     pub info: Bytes,
     /// What the client is told with the answer, as its encoding has it; empty: nothing.

@@ -44,7 +44,7 @@ use self::{
 use crate::gateway::Gateway;
 
 /// Methods by name, which is also their metric label.
-const METHODS: [&str; 11] = [
+const METHODS: [&str; 12] = [
     "publish",
     "broadcast",
     "history",
@@ -52,6 +52,7 @@ const METHODS: [&str; 11] = [
     "subscribe",
     "unsubscribe",
     "disconnect",
+    "refresh",
     "info",
     "channels",
     "rpc",
@@ -203,6 +204,7 @@ async fn answer(call: &Call<'_>, method: &str, body: &[u8]) -> serde_json::Resul
         "subscribe" => call.subscribe(&parse(body)?),
         "unsubscribe" => call.unsubscribe(parse(body)?),
         "disconnect" => call.disconnect(&parse(body)?),
+        "refresh" => call.refresh(&parse(body)?),
         "info" => call.info(),
         "rpc" => call.rpc(&parse(body)?),
         _channels => call.channels(parse(body)?).await,

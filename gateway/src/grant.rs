@@ -16,6 +16,9 @@ pub struct Grant {
     /// What the client is told with the subscription, as the room's messages are; empty: nothing.
     #[serde(default, with = "base64")]
     pub data: Bytes,
+    /// When the subscription expires, as a Unix time in seconds; 0: never.
+    #[serde(default)]
+    pub expire_at: u64,
     /// Where the client was before.
     #[serde(default)]
     pub recover_since: Option<Since>,

@@ -28,10 +28,14 @@ use crate::{
 };
 
 const WEBSOCKET_PATH: &str = "/connection/websocket";
+/// For clients that only listen.
+const ONE_WAY_WEBSOCKET_PATH: &str = "/connection/uni_websocket";
 /// Where pages from elsewhere may turn to.
-const CROSS_ORIGIN_PATHS: [&str; 3] = [
+const CROSS_ORIGIN_PATHS: [&str; 5] = [
     stream::EVENT_STREAM_PATH,
     stream::HTTP_STREAM_PATH,
+    stream::ONE_WAY_EVENT_STREAM_PATH,
+    stream::ONE_WAY_HTTP_STREAM_PATH,
     emulation::PATH,
 ];
 /// Smallest buffer that hyper works with, in bytes.
@@ -100,7 +104,7 @@ impl Connection {
     async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         self.used.set(true);
         let path = request.uri().path();
-        if path == WEBSOCKET_PATH {
+        if path == WEBSOCKET_PATH || path == ONE_WAY_WEBSOCKET_PATH {
             return Ok(self.upgrade(request));
         }
         if request.method() == Method::OPTIONS && CROSS_ORIGIN_PATHS.contains(&path) {
@@ -119,16 +123,18 @@ impl Connection {
     }
 
     async fn route(&self, request: Request<Incoming>) -> Response<Body> {
-        let carrier = match request.uri().path() {
-            stream::EVENT_STREAM_PATH => Carrier::EventStream,
-            stream::HTTP_STREAM_PATH => Carrier::HttpStream,
+        let (carrier, one_way) = match request.uri().path() {
+            stream::EVENT_STREAM_PATH => (Carrier::EventStream, false),
+            stream::HTTP_STREAM_PATH => (Carrier::HttpStream, false),
+            stream::ONE_WAY_EVENT_STREAM_PATH => (Carrier::EventStream, true),
+            stream::ONE_WAY_HTTP_STREAM_PATH => (Carrier::HttpStream, true),
             emulation::PATH => return self.emulation(request).await,
             _ => {
                 let Ok(response) = self.router.clone().oneshot(request.map(Body::new)).await;
                 return response;
             }
         };
-        match self.stream(carrier, request).await {
+        match self.stream(carrier, one_way, request).await {
             // Whoever serves the connection takes the socket now, and this with it.
             Ok(()) => std::future::pending().await,
             Err(response) => response,

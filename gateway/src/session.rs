@@ -9,6 +9,7 @@ mod backend;
 mod commands;
 mod connect;
 mod ending;
+mod expiry;
 mod heartbeat;
 mod history;
 mod output;
@@ -28,7 +29,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use natter_protocol::DisconnectCode;
 use natter_websocket::{Decoder, Incoming, ProtocolError};
 use tokio::task::yield_now;
@@ -40,7 +41,10 @@ use self::{
     backend::Backend, heartbeat::Heartbeat, output::CONNECTION_ENDED, replies::Replies,
     subscriptions::Subscriptions, terms::Terms,
 };
-pub use self::{ending::Ending, recover::Wish, refusal::Refusal, replies::ReplySlot, stream::StreamKey};
+pub use self::{
+    ending::Ending, expiry::time_until, recover::Wish, refusal::Refusal, replies::ReplySlot,
+    stream::StreamKey,
+};
 use crate::{
     frame::Frame,
     limits::FileGuard,
@@ -74,7 +78,7 @@ pub struct Session {
     /// The kernel takes no more bytes; the task waits until it does.
     blocked: Cell<bool>,
     wire: Wire,
-    /// Of a stream: by which what its client says is known to be said by it.
+    /// Of a stream: by which what its client says is known to be said by it, and by which backends may name it.
     secret: Option<Box<Uuid>>,
     /// Compression was negotiated: messages of either side may be compressed.
     compression: bool,
@@ -123,7 +127,7 @@ impl Session {
             lane: Cell::default(),
             blocked: Cell::new(false),
             wire,
-            secret: (wire.carrier != Carrier::WebSocket).then(|| Uuid::new_v4().into()),
+            secret: (wire.one_way || wire.carrier != Carrier::WebSocket).then(|| Uuid::new_v4().into()),
             compression,
             _file: file,
         })
@@ -167,6 +171,17 @@ impl Session {
     /// Serves a WebSocket to its end. `early` came in one packet with the handshake.
     pub async fn run(self: Rc<Self>, worker: Rc<Worker>, early: BytesMut) {
         self.open(&worker);
+        let mut early = early;
+        self.receive(&worker, &mut early);
+        drop(early);
+        self.serve(worker).await;
+    }
+
+    /// As [`Session::run`]; what its client wants stood in the request that became this connection.
+    pub async fn run_asked(self: Rc<Self>, worker: Rc<Worker>, request: Bytes, early: BytesMut) {
+        self.open(&worker);
+        self.say_once(&worker, &request);
+        drop(request);
         let mut early = early;
         self.receive(&worker, &mut early);
         drop(early);
@@ -286,6 +301,8 @@ impl Session {
                 self.stop_listening();
             }
             _ if self.phase.get() == Phase::Ending => {}
+            Incoming::Text(text) if self.wire.one_way => self.say_once(worker, text.as_bytes()),
+            Incoming::Binary(bytes) if self.wire.one_way => self.say_once(worker, &bytes),
             Incoming::Text(text) => match self.wire.encoding {
                 Encoding::Json => self.say_text(worker, &text, 0),
                 Encoding::Protobuf => self.refuse(worker, "text_frame"),

@@ -35,14 +35,16 @@ pub enum Carrier {
 pub struct Wire {
     pub encoding: Encoding,
     pub carrier: Carrier,
+    /// The client says nothing but what it wants to be connected to.
+    pub one_way: bool,
 }
 
 impl Wire {
     /// How many there are.
-    const COUNT: usize = 6;
+    const COUNT: usize = 12;
 
     fn index(self) -> usize {
-        self.carrier as usize * 2 + self.encoding as usize
+        usize::from(self.one_way) * 6 + self.carrier as usize * 2 + self.encoding as usize
     }
 
     /// The kind of WebSocket frame that holds its messages.
@@ -66,9 +68,11 @@ impl Wire {
     }
 
     pub fn push(self, capacity: usize, push: &Push<'_>) -> Frame {
-        self.frame(capacity, |out| match self.encoding {
-            Encoding::Json => json::encode_push(push, out),
-            Encoding::Protobuf => protobuf::encode_push(push, out),
+        self.frame(capacity, |out| match (self.encoding, self.one_way) {
+            (Encoding::Json, false) => json::encode_push(push, out),
+            (Encoding::Json, true) => json::encode_uni_push(push, out),
+            (Encoding::Protobuf, false) => protobuf::encode_push(push, out),
+            (Encoding::Protobuf, true) => protobuf::encode_uni_push(push, out),
         })
     }
 
@@ -125,13 +129,48 @@ mod tests {
     #[test]
     fn each_wire_has_its_own_form() {
         let frames = Frames::default();
-        for &(encoding, carrier, expected) in PING {
-            let wire = Wire { encoding, carrier };
+        let wires = || {
+            let both = [false, true].into_iter();
+            both.flat_map(|one_way| PING.iter().map(move |row| (one_way, row)))
+        };
+        for (one_way, &(encoding, carrier, expected)) in wires() {
+            let wire = Wire {
+                encoding,
+                carrier,
+                one_way,
+            };
             assert_eq!(frames.get_or_make(wire, || wire.ping()).bytes(), expected);
         }
-        for &(encoding, carrier, expected) in PING {
-            let made = frames.get_or_make(Wire { encoding, carrier }, || panic!("made twice"));
-            assert_eq!(made.bytes(), expected);
-        }
+        let mut made: Vec<_> = wires()
+            .map(|(one_way, &(encoding, carrier, _))| {
+                let wire = Wire {
+                    encoding,
+                    carrier,
+                    one_way,
+                };
+                Arc::as_ptr(frames.get_or_make(wire, || panic!("made twice")))
+            })
+            .collect();
+        made.sort();
+        made.dedup();
+        assert_eq!(made.len(), 2 * PING.len(), "two wires share a frame");
+    }
+
+    #[test]
+    fn who_only_listens_gets_pushes_without_a_reply_around_them() {
+        let push = Push::Message { data: b"[1]" };
+        let wire = Wire {
+            carrier: Carrier::HttpStream,
+            ..Wire::default()
+        };
+        assert_eq!(
+            wire.push(16, &push).bytes(),
+            b"{\"push\":{\"message\":{\"data\":[1]}}}\n"
+        );
+        let one_way = Wire {
+            one_way: true,
+            ..wire
+        };
+        assert_eq!(one_way.push(16, &push).bytes(), b"{\"message\":{\"data\":[1]}}\n");
     }
 }

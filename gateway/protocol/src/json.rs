@@ -9,7 +9,7 @@ mod encode;
 pub(crate) mod field;
 mod object;
 
-pub use decode::{Commands, decode};
+pub use decode::{Commands, decode, decode_connect};
 pub use encode::{
     encode_client_info, encode_publication, encode_push, encode_reply, encode_subscription, encode_uni_push,
 };

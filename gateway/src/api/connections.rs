@@ -4,8 +4,13 @@ use natter_protocol::{DisconnectCode, ErrorCode};
 use serde_json::json;
 
 use super::{
-    Answer, json_text,
-    request::{Call, DisconnectReason, DisconnectRequest, SubscribeRequest, UnsubscribeRequest},
+    Answer,
+    grant::opaque,
+    json_text,
+    refusal::Refusal,
+    request::{
+        Call, DisconnectReason, DisconnectRequest, RefreshRequest, SubscribeRequest, UnsubscribeRequest,
+    },
 };
 use crate::cluster::Order;
 
@@ -41,6 +46,16 @@ impl Call<'_> {
         self.order(Order::Subscribe { target, grant })
     }
 
+    pub(super) fn refresh(&self, request: &RefreshRequest<'_>) -> Answer {
+        let target = request.target().ok_or(ErrorCode::BadRequest)?;
+        self.order(Order::Refresh {
+            target,
+            expired: request.expired,
+            expire_at: expiry(request.expire_at)?,
+            info: opaque("info", request.info, None, false)?,
+        })
+    }
+
     pub(super) fn unsubscribe(&self, request: UnsubscribeRequest) -> Answer {
         let target = request.target.target().ok_or(ErrorCode::BadRequest)?;
         let channel = (!request.channel.is_empty()).then_some(request.channel);
@@ -51,4 +66,9 @@ impl Call<'_> {
         self.gateway.cluster.order(self.gateway, order)?;
         Ok(json_text(&json!({})))
     }
+}
+
+/// A Unix time in seconds; 0: never.
+pub(super) fn expiry(expire_at: i64) -> Result<u64, Refusal> {
+    u64::try_from(expire_at).map_err(|_| Refusal::bad("`expire_at` is no Unix time"))
 }

@@ -2,14 +2,18 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use natter_protocol::{Payload, payload};
+use natter_protocol::{ErrorCode, Payload, payload};
 use serde_json::value::RawValue;
 
 use super::{
+    connections::expiry,
     refusal::Refusal,
     request::{Call, Override, SubscribeRequest},
 };
-use crate::grant::{Grant, Since};
+use crate::{
+    grant::{Grant, Since},
+    session::time_until,
+};
 
 impl Call<'_> {
     /// Reads what the room's policy lets a subscription be.
@@ -17,8 +21,13 @@ impl Call<'_> {
         let namespace = self.namespace(&request.channel)?;
         let value = |option: &Option<Override>| option.as_ref().map(|option| option.value);
         let overrides = request.overrides.as_ref();
+        let expire_at = expiry(request.expire_at)?;
+        if expire_at != 0 && time_until(expire_at).is_none() {
+            return Err(ErrorCode::Expired.into());
+        }
         Ok(Grant {
             channel: request.channel.clone(),
+            expire_at,
             info: opaque("info", request.info, request.b64info.as_deref(), false)?,
             data: opaque(
                 "data",

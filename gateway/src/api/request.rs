@@ -186,6 +186,8 @@ pub(super) struct SubscribeRequest<'a> {
     #[serde(borrow, default)]
     pub(super) data: Option<&'a RawValue>,
     pub(super) b64data: Option<String>,
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) expire_at: i64,
     #[serde(default, deserialize_with = "object")]
     pub(super) recover_since: Option<SinceRequest>,
     #[serde(default, deserialize_with = "object", rename = "override")]
@@ -193,6 +195,29 @@ pub(super) struct SubscribeRequest<'a> {
 }
 
 impl SubscribeRequest<'_> {
+    pub(super) fn target(&self) -> Option<Target> {
+        target(&self.user, &self.client, &self.session)
+    }
+}
+
+/// As above.
+#[derive(Deserialize)]
+pub(super) struct RefreshRequest<'a> {
+    #[serde(default, deserialize_with = "or_default")]
+    user: String,
+    #[serde(default, deserialize_with = "or_default")]
+    client: String,
+    #[serde(default, deserialize_with = "or_default")]
+    session: String,
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) expired: bool,
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) expire_at: i64,
+    #[serde(borrow, default)]
+    pub(super) info: Option<&'a RawValue>,
+}
+
+impl RefreshRequest<'_> {
     pub(super) fn target(&self) -> Option<Target> {
         target(&self.user, &self.client, &self.session)
     }

@@ -2,11 +2,12 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::{Hearing, Said};
+use super::{Hearing, Said, base64};
 use crate::{
     drain::{Pace, Shed},
     grant::Grant,
@@ -37,6 +38,16 @@ pub enum Order {
         target: Target,
         #[serde(flatten)]
         grant: Grant,
+    },
+    /// `expired`: they end now.
+    Refresh {
+        target: Target,
+        expired: bool,
+        /// When they expire, as a Unix time in seconds; 0: never.
+        expire_at: u64,
+        /// What others are told of them from now on, JSON text; empty: as before.
+        #[serde(with = "base64")]
+        info: Bytes,
     },
     /// Without a channel: from all of them.
     Unsubscribe { target: Target, channel: Option<String> },

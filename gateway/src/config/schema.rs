@@ -67,6 +67,8 @@ pub(super) const KEYS: &[Key] = &[
     live("client.recovery_limit", Count, "Publications that one recovery may bring, at most 10000; a client that missed more, or more than 4 MiB, is told `recovered: false`."),
     live("client.history_limit", Count, "Largest page of a client's history command, in publications, at most 10000; it ends at 4 MiB."),
     live("client.close_timeout", Duration, "Time for a client to answer a close before its socket is cut."),
+    live("client.expired_close_delay", Duration, "Time that a connection which has expired is kept, for its client to renew it; then it is closed with 3005."),
+    live("client.expired_sub_close_delay", Duration, "The same of a subscription, which is then ended with 2501; of one that the server made the connection is closed with 3006."),
     live("client.subscribe_to_user_personal_channel.enabled", Switch, "Whether every client with a user id is in its user's own room, `#<user>`, from the beginning."),
     live("client.subscribe_to_user_personal_channel.personal_channel_namespace", Text, "Namespace of these rooms, `<namespace>:#<user>`; null = rooms without a namespace."),
     live("client.compression.enabled", Switch, "Whether clients that offer permessage-deflate may send compressed messages and get them; what was agreed with a connection stays."),

@@ -162,6 +162,16 @@ fn client(client: &ClientSettings, problems: &mut Problems) {
     problems.duration("client.pong_timeout", client.pong_timeout, MOMENT);
     problems.duration("client.stale_timeout", client.stale_timeout, MOMENT);
     problems.duration("client.close_timeout", client.close_timeout, MOMENT);
+    problems.duration(
+        "client.expired_close_delay",
+        client.expired_close_delay,
+        Duration::ZERO,
+    );
+    problems.duration(
+        "client.expired_sub_close_delay",
+        client.expired_sub_close_delay,
+        Duration::ZERO,
+    );
     problems.size("client.message_size_limit", client.message_size_limit, 128);
     problems.size("client.queue_max_size", client.queue_max_size, 128);
     problems.within("client.channel_limit", client.channel_limit, 1..=100_000, |n| n);

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use natter_protocol::json;
 
 use super::{Connection, cors, plain, wrong_method};
 use crate::{
@@ -27,6 +28,8 @@ use crate::{
 
 pub(super) const EVENT_STREAM_PATH: &str = "/connection/sse";
 pub(super) const HTTP_STREAM_PATH: &str = "/connection/http_stream";
+pub(super) const ONE_WAY_EVENT_STREAM_PATH: &str = "/connection/uni_sse";
+pub(super) const ONE_WAY_HTTP_STREAM_PATH: &str = "/connection/uni_http_stream";
 /// Where an `EventSource`, which sends no body, has its first commands.
 const CONNECT_PARAMETER: &str = "cf_connect";
 /// What Protobuf is called in headers.
@@ -50,28 +53,30 @@ impl Connection {
     pub(super) async fn stream(
         &self,
         carrier: Carrier,
+        one_way: bool,
         request: Request<Incoming>,
     ) -> Result<(), Response<Body>> {
         let (parts, body) = request.into_parts();
         let headers = &parts.headers;
-        let method = if carrier == Carrier::EventStream {
-            Method::GET
-        } else {
-            Method::POST
-        };
+        // Clients that only listen may also post what they want to listen to.
+        let asks_in_query = carrier == Carrier::EventStream && (parts.method == Method::GET || !one_way);
+        let method = if asks_in_query { Method::GET } else { Method::POST };
         if parts.method != method {
             return Err(wrong_method(&method));
         }
         let wire = Wire {
-            encoding: encoding(carrier, headers),
+            encoding: encoding(carrier, one_way, headers),
             carrier,
+            one_way,
         };
-        let commands = match carrier {
-            Carrier::EventStream => connect_parameter(parts.uri.query().unwrap_or_default()),
-            _ => self.read(body).await,
+        let commands = if asks_in_query {
+            connect_parameter(parts.uri.query().unwrap_or_default())
+                .or_else(|| one_way.then_some(Bytes::from_static(b"{}")))
+        } else {
+            self.read(body).await
         };
-        let Some(commands) = commands else {
-            let text = "the first commands are missing, unreadable or too large";
+        let Some(commands) = commands.filter(|commands| !one_way || is_connect_request(commands)) else {
+            let text = "what is asked for is missing, unreadable or too large";
             self.handshake_failed(HandshakeFailure::Malformed.label(), &text);
             return Err(plain(StatusCode::BAD_REQUEST, format!("{text}\n")));
         };
@@ -115,16 +120,23 @@ impl Connection {
     }
 }
 
-fn encoding(carrier: Carrier, headers: &HeaderMap) -> Encoding {
+/// Whether a client that only listens would be understood.
+pub(super) fn is_connect_request(request: &[u8]) -> bool {
+    std::str::from_utf8(request).is_ok_and(|text| json::decode_connect(text).is_ok())
+}
+
+fn encoding(carrier: Carrier, one_way: bool, headers: &HeaderMap) -> Encoding {
     let is_octets = |value: &HeaderValue| value.as_bytes().starts_with(OCTETS.as_bytes());
-    if carrier == Carrier::HttpStream && headers.get(header::CONTENT_TYPE).is_some_and(is_octets) {
+    if carrier == Carrier::HttpStream && !one_way && headers.get(header::CONTENT_TYPE).is_some_and(is_octets)
+    {
         Encoding::Protobuf
     } else {
         Encoding::Json
     }
 }
 
-fn connect_parameter(query: &str) -> Option<Bytes> {
+/// What a request's address asks for, if it does.
+pub(super) fn connect_parameter(query: &str) -> Option<Bytes> {
     let value = query.split('&').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
         (name == CONNECT_PARAMETER).then_some(value)

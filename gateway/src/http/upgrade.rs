@@ -3,16 +3,22 @@
 use std::{rc::Rc, sync::Arc};
 
 use axum::body::Body;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use natter_websocket::handshake::{self, Upgrade};
 use tracing::{debug, warn};
 
-use super::{Connection, lent::Lent, plain};
+use super::{
+    Connection,
+    lent::Lent,
+    plain,
+    stream::{connect_parameter, is_connect_request},
+};
 use crate::{
     limits::FileGuard,
     listener,
+    metrics::HandshakeFailure,
     proxy::Forwarded,
     session::Session,
     socket::Socket,
@@ -35,10 +41,23 @@ impl Connection {
                 return response;
             }
         };
+        let one_way = request.uri().path() == super::ONE_WAY_WEBSOCKET_PATH;
         let wire = Wire {
-            encoding: encoding(&request, &upgrade),
+            encoding: if one_way {
+                Encoding::Json
+            } else {
+                encoding(&request, &upgrade)
+            },
             carrier: Carrier::WebSocket,
+            one_way,
         };
+        let query = request.uri().query().filter(|_| one_way);
+        let asked = query.and_then(connect_parameter);
+        if !asked.as_deref().is_none_or(is_connect_request) {
+            let text = "what is asked for is unreadable";
+            self.handshake_failed(HandshakeFailure::Malformed.label(), &text);
+            return plain(StatusCode::BAD_REQUEST, format!("{text}\n"));
+        }
         let user = match self.user(request.headers()) {
             Ok(user) => user,
             Err(refused) => return self.refuse(&refused),
@@ -51,6 +70,7 @@ impl Connection {
                 tokio::task::spawn_local(start(
                     self.worker.clone(),
                     upgraded,
+                    asked,
                     (user, wire, compression.is_some()),
                     forwarded,
                     file,
@@ -113,6 +133,7 @@ fn switching_protocols(
 async fn start(
     worker: Rc<Worker>,
     upgraded: hyper::upgrade::OnUpgrade,
+    asked: Option<Bytes>,
     (user, wire, compression): (Option<Arc<str>>, Wire, bool),
     forwarded: Forwarded,
     file: FileGuard,
@@ -130,5 +151,8 @@ async fn start(
     // On a task of its own, so that nothing of this one stays with the session.
     let session = Session::new(Socket::plain(stream), user, wire, compression, file);
     session.forward(forwarded);
-    tokio::task::spawn_local(session.run(worker, early));
+    match asked {
+        Some(request) => tokio::task::spawn_local(session.run_asked(worker, request, early)),
+        None => tokio::task::spawn_local(session.run(worker, early)),
+    };
 }

@@ -159,6 +159,8 @@ pub struct Published {
 pub struct Connected {
     /// Empty: anonymous, and welcome; `None`: the backend does not say.
     pub user: Option<String>,
+    /// When it expires, as a Unix time in seconds; 0: never.
+    pub expire_at: u64,
     pub info: Option<Bytes>,
     pub data: Option<Bytes>,
     pub channels: Vec<String>,
@@ -169,6 +171,8 @@ pub struct Connected {
 /// What a subscription is to be.
 #[derive(Debug)]
 pub struct Subscribed {
+    /// As above.
+    pub expire_at: u64,
     /// What others in the room are told of the client.
     pub info: Option<Bytes>,
     /// What the client is told.
@@ -216,24 +220,19 @@ struct Flag {
     value: bool,
 }
 
-/// Nothing is let live longer than its backend wants.
-fn lasting(expire_at: Option<i64>) -> Result<(), Malformed> {
-    if expire_at.unwrap_or_default() == 0 {
-        return Ok(());
-    }
-    Err(Malformed(
-        "it wants an end by `expire_at`, which there is not".to_owned(),
-    ))
+fn unix(expire_at: Option<i64>) -> Result<u64, Malformed> {
+    let unix = u64::try_from(expire_at.unwrap_or_default());
+    unix.map_err(|_| Malformed("its `expire_at` is negative".to_owned()))
 }
 
 impl Answer for Connected {
     type Written = WrittenConnection;
 
     fn of(written: WrittenConnection, takes_bytes: bool) -> Result<Self, Malformed> {
-        lasting(written.expire_at)?;
         let subs = written.subs.unwrap_or_default().into_iter();
         let subs = subs.map(|(channel, written)| Ok((channel, Subscribed::of(written, takes_bytes)?)));
         Ok(Self {
+            expire_at: unix(written.expire_at)?,
             info: value(written.info.as_deref(), written.b64info.as_deref(), false)?,
             data: value(written.data.as_deref(), written.b64data.as_deref(), takes_bytes)?,
             user: written.user,
@@ -248,10 +247,10 @@ impl Answer for Subscribed {
     type Written = WrittenSubscription;
 
     fn of(written: WrittenSubscription, takes_bytes: bool) -> Result<Self, Malformed> {
-        lasting(written.expire_at)?;
         let value_of = |flag: Option<Flag>| flag.map(|flag| flag.value);
         let overrides = written.overrides.unwrap_or_default();
         Ok(Self {
+            expire_at: unix(written.expire_at)?,
             info: value(written.info.as_deref(), written.b64info.as_deref(), false)?,
             data: value(written.data.as_deref(), written.b64data.as_deref(), takes_bytes)?,
             force_recovery: value_of(overrides.force_recovery),

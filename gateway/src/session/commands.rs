@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use natter_protocol::{
-    ClientInfo, Command, DecodeError, DisconnectCode, ErrorCode, PublishRequest, ReplyBody, Request, channel,
-    json, protobuf,
+    ClientInfo, Command, DecodeError, DisconnectCode, ErrorCode, PublishRequest, RefreshRequest, ReplyBody,
+    Request, SubRefreshRequest, channel, json, protobuf,
 };
 use tracing::debug;
 
@@ -77,13 +77,36 @@ impl Session {
             Request::Publish(request) => self.publish(worker, id, &request),
             Request::History(request) => self.history(worker, id, &request),
             Request::Send(_) => self.end(worker, &Ending::Disconnect(DisconnectCode::NotAvailable)),
+            Request::Refresh(request) => self.refresh(worker, &request),
+            Request::SubRefresh(request) => self.sub_refresh(worker, id, &request),
             Request::Ping => self.refuse(worker, "ping_command"),
             Request::Rpc(request) => self.rpc(worker, id, &request),
-            Request::Presence(_)
-            | Request::PresenceStats(_)
-            | Request::Refresh(_)
-            | Request::SubRefresh(_) => self.reply_error(worker, id, label, ErrorCode::NotAvailable),
+            Request::Presence(_) | Request::PresenceStats(_) => {
+                self.reply_error(worker, id, label, ErrorCode::NotAvailable);
+            }
         }
+    }
+
+    /// No key is configured to check a token with.
+    fn refresh(self: &Rc<Self>, worker: &Rc<Worker>, request: &RefreshRequest<'_>) {
+        if request.token.is_empty() {
+            return self.refuse(worker, "missing_token");
+        }
+        self.end(worker, &Ending::Disconnect(DisconnectCode::InvalidToken));
+    }
+
+    fn sub_refresh(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, request: &SubRefreshRequest<'_>) {
+        if request.channel.is_empty() {
+            return self.refuse(worker, "missing_channel");
+        }
+        let refused = if !self.is_member(&request.channel) {
+            ErrorCode::PermissionDenied
+        } else if request.token.is_empty() {
+            ErrorCode::BadRequest
+        } else {
+            return self.end(worker, &Ending::Disconnect(DisconnectCode::InvalidToken));
+        };
+        self.reply_error(worker, id, "sub_refresh", refused);
     }
 
     fn publish(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, request: &PublishRequest<'_>) {

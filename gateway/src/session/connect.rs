@@ -9,11 +9,11 @@ use std::{borrow::Cow, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use natter_protocol::{
-    ConnectRequest, ConnectResult, ReplyBody, SubscribeRequest, SubscribeResult, json, protobuf,
+    ConnectRequest, ConnectResult, Push, ReplyBody, SubscribeRequest, SubscribeResult, json, protobuf,
 };
 use tokio::task::AbortHandle;
 
-use super::{Phase, Refusal, ReplySlot, Session, Wish, recover::Held};
+use super::{Phase, Refusal, ReplySlot, Session, Wish, expiry::told, recover::Held};
 use crate::{
     admission::{Admission, Applicant, Denial, Verdict},
     channel::Channel,
@@ -26,6 +26,9 @@ use crate::{
 
 /// Bytes of early commands that are kept until the client is let in. One read brings 64 KiB; compressed ones grow.
 const MAX_KEPT: usize = 256 * 1024;
+
+/// Room for an answer without what was missed, in bytes.
+const ANSWER_CAPACITY: usize = 256;
 
 /// Somebody decides whether the client is let in.
 pub(super) struct Admitting {
@@ -73,6 +76,20 @@ impl Session {
         };
         let verdict = asked.map_or_else(|| worker.live().admit(&applicant), Verdict::Later);
         self.connect_by(worker, id, wanted, verdict);
+    }
+
+    /// A client that only listens says what it wants; all else that it may say means nothing.
+    pub(super) fn say_once(self: &Rc<Self>, worker: &Rc<Worker>, request: &[u8]) {
+        if self.phase.get() != Phase::Fresh {
+            return;
+        }
+        let Ok(text) = std::str::from_utf8(request) else {
+            return self.refuse(worker, "invalid_utf8");
+        };
+        match json::decode_connect(text) {
+            Ok(request) => self.connect(worker, 0, &request),
+            Err(error) => self.refuse(worker, error.label()),
+        }
     }
 
     /// Lets the client in or not, once that is decided.
@@ -161,6 +178,9 @@ impl Session {
         }
         self.phase.set(Phase::Connected);
         worker.connected(self);
+        if let Err(error) = self.set_expiry(worker, admission.expire_at) {
+            return self.deny(worker, slot, Denial::Error(error.into()));
+        }
         if !admission.info.is_empty() {
             self.with_terms(|terms| terms.info = admission.info);
         }
@@ -280,26 +300,31 @@ impl Session {
 
     fn answer_connect(self: &Rc<Self>, worker: &Rc<Worker>, joining: Joining) {
         // Where requests of a stream's client have to go; others need not know.
-        let (session, node) = self.stream_key(worker).map_or_else(Default::default, |key| {
-            (key.to_string(), worker.gateway.node.to_string())
-        });
+        let session = self.stream_key(worker).map(|key| key.to_string());
+        let node = session
+            .as_ref()
+            .filter(|_| !self.wire.one_way)
+            .map(|_| worker.gateway.node.to_string());
         let subs: Vec<_> = joining
             .joined
             .iter()
             .map(|(channel, encoded)| (&**channel, encoded.as_slice()))
             .collect();
+        let end = told(self.terms.borrow().as_ref().map_or(0, |terms| terms.expire_at));
         let interval = worker.live().settings.client.ping_interval;
         let mut buffer = uuid::Uuid::encode_buffer();
         let result = ConnectResult {
             client: self.id.hyphenated().encode_lower(&mut buffer),
             version: env!("CARGO_PKG_VERSION"),
+            expires: end.expires,
+            ttl: end.ttl,
             data: &joining.data,
             subs: &subs,
             // The protocol counts in whole seconds.
             ping: u32::try_from(interval.as_secs()).unwrap_or(u32::MAX),
-            pong: !self.is_stream(),
-            session: &session,
-            node: &node,
+            pong: self.answers_pings(),
+            session: session.as_deref().unwrap_or_default(),
+            node: node.as_deref().unwrap_or_default(),
             ..ConnectResult::default()
         };
         let frame = self.connect_frame(joining.slot, result);
@@ -307,7 +332,11 @@ impl Session {
     }
 
     fn connect_frame(&self, slot: ReplySlot, result: ConnectResult<'_>) -> Arc<Frame> {
-        self.reply_frame(slot.id, ReplyBody::Connect(result))
+        if self.wire.one_way {
+            Arc::new(self.wire.push(ANSWER_CAPACITY, &Push::Connect(result)))
+        } else {
+            self.reply_frame(slot.id, ReplyBody::Connect(result))
+        }
     }
 
     /// One of the rooms that the connection is to be in cannot be joined: it comes to nothing as a whole.
@@ -321,7 +350,9 @@ impl Session {
     fn deny(self: &Rc<Self>, worker: &Rc<Worker>, slot: ReplySlot, denial: Denial) {
         if let Some((code, body)) = denial.answer() {
             worker.gateway.metrics.protocol.command_failed("connect", code);
-            self.complete(worker, slot, body);
+            if !self.wire.one_way {
+                self.complete(worker, slot, body);
+            }
         }
         self.end(worker, &denial.ending());
     }

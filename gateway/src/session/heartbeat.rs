@@ -75,7 +75,7 @@ impl Session {
         }
         let interval = worker.live().settings.client.ping_interval;
         self.heartbeat.set(Heartbeat::Quiet);
-        worker.schedule(self, interval.mul_f64(0.5 + 0.5 * fastrand::f64()));
+        self.rest(worker, interval.mul_f64(0.5 + 0.5 * fastrand::f64()));
     }
 
     /// A pong came; one that nobody asked for is against the protocol.
@@ -97,21 +97,25 @@ impl Session {
         if self.phase.get() == Phase::Gone {
             return;
         }
+        if self.end_what_expired(worker) {
+            return;
+        }
         if self.is_connecting() {
             // The answer comes first, or the end of what it waits for.
-            return worker.schedule(self, worker.live().settings.client.ping_interval);
+            let interval = worker.live().settings.client.ping_interval;
+            return self.rest(worker, interval);
         }
         let (heartbeat, due) = self
             .heartbeat
             .get()
-            .due(&worker.live().settings.client, !self.is_stream());
+            .due(&worker.live().settings.client, self.answers_pings());
         self.heartbeat.set(heartbeat);
         match due {
             Due::Ping { next } => {
-                worker.schedule(self, next);
+                self.rest(worker, next);
                 self.push(worker, worker.ping_frame(self.wire));
             }
-            Due::Wait { next } => worker.schedule(self, next),
+            Due::Wait { next } => self.rest(worker, next),
             Due::End(code) => self.end(worker, &Ending::Disconnect(code)),
             Due::Go => self.go(worker),
         }

@@ -52,7 +52,7 @@ impl Session {
         self.reply(worker, id, refusal.body());
     }
 
-    pub(super) fn defer_reply(&self, id: u32) -> ReplySlot {
+    pub(crate) fn defer_reply(&self, id: u32) -> ReplySlot {
         self.replies.borrow_mut().defer(id)
     }
 

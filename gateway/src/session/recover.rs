@@ -410,7 +410,10 @@ impl Session {
             held.unanswered.set(None);
         }
         match wish.slot {
-            Some(slot) => self.complete_and_release(worker, slot, ReplyBody::Subscribe(result), held),
+            Some(slot) => {
+                let body = ReplyBody::Subscribe(Self::tell_end(wish, result));
+                self.complete_and_release(worker, slot, body, held);
+            }
             None if wish.at_connect => self.joined_at_connect(worker, &room.channel, &result, held),
             None => self.push_join(worker, room, &result, held),
         }

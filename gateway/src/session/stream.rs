@@ -45,6 +45,11 @@ impl Session {
         self.wire.carrier != Carrier::WebSocket
     }
 
+    /// Whether the client answers pings: from a stream that would be a request each time.
+    pub(super) fn answers_pings(&self) -> bool {
+        !self.is_stream() && !self.wire.one_way
+    }
+
     /// Of a stream: what its client's requests name.
     pub fn stream_key(&self, worker: &Worker) -> Option<StreamKey> {
         self.secret.as_deref().map(|secret| StreamKey {
@@ -57,14 +62,18 @@ impl Session {
     pub async fn run_stream(self: Rc<Self>, worker: Rc<Worker>, head: Vec<u8>, commands: Bytes) {
         self.push(&worker, &Arc::new(Frame::from_bytes(head)));
         self.open(&worker);
-        self.hear(&worker, &commands);
+        if self.wire.one_way {
+            self.say_once(&worker, &commands);
+        } else {
+            self.hear(&worker, &commands);
+        }
         drop(commands);
         self.serve(worker).await;
     }
 
     /// Takes commands of the client, from wherever they came.
     pub fn hear(self: &Rc<Self>, worker: &Rc<Worker>, data: &[u8]) -> Hearing {
-        if self.is_over() {
+        if self.is_over() || self.wire.one_way {
             return Hearing::Unknown;
         }
         if self.replies.borrow().is_full() || self.phase.get() == Phase::Admitting {

@@ -82,6 +82,14 @@ impl Session {
         self.subscriptions.borrow().find(channel).is_some()
     }
 
+    /// Whether the server put it into the room.
+    pub(super) fn is_in_by_server(&self, channel: &str) -> bool {
+        self.subscriptions
+            .borrow()
+            .find(channel)
+            .is_some_and(|subscription| subscription.by_server)
+    }
+
     /// The room, if this session waits to become a member.
     pub(super) fn joining(&self, channel: &str) -> Option<Rc<Room>> {
         self.subscriptions
@@ -199,7 +207,7 @@ impl Session {
             subscription.place = Some(place);
         }
         if let Some(grant) = wish.grant() {
-            self.note_grant(&room.channel, grant);
+            self.note_grant(worker, &room.channel, grant);
         }
         worker.gateway.metrics.rooms.subscriptions.inc();
         self.catch_up(worker, room, place, wish);

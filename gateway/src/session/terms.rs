@@ -1,12 +1,16 @@
 //! What few connections have beside their rooms: in one box, so that all others pay no more than a pointer for it.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::{
     Session,
     connect::{Admitting, Joining},
+    expiry::deadline,
 };
-use crate::{channel::Channel, grant::Grant};
+use crate::{channel::Channel, grant::Grant, worker::Worker};
 
 #[derive(Default)]
 pub(super) struct Terms {
@@ -16,6 +20,12 @@ pub(super) struct Terms {
     pub(super) admitting: Option<Admitting>,
     /// While it is let in and is being put into its first rooms.
     pub(super) joining: Option<Joining>,
+    /// When the connection expires, as a Unix time in seconds; 0: never.
+    pub(super) expire_at: u64,
+    /// When it is ended for that.
+    pub(super) end: Option<Instant>,
+    /// When the heartbeat is due, while the timer may fire before.
+    pub(super) heartbeat_due: Option<Instant>,
     rooms: Vec<RoomTerms>,
 }
 
@@ -24,11 +34,27 @@ struct RoomTerms {
     channel: Channel,
     /// What others in the room are told of the client.
     info: Bytes,
+    /// When the subscription is ended because it expired.
+    end: Option<Instant>,
 }
 
 impl Terms {
     fn is_empty(&self) -> bool {
-        self.info.is_empty() && self.admitting.is_none() && self.joining.is_none() && self.rooms.is_empty()
+        self.info.is_empty()
+            && self.admitting.is_none()
+            && self.joining.is_none()
+            && self.end.is_none()
+            && self.heartbeat_due.is_none()
+            && self.rooms.is_empty()
+    }
+
+    /// Rooms whose subscription is to be ended by now.
+    pub(super) fn expired_rooms(&self, now: Instant) -> Vec<Channel> {
+        let expired = self
+            .rooms
+            .iter()
+            .filter(|room| room.end.is_some_and(|end| end <= now));
+        expired.map(|room| room.channel.clone()).collect()
     }
 
     fn room(&self, channel: &str) -> Option<&RoomTerms> {
@@ -48,15 +74,30 @@ impl Session {
     }
 
     /// The client is a member by the server's decision.
-    pub(super) fn note_grant(&self, channel: &Channel, grant: &Grant) {
-        if grant.info.is_empty() {
+    pub(super) fn note_grant(self: &Rc<Self>, worker: &Rc<Worker>, channel: &Channel, grant: &Grant) {
+        let delay = worker.live().settings.client.expired_sub_close_delay;
+        // What expired while the room was joined ends with the next turn of the timer.
+        let end = deadline(grant.expire_at, delay).unwrap_or_else(|_| Some(Instant::now()));
+        if grant.info.is_empty() && end.is_none() {
             return;
         }
         let room = RoomTerms {
             channel: channel.clone(),
             info: grant.info.clone(),
+            end,
         };
         self.with_terms(|terms| terms.rooms.push(room));
+        if end.is_some() {
+            self.wait_for_ends(worker);
+        }
+    }
+
+    /// When the connection or one of its subscriptions is to be ended next.
+    pub(super) fn soonest_end(&self) -> Option<Instant> {
+        let terms = self.terms.borrow();
+        let terms = terms.as_ref()?;
+        let rooms = terms.rooms.iter().filter_map(|room| room.end);
+        rooms.chain(terms.end).min()
     }
 
     pub(super) fn has_terms(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, rc::Rc};
 
-use natter_protocol::UnsubscribeCode;
+use natter_protocol::{DisconnectCode, UnsubscribeCode};
 
 use super::Worker;
 use crate::{
@@ -60,6 +60,20 @@ impl Worker {
                 }
             }
             Order::Subscribe { target, grant } => self.subscribe(target, grant),
+            Order::Refresh {
+                target,
+                expired,
+                expire_at,
+                info,
+            } => {
+                for session in self.targets(target) {
+                    if *expired {
+                        session.end(self, &Ending::Disconnect(DisconnectCode::Expired));
+                    } else {
+                        session.refresh_by_order(self, *expire_at, info);
+                    }
+                }
+            }
             Order::Unsubscribe { target, channel } => {
                 for session in self.targets(target) {
                     match channel {

@@ -1,6 +1,7 @@
 //! A worker with real sockets, turn by turn.
 
 mod connect;
+mod expiry;
 mod fixture;
 
 use std::time::Duration;

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
 use tokio_util::time::{DelayQueue, delay_queue::Expired};
 
 use super::Worker;
@@ -32,6 +33,12 @@ impl Worker {
         if let Some(waker) = self.timers.waiting.take() {
             waker.wake();
         }
+    }
+
+    /// When the session's timer fires.
+    pub fn timer_due(&self, session: &Session) -> Option<Instant> {
+        let key = session.timer().get()?;
+        Some(self.timers.wheel.borrow().deadline(&key))
     }
 
     pub fn cancel_timer(&self, session: &Session) {

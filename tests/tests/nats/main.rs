@@ -9,5 +9,6 @@ mod formats;
 mod garbage;
 mod joins;
 mod outage;
+mod server_side;
 mod support;
 mod transports;

@@ -44,3 +44,18 @@ async fn odd_messages_and_rooms_are_shown_for_what_they_are() -> Result<()> {
     let page = node::start_page("page/oddities.mjs", &[], &env)?;
     page.wait_success(START_LIMIT + STEP_LIMIT).await
 }
+
+#[tokio::test]
+async fn an_event_source_listens_and_comes_back() -> Result<()> {
+    let gateway = Gateway::builder()
+        .config(&format!("api: {{ keys: [{API_KEY}] }}"))
+        .start()
+        .await?;
+    let env = [
+        ("NATTER_URL", gateway.http_url()),
+        ("NATTER_API_KEY", API_KEY.to_owned()),
+    ];
+    let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let page = node::start_page("page/listen.mjs", &[], &env)?;
+    page.wait_success(START_LIMIT + STEP_LIMIT).await
+}

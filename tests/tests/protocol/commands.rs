@@ -193,8 +193,6 @@ async fn what_nothing_stands_behind_is_not_available() -> Result<()> {
         ("presence", json!({ "channel": "room" })),
         ("presence_stats", json!({ "channel": "room" })),
         ("history", json!({ "channel": "room", "limit": 10 })),
-        ("refresh", json!({ "token": "t" })),
-        ("sub_refresh", json!({ "channel": "room", "token": "t" })),
     ] {
         let mut command = json!({});
         command[name] = request;

@@ -8,13 +8,13 @@ use tokio::time::timeout;
 use crate::scene::{LIMIT, Scene};
 
 /// The answer to a request that does not end, message by message.
-struct Stream {
+pub(crate) struct Stream {
     response: Response,
     unread: Vec<u8>,
 }
 
 impl Stream {
-    async fn open(request: RequestBuilder) -> Result<Self> {
+    pub(crate) async fn open(request: RequestBuilder) -> Result<Self> {
         let response = timeout(LIMIT, request.send()).await??;
         ensure!(response.status() == 200, "{}", response.status());
         Ok(Self {
@@ -37,7 +37,7 @@ impl Stream {
     }
 
     /// The next message; `None` at the end.
-    async fn next(&mut self) -> Result<Option<Value>> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Value>> {
         loop {
             if let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.unread.drain(..=end).collect();
@@ -57,7 +57,7 @@ impl Stream {
         }
     }
 
-    async fn message(&mut self) -> Result<Value> {
+    pub(crate) async fn message(&mut self) -> Result<Value> {
         self.next().await?.context("the stream ended")
     }
 }
@@ -67,7 +67,7 @@ fn address(reply: &Value) -> Value {
     json!({ "session": reply["connect"]["session"], "node": reply["connect"]["node"] })
 }
 
-async fn emulate(scene: &Scene, address: &Value, data: &str) -> Result<u16> {
+pub(crate) async fn emulate(scene: &Scene, address: &Value, data: &str) -> Result<u16> {
     let mut body = address.clone();
     body["data"] = data.into();
     post(scene, body.to_string()).await
@@ -235,7 +235,13 @@ async fn pages_from_elsewhere_are_let_in_where_they_may() -> Result<()> {
     let scene = Scene::open("http: {allowed_origins: ['https://app.example']}\n").await?;
     let base = scene.gateway.http_url();
     for (origin, status) in [("https://app.example", 204), ("https://evil.example", 403)] {
-        for path in ["/connection/sse", "/connection/http_stream", "/emulation"] {
+        for path in [
+            "/connection/sse",
+            "/connection/http_stream",
+            "/connection/uni_sse",
+            "/connection/uni_http_stream",
+            "/emulation",
+        ] {
             let question = Http::new()
                 .request("OPTIONS".parse()?, format!("{base}{path}"))
                 .header("origin", origin)

@@ -9,7 +9,7 @@ use serde::{
 
 use super::field::Object;
 use crate::{
-    command::{Command, Request},
+    command::{Command, ConnectRequest, Request},
     decode::{DecodeError, Envelope},
 };
 
@@ -20,6 +20,13 @@ pub fn decode(frame: &str) -> Commands<'_> {
         rest: Some(frame),
         blank: true,
     }
+}
+
+/// Reads all that a client says which only listens: a connect request without a command around it. `null` asks for
+/// nothing.
+pub fn decode_connect(text: &str) -> Result<ConnectRequest<'_>, DecodeError> {
+    let request: Object<ConnectRequest<'_>> = serde_json::from_str(text)?;
+    Ok(request.0.unwrap_or_default())
 }
 
 /// The commands of one frame, in order; made by [`decode`].

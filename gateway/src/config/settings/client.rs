@@ -43,6 +43,12 @@ pub struct ClientSettings {
     /// From our close frame to the end of the socket.
     #[serde(with = "duration")]
     pub close_timeout: Duration,
+    /// From the end of a connection that expires to its close, for its client to renew it.
+    #[serde(with = "duration")]
+    pub expired_close_delay: Duration,
+    /// The same of a subscription.
+    #[serde(with = "duration")]
+    pub expired_sub_close_delay: Duration,
     pub subscribe_to_user_personal_channel: PersonalSettings,
     pub compression: CompressionSettings,
     /// Who is asked about new connections; `None`: nobody.
@@ -66,6 +72,8 @@ impl Default for ClientSettings {
             recovery_limit: 300,
             history_limit: 300,
             close_timeout: Duration::from_secs(5),
+            expired_close_delay: Duration::from_secs(25),
+            expired_sub_close_delay: Duration::from_secs(25),
             subscribe_to_user_personal_channel: PersonalSettings::default(),
             compression: CompressionSettings::default(),
             connect_proxy: None,

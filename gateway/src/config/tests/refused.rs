@@ -43,7 +43,7 @@ fn wrong_types_are_all_named() {
         ("client: 3", &[
             "client: a number where a section belongs (keys: anonymous, user_id_header, ping_interval, pong_timeout, \
              stale_timeout, message_size_limit, queue_max_size, channel_limit, channel_max_length, recovery_limit, history_limit, close_timeout, \
-             subscribe_to_user_personal_channel, compression, connect_proxy, rpc_proxy)",
+             expired_close_delay, expired_sub_close_delay, subscribe_to_user_personal_channel, compression, connect_proxy, rpc_proxy)",
         ]),
         ("http: {allowed_origins: https://a.example}", &[
             "http.allowed_origins: text where a list belongs ([a, b], or a line with a dash for each)",
@@ -342,7 +342,8 @@ fn flags_are_refused_like_everything_else() {
          set by --listen",
             "bus.nats.servers[1]: the value is not a NATS URL (nats://host:4222 or tls://host:4222), set by --nats",
             "client.colour: unknown key (keys here: anonymous, user_id_header, ping_interval, pong_timeout, stale_timeout, \
-         message_size_limit, queue_max_size, channel_limit, channel_max_length, recovery_limit, history_limit, close_timeout, subscribe_to_user_personal_channel, compression, connect_proxy, rpc_proxy), set by --set",
+         message_size_limit, queue_max_size, channel_limit, channel_max_length, recovery_limit, history_limit, close_timeout, expired_close_delay, expired_sub_close_delay, \
+         subscribe_to_user_personal_channel, compression, connect_proxy, rpc_proxy), set by --set",
         ]
     );
 }

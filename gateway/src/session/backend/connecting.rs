@@ -83,6 +83,7 @@ fn decide(
         // What is said of a room in `subs` goes before its bare name.
         rooms: subs.chain(listed).chain(own).collect(),
         user: Some(user).filter(|user| !user.is_empty()),
+        expire_at: connected.expire_at,
         info: connected.info.unwrap_or_default(),
         data: connected.data.unwrap_or_default(),
         meta: connected.meta,

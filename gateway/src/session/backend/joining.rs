@@ -11,7 +11,7 @@ use crate::{
     grant::Grant,
     proxy::{Failure, ProxyKind, Question, Subscribed, Verdict},
     room::HeldMessage,
-    session::{Refusal, ReplySlot, Session, Wish},
+    session::{Refusal, ReplySlot, Session, Wish, time_until},
     wire::Encoding,
     worker::Worker,
 };
@@ -105,6 +105,10 @@ impl Session {
         subscribed: Subscribed,
     ) -> bool {
         let channel = &wanted.channel;
+        if subscribed.expire_at != 0 && time_until(subscribed.expire_at).is_none() {
+            self.refuse_join(worker, slot, ErrorCode::Expired.into());
+            return false;
+        }
         let grant = subscribed.into_grant(channel);
         let live = worker.live();
         let joined = live
@@ -179,6 +183,7 @@ impl Subscribed {
         Grant {
             info: self.info.unwrap_or_default(),
             data: self.data.unwrap_or_else(Bytes::new),
+            expire_at: self.expire_at,
             force_recovery: self.force_recovery,
             force_positioning: self.force_positioning,
             ..Grant::of(channel)

@@ -60,6 +60,14 @@ pub struct ClientConfig {
     /// Time for a client to answer a close before its socket is cut. Default: `5s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub close_timeout: Option<DurationText>,
+    /// Time that a connection which has expired is kept, for its client to renew it; then it is closed
+    /// with 3005. Default: `25s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired_close_delay: Option<DurationText>,
+    /// The same of a subscription, which is then ended with 2501; of one that the server made the
+    /// connection is closed with 3006. Default: `25s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired_sub_close_delay: Option<DurationText>,
     /// The room of every user alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscribe_to_user_personal_channel: Option<PersonalConfig>,

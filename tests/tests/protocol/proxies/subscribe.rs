@@ -56,9 +56,14 @@ async fn a_join_is_permitted_with_what_the_backend_says() -> Result<()> {
         "{push}"
     );
     client.send(&subscribe(7, "kept:room")).await?;
-    let forced = json!({ "override": { "force_recovery": { "value": true } } });
+    let forced =
+        json!({ "override": { "force_recovery": { "value": true } }, "expire_at": 4_000_000_000_u64 });
     backend.asked().await?.result(&forced)?;
     let reply = client.recv_where(|value| value["id"] == 7).await?;
+    ensure!(
+        reply["subscribe"]["expires"] == true && reply["subscribe"]["ttl"] != 0,
+        "{reply}"
+    );
     ensure!(
         reply["subscribe"]["recoverable"] == true && reply["subscribe"]["positioned"] == true,
         "{reply}"
@@ -97,9 +102,8 @@ async fn a_join_is_refused_with_the_backends_own_words() -> Result<()> {
     backend.asked().await?.text("garbage")?;
     ensure!(client.recv().await?["error"]["code"] == 100);
     client.send(&subscribe(8, "judged:room")).await?;
-    // Nobody stays in a room for longer than the backend wants.
     backend.asked().await?.result(&json!({ "expire_at": 1 }))?;
-    ensure!(client.recv().await?["error"]["code"] == 100);
+    ensure!(client.recv().await?["error"]["code"] == 110);
     client.send(&subscribe(9, "judged:room")).await?;
     let disconnect = json!({ "disconnect": { "code": 4503, "reason": "banned" } });
     backend.asked().await?.answer(&disconnect)?;

@@ -411,3 +411,15 @@ fn any_depth_of_nesting_is_relayed_on_a_small_stack() {
         .join()
         .unwrap();
 }
+
+#[test]
+fn a_bare_connect_request() {
+    let request = decode_connect(r#"{"subs":{"a":{"offset":7}},"name":"curl"}"#).unwrap();
+    assert_eq!((request.subs["a"].offset, &*request.name), (7, "curl"));
+    for text in ["null", "{}", " {\"future\":1}\n"] {
+        assert_eq!(decode_connect(text).unwrap(), ConnectRequest::default(), "{text}");
+    }
+    for text in ["", "[]", "7", "{", "{\"subs\":7}", "{} {}"] {
+        assert!(decode_connect(text).is_err(), "{text}");
+    }
+}
