@@ -165,6 +165,23 @@ impl Wish {
         }
     }
 
+    /// What a client asked for and a backend permitted, which can only add to it.
+    pub(super) fn permitted(
+        request: &SubscribeRequest<'_>,
+        namespace: &Namespace,
+        asker: Asker,
+        grant: Rc<Grant>,
+    ) -> Self {
+        let asked = Self::of(request, namespace, asker);
+        let granted = Self::granted(namespace, grant);
+        Self {
+            positioned: asked.positioned || granted.positioned,
+            recoverable: asked.recoverable || granted.recoverable,
+            ..granted
+        }
+        .recovering(request, namespace)
+    }
+
     /// The same for a client that says where it was.
     pub(super) fn recovering(mut self, request: &SubscribeRequest<'_>, namespace: &Namespace) -> Self {
         self.was_recovering |= request.recover;
