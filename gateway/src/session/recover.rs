@@ -167,16 +167,17 @@ impl Wish {
 
     /// What a client asked for and a backend permitted, which can only add to it.
     pub(super) fn permitted(
+        self,
         request: &SubscribeRequest<'_>,
         namespace: &Namespace,
-        asker: Asker,
         grant: Rc<Grant>,
     ) -> Self {
-        let asked = Self::of(request, namespace, asker);
         let granted = Self::granted(namespace, grant);
         Self {
-            positioned: asked.positioned || granted.positioned,
-            recoverable: asked.recoverable || granted.recoverable,
+            positioned: self.positioned || granted.positioned,
+            recoverable: self.recoverable || granted.recoverable,
+            listens: self.listens || granted.listens,
+            taste: self.taste,
             ..granted
         }
         .recovering(request, namespace)

@@ -119,7 +119,7 @@ impl Session {
         };
         let slot = self.defer_reply(id);
         if let Some(name) = subscribe_proxy(worker, &request.channel) {
-            return self.subscribe_by_proxy(worker, slot, request, &name);
+            return self.subscribe_by_proxy(worker, slot, request, wish, &name);
         }
         wish.slot = Some(slot);
         if let Err(error) = self.join(worker, &request.channel, wish) {

@@ -30,6 +30,7 @@ impl Session {
         worker: &Rc<Worker>,
         slot: ReplySlot,
         request: &SubscribeRequest<'_>,
+        wish: Wish,
         name: &str,
     ) {
         let question = Question {
@@ -55,7 +56,7 @@ impl Session {
                 let wanted = owned(request);
                 self.ask(worker, slot, asked, move |session, worker, answered| {
                     let verdict = answered.map(|answered| answered.verdict);
-                    session.join_judged(worker, slot, &wanted, verdict);
+                    session.join_judged(worker, (slot, wish), &wanted, verdict);
                 });
             }
         }
@@ -77,14 +78,14 @@ impl Session {
     fn join_judged(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
-        slot: ReplySlot,
+        (slot, wish): (ReplySlot, Wish),
         wanted: &SubscribeRequest<'static>,
         verdict: Result<Verdict<Subscribed>, Failure>,
     ) {
         let asking = self.take_asking(|asking| asking.slot == slot);
         let held = asking.map(|asking| asking.held).unwrap_or_default();
         let is_in = match self.judged(worker, slot, "subscribe", verdict) {
-            Some(subscribed) => self.join_permitted(worker, slot, wanted, subscribed),
+            Some(subscribed) => self.join_permitted(worker, (slot, wish), wanted, subscribed),
             None => false,
         };
         if self.is_over() {
@@ -100,7 +101,7 @@ impl Session {
     fn join_permitted(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
-        slot: ReplySlot,
+        (slot, wish): (ReplySlot, Wish),
         wanted: &SubscribeRequest<'static>,
         subscribed: Subscribed,
     ) -> bool {
@@ -115,7 +116,7 @@ impl Session {
             .namespace(channel)
             .map_err(Refusal::from)
             .and_then(|namespace| {
-                let mut wish = Wish::permitted(wanted, namespace, self.asker(false), grant.into());
+                let mut wish = wish.permitted(wanted, namespace, grant.into());
                 wish.slot = Some(slot);
                 self.join(worker, channel, wish)
             });
