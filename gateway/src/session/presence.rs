@@ -15,7 +15,7 @@ use crate::{
     worker::Worker,
 };
 
-/// Bytes of an answer to whoever has more unread is refused: that many members take about so much.
+/// Bytes that a member takes in an answer, about.
 const MEMBER_SIZE: usize = 128;
 
 impl Session {
