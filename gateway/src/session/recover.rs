@@ -135,11 +135,11 @@ impl Wish {
         asker: Asker,
         grant: Rc<Grant>,
     ) -> Self {
-        let asked = Self::of(request, namespace, asker);
+        let wished = Self::of(request, namespace, asker);
         let granted = Self::granted(namespace, grant);
         Self {
-            positioned: asked.positioned || granted.positioned,
-            recoverable: asked.recoverable || granted.recoverable,
+            positioned: wished.positioned || granted.positioned,
+            recoverable: wished.recoverable || granted.recoverable,
             ..granted
         }
         .recovering(request, namespace)
