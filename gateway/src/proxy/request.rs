@@ -73,7 +73,7 @@ pub(super) fn body(caller: Caller<'_>, question: Question<'_>, in_base64: bool) 
     let data = question.data.filter(|data| !data.is_empty());
     let body = Body {
         client: caller.client,
-        transport: transport(caller.wire.carrier),
+        transport: transport(caller.wire),
         protocol: match caller.wire.encoding {
             Encoding::Json => "json",
             Encoding::Protobuf => "protobuf",
@@ -98,11 +98,14 @@ pub(super) fn body(caller: Caller<'_>, question: Question<'_>, in_base64: bool) 
     serde_json::to_vec(&body).map(Bytes::from).map_err(|_| NoJson)
 }
 
-fn transport(carrier: Carrier) -> &'static str {
-    match carrier {
-        Carrier::WebSocket => "websocket",
-        Carrier::EventStream => "sse",
-        Carrier::HttpStream => "http_stream",
+fn transport(wire: Wire) -> &'static str {
+    match (wire.carrier, wire.one_way) {
+        (Carrier::WebSocket, false) => "websocket",
+        (Carrier::EventStream, false) => "sse",
+        (Carrier::HttpStream, false) => "http_stream",
+        (Carrier::WebSocket, true) => "uni_websocket",
+        (Carrier::EventStream, true) => "uni_sse",
+        (Carrier::HttpStream, true) => "uni_http_stream",
     }
 }
 

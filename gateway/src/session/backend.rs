@@ -54,6 +54,17 @@ struct Saying {
     is_member: bool,
 }
 
+impl Backend {
+    fn is_empty(&self) -> bool {
+        self.forwarded.is_empty()
+            && self.calls.is_empty()
+            && self.sayings.is_empty()
+            && !self.is_saying
+            && self.askings.is_empty()
+            && self.meta.is_none()
+    }
+}
+
 impl Drop for Backend {
     fn drop(&mut self) {
         for (_, call) in &self.calls {
@@ -77,8 +88,12 @@ impl Session {
         }
     }
 
+    /// Every change goes through here: the box is there as long as something is in it.
     fn with_backend<R>(&self, change: impl FnOnce(&mut Backend) -> R) -> R {
-        change(self.backend.borrow_mut().get_or_insert_default())
+        let mut slot = self.backend.borrow_mut();
+        let result = change(slot.get_or_insert_default());
+        slot.take_if(|backend| backend.is_empty());
+        result
     }
 
     /// Asks a backend; `then` gets the answer, unless the session ends before.

@@ -148,7 +148,7 @@ impl Session {
         }
         match decided {
             Ok(admission) => self.let_in(worker, slot, &wanted, admission),
-            Err(denial) => return self.deny(worker, slot, denial),
+            Err(denial) => return self.deny(worker, slot, &denial),
         }
         let admitting = self.with_terms(|terms| terms.admitting.take());
         let Some(mut admitting) = admitting else { return };
@@ -179,7 +179,7 @@ impl Session {
         self.phase.set(Phase::Connected);
         worker.connected(self);
         if let Err(error) = self.set_expiry(worker, admission.expire_at) {
-            return self.deny(worker, slot, Denial::Error(error.into()));
+            return self.deny(worker, slot, &Denial::Error(error.into()));
         }
         if !admission.info.is_empty() {
             self.with_terms(|terms| terms.info = admission.info);
@@ -188,7 +188,7 @@ impl Session {
         let wanted = if admission.takes_wishes { wanted } else { &[] };
         let wishes = match self.first_rooms(&worker.live(), admission.rooms, wanted) {
             Ok(wishes) => wishes,
-            Err(refusal) => return self.deny(worker, slot, Denial::Error(refusal)),
+            Err(refusal) => return self.deny(worker, slot, &Denial::Error(refusal)),
         };
         let joining = Joining {
             slot,
@@ -343,11 +343,11 @@ impl Session {
     pub(super) fn fail_connect(self: &Rc<Self>, worker: &Rc<Worker>, refusal: Refusal) {
         let joining = self.with_terms(|terms| terms.joining.take());
         if let Some(joining) = joining {
-            self.deny(worker, joining.slot, Denial::Error(refusal));
+            self.deny(worker, joining.slot, &Denial::Error(refusal));
         }
     }
 
-    fn deny(self: &Rc<Self>, worker: &Rc<Worker>, slot: ReplySlot, denial: Denial) {
+    fn deny(self: &Rc<Self>, worker: &Rc<Worker>, slot: ReplySlot, denial: &Denial) {
         if let Some((code, body)) = denial.answer() {
             worker.gateway.metrics.protocol.command_failed("connect", code);
             if !self.wire.one_way {

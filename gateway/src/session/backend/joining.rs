@@ -3,7 +3,6 @@
 
 use std::rc::Rc;
 
-use bytes::Bytes;
 use natter_protocol::{ErrorCode, Payload, ReplyBody, SubscribeRequest, SubscribeResult};
 
 use crate::{
@@ -68,7 +67,7 @@ impl Session {
         let limit = worker.live().settings.client.channel_limit;
         if self.is_in(channel) || self.is_asking(channel) {
             Err(ErrorCode::AlreadySubscribed.into())
-        } else if rooms + self.with_askings(|askings| askings.len()) >= limit {
+        } else if rooms + self.with_askings(<[Asking]>::len) >= limit {
             Err(ErrorCode::LimitExceeded.into())
         } else {
             Ok(())
@@ -183,7 +182,7 @@ impl Subscribed {
     pub(super) fn into_grant(self, channel: &str) -> Grant {
         Grant {
             info: self.info.unwrap_or_default(),
-            data: self.data.unwrap_or_else(Bytes::new),
+            data: self.data.unwrap_or_default(),
             expire_at: self.expire_at,
             force_recovery: self.force_recovery,
             force_positioning: self.force_positioning,

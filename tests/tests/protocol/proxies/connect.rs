@@ -107,8 +107,8 @@ async fn refusals_end_the_connection() -> Result<()> {
         (json!({}), None, 3500),
         (
             json!({ "result": { "user": "ann", "expire_at": 1 } }),
-            Some(100),
-            3004,
+            Some(110),
+            3005,
         ),
         (
             json!({ "result": { "user": "ann", "channels": ["no:namespace"] } }),
