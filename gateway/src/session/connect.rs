@@ -98,13 +98,13 @@ impl Session {
         let slot = self.defer_reply(id);
         self.start_pings(worker);
         match verdict {
-            Verdict::Now(decided) => self.decided(worker, slot, wanted, decided),
+            Verdict::Now(decided) => self.decided(worker, slot, &wanted, decided),
             Verdict::Later(decision) => {
                 self.phase.set(Phase::Admitting);
                 let (session, worker) = (self.clone(), worker.clone());
                 let call = tokio::task::spawn_local(async move {
                     let decided = decision.await;
-                    session.decided(&worker, slot, wanted, decided);
+                    session.decided(&worker, slot, &wanted, decided);
                 });
                 let admitting = Admitting {
                     call: call.abort_handle(),
@@ -135,14 +135,14 @@ impl Session {
         self: &Rc<Self>,
         worker: &Rc<Worker>,
         slot: ReplySlot,
-        wanted: Vec<Wanted>,
+        wanted: &[Wanted],
         decided: Result<Admission, Denial>,
     ) {
         if self.is_over() {
             return;
         }
         match decided {
-            Ok(admission) => self.let_in(worker, slot, &wanted, admission),
+            Ok(admission) => self.let_in(worker, slot, wanted, admission),
             Err(denial) => return self.deny(worker, slot, denial),
         }
         let admitting = self.with_terms(|terms| terms.admitting.take());
@@ -220,7 +220,7 @@ impl Session {
                 continue;
             }
             let namespace = live.namespace(&channel)?;
-            let wish = Wish::granted(namespace, grant.into());
+            let wish = Wish::granted(namespace, &grant.into());
             let wish = match wanted.iter().find(|wanted| wanted.channel == *channel) {
                 Some(wanted) => wish.recovering(wanted, namespace),
                 None => wish,
@@ -317,7 +317,6 @@ impl Session {
             pong: self.answers_pings(),
             session: session.as_deref().unwrap_or_default(),
             node: node.as_deref().unwrap_or_default(),
-            ..ConnectResult::default()
         };
         let frame = self.connect_frame(joining.slot, result);
         self.complete_frame(worker, joining.slot, frame, joining.held);

@@ -38,6 +38,10 @@ use crate::{
 
 /// What a join asks for.
 #[derive(Clone, Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an answer of its own, as in the protocol"
+)]
 pub struct Wish {
     /// Where a client's command is answered; without it the subscription was made by the server API and the client is
     /// told by a push.
@@ -144,7 +148,7 @@ impl Wish {
     }
 
     /// What the server decided on for a client, by its API or with the connection.
-    pub fn granted(namespace: &Namespace, grant: Rc<Grant>) -> Self {
+    pub fn granted(namespace: &Namespace, grant: &Rc<Grant>) -> Self {
         let options = namespace.history.as_ref().map(|policy| &policy.options);
         let recoverable =
             options.is_some_and(|options| grant.force_recovery.unwrap_or(options.force_recovery));
@@ -439,7 +443,7 @@ impl Session {
         }
         match wish.slot {
             Some(slot) => {
-                let body = ReplyBody::Subscribe(Self::tell_end(wish, result));
+                let body = ReplyBody::Subscribe(Self::tell_end(wish, &result));
                 self.complete_and_release(worker, slot, body, held);
             }
             None if wish.at_connect => self.joined_at_connect(worker, &room.channel, &result, held),
