@@ -16,6 +16,7 @@
 mod doors;
 mod options;
 mod outcome;
+mod proxies;
 mod rooms;
 mod source;
 mod table;
@@ -27,6 +28,7 @@ use std::path::Path;
 use options::{Fate, rule};
 use outcome::Draft;
 use source::Source;
+use value::Form;
 
 pub use outcome::{Note, Outcome};
 pub use source::MigrateError;
@@ -45,6 +47,7 @@ fn convert(source: &Source) -> Result<Outcome, MigrateError> {
         match rule(&entry.path) {
             None => draft.leave(entry, "unknown: Centrifugo 5 and 6 have no such option"),
             Some(rule) => match rule.fate {
+                Fate::Copied(Form::Text) if value::is_off(&entry.value) => draft.spare(entry, "empty"),
                 Fate::Copied(form) => match form.read(&entry.value) {
                     Ok(value) => draft.set(rule.target, value, &entry.written),
                     Err(expected) => draft.leave(entry, &format!("not {expected}")),
@@ -63,7 +66,8 @@ fn convert(source: &Source) -> Result<Outcome, MigrateError> {
         }
     }
     doors::convert(source, &mut draft);
-    rooms::convert(source, &mut draft);
+    let proxies = proxies::convert(source, &mut draft);
+    rooms::convert(source, &proxies, &mut draft);
     draft.finish().ok_or(MigrateError::Refused)
 }
 

@@ -47,7 +47,7 @@ fn listeners(source: &Source, draft: &mut Draft) {
     if !ip.is_loopback() && !is_known {
         ip = Ipv4Addr::LOCALHOST.into();
         draft.leave_key(
-            source.get(ADDRESS).map_or(ADDRESS, |entry| &entry.written),
+            &source.written(ADDRESS),
             "kept to this machine: nothing that was converted says who the clients are; see `client` in docs/configuration.md",
         );
     }

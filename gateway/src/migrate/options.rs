@@ -4,7 +4,8 @@ use super::value::Form;
 
 /// A row of the table.
 pub(super) struct Rule {
-    /// As version 6 names it. `[]` stands for any namespace, and for the channels without one; `.*` for all of a section.
+    /// As version 6 names it. `[]` stands for any section of a list; `.*` for all of a section. Channels without a namespace have
+    /// the options of a namespace, and proxies without a name those of `proxies[]`.
     pub(super) option: &'static str,
     /// The key here; empty where there is none.
     pub(super) target: &'static str,
@@ -47,7 +48,7 @@ const fn none(option: &'static str, fate: Fate, note: &'static str) -> Rule {
 
 const PATHS: &str = "the paths are Centrifugo's own; have a proxy rewrite another one";
 const TOKENS: &str = "a proxy in front names the user (`client.user_id_header`)";
-const PROXIES: &str = "nothing is asked of a backend";
+const PROXIES: &str = "a backend is asked about publications and calls alone";
 const PRESENCE: &str = "nobody is told who is in a room";
 const TLS: &str = "TLS ends in front of the gateway";
 const BUFFERS: &str = "workers share their buffers";
@@ -116,7 +117,7 @@ pub(super) const RULES: &[Rule] = &[
     none("client.connect_include_server_time", Missing, "the connect reply has no time"),
     to("client.subscribe_to_user_personal_channel.enabled", "client.subscribe_to_user_personal_channel.enabled", Copied(Switch), ""),
     to("client.subscribe_to_user_personal_channel.personal_channel_namespace", "client.subscribe_to_user_personal_channel.personal_channel_namespace", Copied(Text), ""),
-    none("client.subscribe_to_user_personal_channel.single_connection", Missing, "connections of a user are not counted"),
+    none("client.subscribe_to_user_personal_channel.single_connection", Missing, "a user may have several connections"),
     none("client.connect_code_to_unidirectional_disconnect.*", Missing, "a refusal ends a one-way connection with the code that goes with its error"),
 
     to("channel.max_length", "client.channel_max_length", Copied(Number), "At most 255 bytes."),
@@ -156,15 +157,15 @@ pub(super) const RULES: &[Rule] = &[
     none("channel.namespaces[].allow_presence_for_anonymous", NotYet, PRESENCE),
     none("channel.namespaces[].map_clients_presence_channel_prefix", Missing, MAPS),
     none("channel.namespaces[].map_users_presence_channel_prefix", Missing, MAPS),
-    none("channel.namespaces[].allowed_delta_types", NotYet, "every message is sent whole"),
-    none("channel.namespaces[].delta_publish", NotYet, "every message is sent whole"),
-    none("channel.namespaces[].allow_tags_filter", NotYet, "every member gets every message"),
-    none("channel.namespaces[].allow_user_limited_channels", NotYet, "a channel's name does not say who may join"),
+    to("channel.namespaces[].allowed_delta_types", "rooms.namespaces[].delta", Weighed, "`fossil`."),
+    none("channel.namespaces[].delta_publish", Needless, "every message is given as a difference to whom asks for that"),
+    to("channel.namespaces[].allow_tags_filter", "rooms.namespaces[].tags_filter", Weighed, ""),
+    none("channel.namespaces[].allow_user_limited_channels", Needless, "a `#` in a name always lists the users who may join"),
     none("channel.namespaces[].channel_regex", Missing, "names are bounded by their length alone"),
     none("channel.namespaces[].subscribe_proxy_enabled", NotYet, PROXIES),
     none("channel.namespaces[].subscribe_proxy_name", Needless, "says which proxy, where one is enabled"),
-    none("channel.namespaces[].publish_proxy_enabled", NotYet, PROXIES),
-    none("channel.namespaces[].publish_proxy_name", Needless, "says which proxy, where one is enabled"),
+    to("channel.namespaces[].publish_proxy_enabled", "rooms.namespaces[].publish_proxy", Weighed, "There the proxy alone decides; here `publish` comes first, and is written as `anyone`."),
+    to("channel.namespaces[].publish_proxy_name", "rooms.namespaces[].publish_proxy", Weighed, "`publish` where it is not written: the proxy of `channel.proxy.publish`."),
     none("channel.namespaces[].sub_refresh_proxy_enabled", NotYet, PROXIES),
     none("channel.namespaces[].sub_refresh_proxy_name", Needless, "says which proxy, where one is enabled"),
     none("channel.namespaces[].subscribe_stream_proxy_enabled", Missing, "a backend publishes by the server API"),
@@ -176,8 +177,22 @@ pub(super) const RULES: &[Rule] = &[
     none("map_broker.*", Missing, MAPS),
     none("shared_poll.*", Missing, MAPS),
 
-    none("rpc.*", NotYet, PROXIES),
-    none("proxies", NotYet, PROXIES),
+    to("proxies[].name", "proxies[].name", Weighed, "Those of `channel.proxy.publish` and `rpc.proxy` are called `publish` and `rpc`."),
+    to("proxies[].endpoint", "proxies[].endpoint", Weighed, "`http://` or `https://`; gRPC is not spoken."),
+    to("proxies[].timeout", "proxies[].timeout", Weighed, "At most 30 s, retries included."),
+    to("proxies[].http_headers", "proxies[].http_headers", Weighed, ""),
+    to("proxies[].http.static_headers", "proxies[].static_headers", Weighed, "A list of lines; better in `static_headers_file`."),
+    to("proxies[].http.static_headers.*", "proxies[].static_headers", Weighed, "As above."),
+    to("proxies[].binary_encoding", "proxies[].binary_encoding", Weighed, ""),
+    to("proxies[].include_connection_meta", "proxies[].include_connection_meta", Weighed, ""),
+    none("proxies[].http.*", Missing, "an https backend is trusted by the system's authorities, and says errors in its answers"),
+    none("proxies[].grpc.*", Missing, "backends are asked over HTTP"),
+    none("proxies[].grpc_metadata", Missing, "backends are asked over HTTP"),
+    none("proxies[].emulated_headers", Missing, "headers of a request are its own"),
+    none("proxies", Needless, "there is none"),
+    to("rpc.without_namespace.proxy_enabled", "client.rpc_proxy", Weighed, "One proxy answers all calls."),
+    to("rpc.without_namespace.proxy_name", "client.rpc_proxy", Weighed, "`rpc` where it is not written: the proxy of `rpc.proxy`."),
+    none("rpc.*", Missing, "one proxy answers all calls"),
 
     to("http_api.key", "api.keys", Weighed, "A list, so that keys can be changed one after another; at least 16 characters where others reach `listen`."),
     to("http_api.disabled", "api.keys", Weighed, "Without a key the API is off."),
@@ -249,17 +264,20 @@ pub(super) fn rule(path: &str) -> Option<&'static Rule> {
     })
 }
 
-/// `[]` for the number of a namespace, and for the options of channels without one.
+/// `[]` for the number of a section in a list, and for sections that stand alone and have the same options.
 fn general(path: &str) -> String {
-    const NAMESPACE: &str = "channel.namespaces[]";
-    if let Some(option) = path.strip_prefix("channel.without_namespace") {
-        return format!("{NAMESPACE}{option}");
+    const ALIKE: [(&str, &str); 3] = [
+        ("channel.without_namespace.", "channel.namespaces[]."),
+        ("channel.proxy.publish.", "proxies[]."),
+        ("rpc.proxy.", "proxies[]."),
+    ];
+    for (alone, listed) in ALIKE {
+        if let Some(option) = path.strip_prefix(alone) {
+            return format!("{listed}{option}");
+        }
     }
-    match path
-        .strip_prefix("channel.namespaces[")
-        .and_then(|rest| rest.split_once(']'))
-    {
-        Some((_, option)) => format!("{NAMESPACE}{option}"),
-        None => path.to_owned(),
+    match (path.split_once('['), path.split_once(']')) {
+        (Some((list, _)), Some((_, option))) => format!("{list}[]{option}"),
+        _ => path.to_owned(),
     }
 }

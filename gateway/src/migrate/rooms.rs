@@ -4,21 +4,24 @@ use serde_yaml_ng::Value;
 
 use super::{
     outcome::Draft,
+    proxies::{Choice, choose},
     source::Source,
     value::{self, Form},
 };
 
 const WITHOUT_NAMESPACE: &str = "channel.without_namespace";
 
-pub(super) fn convert(source: &Source, draft: &mut Draft) {
+/// `proxies` has the names of those that can be asked.
+pub(super) fn convert(source: &Source, proxies: &[String], draft: &mut Draft) {
     // Always written: what the gateway allows by default is more than what Centrifugo does.
     room(
         &Room::new(source, WITHOUT_NAMESPACE.to_owned()),
         "rooms.default",
+        proxies,
         draft,
     );
     let mut taken: Vec<String> = Vec::new();
-    for index in 0..source.namespaces() {
+    for index in 0..source.length("channel.namespaces") {
         let from = Room::new(source, format!("channel.namespaces[{index}]"));
         let name = source.text(&from.option("name")).unwrap_or_default().to_owned();
         if let Some(why) = unfit(&name, &taken) {
@@ -28,7 +31,7 @@ pub(super) fn convert(source: &Source, draft: &mut Draft) {
         let to = format!("rooms.namespaces[{}]", taken.len());
         draft.set(&format!("{to}.name"), name.as_str().into(), &from.written("name"));
         taken.push(name);
-        room(&from, &to, draft);
+        room(&from, &to, proxies, draft);
     }
 }
 
@@ -72,10 +75,7 @@ impl<'a> Room<'a> {
 
     /// The option as the file has it.
     fn written(&self, name: &str) -> String {
-        let option = self.option(name);
-        self.source
-            .get(&option)
-            .map_or(option, |entry| entry.written.clone())
+        self.source.written(&self.option(name))
     }
 
     /// Who may, by the switches `allow_<what>_for_client`, `…_subscriber` and `…_anonymous`; the error says what cannot be said.
@@ -94,21 +94,57 @@ impl<'a> Room<'a> {
     }
 }
 
-fn room(from: &Room<'_>, to: &str, draft: &mut Draft) {
+fn room(from: &Room<'_>, to: &str, proxies: &[String], draft: &mut Draft) {
     let subscribe = from.who("subscribe", "").unwrap_or("server");
     draft.set(
         &format!("{to}.subscribe"),
         subscribe.into(),
         &from.written("allow_subscribe_for_client"),
     );
-    let publish = who_or_server(from, "publish", subscribe, draft);
-    draft.set(
-        &format!("{to}.publish"),
-        publish.into(),
-        &from.written("allow_publish_for_client"),
-    );
+    publish(from, to, subscribe, proxies, draft);
     payload(from, to, draft);
     history(from, to, subscribe, draft);
+    deliveries(from, to, draft);
+}
+
+/// There the proxy alone decides, here it is asked about what the policy permits.
+fn publish(from: &Room<'_>, to: &str, subscribe: &str, proxies: &[String], draft: &mut Draft) {
+    let is_asked = choose(
+        from.source,
+        draft,
+        proxies,
+        &Choice {
+            is_on: from.flag("publish_proxy_enabled"),
+            named_by: &from.option("publish_proxy_name"),
+            unnamed: "publish",
+            key: &format!("{to}.publish_proxy"),
+        },
+    );
+    let who = if is_asked {
+        "anyone"
+    } else {
+        who_or_server(from, "publish", subscribe, draft)
+    };
+    let option = from.written("allow_publish_for_client");
+    draft.set(&format!("{to}.publish"), who.into(), &option);
+}
+
+/// What members may ask to be given.
+fn deliveries(from: &Room<'_>, to: &str, draft: &mut Draft) {
+    if from.flag("allow_tags_filter") {
+        let option = from.written("allow_tags_filter");
+        draft.set(&format!("{to}.tags_filter"), true.into(), &option);
+    }
+    let Some(deltas) = from.source.get(&from.option("allowed_delta_types")) else {
+        return;
+    };
+    for kind in value::list(&deltas.value).unwrap_or_default() {
+        if kind == "fossil" {
+            draft.set(&format!("{to}.delta"), "fossil".into(), &deltas.written);
+        } else {
+            draft.leave(deltas, "differences are Fossil's");
+        }
+    }
 }
 
 fn who_or_server(from: &Room<'_>, what: &str, subscribe: &str, draft: &mut Draft) -> &'static str {

@@ -80,19 +80,36 @@ impl Source {
             .is_some_and(|entry| super::value::is_true(&entry.value))
     }
 
-    /// How many namespaces the file has.
-    pub(super) fn namespaces(&self) -> usize {
+    /// The option as the file has it, or as version 6 would.
+    pub(super) fn written(&self, path: &str) -> String {
+        self.get(path).map_or(path, |entry| &entry.written).to_owned()
+    }
+
+    /// A section's own options, or the one that is written in its place.
+    pub(super) fn below<'a>(&'a self, section: &'a str) -> impl Iterator<Item = &'a Entry> {
+        self.0.iter().filter(move |entry| {
+            entry
+                .path
+                .strip_prefix(section)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    }
+
+    /// How many sections a list has.
+    pub(super) fn length(&self, list: &str) -> usize {
         let index = |entry: &Entry| {
-            let (index, _) = entry.path.strip_prefix(NAMESPACES)?.split_once(']')?;
+            let (index, _) = entry
+                .path
+                .strip_prefix(list)?
+                .strip_prefix('[')?
+                .split_once(']')?;
             index.parse::<usize>().ok()
         };
         self.0.iter().filter_map(index).max().map_or(0, |last| last + 1)
     }
 }
 
-const NAMESPACES: &str = "channel.namespaces[";
-
-/// Goes down to what is no section. A list is one value, unless it is one of namespaces.
+/// Goes down to what is no section. A list is one value, unless it is one of namespaces or proxies.
 fn collect(written: String, value: Value, entries: &mut Vec<Entry>) {
     match value {
         Value::Mapping(section) if !section.is_empty() => {
@@ -106,7 +123,7 @@ fn collect(written: String, value: Value, entries: &mut Vec<Entry>) {
                 collect(below, value, entries);
             }
         }
-        Value::Sequence(items) if is_namespaces(&written) && items.iter().all(Value::is_mapping) => {
+        Value::Sequence(items) if is_list_of_sections(&written) && items.iter().all(Value::is_mapping) => {
             for (index, item) in items.into_iter().enumerate() {
                 collect(format!("{written}[{index}]"), item, entries);
             }
@@ -119,6 +136,6 @@ fn collect(written: String, value: Value, entries: &mut Vec<Entry>) {
     }
 }
 
-fn is_namespaces(written: &str) -> bool {
-    matches!(written, "namespaces" | "channel.namespaces")
+fn is_list_of_sections(written: &str) -> bool {
+    matches!(written, "namespaces" | "channel.namespaces" | "proxies")
 }

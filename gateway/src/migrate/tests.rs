@@ -121,15 +121,15 @@ fn toml_is_read_too() {
 fn what_is_not_there_yet_is_named_with_its_namespace() {
     let outcome = yaml(
         "client: {insecure: true, token: {hmac_secret_key: secret}}
-channel: {namespaces: [{name: a}, {name: b, presence: true}]}
-proxies: [{name: p, endpoint: 'http://backend'}]",
+channel: {namespaces: [{name: a}, {name: b, subscribe_proxy_enabled: true}]}
+rpc: {ping: {enabled: true}}",
     );
     assert_eq!(
         left(&outcome),
         [
             "client.token.hmac_secret_key",
-            "channel.namespaces[1].presence",
-            "proxies"
+            "channel.namespaces[1].subscribe_proxy_enabled",
+            "rpc.ping.enabled"
         ]
     );
     let text = format!("{outcome:?}");
@@ -293,4 +293,49 @@ fn the_page_has_this_very_table() {
         page == fresh,
         "write it again: natter-gateway migration-table docs/migration.md"
     );
+}
+
+#[test]
+fn proxies_keep_their_names_or_get_one() {
+    let outcome = yaml(
+        "client: {insecure: true}
+channel:
+  proxy: {publish: {endpoint: 'http://a/publish', timeout: 300ms, http_headers: [Cookie], http: {static_headers: {X-Key: k}}}}
+  namespaces:
+    - {name: a, publish_proxy_enabled: true}
+    - {name: b, publish_proxy_enabled: true, publish_proxy_name: mine}
+    - {name: c, publish_proxy_enabled: true, publish_proxy_name: gone}
+rpc: {proxy: {endpoint: 'http://a/rpc'}, without_namespace: {proxy_enabled: true}}
+proxies: [{name: mine, endpoint: 'https://b/', binary_encoding: true}, {name: other, endpoint: 'grpc://b'}]",
+    );
+    assert_eq!(
+        left(&outcome),
+        ["proxies[1].endpoint", "channel.namespaces[2].publish_proxy_name"]
+    );
+    let settings = settings(&outcome);
+    let names: Vec<_> = settings.proxies.iter().map(|proxy| proxy.name.as_str()).collect();
+    assert_eq!(names, ["mine", "publish", "rpc"]);
+    assert_eq!(settings.proxies[1].timeout.as_millis(), 300);
+    assert!(outcome.config.contains("x-key: k"), "{}", outcome.config);
+    assert_eq!(settings.client.rpc_proxy.as_deref(), Some("rpc"));
+    let asked = settings
+        .rooms
+        .namespaces
+        .iter()
+        .map(|namespace| namespace.options.publish_proxy.as_deref());
+    assert_eq!(asked.collect::<Vec<_>>(), [Some("publish"), Some("mine"), None]);
+
+    let outcome = yaml(
+        "client_insecure: true\nproxy_rpc_endpoint: http://a/\nproxy_publish_endpoint: http://b/\nproxy_publish: true",
+    );
+    assert_eq!(outcome.left, []);
+}
+
+#[test]
+fn what_members_ask_for_is_allowed_as_before() {
+    let outcome = yaml(
+        "namespaces: [{name: a, allowed_delta_types: [fossil], allow_tags_filter: true}, {name: b, allowed_delta_types: [x]}]",
+    );
+    assert_eq!(left(&outcome), ["namespaces[1].allowed_delta_types"]);
+    assert!(outcome.config.contains("delta: fossil") && outcome.config.contains("tags_filter: true"));
 }

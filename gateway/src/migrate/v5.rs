@@ -55,6 +55,7 @@ const RENAMED: &[(&str, &str)] = &[
         "presence_manager.redis.presence_user_mapping",
     ),
     ("granular_proxy_mode", "channel.proxy.granular"),
+    ("rpc_proxy_name", "rpc.without_namespace.proxy_name"),
     ("connect_proxy_name", "client.proxy.connect.name"),
     ("refresh_proxy_name", "client.proxy.refresh.name"),
     (
@@ -88,6 +89,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("proxy_connect_", "client.proxy.connect."),
     ("proxy_refresh_", "client.proxy.refresh."),
     ("proxy_rpc_", "rpc.proxy."),
+    ("proxy_publish_", "channel.proxy.publish."),
     ("proxy_", "channel.proxy."),
     ("redis_", "engine.redis."),
     ("nats_tls.", "broker.nats.tls."),

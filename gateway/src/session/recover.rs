@@ -38,10 +38,7 @@ use crate::{
 
 /// What a join asks for.
 #[derive(Clone, Debug, Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is an answer of its own, as in the protocol"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub struct Wish {
     /// Where a client's command is answered; without it the subscription was made by the server API and the client is
     /// told by a push.
@@ -166,6 +163,23 @@ impl Wish {
             Some(since) => wish.recovering(&since.as_request(), namespace),
             None => wish,
         }
+    }
+
+    /// What a client asked for and a backend permitted, which can only add to it.
+    pub(super) fn permitted(
+        request: &SubscribeRequest<'_>,
+        namespace: &Namespace,
+        asker: Asker,
+        grant: Rc<Grant>,
+    ) -> Self {
+        let asked = Self::of(request, namespace, asker);
+        let granted = Self::granted(namespace, &grant);
+        Self {
+            positioned: asked.positioned || granted.positioned,
+            recoverable: asked.recoverable || granted.recoverable,
+            ..granted
+        }
+        .recovering(request, namespace)
     }
 
     /// The same for a client that says where it was.
