@@ -170,10 +170,10 @@ impl Wish {
         request: &SubscribeRequest<'_>,
         namespace: &Namespace,
         asker: Asker,
-        grant: Rc<Grant>,
+        grant: &Rc<Grant>,
     ) -> Self {
         let asked = Self::of(request, namespace, asker);
-        let granted = Self::granted(namespace, &grant);
+        let granted = Self::granted(namespace, grant);
         Self {
             positioned: asked.positioned || granted.positioned,
             recoverable: asked.recoverable || granted.recoverable,

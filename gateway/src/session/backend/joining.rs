@@ -115,7 +115,7 @@ impl Session {
             .namespace(channel)
             .map_err(Refusal::from)
             .and_then(|namespace| {
-                let mut wish = Wish::permitted(wanted, namespace, self.asker(false), grant.into());
+                let mut wish = Wish::permitted(wanted, namespace, self.asker(false), &grant.into());
                 wish.slot = Some(slot);
                 self.join(worker, channel, wish)
             });
