@@ -11,22 +11,22 @@ use crate::cluster::base64;
 pub struct Grant {
     pub channel: String,
     /// What others are told of the client in this room, JSON text on one line; empty: nothing.
-    #[serde(default, with = "base64")]
+    #[serde(default, with = "base64", skip_serializing_if = "Bytes::is_empty")]
     pub info: Bytes,
     /// What the client is told with the subscription, as the room's messages are; empty: nothing.
-    #[serde(default, with = "base64")]
+    #[serde(default, with = "base64", skip_serializing_if = "Bytes::is_empty")]
     pub data: Bytes,
     /// When the subscription expires, as a Unix time in seconds; 0: never.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_never")]
     pub expire_at: u64,
     /// Where the client was before.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recover_since: Option<Since>,
     /// In place of the namespace's `force_recovery`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force_recovery: Option<bool>,
     /// In place of the namespace's `force_positioning`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force_positioning: Option<bool>,
 }
 
@@ -35,6 +35,14 @@ pub struct Grant {
 pub struct Since {
     pub offset: u64,
     pub epoch: String,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes fields by reference"
+)]
+fn is_never(expire_at: &u64) -> bool {
+    *expire_at == 0
 }
 
 impl Grant {

@@ -20,7 +20,7 @@ pub struct Target {
     pub user: Option<String>,
     pub client: Option<Uuid>,
     /// What a client of a stream is known by.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<StreamKey>,
 }
 

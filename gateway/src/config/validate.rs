@@ -281,9 +281,9 @@ fn room(path: &str, options: &RoomOptions, problems: &mut Problems) {
 fn personal(settings: &Settings, problems: &mut Problems) {
     let personal = &settings.client.subscribe_to_user_personal_channel;
     let rooms = &settings.rooms;
-    let (is_there, expected) = match &personal.personal_channel_namespace {
+    let (is_there, expected) = match personal.namespace() {
         Some(name) => (
-            rooms.namespaces.iter().any(|namespace| namespace.name == *name),
+            rooms.namespaces.iter().any(|namespace| namespace.name == name),
             "a namespace of rooms.namespaces, or null",
         ),
         None => (
@@ -293,7 +293,7 @@ fn personal(settings: &Settings, problems: &mut Problems) {
     };
     let path = "client.subscribe_to_user_personal_channel.personal_channel_namespace";
     if !is_there && problems.sound(&[path]) {
-        let name = personal.personal_channel_namespace.as_deref();
+        let name = personal.namespace();
         let problem = name.map_or("missing".to_owned(), |name| {
             format!("there is no namespace {name:?}")
         });

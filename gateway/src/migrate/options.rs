@@ -50,7 +50,6 @@ const PATHS: &str = "the paths are Centrifugo's own; have a proxy rewrite anothe
 const TOKENS: &str = "a proxy in front names the user (`client.user_id_header`)";
 const PROXIES: &str = "a backend is asked about publications and calls alone";
 const PRESENCE: &str = "nobody is told who is in a room";
-const ONE_WAY: &str = "clients without an SDK have no transport";
 const TLS: &str = "TLS ends in front of the gateway";
 const BUFFERS: &str = "workers share their buffers";
 const MAPS: &str = "no map subscriptions and no shared polls";
@@ -102,8 +101,8 @@ pub(super) const RULES: &[Rule] = &[
     to("client.ping_interval", "client.ping_interval", Copied(Duration), "In whole seconds."),
     to("client.pong_timeout", "client.pong_timeout", Copied(Duration), ""),
     to("client.stale_close_delay", "client.stale_timeout", Copied(Duration), ""),
-    none("client.expired_close_delay", NotYet, "connections do not expire"),
-    none("client.expired_sub_close_delay", NotYet, "subscriptions do not expire"),
+    to("client.expired_close_delay", "client.expired_close_delay", Copied(Duration), ""),
+    to("client.expired_sub_close_delay", "client.expired_sub_close_delay", Copied(Duration), ""),
     to("client.channel_limit", "client.channel_limit", Copied(Number), ""),
     to("client.queue_max_size", "client.queue_max_size", Copied(Number), "Counts publications; answers have bounds of their own."),
     to("client.history_max_publication_limit", "client.history_limit", Copied(Number), "A page ends at 4 MiB, too."),
@@ -119,7 +118,7 @@ pub(super) const RULES: &[Rule] = &[
     to("client.subscribe_to_user_personal_channel.enabled", "client.subscribe_to_user_personal_channel.enabled", Copied(Switch), ""),
     to("client.subscribe_to_user_personal_channel.personal_channel_namespace", "client.subscribe_to_user_personal_channel.personal_channel_namespace", Copied(Text), ""),
     none("client.subscribe_to_user_personal_channel.single_connection", Missing, "a user may have several connections"),
-    none("client.connect_code_to_unidirectional_disconnect.*", Missing, ONE_WAY),
+    none("client.connect_code_to_unidirectional_disconnect.*", Missing, "a refusal ends a one-way connection with the code that goes with its error"),
 
     to("channel.max_length", "client.channel_max_length", Copied(Number), "At most 255 bytes."),
     none("channel.private_prefix", Fixed("$"), "a prefix has no meaning"),
@@ -224,9 +223,9 @@ pub(super) const RULES: &[Rule] = &[
     none("emulation.handler_prefix", Fixed("/emulation"), PATHS),
     none("emulation.max_request_body_size", Needless, "`client.message_size_limit` holds"),
     none("webtransport.*", Missing, "browsers fall back to a WebSocket"),
-    none("uni_websocket.*", NotYet, ONE_WAY),
-    none("uni_sse.*", NotYet, ONE_WAY),
-    none("uni_http_stream.*", NotYet, ONE_WAY),
+    none("uni_websocket.*", Needless, "always on, at Centrifugo's own address"),
+    none("uni_sse.*", Needless, "always on, at Centrifugo's own address"),
+    none("uni_http_stream.*", Needless, "always on, at Centrifugo's own address"),
     none("uni_grpc.*", Missing, "no gRPC"),
     none("sockjs.*", Missing, "SDKs fall back to HTTP streaming and server-sent events"),
     none("init.*", Missing, "clients connect at once"),

@@ -103,13 +103,13 @@ impl Session {
         let slot = self.defer_reply(id);
         self.start_pings(worker);
         match verdict {
-            Verdict::Now(decided) => self.decided(worker, slot, wanted, decided),
+            Verdict::Now(decided) => self.decided(worker, slot, &wanted, decided),
             Verdict::Later(decision) => {
                 self.phase.set(Phase::Admitting);
                 let (session, worker) = (self.clone(), worker.clone());
                 let call = tokio::task::spawn_local(async move {
                     let decided = decision.await;
-                    session.decided(&worker, slot, wanted, decided);
+                    session.decided(&worker, slot, &wanted, decided);
                 });
                 let admitting = Admitting {
                     call: call.abort_handle(),
@@ -140,7 +140,7 @@ impl Session {
         self: &Rc<Self>,
         worker: &Rc<Worker>,
         slot: ReplySlot,
-        wanted: Vec<Wanted>,
+        wanted: &[Wanted],
         decided: Result<Admission, Denial>,
     ) {
         if self.is_over() {
@@ -226,7 +226,7 @@ impl Session {
                 continue;
             }
             let namespace = live.namespace(&channel)?;
-            let wish = Wish::granted(namespace, grant.into());
+            let wish = Wish::granted(namespace, &grant.into());
             let wish = match wanted.iter().find(|wanted| wanted.channel == *channel) {
                 Some(wanted) => wish.recovering(wanted, namespace),
                 None => wish,
@@ -325,7 +325,6 @@ impl Session {
             pong: self.answers_pings(),
             session: session.as_deref().unwrap_or_default(),
             node: node.as_deref().unwrap_or_default(),
-            ..ConnectResult::default()
         };
         let frame = self.connect_frame(joining.slot, result);
         self.complete_frame(worker, joining.slot, frame, joining.held);

@@ -61,12 +61,12 @@ impl Session {
     }
 
     /// Tells with the answer to a client's join when the subscription ends.
-    pub(super) fn tell_end<'a>(wish: &Wish, result: SubscribeResult<'a>) -> SubscribeResult<'a> {
+    pub(super) fn tell_end<'a>(wish: &Wish, result: &SubscribeResult<'a>) -> SubscribeResult<'a> {
         let end = told(wish.grant().map_or(0, |grant| grant.expire_at));
         SubscribeResult {
             expires: end.expires,
             ttl: end.ttl,
-            ..result
+            ..result.clone()
         }
     }
 

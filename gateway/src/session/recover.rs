@@ -145,7 +145,7 @@ impl Wish {
     }
 
     /// What the server decided on for a client, by its API or with the connection.
-    pub fn granted(namespace: &Namespace, grant: Rc<Grant>) -> Self {
+    pub fn granted(namespace: &Namespace, grant: &Rc<Grant>) -> Self {
         let options = namespace.history.as_ref().map(|policy| &policy.options);
         let recoverable =
             options.is_some_and(|options| grant.force_recovery.unwrap_or(options.force_recovery));
@@ -170,7 +170,7 @@ impl Wish {
         self,
         request: &SubscribeRequest<'_>,
         namespace: &Namespace,
-        grant: Rc<Grant>,
+        grant: &Rc<Grant>,
     ) -> Self {
         let granted = Self::granted(namespace, grant);
         Self {
@@ -458,7 +458,7 @@ impl Session {
         }
         match wish.slot {
             Some(slot) => {
-                let body = ReplyBody::Subscribe(Self::tell_end(wish, result));
+                let body = ReplyBody::Subscribe(Self::tell_end(wish, &result));
                 self.complete_and_release(worker, slot, body, held);
             }
             None if wish.at_connect => self.joined_at_connect(worker, &room.channel, &result, held),

@@ -89,7 +89,7 @@ impl Worker {
         let wish = {
             let live = self.live();
             let namespace = live.namespace(&grant.channel);
-            namespace.map(|namespace| Wish::granted(namespace, grant.clone().into()))
+            namespace.map(|namespace| Wish::granted(namespace, &grant.clone().into()))
         };
         for session in self.targets(target) {
             // A session that is in the room already stays as it is.

@@ -77,10 +77,9 @@ fn conversation() -> Vec<(Value, Value)> {
             json!({ "rpc": { "method": "m", "data": { "a": 1 } } }),
             not_available(),
         ),
-        (json!({ "refresh": { "token": "t" } }), not_available()),
         (
-            json!({ "sub_refresh": { "channel": "kept:a", "token": "t" } }),
-            not_available(),
+            json!({ "sub_refresh": { "channel": "kept:a" } }),
+            error(107, "bad request"),
         ),
         (json!({ "unsubscribe": kept }), json!({ "unsubscribe": {} })),
         (json!({ "unsubscribe": kept }), json!({ "unsubscribe": {} })),
@@ -123,6 +122,15 @@ async fn converse(transport: Transport, encoding: Encoding) -> Result<()> {
 
     names
         .ends(wire, json!({ "send": { "data": 1 } }), 3508, "not available")
+        .await?;
+    let (wire, _) = connect(&gateway, transport, encoding).await?;
+    names
+        .ends(
+            wire,
+            json!({ "id": 2, "refresh": { "token": "t" } }),
+            3500,
+            "invalid token",
+        )
         .await?;
     let (wire, _) = connect(&gateway, transport, encoding).await?;
     names

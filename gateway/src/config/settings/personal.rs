@@ -8,14 +8,19 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct PersonalSettings {
     pub enabled: bool,
-    /// Where these rooms are; `None`: among those without a namespace.
+    /// Where these rooms are; `None` or empty, as Centrifugo has it: among those without a namespace.
     pub personal_channel_namespace: Option<String>,
 }
 
 impl PersonalSettings {
+    pub fn namespace(&self) -> Option<&str> {
+        let name = self.personal_channel_namespace.as_deref();
+        name.filter(|name| !name.is_empty())
+    }
+
     /// The room of a user.
     pub fn channel(&self, user: &str) -> String {
-        match &self.personal_channel_namespace {
+        match self.namespace() {
             Some(namespace) => format!("{namespace}:#{user}"),
             None => format!("#{user}"),
         }

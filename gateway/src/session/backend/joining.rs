@@ -115,7 +115,7 @@ impl Session {
             .namespace(channel)
             .map_err(Refusal::from)
             .and_then(|namespace| {
-                let mut wish = wish.permitted(wanted, namespace, grant.into());
+                let mut wish = wish.permitted(wanted, namespace, &grant.into());
                 wish.slot = Some(slot);
                 self.join(worker, channel, wish)
             });

@@ -55,7 +55,7 @@ fn join(fixture: &Fixture, session: &Rc<Session>, id: u32, room: &str, expire_at
     };
     let mut wish = {
         let live = fixture.worker.live();
-        Wish::granted(live.namespace(room).unwrap(), grant.into())
+        Wish::granted(live.namespace(room).unwrap(), &grant.into())
     };
     wish.slot = Some(session.defer_reply(id));
     session.join(&fixture.worker, room, wish).unwrap();
