@@ -49,8 +49,7 @@ const fn none(option: &'static str, fate: Fate, note: &'static str) -> Rule {
 const PATHS: &str = "the paths are Centrifugo's own; have a proxy rewrite another one";
 const TOKENS: &str = "a proxy in front names the user (`client.user_id_header`)";
 const PROXIES: &str = "a backend is asked about publications and calls alone";
-const PRESENCE: &str = "nobody is told who is in a room";
-const ONE_WAY: &str = "clients without an SDK have no transport";
+const ENDS: &str = "a connection ends in one way, which clients know";
 const TLS: &str = "TLS ends in front of the gateway";
 const BUFFERS: &str = "workers share their buffers";
 const MAPS: &str = "no map subscriptions and no shared polls";
@@ -102,8 +101,8 @@ pub(super) const RULES: &[Rule] = &[
     to("client.ping_interval", "client.ping_interval", Copied(Duration), "In whole seconds."),
     to("client.pong_timeout", "client.pong_timeout", Copied(Duration), ""),
     to("client.stale_close_delay", "client.stale_timeout", Copied(Duration), ""),
-    none("client.expired_close_delay", NotYet, "connections do not expire"),
-    none("client.expired_sub_close_delay", NotYet, "subscriptions do not expire"),
+    to("client.expired_close_delay", "client.expired_close_delay", Copied(Duration), ""),
+    to("client.expired_sub_close_delay", "client.expired_sub_close_delay", Copied(Duration), ""),
     to("client.channel_limit", "client.channel_limit", Copied(Number), ""),
     to("client.queue_max_size", "client.queue_max_size", Copied(Number), "Counts publications; answers have bounds of their own."),
     to("client.history_max_publication_limit", "client.history_limit", Copied(Number), "A page ends at 4 MiB, too."),
@@ -119,7 +118,7 @@ pub(super) const RULES: &[Rule] = &[
     to("client.subscribe_to_user_personal_channel.enabled", "client.subscribe_to_user_personal_channel.enabled", Copied(Switch), ""),
     to("client.subscribe_to_user_personal_channel.personal_channel_namespace", "client.subscribe_to_user_personal_channel.personal_channel_namespace", Copied(Text), ""),
     none("client.subscribe_to_user_personal_channel.single_connection", Missing, "a user may have several connections"),
-    none("client.connect_code_to_unidirectional_disconnect.*", Missing, ONE_WAY),
+    none("client.connect_code_to_unidirectional_disconnect.*", Missing, ENDS),
 
     to("channel.max_length", "client.channel_max_length", Copied(Number), "At most 255 bytes."),
     none("channel.private_prefix", Fixed("$"), "a prefix has no meaning"),
@@ -150,12 +149,12 @@ pub(super) const RULES: &[Rule] = &[
     to("channel.namespaces[].force_recovery_mode", "rooms.namespaces[].history.recovery_mode", Weighed, "`stream` or `cache`."),
     none("channel.namespaces[].auto_cache_recover", Missing, "a client asks for the newest message by recovering"),
     to("channel.namespaces[].publication_data_format", "rooms.namespaces[].payload", Weighed, "`binary` rooms are for clients that speak Protobuf; `json_object` is held to be JSON only; without it, JSON is asked for."),
-    none("channel.namespaces[].presence", NotYet, PRESENCE),
-    none("channel.namespaces[].join_leave", NotYet, PRESENCE),
-    none("channel.namespaces[].force_push_join_leave", NotYet, PRESENCE),
-    none("channel.namespaces[].allow_presence_for_client", NotYet, PRESENCE),
-    none("channel.namespaces[].allow_presence_for_subscriber", NotYet, PRESENCE),
-    none("channel.namespaces[].allow_presence_for_anonymous", NotYet, PRESENCE),
+    to("channel.namespaces[].presence", "rooms.namespaces[].presence", Weighed, "Above `presence_limit` members a room only counts them."),
+    to("channel.namespaces[].join_leave", "rooms.namespaces[].join_leave", Weighed, "For whom asks for it; joins and leaves of one moment come together, or not at all when they cancel out."),
+    to("channel.namespaces[].force_push_join_leave", "rooms.namespaces[].force_push_join_leave", Weighed, "Needs `join_leave`."),
+    to("channel.namespaces[].allow_presence_for_client", "rooms.namespaces[].presence_read", Weighed, "`users`; with `…_for_anonymous` `anyone`; else `server`."),
+    to("channel.namespaces[].allow_presence_for_subscriber", "rooms.namespaces[].presence_read", Weighed, "`subscribers`."),
+    to("channel.namespaces[].allow_presence_for_anonymous", "rooms.namespaces[].presence_read", Weighed, "As above."),
     none("channel.namespaces[].map_clients_presence_channel_prefix", Missing, MAPS),
     none("channel.namespaces[].map_users_presence_channel_prefix", Missing, MAPS),
     to("channel.namespaces[].allowed_delta_types", "rooms.namespaces[].delta", Weighed, "`fossil`."),
@@ -224,9 +223,20 @@ pub(super) const RULES: &[Rule] = &[
     none("emulation.handler_prefix", Fixed("/emulation"), PATHS),
     none("emulation.max_request_body_size", Needless, "`client.message_size_limit` holds"),
     none("webtransport.*", Missing, "browsers fall back to a WebSocket"),
-    none("uni_websocket.*", NotYet, ONE_WAY),
-    none("uni_sse.*", NotYet, ONE_WAY),
-    none("uni_http_stream.*", NotYet, ONE_WAY),
+    none("uni_websocket.enabled", Needless, "always on"),
+    none("uni_websocket.handler_prefix", Fixed("/connection/uni_websocket"), PATHS),
+    none("uni_websocket.disable_closing_handshake", Missing, ENDS),
+    none("uni_websocket.disable_disconnect_push", Missing, ENDS),
+    none("uni_websocket.join_push_messages", Missing, "messages that are written together stay messages"),
+    none("uni_websocket.*", Needless, "what holds for a WebSocket holds"),
+    none("uni_sse.enabled", Needless, "always on"),
+    none("uni_sse.handler_prefix", Fixed("/connection/uni_sse"), PATHS),
+    none("uni_sse.max_request_body_size", Needless, "`client.message_size_limit` holds"),
+    none("uni_sse.connect_code_to_http_response.*", Missing, ENDS),
+    none("uni_http_stream.enabled", Needless, "always on"),
+    none("uni_http_stream.handler_prefix", Fixed("/connection/uni_http_stream"), PATHS),
+    none("uni_http_stream.max_request_body_size", Needless, "`client.message_size_limit` holds"),
+    none("uni_http_stream.connect_code_to_http_response.*", Missing, ENDS),
     none("uni_grpc.*", Missing, "no gRPC"),
     none("sockjs.*", Missing, "SDKs fall back to HTTP streaming and server-sent events"),
     none("init.*", Missing, "clients connect at once"),

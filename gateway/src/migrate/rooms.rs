@@ -105,6 +105,28 @@ fn room(from: &Room<'_>, to: &str, proxies: &[String], draft: &mut Draft) {
     payload(from, to, draft);
     history(from, to, subscribe, draft);
     deliveries(from, to, draft);
+    presence(from, to, subscribe, draft);
+}
+
+fn presence(from: &Room<'_>, to: &str, subscribe: &str, draft: &mut Draft) {
+    let is_told = from.flag("join_leave");
+    for (option, is_on) in [
+        ("presence", from.flag("presence")),
+        ("join_leave", is_told),
+        (
+            "force_push_join_leave",
+            is_told && from.flag("force_push_join_leave"),
+        ),
+    ] {
+        if is_on {
+            draft.set(&format!("{to}.{option}"), true.into(), &from.written(option));
+        }
+    }
+    if from.flag("presence") {
+        let read = who_or_server(from, "presence", subscribe, draft);
+        let option = from.written("allow_presence_for_subscriber");
+        draft.set(&format!("{to}.presence_read"), read.into(), &option);
+    }
 }
 
 /// There the proxy alone decides, here it is asked about what the policy permits.

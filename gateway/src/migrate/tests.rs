@@ -1,7 +1,7 @@
 //! Whole files of both versions, and single options that go wrong.
 
 use super::*;
-use crate::config::{Settings, Who};
+use crate::config::{Namespace, Settings, Who};
 
 /// As version 6 has it, in YAML.
 const NESTED: &str = "
@@ -245,6 +245,29 @@ fn channels_without_a_namespace_are_not_opened() {
     assert_eq!((default.subscribe, default.publish), (Who::Server, Who::Server));
     let default = settings(&yaml("client: {insecure: true}")).rooms.default.unwrap();
     assert_eq!((default.subscribe, default.publish), (Who::Anyone, Who::Anyone));
+}
+
+#[test]
+fn whoever_is_there_is_told_to_the_same() {
+    let outcome = yaml(
+        "namespaces:
+  - {name: a, presence: true, join_leave: true, force_push_join_leave: true, allow_presence_for_subscriber: true,
+     allow_subscribe_for_client: true}
+  - {name: b, presence: true, force_push_join_leave: true}
+  - {name: c, allow_presence_for_client: true}",
+    );
+    assert_eq!(left(&outcome).len(), 0);
+    let namespaces = settings(&outcome).rooms.namespaces;
+    let all = namespaces.iter().map(|Namespace { options, .. }| {
+        let told = (options.join_leave, options.force_push_join_leave);
+        (options.presence, options.presence_read, told)
+    });
+    let expected = [
+        (true, Who::Subscribers, (true, true)),
+        (true, Who::Server, (false, false)),
+        (false, Who::Subscribers, (false, false)),
+    ];
+    assert_eq!(all.collect::<Vec<_>>(), expected);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::scene::gateway;
 
 const CONFIG: &str = "client: {ping_interval: 1s, pong_timeout: 500ms}
-rooms: {namespaces: [{name: kept, subscribe: anyone, publish: anyone, history: {size: 10, ttl: 1h, read: anyone}}]}\n";
+rooms: {namespaces: [{name: kept, subscribe: anyone, publish: anyone, presence: true, history: {size: 10, ttl: 1h, read: anyone}}]}\n";
 
 #[tokio::test]
 async fn websocket_json() -> Result<()> {
@@ -71,16 +71,27 @@ fn conversation() -> Vec<(Value, Value)> {
             json!({ "history": { "channel": "kept:a", "limit": 1, "since": { "offset": 1, "epoch": "other" } } }),
             error(112, "unrecoverable position"),
         ),
-        (json!({ "presence": kept }), not_available()),
-        (json!({ "presence_stats": kept }), not_available()),
+        (
+            json!({ "presence": kept }),
+            json!({ "presence": { "presence": { "CLIENT": { "client": "CLIENT" } } } }),
+        ),
+        (
+            json!({ "presence_stats": kept }),
+            json!({ "presence_stats": { "num_clients": 1, "num_users": 1 } }),
+        ),
+        (json!({ "presence": { "channel": "a" } }), not_available()),
+        (json!({ "presence_stats": { "channel": "a" } }), not_available()),
         (
             json!({ "rpc": { "method": "m", "data": { "a": 1 } } }),
             not_available(),
         ),
-        (json!({ "refresh": { "token": "t" } }), not_available()),
         (
-            json!({ "sub_refresh": { "channel": "kept:a", "token": "t" } }),
-            not_available(),
+            json!({ "sub_refresh": { "channel": "kept:a" } }),
+            error(107, "bad request"),
+        ),
+        (
+            json!({ "sub_refresh": { "channel": "kept:b", "token": "t" } }),
+            error(103, "permission denied"),
         ),
         (json!({ "unsubscribe": kept }), json!({ "unsubscribe": {} })),
         (json!({ "unsubscribe": kept }), json!({ "unsubscribe": {} })),
@@ -124,6 +135,9 @@ async fn converse(transport: Transport, encoding: Encoding) -> Result<()> {
     names
         .ends(wire, json!({ "send": { "data": 1 } }), 3508, "not available")
         .await?;
+    let (wire, _) = connect(&gateway, transport, encoding).await?;
+    let refresh = json!({ "id": 2, "refresh": { "token": "t" } });
+    names.ends(wire, refresh, 3500, "invalid token").await?;
     let (wire, _) = connect(&gateway, transport, encoding).await?;
     names
         .ends(wire, json!({ "id": 2, "ping": {} }), 3501, "bad request")
@@ -188,17 +202,19 @@ impl Names {
 
     fn masked(&self, value: Value) -> Value {
         match value {
-            Value::String(text) => {
-                let known = self.0.iter().find(|(known, _)| *known == text);
-                known.map_or(text.as_str(), |(_, name)| *name).into()
-            }
+            Value::String(text) => self.name(&text).into(),
             Value::Array(items) => items.into_iter().map(|item| self.masked(item)).collect(),
             Value::Object(fields) => fields
                 .into_iter()
-                .map(|(name, value)| (name, self.masked(value)))
+                .map(|(key, value)| (self.name(&key).to_owned(), self.masked(value)))
                 .collect(),
             other => other,
         }
+    }
+
+    fn name<'a>(&self, text: &'a str) -> &'a str {
+        let known = self.0.iter().find(|(known, _)| known == text);
+        known.map_or(text, |(_, name)| *name)
     }
 
     /// A command that the server ends the connection for, and says why.
