@@ -7,9 +7,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use natter_protocol::{ConnectRequest, DisconnectCode, ErrorCode};
+use natter_protocol::{ConnectRequest, DisconnectCode, ErrorCode, ReplyBody};
+use serde_json::value::RawValue;
 
-use crate::{bus::BoxFuture, gateway::Live, grant::Grant, session::Refusal};
+use crate::{
+    bus::BoxFuture,
+    gateway::Live,
+    grant::Grant,
+    proxy::Foreign,
+    session::{Ending, Refusal},
+};
 
 /// Who asks.
 pub struct Applicant<'a> {
@@ -31,16 +38,25 @@ pub struct Admission {
     pub data: Bytes,
     /// The rooms it is in from the beginning.
     pub rooms: Vec<Grant>,
+    /// What a backend said about the connection, for later questions.
+    pub meta: Option<Arc<RawValue>>,
     /// Whether it is also put into those rooms that it asks for with its request, as far as it might join them by itself.
     pub takes_wishes: bool,
 }
 
 /// Why a connection is not let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denial {
     /// Answered as an error before the connection is closed.
     Error(Refusal),
+    /// The same with an error of a backend's own.
+    Foreign(Foreign),
     Disconnect(DisconnectCode),
+    /// Closed as a backend says.
+    Chosen {
+        code: u16,
+        reason: String,
+    },
 }
 
 /// The decision, or when it will be there.
@@ -50,12 +66,32 @@ pub enum Verdict {
 }
 
 impl Denial {
+    /// What the client is told first, if anything, and as what it is counted.
+    pub fn answer(&self) -> Option<(u32, ReplyBody<'_>)> {
+        match self {
+            Self::Error(refusal) => Some((refusal.code.code(), refusal.body())),
+            Self::Foreign(error) => Some((Foreign::COUNTED_AS, error.body())),
+            Self::Disconnect(_) | Self::Chosen { .. } => None,
+        }
+    }
+
     /// How the connection ends.
-    pub fn ending(self) -> DisconnectCode {
-        let code = match self {
-            Self::Disconnect(code) => return code,
-            Self::Error(refusal) => refusal.code,
-        };
+    pub fn ending(&self) -> Ending {
+        Ending::Disconnect(match self {
+            Self::Chosen { code, reason } => {
+                return Ending::Chosen {
+                    code: *code,
+                    reason: reason.clone(),
+                };
+            }
+            Self::Disconnect(code) => *code,
+            Self::Foreign(error) if error.temporary => DisconnectCode::ServerError,
+            Self::Foreign(_) => DisconnectCode::PermissionDenied,
+            Self::Error(refusal) => Self::ending_of(refusal.code),
+        })
+    }
+
+    fn ending_of(code: ErrorCode) -> DisconnectCode {
         match code {
             ErrorCode::TokenExpired | ErrorCode::Expired => DisconnectCode::Expired,
             ErrorCode::PermissionDenied => DisconnectCode::PermissionDenied,

@@ -27,7 +27,7 @@ use tokio::{
 use tracing::{Level, info, warn};
 
 pub use self::{
-    answer::{Answer, Data, Foreign, Malformed, Published, Verdict},
+    answer::{Answer, Connected, Data, Foreign, Malformed, Published, Subscribed, Verdict},
     headers::{Forwarded, HeadersError},
     request::{Caller, NoJson, Question},
 };
@@ -243,7 +243,8 @@ impl Proxy {
     }
 
     /// The body of a call.
-    pub fn body(&self, caller: Caller<'_>, question: Question<'_>) -> Result<Bytes, NoJson> {
+    pub fn body(&self, mut caller: Caller<'_>, question: Question<'_>) -> Result<Bytes, NoJson> {
+        caller.meta = caller.meta.filter(|_| self.settings.include_connection_meta);
         request::body(caller, question, self.settings.binary_encoding)
     }
 

@@ -23,6 +23,7 @@ use natter_tests::nats::NatsServer;
 use natter_tests::process::Process;
 use tokio::sync::Notify;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 #[path = "shared/bus.rs"]
 mod shared;

@@ -59,7 +59,10 @@ impl Settings {
         match self.client.anonymous {
             Anonymous::Allow => true,
             Anonymous::Deny => false,
-            Anonymous::Loopback => self.listen.ip().is_loopback() && self.client.user_id_header.is_none(),
+            Anonymous::Loopback => {
+                let names_users = self.client.user_id_header.is_some() || self.client.connect_proxy.is_some();
+                self.listen.ip().is_loopback() && !names_users
+            }
         }
     }
 }

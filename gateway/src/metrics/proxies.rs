@@ -12,15 +12,19 @@ const DURATION_BUCKETS: [f64; 11] = [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0
 /// What a backend is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyKind {
+    Connect,
+    Subscribe,
     Publish,
     Rpc,
 }
 
 impl ProxyKind {
-    const ALL: [Self; 2] = [Self::Publish, Self::Rpc];
+    const ALL: [Self; 4] = [Self::Connect, Self::Subscribe, Self::Publish, Self::Rpc];
 
     pub fn label(self) -> &'static str {
         match self {
+            Self::Connect => "connect",
+            Self::Subscribe => "subscribe",
             Self::Publish => "publish",
             Self::Rpc => "rpc",
         }

@@ -6,6 +6,7 @@ use crate::wire::{Carrier, Encoding};
 const JSON: Wire = Wire {
     encoding: Encoding::Json,
     carrier: Carrier::HttpStream,
+    one_way: false,
 };
 
 fn publication(data: &str) -> Arc<Publication> {

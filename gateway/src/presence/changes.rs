@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::Member;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub(super) enum Change {
     Joined(Arc<Member>),
     /// Left and came back as somebody about whom something else is said.
     Renewed(Arc<Member>),
@@ -18,7 +18,7 @@ pub enum Change {
 }
 
 impl Change {
-    pub fn member(&self) -> &Arc<Member> {
+    pub(super) fn member(&self) -> &Arc<Member> {
         let (Self::Joined(member) | Self::Renewed(member) | Self::Left(member)) = self;
         member
     }

@@ -42,22 +42,21 @@ impl Digests {
             digests.wake.notified().await;
             let owed = std::mem::take(&mut *digests.owed.lock());
             for (to, channel) in owed {
-                for digest in gateway.presence.digests_of(&channel) {
-                    send(gateway, to, digest).await;
+                if let Err(BusError::Overloaded) = send(gateway, to, &channel) {
+                    digests.owe(gateway, to, &channel);
+                    sleep(PAUSE).await;
                 }
             }
         }
     }
 }
 
-/// A digest that cannot be sent is asked for again by whoever misses it.
-async fn send(gateway: &Gateway, to: Uuid, digest: Digest) {
-    for _ in 0..10 {
-        match gateway.cluster.send_digest(gateway, to, digest.clone()) {
-            Err(BusError::Overloaded) => sleep(PAUSE).await,
-            _ => return,
-        }
-    }
+/// What a bus that is away does not take is asked for again when it is back.
+fn send(gateway: &Gateway, to: Uuid, channel: &str) -> Result<(), BusError> {
+    let digests = gateway.presence.digests_of(channel);
+    digests
+        .into_iter()
+        .try_for_each(|digest| gateway.cluster.send_digest(gateway, to, digest))
 }
 
 impl super::Presence {

@@ -283,14 +283,14 @@ impl Asked {
 
     /// The whole digest, once its last page has come. Pages of one digest are of one place; a later one replaces it.
     fn gather(&mut self, page: Digest) -> Option<Digest> {
+        let fits = |come: &Digest| come.place == page.place && come.pages == page.pages;
         match &mut self.come {
-            Some((come, pages)) if come.place == page.place && come.pages == page.pages => {
-                // A digest that was asked for twice comes twice.
-                if page.page == *pages {
-                    come.members.extend(page.members);
-                    *pages += 1;
-                }
+            Some((come, pages)) if fits(come) && page.page == *pages => {
+                come.members.extend(page.members);
+                *pages += 1;
             }
+            // A digest that was asked for twice comes twice.
+            Some((come, _)) if fits(come) => {}
             _ if page.page == 0 => self.come = Some((page, 1)),
             _ => {}
         }

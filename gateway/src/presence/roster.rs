@@ -24,11 +24,13 @@ use crate::channel::Channel;
 
 /// Bytes of members in one message, far below NATS's default limit of 1 MiB.
 const MESSAGE_SIZE: usize = 128 * 1024;
-/// After the first word of a gateway in a room, the others have said theirs.
-const SETTLED_AFTER: Duration = Duration::from_secs(1);
+/// So long after the first word of a gateway in a room the others have answered it, or would answer no question.
+const SETTLED_AFTER: Duration = Duration::from_secs(3);
+/// So long after it a gateway that was not heard of was not there before.
+const FAMILIAR_AFTER: Duration = Duration::from_secs(10);
 /// From a word to the first beat; each pause is twice the one before, up to the longest.
 const FIRST_BEAT: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// Silence of a gateway after which it is asked: some beats were lost.
 const SILENCE: Duration = Duration::from_secs(150);
 /// For a digest to come, before it is asked for again.
@@ -47,6 +49,7 @@ pub(super) struct Policy {
     pub(super) tells: bool,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub(super) struct Roster {
     policy: Policy,
     place: Place,
@@ -258,7 +261,7 @@ impl Roster {
     /// Takes a word of another gateway; says whether that is to be asked for a digest.
     pub(super) fn hear(&mut self, from: Uuid, word: Word) -> bool {
         // Who was there before the own members came is not new to them.
-        let anew = self.is_settled_in() || word.place.seq == 1;
+        let anew = self.has_asked(FAMILIAR_AFTER) || word.place.seq == 1;
         let other = self.others.entry(from).or_insert_with(|| Other::new(anew));
         let fit = other.hear(word, self.lists, &mut self.untold);
         self.heard(from, fit)
@@ -270,7 +273,7 @@ impl Roster {
             if page.clients == 0 {
                 return false;
             }
-            let mut other = Other::new(self.is_settled_in());
+            let mut other = Other::new(self.has_asked(FAMILIAR_AFTER));
             other.ask(Instant::now());
             self.others.insert(from, other);
         }
@@ -330,14 +333,14 @@ impl Roster {
         self.place.seq > 0 && !self.has_word() && self.said_at.elapsed() >= self.pause
     }
 
-    fn is_settled_in(&self) -> bool {
-        self.asked_at.is_some_and(|at| at.elapsed() >= SETTLED_AFTER)
+    fn has_asked(&self, ago: Duration) -> bool {
+        self.asked_at.is_some_and(|at| at.elapsed() >= ago)
     }
 
     /// Whether all is known that was said: nobody is being asked.
     pub(super) fn is_whole(&self) -> bool {
         let is_known = |other: &Other| other.asked_at().is_none();
-        self.is_settled_in() && self.others.values().all(is_known)
+        self.has_asked(SETTLED_AFTER) && self.others.values().all(is_known)
     }
 
     pub(super) fn own(&self) -> impl Iterator<Item = &Arc<Member>> {

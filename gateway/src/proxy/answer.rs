@@ -1,8 +1,10 @@
 //! What a backend answers: a result, or an error or a disconnect for the client. Fields that are not known are ignored.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use natter_protocol::{Payload, payload};
+use natter_protocol::{Payload, ReplyBody, payload};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
@@ -35,6 +37,19 @@ pub trait Answer: Sized + Send + 'static {
 
     /// Where bytes are not taken, values are JSON on one line.
     fn of(written: Self::Written, takes_bytes: bool) -> Result<Self, Malformed>;
+}
+
+impl Foreign {
+    /// The code under which such errors are counted.
+    pub const COUNTED_AS: u32 = 0;
+
+    pub fn body(&self) -> ReplyBody<'_> {
+        ReplyBody::Foreign {
+            code: self.code,
+            message: &self.message,
+            temporary: self.temporary,
+        }
+    }
 }
 
 /// The answer is not what such a call is answered with.
@@ -137,6 +152,111 @@ pub struct Published {
     pub data: Option<Bytes>,
     /// It is not to be kept.
     pub skips_history: bool,
+}
+
+/// What a connection is to be.
+#[derive(Debug)]
+pub struct Connected {
+    /// Empty: anonymous, and welcome; `None`: the backend does not say.
+    pub user: Option<String>,
+    /// When it expires, as a Unix time in seconds; 0: never.
+    pub expire_at: u64,
+    pub info: Option<Bytes>,
+    pub data: Option<Bytes>,
+    pub channels: Vec<String>,
+    pub subs: BTreeMap<String, Subscribed>,
+    pub meta: Option<Arc<RawValue>>,
+}
+
+/// What a subscription is to be.
+#[derive(Debug)]
+pub struct Subscribed {
+    /// As above.
+    pub expire_at: u64,
+    /// What others in the room are told of the client.
+    pub info: Option<Bytes>,
+    /// What the client is told.
+    pub data: Option<Bytes>,
+    pub force_recovery: Option<bool>,
+    pub force_positioning: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct WrittenConnection {
+    user: Option<String>,
+    info: Option<Box<RawValue>>,
+    b64info: Option<String>,
+    data: Option<Box<RawValue>>,
+    b64data: Option<String>,
+    channels: Option<Vec<String>>,
+    subs: Option<BTreeMap<String, WrittenSubscription>>,
+    meta: Option<Box<RawValue>>,
+    expire_at: Option<i64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct WrittenSubscription {
+    info: Option<Box<RawValue>>,
+    b64info: Option<String>,
+    data: Option<Box<RawValue>>,
+    b64data: Option<String>,
+    #[serde(rename = "override")]
+    overrides: Option<Overrides>,
+    expire_at: Option<i64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Overrides {
+    force_recovery: Option<Flag>,
+    force_positioning: Option<Flag>,
+}
+
+#[derive(Deserialize)]
+struct Flag {
+    #[serde(default)]
+    value: bool,
+}
+
+fn unix(expire_at: Option<i64>) -> Result<u64, Malformed> {
+    let unix = u64::try_from(expire_at.unwrap_or_default());
+    unix.map_err(|_| Malformed("its `expire_at` is negative".to_owned()))
+}
+
+impl Answer for Connected {
+    type Written = WrittenConnection;
+
+    fn of(written: WrittenConnection, takes_bytes: bool) -> Result<Self, Malformed> {
+        let subs = written.subs.unwrap_or_default().into_iter();
+        let subs = subs.map(|(channel, written)| Ok((channel, Subscribed::of(written, takes_bytes)?)));
+        Ok(Self {
+            expire_at: unix(written.expire_at)?,
+            info: value(written.info.as_deref(), written.b64info.as_deref(), false)?,
+            data: value(written.data.as_deref(), written.b64data.as_deref(), takes_bytes)?,
+            user: written.user,
+            channels: written.channels.unwrap_or_default(),
+            subs: subs.collect::<Result<_, Malformed>>()?,
+            meta: written.meta.map(Arc::from),
+        })
+    }
+}
+
+impl Answer for Subscribed {
+    type Written = WrittenSubscription;
+
+    fn of(written: WrittenSubscription, takes_bytes: bool) -> Result<Self, Malformed> {
+        let value_of = |flag: Option<Flag>| flag.map(|flag| flag.value);
+        let overrides = written.overrides.unwrap_or_default();
+        Ok(Self {
+            expire_at: unix(written.expire_at)?,
+            info: value(written.info.as_deref(), written.b64info.as_deref(), false)?,
+            data: value(written.data.as_deref(), written.b64data.as_deref(), takes_bytes)?,
+            force_recovery: value_of(overrides.force_recovery),
+            force_positioning: value_of(overrides.force_positioning),
+        })
+    }
 }
 
 #[derive(Default, Deserialize)]

@@ -15,6 +15,8 @@ pub struct Caller<'a> {
     pub wire: Wire,
     /// Empty: anonymous.
     pub user: &'a str,
+    /// What a backend said about the connection.
+    pub meta: Option<&'a RawValue>,
 }
 
 /// What is asked; unused fields are empty.
@@ -22,6 +24,13 @@ pub struct Caller<'a> {
 pub struct Question<'a> {
     pub channel: &'a str,
     pub method: &'a str,
+    /// Of the subscription.
+    pub token: &'a str,
+    /// Of the SDK, as it introduced itself.
+    pub name: &'a str,
+    pub version: &'a str,
+    /// Rooms that the client was in before.
+    pub channels: &'a [&'a str],
     /// `None`: the client sent none. Bytes where the client or the room speaks in them, otherwise JSON.
     pub data: Option<&'a [u8]>,
 }
@@ -43,6 +52,16 @@ struct Body<'a> {
     channel: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     method: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    token: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    version: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    channels: &'a [&'a str],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    meta: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,6 +82,11 @@ pub(super) fn body(caller: Caller<'_>, question: Question<'_>, in_base64: bool) 
         user: caller.user,
         channel: question.channel,
         method: question.method,
+        token: question.token,
+        name: question.name,
+        version: question.version,
+        channels: question.channels,
+        meta: caller.meta,
         data: match data {
             Some(data) if !in_base64 => Some(serde_json::from_slice(data).map_err(|_| NoJson)?),
             _ => None,
@@ -93,6 +117,7 @@ mod tests {
             client: Uuid::nil(),
             wire: Wire::default(),
             user: "ann",
+            meta: None,
         };
         body(caller, question, in_base64).map(|body| serde_json::from_slice(&body).unwrap())
     }

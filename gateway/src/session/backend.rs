@@ -4,27 +4,30 @@
 //! answered behind it. What a client says through a proxy is asked about one by one, in the order in which it was said, or
 //! others would get it in another. When the session ends its calls end with it.
 
+mod connecting;
+mod joining;
+
 use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
 use natter_protocol::{ErrorCode, Payload, ReplyBody, RpcRequest};
+use serde_json::value::RawValue;
 use tokio::task::AbortHandle;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Ending, ReplySlot, Session};
+use self::joining::Asking;
+use super::{Ending, Refusal, ReplySlot, Session};
 use crate::{
     channel::Channel,
     gateway::{Accepted, Source},
     proxy::{
-        Answer, Answered, Call, Caller, Data, Failure, Forwarded, Proxy, ProxyKind, Published, Question,
-        Verdict,
+        Answer, Answered, Call, Caller, Data, Failure, Foreign, Forwarded, Proxy, ProxyKind, Published,
+        Question, Verdict,
     },
     room::HeldMessage,
     wire::Encoding,
     worker::Worker,
 };
 
-/// How an error that a backend chose itself is counted.
-const FOREIGN: u32 = 0;
 /// Why a publication was refused (label of the metric).
 const BY_PROXY: &str = "proxy";
 
@@ -38,6 +41,10 @@ pub(super) struct Backend {
     /// What waits until the backend has judged what was said before.
     sayings: VecDeque<Saying>,
     is_saying: bool,
+    /// Joins that are not judged yet.
+    askings: Vec<Asking>,
+    /// What the backend said about the connection, for those who are to be told.
+    meta: Option<Arc<RawValue>>,
 }
 
 /// Something to be said if the backend permits it.
@@ -60,6 +67,13 @@ impl Session {
     pub fn forward(&self, forwarded: Forwarded) {
         if !forwarded.is_empty() {
             self.with_backend(|backend| backend.forwarded = forwarded);
+        }
+    }
+
+    /// Keeps what the backend said about the connection.
+    pub(super) fn note_meta(&self, meta: Option<Arc<RawValue>>) {
+        if meta.is_some() {
+            self.with_backend(|backend| backend.meta = meta);
         }
     }
 
@@ -91,6 +105,16 @@ impl Session {
         self.with_backend(|backend| backend.calls.push((slot, task.abort_handle())));
     }
 
+    /// Ends a call without its answer.
+    fn give_up(&self, slot: ReplySlot) {
+        self.with_backend(|backend| {
+            let index = backend.calls.iter().position(|(known, _)| *known == slot);
+            if let Some(index) = index {
+                backend.calls.swap_remove(index).1.abort();
+            }
+        });
+    }
+
     /// What a backend gave, or `None` when the client was told something else.
     fn judged<T>(
         self: &Rc<Self>,
@@ -103,13 +127,8 @@ impl Session {
         match verdict {
             Ok(Verdict::Result(result)) => return Some(result),
             Ok(Verdict::Error(error)) => {
-                failed.command_failed(command, FOREIGN);
-                let body = ReplyBody::Foreign {
-                    code: error.code,
-                    message: &error.message,
-                    temporary: error.temporary,
-                };
-                self.complete(worker, slot, body);
+                failed.command_failed(command, Foreign::COUNTED_AS);
+                self.complete(worker, slot, error.body());
             }
             Ok(Verdict::Disconnect { code, reason }) => self.end(worker, &Ending::Chosen { code, reason }),
             Err(failure) => {
@@ -130,13 +149,19 @@ impl Session {
         takes_bytes: bool,
     ) -> Result<(Arc<Proxy>, Call), ErrorCode> {
         let proxy = worker.gateway.proxies.get(name).ok_or(ErrorCode::Internal)?;
+        let backend = self.backend.borrow();
         let caller = Caller {
             client: self.id,
             wire: self.wire,
-            user: self.user(),
+            // Who it is is what is asked.
+            user: if kind == ProxyKind::Connect {
+                ""
+            } else {
+                self.user()
+            },
+            meta: backend.as_ref().and_then(|backend| backend.meta.as_deref()),
         };
         let body = proxy.body(caller, question).map_err(|_| ErrorCode::BadRequest)?;
-        let backend = self.backend.borrow();
         let forwarded = backend.as_ref().map(|backend| backend.forwarded.clone());
         let call = Call {
             kind,
@@ -278,6 +303,15 @@ impl Session {
         }
     }
 
+    fn refuse_join(self: &Rc<Self>, worker: &Rc<Worker>, slot: ReplySlot, refusal: Refusal) {
+        worker
+            .gateway
+            .metrics
+            .protocol
+            .command_failed("subscribe", refusal.code.code());
+        self.complete(worker, slot, refusal.body());
+    }
+
     fn refuse_publish(self: &Rc<Self>, worker: &Rc<Worker>, slot: ReplySlot, error: ErrorCode) {
         worker
             .gateway
@@ -299,4 +333,10 @@ pub(super) fn asks_to_say(worker: &Worker, channel: &str) -> bool {
 fn is_durable(worker: &Worker, channel: &str) -> bool {
     let live = worker.live();
     (live.namespaces.of(channel)).is_some_and(|namespace| namespace.history.is_some())
+}
+
+/// Who is asked about joins of the room.
+pub(super) fn subscribe_proxy(worker: &Worker, channel: &str) -> Option<String> {
+    let live = worker.live();
+    (live.namespaces.of(channel)).and_then(|namespace| namespace.options.subscribe_proxy.clone())
 }

@@ -123,6 +123,10 @@ impl Session {
             let slot = self.defer_reply(id);
             return room.hold(self, HeldMessage { slot, message });
         }
+        if self.is_asking(&request.channel) {
+            let slot = self.defer_reply(id);
+            return self.hold_while_asking(&request.channel, HeldMessage { slot, message });
+        }
         let is_member = self.is_member(&request.channel);
         if asks_to_say(worker, &request.channel) {
             let slot = self.defer_reply(id);

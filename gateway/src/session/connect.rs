@@ -13,7 +13,7 @@ use natter_protocol::{
 };
 use tokio::task::AbortHandle;
 
-use super::{Ending, Phase, Refusal, ReplySlot, Session, Wish, expiry::told, recover::Held};
+use super::{Phase, Refusal, ReplySlot, Session, Wish, expiry::told, recover::Held};
 use crate::{
     admission::{Admission, Applicant, Denial, Verdict},
     channel::Channel,
@@ -69,7 +69,12 @@ impl Session {
             user: self.user(),
             request,
         };
-        let verdict = worker.live().admit(&applicant);
+        let asked = if request.token.is_empty() {
+            self.ask_to_connect(worker, request)
+        } else {
+            None
+        };
+        let verdict = asked.map_or_else(|| worker.live().admit(&applicant), Verdict::Later);
         self.connect_by(worker, id, wanted, verdict);
     }
 
@@ -179,6 +184,7 @@ impl Session {
         if !admission.info.is_empty() {
             self.with_terms(|terms| terms.info = admission.info);
         }
+        self.note_meta(admission.meta);
         let wanted = if admission.takes_wishes { wanted } else { &[] };
         let wishes = match self.first_rooms(&worker.live(), admission.rooms, wanted) {
             Ok(wishes) => wishes,
@@ -233,6 +239,8 @@ impl Session {
             };
             let is_known = rooms.iter().any(|(known, _)| **known == *wanted.channel);
             if is_known
+                // A backend is asked about joins that are commands.
+                || namespace.options.subscribe_proxy.is_some()
                 || !self.may_join(namespace, &wanted.channel)
                 || self.check_encoding(namespace).is_err()
             {
@@ -340,14 +348,13 @@ impl Session {
     }
 
     fn deny(self: &Rc<Self>, worker: &Rc<Worker>, slot: ReplySlot, denial: Denial) {
-        if let Denial::Error(refusal) = denial {
-            let code = refusal.code.code();
+        if let Some((code, body)) = denial.answer() {
             worker.gateway.metrics.protocol.command_failed("connect", code);
             if !self.wire.one_way {
-                self.complete(worker, slot, refusal.body());
+                self.complete(worker, slot, body);
             }
         }
-        self.end(worker, &Ending::Disconnect(denial.ending()));
+        self.end(worker, &denial.ending());
     }
 
     /// Bytes of results that wait for others.

@@ -60,7 +60,7 @@ impl Session {
                 let result = self.check_room(worker, members);
                 match result {
                     Ok(members) => with_infos(&members, |infos| {
-                        self.reply(worker, id, ReplyBody::Presence(infos))
+                        self.reply(worker, id, ReplyBody::Presence(infos));
                     }),
                     Err(code) => self.reply_error(worker, id, "presence", code),
                 }

@@ -38,6 +38,7 @@ use crate::{
 
 /// What a join asks for.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub struct Wish {
     /// Where a client's command is answered; without it the subscription was made by the server API and the client is
     /// told by a push.
@@ -162,6 +163,24 @@ impl Wish {
             Some(since) => wish.recovering(&since.as_request(), namespace),
             None => wish,
         }
+    }
+
+    /// What a client asked for and a backend permitted, which can only add to it.
+    pub(super) fn permitted(
+        self,
+        request: &SubscribeRequest<'_>,
+        namespace: &Namespace,
+        grant: Rc<Grant>,
+    ) -> Self {
+        let granted = Self::granted(namespace, grant);
+        Self {
+            positioned: self.positioned || granted.positioned,
+            recoverable: self.recoverable || granted.recoverable,
+            listens: self.listens || granted.listens,
+            taste: self.taste,
+            ..granted
+        }
+        .recovering(request, namespace)
     }
 
     /// The same for a client that says where it was.

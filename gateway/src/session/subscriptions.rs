@@ -9,6 +9,7 @@ use natter_protocol::{
 
 use super::{
     Ending, Refusal, Session,
+    backend::subscribe_proxy,
     recover::{Held, Wish},
 };
 use crate::{
@@ -29,6 +30,7 @@ const BAD_FILTER: &str =
 #[derive(Default)]
 pub(super) struct Subscriptions(Vec<Subscription>);
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub(super) struct Subscription {
     pub(super) room: Rc<Room>,
     /// `None` while the room is being joined.
@@ -58,6 +60,10 @@ impl Subscriptions {
             .find(|subscription| Rc::ptr_eq(&subscription.room, room))
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     fn add(&mut self, subscription: Subscription) {
         // Most sessions are in one room: no spare capacity for more.
         self.0.reserve_exact(1);
@@ -79,6 +85,11 @@ impl Session {
             .borrow()
             .find(channel)
             .is_some_and(|subscription| subscription.place.is_some())
+    }
+
+    /// Whether the session is in the room, or waits for it.
+    pub(super) fn is_in(&self, channel: &str) -> bool {
+        self.subscriptions.borrow().find(channel).is_some()
     }
 
     /// Whether the server put it into the room.
@@ -107,6 +118,9 @@ impl Session {
             Err(error) => return self.reply_error(worker, id, "subscribe", error),
         };
         let slot = self.defer_reply(id);
+        if let Some(name) = subscribe_proxy(worker, &request.channel) {
+            return self.subscribe_by_proxy(worker, slot, request, wish, &name);
+        }
         wish.slot = Some(slot);
         if let Err(error) = self.join(worker, &request.channel, wish) {
             worker
@@ -121,8 +135,9 @@ impl Session {
     fn may_subscribe(&self, worker: &Worker, request: &SubscribeRequest<'_>) -> Result<Wish, Refusal> {
         let live = worker.live();
         let namespace = live.namespace(&request.channel)?;
-        // No key is configured to check a subscription token with.
-        if !request.token.is_empty() || !self.may_join(namespace, &request.channel) {
+        // No key is configured to check a subscription token with; a backend gets it.
+        let is_checked = request.token.is_empty() || namespace.options.subscribe_proxy.is_some();
+        if !is_checked || !self.may_join(namespace, &request.channel) {
             return Err(ErrorCode::PermissionDenied.into());
         }
         self.check_encoding(namespace)?;
@@ -297,10 +312,10 @@ impl Session {
             .borrow()
             .0
             .iter()
-            .map(|subscription| subscription.room.clone())
+            .map(|subscription| subscription.room.channel.clone())
             .collect();
-        for room in rooms {
-            self.unsubscribe_with(worker, &room.channel, UnsubscribeCode::Server);
+        for channel in rooms.into_iter().chain(self.asking()) {
+            self.unsubscribe_with(worker, &channel, UnsubscribeCode::Server);
         }
     }
 
@@ -322,7 +337,7 @@ impl Session {
         taken.is_some_and(|subscription| {
             self.depart(worker, &subscription);
             true
-        })
+        }) || self.stop_asking(worker, channel)
     }
 
     pub(super) fn leave_all(self: &Rc<Self>, worker: &Rc<Worker>) {

@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use crate::support::{LIMIT, config};
+use uuid::Uuid;
 
 /// Less than the 30 s between two turns over all rooms, which would find it too.
 const SOON: Duration = Duration::from_secs(15);

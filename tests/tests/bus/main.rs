@@ -7,4 +7,5 @@ mod link;
 mod login;
 mod nats;
 mod outage;
+mod presence;
 mod support;

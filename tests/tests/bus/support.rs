@@ -31,11 +31,13 @@ pub(crate) struct Node {
 struct Received {
     publications: Mutex<mpsc::UnboundedReceiver<(String, Publication)>>,
     controls: Mutex<mpsc::UnboundedReceiver<Bytes>>,
+    words: Mutex<mpsc::UnboundedReceiver<(String, Uuid, Bytes)>>,
 }
 
 struct Recorder {
     publications: mpsc::UnboundedSender<(String, Publication)>,
     controls: mpsc::UnboundedSender<Bytes>,
+    words: mpsc::UnboundedSender<(String, Uuid, Bytes)>,
 }
 
 impl BusEvents for Recorder {
@@ -49,7 +51,10 @@ impl BusEvents for Recorder {
         let _ = self.controls.send(message);
     }
 
-    fn presence(&self, _channel: &str, _from: Uuid, _message: &[u8]) {}
+    fn presence(&self, channel: &str, from: Uuid, message: &[u8]) {
+        let word = (channel.to_owned(), from, Bytes::copy_from_slice(message));
+        let _ = self.words.send(word);
+    }
 
     fn removed(&self, _: &str) {}
 
@@ -155,6 +160,18 @@ impl Node {
         Ok(())
     }
 
+    /// The next word about the members of a room, and who said it.
+    pub(crate) async fn next_word(&self) -> Result<(String, Uuid, Bytes)> {
+        let mut words = self.received.words.lock().await;
+        let next = timeout(LIMIT, words.recv()).await;
+        next.context("no word came")?.context("the bus is gone")
+    }
+
+    /// Words that nobody has taken.
+    pub(crate) async fn waiting_words(&self) -> usize {
+        self.received.words.lock().await.len()
+    }
+
     pub(crate) async fn wait(&self, status: BusStatus) -> Result<()> {
         let mut changes = self.bus.status();
         let waited = timeout(LIMIT, changes.wait_for(|now| *now == status)).await;
@@ -174,13 +191,16 @@ impl Node {
 fn recorder() -> (Arc<Recorder>, Received) {
     let (publications, received) = mpsc::unbounded_channel();
     let (controls, controlled) = mpsc::unbounded_channel();
+    let (words, said) = mpsc::unbounded_channel();
     let recorder = Recorder {
         publications,
         controls,
+        words,
     };
     let received = Received {
         publications: Mutex::new(received),
         controls: Mutex::new(controlled),
+        words: Mutex::new(said),
     };
     (Arc::new(recorder), received)
 }

@@ -2,5 +2,7 @@
 //! there is none.
 
 mod backend;
+mod connect;
 mod publish;
 mod rpc;
+mod subscribe;

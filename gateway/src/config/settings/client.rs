@@ -51,6 +51,8 @@ pub struct ClientSettings {
     pub expired_sub_close_delay: Duration,
     pub subscribe_to_user_personal_channel: PersonalSettings,
     pub compression: CompressionSettings,
+    /// Who is asked about new connections; `None`: nobody.
+    pub connect_proxy: Option<String>,
     /// Who answers the calls of clients; `None`: nobody.
     pub rpc_proxy: Option<String>,
 }
@@ -74,6 +76,7 @@ impl Default for ClientSettings {
             expired_sub_close_delay: Duration::from_secs(25),
             subscribe_to_user_personal_channel: PersonalSettings::default(),
             compression: CompressionSettings::default(),
+            connect_proxy: None,
             rpc_proxy: None,
         }
     }

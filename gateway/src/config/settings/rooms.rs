@@ -45,6 +45,8 @@ pub struct RoomOptions {
     pub tags_filter: bool,
     /// How long publications of a busy room are collected, at most 100 ms; zero: not at all.
     pub batch_window: Duration,
+    /// Who is asked about joins of clients; `None`: nobody.
+    pub subscribe_proxy: Option<String>,
     /// Who is asked about what clients publish; `None`: nobody.
     pub publish_proxy: Option<String>,
     /// Whether it can be asked who is in a room.
@@ -137,6 +139,7 @@ struct Written {
     tags_filter: bool,
     #[serde(with = "duration")]
     batch_window: Duration,
+    subscribe_proxy: Option<String>,
     publish_proxy: Option<String>,
     presence: bool,
     presence_read: Who,
@@ -157,6 +160,7 @@ impl Default for Written {
             delta: DeltaKind::default(),
             tags_filter: false,
             batch_window: Duration::from_millis(4),
+            subscribe_proxy: None,
             publish_proxy: None,
             presence: false,
             presence_read: Who::Subscribers,
@@ -179,6 +183,7 @@ impl Written {
             delta: self.delta,
             tags_filter: self.tags_filter,
             batch_window: self.batch_window,
+            subscribe_proxy: self.subscribe_proxy,
             publish_proxy: self.publish_proxy,
             presence: self.presence,
             presence_read: self.presence_read,
@@ -201,6 +206,7 @@ impl From<RoomOptions> for Written {
             delta: options.delta,
             tags_filter: options.tags_filter,
             batch_window: options.batch_window,
+            subscribe_proxy: options.subscribe_proxy,
             publish_proxy: options.publish_proxy,
             presence: options.presence,
             presence_read: options.presence_read,

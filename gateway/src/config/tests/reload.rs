@@ -26,9 +26,13 @@ fn other(path: &str) -> &'static str {
         "rooms.default.history.stream.discard" => "new",
         "rooms.namespaces" => "[{name: n}, {name: m}]",
         "client.subscribe_to_user_personal_channel.personal_channel_namespace" => "n",
-        "bus.prefix" | "node_name" | "bus.nats.name" | "client.rpc_proxy" | "rooms.default.publish_proxy" => {
-            "b"
-        }
+        "bus.prefix"
+        | "node_name"
+        | "bus.nats.name"
+        | "client.connect_proxy"
+        | "client.rpc_proxy"
+        | "rooms.default.subscribe_proxy"
+        | "rooms.default.publish_proxy" => "b",
         "proxies" => "[{name: a, endpoint: 'http://a', timeout: 2s}, {name: b, endpoint: 'http://b'}]",
         "bus.nats.servers" => "['nats://b']",
         "log.level" => "debug",

@@ -93,12 +93,12 @@ fn free(path: &str, name: &HeaderName, problems: &mut Problems) {
 /// Every name that is chosen stands for a proxy that is there and can carry what it is asked about.
 fn named(settings: &Settings, problems: &mut Problems) {
     let client = &settings.client;
-    find(
-        settings,
-        "client.rpc_proxy",
-        client.rpc_proxy.as_deref(),
-        problems,
-    );
+    for (path, name) in [
+        ("client.connect_proxy", &client.connect_proxy),
+        ("client.rpc_proxy", &client.rpc_proxy),
+    ] {
+        find(settings, path, name.as_deref(), problems);
+    }
     let unnamed = settings.rooms.default.iter();
     let unnamed = unnamed.map(|options| ("rooms.default".to_owned(), options));
     let namespaces = settings.rooms.namespaces.iter().enumerate();
@@ -109,6 +109,8 @@ fn named(settings: &Settings, problems: &mut Problems) {
 }
 
 fn room(settings: &Settings, path: &str, options: &RoomOptions, problems: &mut Problems) {
+    let at = format!("{path}.subscribe_proxy");
+    find(settings, &at, options.subscribe_proxy.as_deref(), problems);
     let at = format!("{path}.publish_proxy");
     let proxy = find(settings, &at, options.publish_proxy.as_deref(), problems);
     if options.payload == PayloadKind::Binary

@@ -43,9 +43,15 @@ fn user_header(settings: &Settings, problems: &mut Problems) {
 }
 
 fn authentication(settings: &Settings, problems: &mut Problems) {
-    const KEYS: [&str; 3] = ["client.anonymous", "client.user_id_header", "listen"];
+    const KEYS: [&str; 4] = [
+        "client.anonymous",
+        "client.user_id_header",
+        "client.connect_proxy",
+        "listen",
+    ];
     let open = !settings.listen.ip().is_loopback();
-    if settings.client.user_id_header.is_some() || !problems.sound(&KEYS) {
+    let names_users = settings.client.user_id_header.is_some() || settings.client.connect_proxy.is_some();
+    if names_users || !problems.sound(&KEYS) {
         return;
     }
     match settings.client.anonymous {

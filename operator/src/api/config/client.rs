@@ -9,8 +9,8 @@ use crate::api::text::{DurationText, SizeText};
 /// Who may connect, and what a connection may use.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.userIdHeader) || (has(self.anonymous) && self.anonymous == 'allow')")
-    .message("say who the clients are: set userIdHeader behind an authenticating proxy, or anonymous: allow to let everybody in"))]
+#[x_kube(validation = Rule::new("has(self.userIdHeader) || has(self.connectProxy) || (has(self.anonymous) && self.anonymous == 'allow')")
+    .message("say who the clients are: set userIdHeader behind an authenticating proxy, connectProxy for a backend that knows them, or anonymous: allow to let everybody in"))]
 #[x_kube(validation = Rule::new("!has(self.pingInterval) || duration(self.pingInterval) >= duration('1s')")
     .message("pingInterval must be at least 1s"))]
 #[x_kube(validation = Rule::new("duration(has(self.pongTimeout) ? self.pongTimeout : '8s') < duration(has(self.pingInterval) ? self.pingInterval : '25s')")
@@ -74,6 +74,10 @@ pub struct ClientConfig {
     /// Compressed messages (permessage-deflate).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<CompressionConfig>,
+    /// Name of the proxy that is asked about every new connection; left out = nobody is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub connect_proxy: Option<String>,
     /// Name of the proxy that answers calls of clients (`rpc`); left out = they are refused with 108.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]

@@ -54,6 +54,10 @@ pub struct DefaultRooms {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('100ms')").message("batchWindow must be at most 100ms"))]
     pub batch_window: Option<DurationText>,
+    /// Name of the proxy that is asked about joins of clients, after `subscribe` has let them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub subscribe_proxy: Option<String>,
     /// Name of the proxy that is asked about what clients publish, after `publish` has let them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
@@ -116,6 +120,10 @@ pub struct Namespace {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('100ms')").message("batchWindow must be at most 100ms"))]
     pub batch_window: Option<DurationText>,
+    /// Name of the proxy that is asked about joins of clients, after `subscribe` has let them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub subscribe_proxy: Option<String>,
     /// Name of the proxy that is asked about what clients publish, after `publish` has let them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]

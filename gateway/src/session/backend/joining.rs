@@ -1,0 +1,207 @@
+//! Joins that a backend is asked about. The room is joined only when it may be: until then what its client says there is kept,
+//! and said as a member's or, when it may not, as anybody's.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use natter_protocol::{ErrorCode, Payload, ReplyBody, SubscribeRequest, SubscribeResult};
+
+use crate::{
+    channel::Channel,
+    grant::Grant,
+    proxy::{Failure, ProxyKind, Question, Subscribed, Verdict},
+    room::HeldMessage,
+    session::{Refusal, ReplySlot, Session, Wish, time_until},
+    wire::Encoding,
+    worker::Worker,
+};
+
+/// A join that is not judged yet.
+pub(super) struct Asking {
+    channel: Channel,
+    slot: ReplySlot,
+    held: Vec<HeldMessage>,
+}
+
+impl Session {
+    /// Lets a backend judge a join that the room's policy permits.
+    pub(in crate::session) fn subscribe_by_proxy(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        slot: ReplySlot,
+        request: &SubscribeRequest<'_>,
+        wish: Wish,
+        name: &str,
+    ) {
+        let question = Question {
+            channel: &request.channel,
+            token: &request.token,
+            data: request.data.map(Payload::bytes),
+            ..Question::default()
+        };
+        let takes_bytes = self.wire.encoding == Encoding::Protobuf;
+        let asked = self.may_ask_to_join(worker, &request.channel).and_then(|()| {
+            self.question(worker, ProxyKind::Subscribe, name, question, takes_bytes)
+                .map_err(Refusal::from)
+        });
+        match asked {
+            Err(refusal) => self.refuse_join(worker, slot, refusal),
+            Ok(asked) => {
+                let asking = Asking {
+                    channel: Channel::from(&*request.channel),
+                    slot,
+                    held: Vec::new(),
+                };
+                self.with_backend(|backend| backend.askings.push(asking));
+                let wanted = owned(request);
+                self.ask(worker, slot, asked, move |session, worker, answered| {
+                    let verdict = answered.map(|answered| answered.verdict);
+                    session.join_judged(worker, (slot, wish), &wanted, verdict);
+                });
+            }
+        }
+    }
+
+    /// What a join would be refused for anyway.
+    fn may_ask_to_join(&self, worker: &Worker, channel: &str) -> Result<(), Refusal> {
+        let rooms = self.subscriptions.borrow().count();
+        let limit = worker.live().settings.client.channel_limit;
+        if self.is_in(channel) || self.is_asking(channel) {
+            Err(ErrorCode::AlreadySubscribed.into())
+        } else if rooms + self.with_askings(|askings| askings.len()) >= limit {
+            Err(ErrorCode::LimitExceeded.into())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn join_judged(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        (slot, wish): (ReplySlot, Wish),
+        wanted: &SubscribeRequest<'static>,
+        verdict: Result<Verdict<Subscribed>, Failure>,
+    ) {
+        let asking = self.take_asking(|asking| asking.slot == slot);
+        let held = asking.map(|asking| asking.held).unwrap_or_default();
+        let is_in = match self.judged(worker, slot, "subscribe", verdict) {
+            Some(subscribed) => self.join_permitted(worker, (slot, wish), wanted, subscribed),
+            None => false,
+        };
+        if self.is_over() {
+            return;
+        }
+        match self.joining(&wanted.channel) {
+            Some(room) => held.into_iter().for_each(|held| room.hold(self, held)),
+            None => self.publish_held(worker, &wanted.channel, held, is_in),
+        }
+    }
+
+    /// Whether the client is in the room, or on its way.
+    fn join_permitted(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        (slot, wish): (ReplySlot, Wish),
+        wanted: &SubscribeRequest<'static>,
+        subscribed: Subscribed,
+    ) -> bool {
+        let channel = &wanted.channel;
+        if subscribed.expire_at != 0 && time_until(subscribed.expire_at).is_none() {
+            self.refuse_join(worker, slot, ErrorCode::Expired.into());
+            return false;
+        }
+        let grant = subscribed.into_grant(channel);
+        let live = worker.live();
+        let joined = live
+            .namespace(channel)
+            .map_err(Refusal::from)
+            .and_then(|namespace| {
+                let mut wish = wish.permitted(wanted, namespace, grant.into());
+                wish.slot = Some(slot);
+                self.join(worker, channel, wish)
+            });
+        match joined {
+            Ok(()) => true,
+            Err(refusal) => {
+                self.refuse_join(worker, slot, refusal);
+                false
+            }
+        }
+    }
+
+    /// Keeps what is said in a room while a backend is asked about joining it.
+    pub(in crate::session) fn hold_while_asking(&self, channel: &str, held: HeldMessage) {
+        self.with_backend(|backend| {
+            let asking = backend
+                .askings
+                .iter_mut()
+                .find(|asking| &*asking.channel == channel);
+            if let Some(asking) = asking {
+                asking.held.push(held);
+            }
+        });
+    }
+
+    /// Ends a join that is not judged yet, as if it had come first; false when there is none.
+    pub(in crate::session) fn stop_asking(self: &Rc<Self>, worker: &Rc<Worker>, channel: &str) -> bool {
+        let Some(asking) = self.take_asking(|asking| &*asking.channel == channel) else {
+            return false;
+        };
+        self.give_up(asking.slot);
+        self.complete(
+            worker,
+            asking.slot,
+            ReplyBody::Subscribe(SubscribeResult::default()),
+        );
+        self.publish_held(worker, channel, asking.held, false);
+        true
+    }
+
+    /// The rooms that a backend is asked about.
+    pub(in crate::session) fn asking(&self) -> Vec<Channel> {
+        self.with_askings(|askings| askings.iter().map(|asking| asking.channel.clone()).collect())
+    }
+
+    pub(in crate::session) fn is_asking(&self, channel: &str) -> bool {
+        self.with_askings(|askings| askings.iter().any(|asking| &*asking.channel == channel))
+    }
+
+    fn with_askings<R>(&self, read: impl FnOnce(&[Asking]) -> R) -> R {
+        let backend = self.backend.borrow();
+        read(backend.as_ref().map_or(&[], |backend| backend.askings.as_slice()))
+    }
+
+    fn take_asking(&self, is_meant: impl Fn(&Asking) -> bool) -> Option<Asking> {
+        let mut backend = self.backend.borrow_mut();
+        let askings = &mut backend.as_mut()?.askings;
+        let index = askings.iter().position(is_meant)?;
+        Some(askings.swap_remove(index))
+    }
+}
+
+impl Subscribed {
+    pub(super) fn into_grant(self, channel: &str) -> Grant {
+        Grant {
+            info: self.info.unwrap_or_default(),
+            data: self.data.unwrap_or_else(Bytes::new),
+            expire_at: self.expire_at,
+            force_recovery: self.force_recovery,
+            force_positioning: self.force_positioning,
+            ..Grant::of(channel)
+        }
+    }
+}
+
+/// What of a request is needed when it is judged.
+fn owned(request: &SubscribeRequest<'_>) -> SubscribeRequest<'static> {
+    SubscribeRequest {
+        channel: request.channel.to_string().into(),
+        recover: request.recover,
+        epoch: request.epoch.to_string().into(),
+        offset: request.offset,
+        positioned: request.positioned,
+        recoverable: request.recoverable,
+        flag: request.flag,
+        ..SubscribeRequest::default()
+    }
+}
