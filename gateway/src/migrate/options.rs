@@ -48,7 +48,7 @@ const fn none(option: &'static str, fate: Fate, note: &'static str) -> Rule {
 
 const PATHS: &str = "the paths are Centrifugo's own; have a proxy rewrite another one";
 const TOKENS: &str = "a proxy in front names the user (`client.user_id_header`)";
-const PROXIES: &str = "a backend is asked about publications and calls alone";
+const PROXIES: &str = "a backend is not asked about what expires";
 const ENDS: &str = "a connection ends in one way, which clients know";
 const TLS: &str = "TLS ends in front of the gateway";
 const BUFFERS: &str = "workers share their buffers";
@@ -97,6 +97,16 @@ pub(super) const RULES: &[Rule] = &[
     none("client.token.*", NotYet, TOKENS),
     none("client.subscription_token.*", NotYet, TOKENS),
     none("client.insecure_skip_token_signature_verify", Missing, "a token that is not verified says nothing"),
+    to("client.proxy.connect.enabled", "client.connect_proxy", Weighed, "The backend says who the clients are."),
+    to("client.proxy.connect.endpoint", "proxies[].endpoint", Weighed, "As those of `proxies[]`, under the name `connect`."),
+    to("client.proxy.connect.timeout", "proxies[].timeout", Weighed, "As above."),
+    to("client.proxy.connect.http_headers", "proxies[].http_headers", Weighed, "As above."),
+    to("client.proxy.connect.http.static_headers", "proxies[].static_headers", Weighed, "As above."),
+    to("client.proxy.connect.http.static_headers.*", "proxies[].static_headers", Weighed, "As above."),
+    to("client.proxy.connect.binary_encoding", "proxies[].binary_encoding", Weighed, "As above."),
+    to("client.proxy.connect.include_connection_meta", "proxies[].include_connection_meta", Weighed, "As above."),
+    to("client.proxy.connect.name", "client.connect_proxy", Weighed, "Of version 5."),
+    none("client.proxy.connect.*", Missing, "as those of `proxies[]`"),
     none("client.proxy.*", NotYet, PROXIES),
     to("client.ping_interval", "client.ping_interval", Copied(Duration), "In whole seconds."),
     to("client.pong_timeout", "client.pong_timeout", Copied(Duration), ""),
@@ -162,8 +172,8 @@ pub(super) const RULES: &[Rule] = &[
     to("channel.namespaces[].allow_tags_filter", "rooms.namespaces[].tags_filter", Weighed, ""),
     none("channel.namespaces[].allow_user_limited_channels", Needless, "a `#` in a name always lists the users who may join"),
     none("channel.namespaces[].channel_regex", Missing, "names are bounded by their length alone"),
-    none("channel.namespaces[].subscribe_proxy_enabled", NotYet, PROXIES),
-    none("channel.namespaces[].subscribe_proxy_name", Needless, "says which proxy, where one is enabled"),
+    to("channel.namespaces[].subscribe_proxy_enabled", "rooms.namespaces[].subscribe_proxy", Weighed, "There the proxy alone decides; here `subscribe` comes first, and is written as `anyone`."),
+    to("channel.namespaces[].subscribe_proxy_name", "rooms.namespaces[].subscribe_proxy", Weighed, "`subscribe` where it is not written: the proxy of `channel.proxy.subscribe`."),
     to("channel.namespaces[].publish_proxy_enabled", "rooms.namespaces[].publish_proxy", Weighed, "There the proxy alone decides; here `publish` comes first, and is written as `anyone`."),
     to("channel.namespaces[].publish_proxy_name", "rooms.namespaces[].publish_proxy", Weighed, "`publish` where it is not written: the proxy of `channel.proxy.publish`."),
     none("channel.namespaces[].sub_refresh_proxy_enabled", NotYet, PROXIES),
@@ -177,7 +187,7 @@ pub(super) const RULES: &[Rule] = &[
     none("map_broker.*", Missing, MAPS),
     none("shared_poll.*", Missing, MAPS),
 
-    to("proxies[].name", "proxies[].name", Weighed, "Those of `channel.proxy.publish` and `rpc.proxy` are called `publish` and `rpc`."),
+    to("proxies[].name", "proxies[].name", Weighed, "Those of `client.proxy.connect`, `channel.proxy.subscribe`, `channel.proxy.publish` and `rpc.proxy` are called `connect`, `subscribe`, `publish` and `rpc`."),
     to("proxies[].endpoint", "proxies[].endpoint", Weighed, "`http://` or `https://`; gRPC is not spoken."),
     to("proxies[].timeout", "proxies[].timeout", Weighed, "At most 30 s, retries included."),
     to("proxies[].http_headers", "proxies[].http_headers", Weighed, ""),
@@ -277,8 +287,9 @@ pub(super) fn rule(path: &str) -> Option<&'static Rule> {
 
 /// `[]` for the number of a section in a list, and for sections that stand alone and have the same options.
 fn general(path: &str) -> String {
-    const ALIKE: [(&str, &str); 3] = [
+    const ALIKE: [(&str, &str); 4] = [
         ("channel.without_namespace.", "channel.namespaces[]."),
+        ("channel.proxy.subscribe.", "proxies[]."),
         ("channel.proxy.publish.", "proxies[]."),
         ("rpc.proxy.", "proxies[]."),
     ];

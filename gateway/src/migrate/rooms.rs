@@ -95,7 +95,11 @@ impl<'a> Room<'a> {
 }
 
 fn room(from: &Room<'_>, to: &str, proxies: &[String], draft: &mut Draft) {
-    let subscribe = from.who("subscribe", "").unwrap_or("server");
+    let subscribe = if asked(from, to, "subscribe", proxies, draft) {
+        "anyone"
+    } else {
+        from.who("subscribe", "").unwrap_or("server")
+    };
     draft.set(
         &format!("{to}.subscribe"),
         subscribe.into(),
@@ -129,19 +133,19 @@ fn presence(from: &Room<'_>, to: &str, subscribe: &str, draft: &mut Draft) {
     }
 }
 
-/// There the proxy alone decides, here it is asked about what the policy permits.
+/// Writes which proxy is asked. There it alone decides, here it is asked about what the policy permits.
+fn asked(from: &Room<'_>, to: &str, what: &str, proxies: &[String], draft: &mut Draft) -> bool {
+    let choice = Choice {
+        is_on: from.flag(&format!("{what}_proxy_enabled")),
+        named_by: &from.option(&format!("{what}_proxy_name")),
+        unnamed: what,
+        key: &format!("{to}.{what}_proxy"),
+    };
+    choose(from.source, draft, proxies, &choice)
+}
+
 fn publish(from: &Room<'_>, to: &str, subscribe: &str, proxies: &[String], draft: &mut Draft) {
-    let is_asked = choose(
-        from.source,
-        draft,
-        proxies,
-        &Choice {
-            is_on: from.flag("publish_proxy_enabled"),
-            named_by: &from.option("publish_proxy_name"),
-            unnamed: "publish",
-            key: &format!("{to}.publish_proxy"),
-        },
-    );
+    let is_asked = asked(from, to, "publish", proxies, draft);
     let who = if is_asked {
         "anyone"
     } else {

@@ -103,7 +103,7 @@ fn both_versions_become_one_configuration() {
         assert_eq!(outcome.left, [], "{}", outcome.config);
         assert!(settings(&outcome) == expected, "{}", outcome.config);
         let spared: Vec<_> = outcome.spared.iter().map(|note| note.option.as_str()).collect();
-        assert_eq!(spared.len(), 6, "{spared:?}");
+        assert_eq!(spared.len(), 5, "{spared:?}");
     }
 }
 
@@ -121,14 +121,14 @@ fn toml_is_read_too() {
 fn what_is_not_there_yet_is_named_with_its_namespace() {
     let outcome = yaml(
         "client: {insecure: true, token: {hmac_secret_key: secret}}
-channel: {namespaces: [{name: a}, {name: b, subscribe_proxy_enabled: true}]}
+channel: {namespaces: [{name: a}, {name: b, sub_refresh_proxy_enabled: true}]}
 rpc: {ping: {enabled: true}}",
     );
     assert_eq!(
         left(&outcome),
         [
             "client.token.hmac_secret_key",
-            "channel.namespaces[1].subscribe_proxy_enabled",
+            "channel.namespaces[1].sub_refresh_proxy_enabled",
             "rpc.ping.enabled"
         ]
     );
@@ -361,4 +361,26 @@ fn what_members_ask_for_is_allowed_as_before() {
     );
     assert_eq!(left(&outcome), ["namespaces[1].allowed_delta_types"]);
     assert!(outcome.config.contains("delta: fossil") && outcome.config.contains("tags_filter: true"));
+}
+
+#[test]
+fn a_backend_that_is_asked_says_who_clients_are() {
+    let outcome = yaml(
+        "client: {proxy: {connect: {enabled: true, endpoint: 'http://a/connect'}}}
+channel:
+  proxy: {subscribe: {endpoint: 'http://a/subscribe'}}
+  namespaces: [{name: a, subscribe_proxy_enabled: true}]",
+    );
+    assert_eq!(outcome.left, [], "{}", outcome.config);
+    assert!(
+        outcome.config.contains("connect_proxy: connect"),
+        "{}",
+        outcome.config
+    );
+    assert!(
+        outcome.config.contains("subscribe_proxy: subscribe"),
+        "{}",
+        outcome.config
+    );
+    assert_eq!(settings(&outcome).listen.to_string(), "0.0.0.0:8000");
 }

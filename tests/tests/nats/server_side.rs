@@ -36,7 +36,8 @@ async fn gateway(name: &str, nats: &str) -> Result<Gateway> {
 #[tokio::test]
 async fn orders_of_one_gateway_reach_sessions_at_the_other_one() -> Result<()> {
     let nats = NatsServer::builder().jetstream().start().await?;
-    let (a, b) = tokio::try_join!(gateway("a", &nats.url()), gateway("b", &nats.url()))?;
+    let url = nats.url();
+    let (a, b) = tokio::try_join!(gateway("a", &url), gateway("b", &url))?;
     let mut client = user(&b, "42").await?;
     call(&a, "publish", json!({ "channel": "me:#42", "data": 1 })).await?;
     assert_eq!(client.push().await?["pub"]["data"], 1);
@@ -62,7 +63,8 @@ async fn orders_of_one_gateway_reach_sessions_at_the_other_one() -> Result<()> {
 #[tokio::test]
 async fn the_official_client_recovers_rooms_of_the_server() -> Result<()> {
     let nats = NatsServer::builder().jetstream().start().await?;
-    let (a, b) = tokio::try_join!(gateway("a", &nats.url()), gateway("b", &nats.url()))?;
+    let url = nats.url();
+    let (a, b) = tokio::try_join!(gateway("a", &url), gateway("b", &url))?;
     let proxy = Proxy::start(a.public()).await?;
     let host = proxy.address().to_string();
     let script = node::start("sdk/server_side.mjs", &[], &[("NATTER_HOST", &host)])?;
