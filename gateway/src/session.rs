@@ -20,6 +20,7 @@ mod replies;
 mod stream;
 mod subscriptions;
 mod terms;
+mod wish;
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -43,8 +44,7 @@ use self::{
     subscriptions::Subscriptions, terms::Terms,
 };
 pub use self::{
-    ending::Ending, expiry::time_until, recover::Wish, refusal::Refusal, replies::ReplySlot,
-    stream::StreamKey,
+    ending::Ending, expiry::time_until, refusal::Refusal, replies::ReplySlot, stream::StreamKey, wish::Wish,
 };
 use crate::{
     frame::Frame,

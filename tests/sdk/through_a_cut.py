@@ -8,12 +8,10 @@ import json
 import os
 import sys
 
-from centrifuge import Client, ReplyError, SubscriptionEventHandler
+from centrifuge import Client, SubscriptionEventHandler
 
 LIMIT = 20
-NOT_AVAILABLE = 108
 ROOM = "kept:everyone"
-TELLS_PRESENCE = os.environ.get("NATTER_PRESENCE") == "on"
 
 
 def emit(event, **fields):
@@ -74,16 +72,6 @@ def client(host, is_protobuf=False):
     )
 
 
-async def see(member, members):
-    """Who is there, in a namespace that tells; elsewhere the command is refused."""
-    try:
-        presence = await member.subscription.presence()
-    except ReplyError as error:
-        check(error.code == NOT_AVAILABLE and not TELLS_PRESENCE, f"presence: {error}")
-        return
-    check(TELLS_PRESENCE and len(presence.clients) == len(members), f"{len(presence.clients)} are there")
-
-
 async def converse():
     members = [Member("json"), Member("protobuf")]
     await asyncio.gather(*(member.join(os.environ["NATTER_HOST"]) for member in members))
@@ -117,7 +105,8 @@ async def converse():
         kept = [member.read(publication.data) for publication in history.publications]
         check(kept == said, f"{member.name} reads {kept}")
         check(history.offset == len(said), f"{member.name} is at {history.offset}")
-        await see(member, members)
+        present = await member.subscription.presence()
+        check(len(present.clients) == len(members), f"{len(present.clients)} are there")
     emit("summary", messages=len(said))
 
 

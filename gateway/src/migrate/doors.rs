@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde_yaml_ng::Value;
 
-use super::{outcome::Draft, source::Source, value};
+use super::{outcome::Draft, proxies::asks_to_connect, source::Source, value};
 
 /// Where Centrifugo finds NATS when nothing is written.
 const NATS: &str = "nats://127.0.0.1:4222";
@@ -43,7 +43,9 @@ fn listeners(source: &Source, draft: &mut Draft) {
     const ADDRESS: &str = "http_server.address";
     let port = port(source, "http_server.port", draft).unwrap_or(8000);
     let mut ip = address(source, ADDRESS, draft).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-    let is_known = source.text("client.user_id_http_header").is_some() || lets_anybody_in(source);
+    let is_known = source.text("client.user_id_http_header").is_some()
+        || asks_to_connect(source)
+        || lets_anybody_in(source);
     if !ip.is_loopback() && !is_known {
         ip = Ipv4Addr::LOCALHOST.into();
         draft.leave_key(

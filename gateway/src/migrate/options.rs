@@ -48,8 +48,8 @@ const fn none(option: &'static str, fate: Fate, note: &'static str) -> Rule {
 
 const PATHS: &str = "the paths are Centrifugo's own; have a proxy rewrite another one";
 const TOKENS: &str = "a proxy in front names the user (`client.user_id_header`)";
-const PROXIES: &str = "a backend is asked about publications and calls alone";
-const PRESENCE: &str = "nobody is told who is in a room";
+const PROXIES: &str = "a backend is not asked about what expires";
+const ENDS: &str = "a connection ends in one way, which clients know";
 const TLS: &str = "TLS ends in front of the gateway";
 const BUFFERS: &str = "workers share their buffers";
 const MAPS: &str = "no map subscriptions and no shared polls";
@@ -97,6 +97,16 @@ pub(super) const RULES: &[Rule] = &[
     none("client.token.*", NotYet, TOKENS),
     none("client.subscription_token.*", NotYet, TOKENS),
     none("client.insecure_skip_token_signature_verify", Missing, "a token that is not verified says nothing"),
+    to("client.proxy.connect.enabled", "client.connect_proxy", Weighed, "The backend says who the clients are."),
+    to("client.proxy.connect.endpoint", "proxies[].endpoint", Weighed, "As those of `proxies[]`, under the name `connect`."),
+    to("client.proxy.connect.timeout", "proxies[].timeout", Weighed, "As above."),
+    to("client.proxy.connect.http_headers", "proxies[].http_headers", Weighed, "As above."),
+    to("client.proxy.connect.http.static_headers", "proxies[].static_headers", Weighed, "As above."),
+    to("client.proxy.connect.http.static_headers.*", "proxies[].static_headers", Weighed, "As above."),
+    to("client.proxy.connect.binary_encoding", "proxies[].binary_encoding", Weighed, "As above."),
+    to("client.proxy.connect.include_connection_meta", "proxies[].include_connection_meta", Weighed, "As above."),
+    to("client.proxy.connect.name", "client.connect_proxy", Weighed, "Of version 5."),
+    none("client.proxy.connect.*", Missing, "as those of `proxies[]`"),
     none("client.proxy.*", NotYet, PROXIES),
     to("client.ping_interval", "client.ping_interval", Copied(Duration), "In whole seconds."),
     to("client.pong_timeout", "client.pong_timeout", Copied(Duration), ""),
@@ -118,7 +128,7 @@ pub(super) const RULES: &[Rule] = &[
     to("client.subscribe_to_user_personal_channel.enabled", "client.subscribe_to_user_personal_channel.enabled", Copied(Switch), ""),
     to("client.subscribe_to_user_personal_channel.personal_channel_namespace", "client.subscribe_to_user_personal_channel.personal_channel_namespace", Copied(Text), ""),
     none("client.subscribe_to_user_personal_channel.single_connection", Missing, "a user may have several connections"),
-    none("client.connect_code_to_unidirectional_disconnect.*", Missing, "a refusal ends a one-way connection with the code that goes with its error"),
+    none("client.connect_code_to_unidirectional_disconnect.*", Missing, ENDS),
 
     to("channel.max_length", "client.channel_max_length", Copied(Number), "At most 255 bytes."),
     none("channel.private_prefix", Fixed("$"), "a prefix has no meaning"),
@@ -149,12 +159,12 @@ pub(super) const RULES: &[Rule] = &[
     to("channel.namespaces[].force_recovery_mode", "rooms.namespaces[].history.recovery_mode", Weighed, "`stream` or `cache`."),
     none("channel.namespaces[].auto_cache_recover", Missing, "a client asks for the newest message by recovering"),
     to("channel.namespaces[].publication_data_format", "rooms.namespaces[].payload", Weighed, "`binary` rooms are for clients that speak Protobuf; `json_object` is held to be JSON only; without it, JSON is asked for."),
-    none("channel.namespaces[].presence", NotYet, PRESENCE),
-    none("channel.namespaces[].join_leave", NotYet, PRESENCE),
-    none("channel.namespaces[].force_push_join_leave", NotYet, PRESENCE),
-    none("channel.namespaces[].allow_presence_for_client", NotYet, PRESENCE),
-    none("channel.namespaces[].allow_presence_for_subscriber", NotYet, PRESENCE),
-    none("channel.namespaces[].allow_presence_for_anonymous", NotYet, PRESENCE),
+    to("channel.namespaces[].presence", "rooms.namespaces[].presence", Weighed, "Above `presence_limit` members a room only counts them."),
+    to("channel.namespaces[].join_leave", "rooms.namespaces[].join_leave", Weighed, "For whom asks for it; joins and leaves of one moment come together, or not at all when they cancel out."),
+    to("channel.namespaces[].force_push_join_leave", "rooms.namespaces[].force_push_join_leave", Weighed, "Needs `join_leave`."),
+    to("channel.namespaces[].allow_presence_for_client", "rooms.namespaces[].presence_read", Weighed, "`users`; with `…_for_anonymous` `anyone`; else `server`."),
+    to("channel.namespaces[].allow_presence_for_subscriber", "rooms.namespaces[].presence_read", Weighed, "`subscribers`."),
+    to("channel.namespaces[].allow_presence_for_anonymous", "rooms.namespaces[].presence_read", Weighed, "As above."),
     none("channel.namespaces[].map_clients_presence_channel_prefix", Missing, MAPS),
     none("channel.namespaces[].map_users_presence_channel_prefix", Missing, MAPS),
     to("channel.namespaces[].allowed_delta_types", "rooms.namespaces[].delta", Weighed, "`fossil`."),
@@ -162,8 +172,8 @@ pub(super) const RULES: &[Rule] = &[
     to("channel.namespaces[].allow_tags_filter", "rooms.namespaces[].tags_filter", Weighed, ""),
     none("channel.namespaces[].allow_user_limited_channels", Needless, "a `#` in a name always lists the users who may join"),
     none("channel.namespaces[].channel_regex", Missing, "names are bounded by their length alone"),
-    none("channel.namespaces[].subscribe_proxy_enabled", NotYet, PROXIES),
-    none("channel.namespaces[].subscribe_proxy_name", Needless, "says which proxy, where one is enabled"),
+    to("channel.namespaces[].subscribe_proxy_enabled", "rooms.namespaces[].subscribe_proxy", Weighed, "There the proxy alone decides; here `subscribe` comes first, and is written as `anyone`."),
+    to("channel.namespaces[].subscribe_proxy_name", "rooms.namespaces[].subscribe_proxy", Weighed, "`subscribe` where it is not written: the proxy of `channel.proxy.subscribe`."),
     to("channel.namespaces[].publish_proxy_enabled", "rooms.namespaces[].publish_proxy", Weighed, "There the proxy alone decides; here `publish` comes first, and is written as `anyone`."),
     to("channel.namespaces[].publish_proxy_name", "rooms.namespaces[].publish_proxy", Weighed, "`publish` where it is not written: the proxy of `channel.proxy.publish`."),
     none("channel.namespaces[].sub_refresh_proxy_enabled", NotYet, PROXIES),
@@ -177,7 +187,7 @@ pub(super) const RULES: &[Rule] = &[
     none("map_broker.*", Missing, MAPS),
     none("shared_poll.*", Missing, MAPS),
 
-    to("proxies[].name", "proxies[].name", Weighed, "Those of `channel.proxy.publish` and `rpc.proxy` are called `publish` and `rpc`."),
+    to("proxies[].name", "proxies[].name", Weighed, "Those of `client.proxy.connect`, `channel.proxy.subscribe`, `channel.proxy.publish` and `rpc.proxy` are called `connect`, `subscribe`, `publish` and `rpc`."),
     to("proxies[].endpoint", "proxies[].endpoint", Weighed, "`http://` or `https://`; gRPC is not spoken."),
     to("proxies[].timeout", "proxies[].timeout", Weighed, "At most 30 s, retries included."),
     to("proxies[].http_headers", "proxies[].http_headers", Weighed, ""),
@@ -223,9 +233,20 @@ pub(super) const RULES: &[Rule] = &[
     none("emulation.handler_prefix", Fixed("/emulation"), PATHS),
     none("emulation.max_request_body_size", Needless, "`client.message_size_limit` holds"),
     none("webtransport.*", Missing, "browsers fall back to a WebSocket"),
-    none("uni_websocket.*", Needless, "always on, at Centrifugo's own address"),
-    none("uni_sse.*", Needless, "always on, at Centrifugo's own address"),
-    none("uni_http_stream.*", Needless, "always on, at Centrifugo's own address"),
+    none("uni_websocket.enabled", Needless, "always on"),
+    none("uni_websocket.handler_prefix", Fixed("/connection/uni_websocket"), PATHS),
+    none("uni_websocket.disable_closing_handshake", Missing, ENDS),
+    none("uni_websocket.disable_disconnect_push", Missing, ENDS),
+    none("uni_websocket.join_push_messages", Missing, "messages that are written together stay messages"),
+    none("uni_websocket.*", Needless, "what holds for a WebSocket holds"),
+    none("uni_sse.enabled", Needless, "always on"),
+    none("uni_sse.handler_prefix", Fixed("/connection/uni_sse"), PATHS),
+    none("uni_sse.max_request_body_size", Needless, "`client.message_size_limit` holds"),
+    none("uni_sse.connect_code_to_http_response.*", Missing, ENDS),
+    none("uni_http_stream.enabled", Needless, "always on"),
+    none("uni_http_stream.handler_prefix", Fixed("/connection/uni_http_stream"), PATHS),
+    none("uni_http_stream.max_request_body_size", Needless, "`client.message_size_limit` holds"),
+    none("uni_http_stream.connect_code_to_http_response.*", Missing, ENDS),
     none("uni_grpc.*", Missing, "no gRPC"),
     none("sockjs.*", Missing, "SDKs fall back to HTTP streaming and server-sent events"),
     none("init.*", Missing, "clients connect at once"),
@@ -266,8 +287,9 @@ pub(super) fn rule(path: &str) -> Option<&'static Rule> {
 
 /// `[]` for the number of a section in a list, and for sections that stand alone and have the same options.
 fn general(path: &str) -> String {
-    const ALIKE: [(&str, &str); 3] = [
+    const ALIKE: [(&str, &str); 4] = [
         ("channel.without_namespace.", "channel.namespaces[]."),
+        ("channel.proxy.subscribe.", "proxies[]."),
         ("channel.proxy.publish.", "proxies[]."),
         ("rpc.proxy.", "proxies[]."),
     ];

@@ -9,7 +9,12 @@ use super::{
 };
 
 /// Proxies without a name of their own, and the one that they are given.
-const UNNAMED: [(&str, &str); 2] = [("channel.proxy.publish", "publish"), ("rpc.proxy", "rpc")];
+const UNNAMED: [(&str, &str); 4] = [
+    ("client.proxy.connect", "connect"),
+    ("channel.proxy.subscribe", "subscribe"),
+    ("channel.proxy.publish", "publish"),
+    ("rpc.proxy", "rpc"),
+];
 
 const OPTIONS: [(&str, Form); 4] = [
     ("timeout", Form::Duration),
@@ -18,7 +23,7 @@ const OPTIONS: [(&str, Form); 4] = [
     ("include_connection_meta", Form::Switch),
 ];
 
-/// Writes all proxies, and which of them answers calls; gives their names.
+/// Writes all proxies, and which of them is asked about connections and answers calls; gives their names.
 pub(super) fn convert(source: &Source, draft: &mut Draft) -> Vec<String> {
     let mut names = Vec::new();
     let of_list = (0..source.length("proxies"))
@@ -36,16 +41,31 @@ pub(super) fn convert(source: &Source, draft: &mut Draft) -> Vec<String> {
     // In version 5 an address was enough.
     let old = source
         .get("rpc.proxy.endpoint")
-        .is_some_and(|entry| entry.written.starts_with("proxy_rpc"));
-    let is_on = old || source.flag("rpc.without_namespace.proxy_enabled");
+        .is_some_and(|entry| entry.written.starts_with("proxy_"));
+    let connections = Choice {
+        is_on: asks_to_connect(source),
+        named_by: "client.proxy.connect.name",
+        unnamed: "connect",
+        key: "client.connect_proxy",
+    };
     let calls = Choice {
-        is_on,
+        is_on: old || source.flag("rpc.without_namespace.proxy_enabled"),
         named_by: "rpc.without_namespace.proxy_name",
         unnamed: "rpc",
         key: "client.rpc_proxy",
     };
-    choose(source, draft, &names, &calls);
+    for choice in [connections, calls] {
+        choose(source, draft, &names, &choice);
+    }
     names
+}
+
+/// Whether a backend says who the clients are.
+pub(super) fn asks_to_connect(source: &Source) -> bool {
+    let old = source
+        .get("client.proxy.connect.endpoint")
+        .is_some_and(|entry| entry.written.starts_with("proxy_"));
+    old || source.flag("client.proxy.connect.enabled")
 }
 
 /// Which proxy is asked for something.

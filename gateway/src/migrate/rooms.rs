@@ -95,7 +95,11 @@ impl<'a> Room<'a> {
 }
 
 fn room(from: &Room<'_>, to: &str, proxies: &[String], draft: &mut Draft) {
-    let subscribe = from.who("subscribe", "").unwrap_or("server");
+    let subscribe = if asked(from, to, "subscribe", proxies, draft) {
+        "anyone"
+    } else {
+        from.who("subscribe", "").unwrap_or("server")
+    };
     draft.set(
         &format!("{to}.subscribe"),
         subscribe.into(),
@@ -105,21 +109,43 @@ fn room(from: &Room<'_>, to: &str, proxies: &[String], draft: &mut Draft) {
     payload(from, to, draft);
     history(from, to, subscribe, draft);
     deliveries(from, to, draft);
+    presence(from, to, subscribe, draft);
 }
 
-/// There the proxy alone decides, here it is asked about what the policy permits.
+fn presence(from: &Room<'_>, to: &str, subscribe: &str, draft: &mut Draft) {
+    let is_told = from.flag("join_leave");
+    for (option, is_on) in [
+        ("presence", from.flag("presence")),
+        ("join_leave", is_told),
+        (
+            "force_push_join_leave",
+            is_told && from.flag("force_push_join_leave"),
+        ),
+    ] {
+        if is_on {
+            draft.set(&format!("{to}.{option}"), true.into(), &from.written(option));
+        }
+    }
+    if from.flag("presence") {
+        let read = who_or_server(from, "presence", subscribe, draft);
+        let option = from.written("allow_presence_for_subscriber");
+        draft.set(&format!("{to}.presence_read"), read.into(), &option);
+    }
+}
+
+/// Writes which proxy is asked. There it alone decides, here it is asked about what the policy permits.
+fn asked(from: &Room<'_>, to: &str, what: &str, proxies: &[String], draft: &mut Draft) -> bool {
+    let choice = Choice {
+        is_on: from.flag(&format!("{what}_proxy_enabled")),
+        named_by: &from.option(&format!("{what}_proxy_name")),
+        unnamed: what,
+        key: &format!("{to}.{what}_proxy"),
+    };
+    choose(from.source, draft, proxies, &choice)
+}
+
 fn publish(from: &Room<'_>, to: &str, subscribe: &str, proxies: &[String], draft: &mut Draft) {
-    let is_asked = choose(
-        from.source,
-        draft,
-        proxies,
-        &Choice {
-            is_on: from.flag("publish_proxy_enabled"),
-            named_by: &from.option("publish_proxy_name"),
-            unnamed: "publish",
-            key: &format!("{to}.publish_proxy"),
-        },
-    );
+    let is_asked = asked(from, to, "publish", proxies, draft);
     let who = if is_asked {
         "anyone"
     } else {

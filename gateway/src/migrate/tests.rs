@@ -1,7 +1,7 @@
 //! Whole files of both versions, and single options that go wrong.
 
 use super::*;
-use crate::config::{Settings, Who};
+use crate::config::{Namespace, Settings, Who};
 
 /// As version 6 has it, in YAML.
 const NESTED: &str = "
@@ -103,7 +103,7 @@ fn both_versions_become_one_configuration() {
         assert_eq!(outcome.left, [], "{}", outcome.config);
         assert!(settings(&outcome) == expected, "{}", outcome.config);
         let spared: Vec<_> = outcome.spared.iter().map(|note| note.option.as_str()).collect();
-        assert_eq!(spared.len(), 6, "{spared:?}");
+        assert_eq!(spared.len(), 5, "{spared:?}");
     }
 }
 
@@ -121,14 +121,14 @@ fn toml_is_read_too() {
 fn what_is_not_there_yet_is_named_with_its_namespace() {
     let outcome = yaml(
         "client: {insecure: true, token: {hmac_secret_key: secret}}
-channel: {namespaces: [{name: a}, {name: b, subscribe_proxy_enabled: true}]}
+channel: {namespaces: [{name: a}, {name: b, sub_refresh_proxy_enabled: true}]}
 rpc: {ping: {enabled: true}}",
     );
     assert_eq!(
         left(&outcome),
         [
             "client.token.hmac_secret_key",
-            "channel.namespaces[1].subscribe_proxy_enabled",
+            "channel.namespaces[1].sub_refresh_proxy_enabled",
             "rpc.ping.enabled"
         ]
     );
@@ -248,6 +248,29 @@ fn channels_without_a_namespace_are_not_opened() {
 }
 
 #[test]
+fn whoever_is_there_is_told_to_the_same() {
+    let outcome = yaml(
+        "namespaces:
+  - {name: a, presence: true, join_leave: true, force_push_join_leave: true, allow_presence_for_subscriber: true,
+     allow_subscribe_for_client: true}
+  - {name: b, presence: true, force_push_join_leave: true}
+  - {name: c, allow_presence_for_client: true}",
+    );
+    assert_eq!(left(&outcome).len(), 0);
+    let namespaces = settings(&outcome).rooms.namespaces;
+    let all = namespaces.iter().map(|Namespace { options, .. }| {
+        let told = (options.join_leave, options.force_push_join_leave);
+        (options.presence, options.presence_read, told)
+    });
+    let expected = [
+        (true, Who::Subscribers, (true, true)),
+        (true, Who::Server, (false, false)),
+        (false, Who::Subscribers, (false, false)),
+    ];
+    assert_eq!(all.collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn namespaces_that_cannot_be_had_are_left_out() {
     let outcome = yaml("namespaces: [{name: a.b}, {name: default}, {name: ok}, {name: ok}]");
     assert_eq!(
@@ -338,4 +361,26 @@ fn what_members_ask_for_is_allowed_as_before() {
     );
     assert_eq!(left(&outcome), ["namespaces[1].allowed_delta_types"]);
     assert!(outcome.config.contains("delta: fossil") && outcome.config.contains("tags_filter: true"));
+}
+
+#[test]
+fn a_backend_that_is_asked_says_who_clients_are() {
+    let outcome = yaml(
+        "client: {proxy: {connect: {enabled: true, endpoint: 'http://a/connect'}}}
+channel:
+  proxy: {subscribe: {endpoint: 'http://a/subscribe'}}
+  namespaces: [{name: a, subscribe_proxy_enabled: true}]",
+    );
+    assert_eq!(outcome.left, [], "{}", outcome.config);
+    assert!(
+        outcome.config.contains("connect_proxy: connect"),
+        "{}",
+        outcome.config
+    );
+    assert!(
+        outcome.config.contains("subscribe_proxy: subscribe"),
+        "{}",
+        outcome.config
+    );
+    assert_eq!(settings(&outcome).listen.to_string(), "0.0.0.0:8000");
 }

@@ -90,6 +90,8 @@ const SECTIONS: &[(&str, &str)] = &[
     ("proxy_refresh_", "client.proxy.refresh."),
     ("proxy_rpc_", "rpc.proxy."),
     ("proxy_publish_", "channel.proxy.publish."),
+    ("proxy_subscribe_stream_", "channel.proxy.subscribe_stream."),
+    ("proxy_subscribe_", "channel.proxy.subscribe."),
     ("proxy_", "channel.proxy."),
     ("redis_", "engine.redis."),
     ("nats_tls.", "broker.nats.tls."),

@@ -147,7 +147,7 @@ impl Session {
             return;
         }
         match decided {
-            Ok(admission) => self.let_in(worker, slot, &wanted, admission),
+            Ok(admission) => self.let_in(worker, slot, wanted, admission),
             Err(denial) => return self.deny(worker, slot, &denial),
         }
         let admitting = self.with_terms(|terms| terms.admitting.take());

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use natter_protocol::{DisconnectCode, ErrorCode, Push, RefreshResult, SubscribeResult, UnsubscribeCode};
 use tokio::time::Instant;
 
-use super::{Ending, Session, recover::Wish};
+use super::{Ending, Session, Wish};
 use crate::worker::Worker;
 
 /// Beyond a year it is no end but a slip, and centrifuge counts no further.

@@ -6,77 +6,29 @@
 mod plan;
 
 use std::{
-    borrow::Cow,
     cell::{Cell, RefCell},
     rc::Rc,
     sync::Arc,
 };
 
-use natter_protocol::{
-    DisconnectCode, ErrorCode, Push, ReplyBody, ServerSubscription, SubscribeRequest, SubscribeResult,
-};
+use natter_protocol::{DisconnectCode, ErrorCode, Push, ReplyBody, ServerSubscription, SubscribeResult};
 
 use self::plan::{Plan, plan};
 use super::{
     Ending, ReplySlot, Session,
     output::{LEFT, RECOVERED, SLOW_READER},
+    wish::{Former, Wants, Wish},
 };
 use crate::{
     bus::BusError,
-    config::RecoveryMode,
     frame::Frame,
     gateway::error_code,
-    grant::Grant,
     history::Position,
-    namespace::{Asker, Namespace},
-    publication::{Publication, Tags},
+    publication::Publication,
     recovery::Missed,
-    room::{MemberIndex, Room, Taste},
-    wire::Wire,
+    room::{MemberIndex, Room},
     worker::Worker,
 };
-
-/// What a join asks for.
-#[derive(Clone, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
-pub struct Wish {
-    /// Where a client's command is answered; without it the subscription was made by the server API and the client is
-    /// told by a push.
-    pub slot: Option<ReplySlot>,
-    /// The subscription is told with the answer to connect.
-    pub(super) at_connect: bool,
-    positioned: bool,
-    recoverable: bool,
-    /// The client asked to recover, whether or not it may: it is told that it did not.
-    was_recovering: bool,
-    /// The client is told who joins and leaves.
-    pub(super) listens: bool,
-    /// Where the client was before, if it may recover.
-    recover: Option<Rc<Former>>,
-    /// How it wants publications, if not as they are.
-    taste: Option<Rc<Taste>>,
-    /// What the server decided on, unless the client asked by itself.
-    grant: Option<Rc<Grant>>,
-}
-
-#[derive(Debug)]
-struct Former {
-    /// Empty when the client has none.
-    epoch: String,
-    offset: u64,
-    wants: Wants,
-}
-
-/// What a client that recovers wants to be brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wants {
-    /// What it missed.
-    All,
-    /// The same, and to be refused rather than let in without it: it loads the state anew before it comes back.
-    AllOrNothing,
-    /// The newest publication (recovery mode `cache`).
-    Newest,
-}
 
 /// Publications that wait until the answer to their reader's join has gone out: because it recovers, or because earlier
 /// commands are not answered yet.
@@ -88,138 +40,6 @@ pub(super) struct Held {
     since: Cell<u64>,
     frames: RefCell<Vec<(u64, Arc<Frame>)>>,
     bytes: Cell<usize>,
-}
-
-impl Wish {
-    /// What of a client's request its namespace grants.
-    pub(super) fn of(request: &SubscribeRequest<'_>, namespace: &Namespace, asker: Asker) -> Self {
-        let Some(policy) = &namespace.history else {
-            return Self {
-                was_recovering: request.recover,
-                listens: namespace.tells_joins(request.join_leave),
-                ..Self::default()
-            };
-        };
-        let options = &policy.options;
-        // Who recovers reads history.
-        let may_read = namespace.may_read_history(Asker {
-            is_member: true,
-            ..asker
-        });
-        let recoverable = options.force_recovery || (request.recoverable && may_read);
-        let positioned = recoverable || options.force_positioning || (request.positioned && may_read);
-        Self {
-            positioned,
-            recoverable,
-            listens: namespace.tells_joins(request.join_leave),
-            ..Self::default()
-        }
-        .recovering(request, namespace)
-    }
-
-    pub(super) fn with_taste(self, taste: Option<Rc<Taste>>) -> Self {
-        Self { taste, ..self }
-    }
-
-    pub(super) fn taste(&self) -> Option<&Taste> {
-        self.taste.as_deref()
-    }
-
-    fn has_deltas(&self) -> bool {
-        self.taste().is_some_and(|taste| taste.delta)
-    }
-
-    /// Whether a publication that was missed is wanted.
-    fn wants(&self, publication: &Publication) -> bool {
-        let filter = self.taste().and_then(|taste| taste.filter.as_ref());
-        filter.is_none_or(|filter| Tags::of(publication).fit(filter))
-    }
-
-    /// The data of a publication that was missed, which is brought whole.
-    fn form_data<'p>(&self, wire: Wire, publication: &'p Publication) -> Cow<'p, [u8]> {
-        if self.has_deltas() {
-            wire.encoding.undoable(&publication.data)
-        } else {
-            Cow::Borrowed(&publication.data)
-        }
-    }
-
-    /// What the server decided on for a client, by its API or with the connection.
-    pub fn granted(namespace: &Namespace, grant: &Rc<Grant>) -> Self {
-        let options = namespace.history.as_ref().map(|policy| &policy.options);
-        let recoverable =
-            options.is_some_and(|options| grant.force_recovery.unwrap_or(options.force_recovery));
-        let positioned = options.is_some_and(|options| {
-            recoverable || grant.force_positioning.unwrap_or(options.force_positioning)
-        });
-        let wish = Self {
-            positioned,
-            recoverable,
-            listens: namespace.tells_joins(false),
-            grant: Some(grant.clone()),
-            ..Self::default()
-        };
-        match &grant.recover_since {
-            Some(since) => wish.recovering(&since.as_request(), namespace),
-            None => wish,
-        }
-    }
-
-    /// What a client asked for and a backend permitted, which can only add to it.
-    pub(super) fn permitted(
-        self,
-        request: &SubscribeRequest<'_>,
-        namespace: &Namespace,
-        grant: &Rc<Grant>,
-    ) -> Self {
-        let granted = Self::granted(namespace, grant);
-        Self {
-            positioned: self.positioned || granted.positioned,
-            recoverable: self.recoverable || granted.recoverable,
-            listens: self.listens || granted.listens,
-            taste: self.taste,
-            ..granted
-        }
-        .recovering(request, namespace)
-    }
-
-    /// The same for a client that says where it was.
-    pub(super) fn recovering(mut self, request: &SubscribeRequest<'_>, namespace: &Namespace) -> Self {
-        self.was_recovering |= request.recover;
-        if let Some(policy) = &namespace.history
-            && request.recover
-            && self.recoverable
-        {
-            let wants = match policy.options.recovery_mode {
-                RecoveryMode::Cache => Wants::Newest,
-                RecoveryMode::Stream if request.rejects_unrecovered() => Wants::AllOrNothing,
-                RecoveryMode::Stream => Wants::All,
-            };
-            self.recover = Some(Rc::new(Former {
-                epoch: request.epoch.to_string(),
-                offset: request.offset,
-                wants,
-            }));
-        }
-        self
-    }
-
-    pub(super) fn grant(&self) -> Option<&Grant> {
-        self.grant.as_deref()
-    }
-
-    /// What the client is told with the subscription.
-    fn data(&self) -> &[u8] {
-        self.grant().map_or(&[], |grant| &grant.data)
-    }
-
-    pub(super) fn is_positioned(&self) -> bool {
-        self.positioned
-    }
-
-    fn former(&self) -> Option<&Former> {
-        self.recover.as_deref()
-    }
 }
 
 impl Session {
@@ -244,7 +64,7 @@ impl Session {
                 data: wish.data(),
                 ..SubscribeResult::default()
             };
-            return self.answer_join(worker, room, &wish, result);
+            return self.answer_join(worker, room, &wish, &result);
         };
         let Some(former) = wish.recover.clone() else {
             return self.answer_at(worker, room, &wish, &position, false, &[]);
@@ -442,7 +262,7 @@ impl Session {
             data: wish.data(),
             ..SubscribeResult::default()
         };
-        self.answer_join(worker, room, wish, result);
+        self.answer_join(worker, room, wish, &result);
     }
 
     pub(super) fn answer_join(
@@ -450,7 +270,7 @@ impl Session {
         worker: &Rc<Worker>,
         room: &Rc<Room>,
         wish: &Wish,
-        result: SubscribeResult<'_>,
+        result: &SubscribeResult<'_>,
     ) {
         let held = self.held(room);
         if let Some(held) = &held {
@@ -458,11 +278,11 @@ impl Session {
         }
         match wish.slot {
             Some(slot) => {
-                let body = ReplyBody::Subscribe(Self::tell_end(wish, &result));
+                let body = ReplyBody::Subscribe(Self::tell_end(wish, result));
                 self.complete_and_release(worker, slot, body, held);
             }
-            None if wish.at_connect => self.joined_at_connect(worker, &room.channel, &result, held),
-            None => self.push_join(worker, room, &result, held),
+            None if wish.at_connect => self.joined_at_connect(worker, &room.channel, result, held),
+            None => self.push_join(worker, room, result, held),
         }
     }
 

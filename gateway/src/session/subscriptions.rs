@@ -7,11 +7,7 @@ use natter_protocol::{
     UnsubscribeRequest, channel,
 };
 
-use super::{
-    Ending, Refusal, Session,
-    backend::subscribe_proxy,
-    recover::{Held, Wish},
-};
+use super::{Ending, Refusal, Session, backend::subscribe_proxy, recover::Held, wish::Wish};
 use crate::{
     bus::BusError,
     channel::Channel,

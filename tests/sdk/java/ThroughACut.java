@@ -5,8 +5,6 @@ import io.github.centrifugal.centrifuge.HistoryResult;
 import io.github.centrifugal.centrifuge.Options;
 import io.github.centrifugal.centrifuge.PresenceResult;
 import io.github.centrifugal.centrifuge.PublicationEvent;
-import io.github.centrifugal.centrifuge.ReplyError;
-import io.github.centrifugal.centrifuge.ResultCallback;
 import io.github.centrifugal.centrifuge.SubscribedEvent;
 import io.github.centrifugal.centrifuge.Subscription;
 import io.github.centrifugal.centrifuge.SubscriptionEventListener;
@@ -16,7 +14,6 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
@@ -28,7 +25,6 @@ import java.util.function.Consumer;
  */
 public final class ThroughACut {
     private static final String ROOM = "kept:everyone";
-    private static final int NOT_AVAILABLE = 108;
     private static final long LIMIT_MS = 20_000;
 
     private static final BufferedReader WORDS =
@@ -71,7 +67,8 @@ public final class ThroughACut {
         for (Member member : members) {
             check(member.recovered() > 0, member.name + " did not recover");
             readHistory(member, said);
-            see(member, members.size());
+            PresenceResult present = Member.answer(done -> member.subscription.presence(done::complete));
+            check(present.getClients().size() == members.size(), present.getClients().size() + " are there");
         }
     }
 
@@ -97,22 +94,6 @@ public final class ThroughACut {
         history.getPublications().forEach(publication -> kept.add(text(publication.getData())));
         check(kept.equals(said), member.name + " reads " + kept);
         check(history.getOffset() == said.size(), member.name + " is at " + history.getOffset());
-    }
-
-    /** Who is there, in a namespace that tells; elsewhere the command is refused. */
-    private static void see(Member member, int members) throws Exception {
-        try {
-            PresenceResult presence = Member.answer(done -> member.subscription.presence(done::complete));
-            check(tellsPresence(), "presence was told");
-            check(presence.getClients().size() == members, presence.getClients().size() + " are there");
-        } catch (ExecutionException failure) {
-            boolean isRefused = failure.getCause() instanceof ReplyError error && error.getCode() == NOT_AVAILABLE;
-            check(isRefused && !tellsPresence(), "presence: " + failure.getCause());
-        }
-    }
-
-    private static boolean tellsPresence() {
-        return "on".equals(System.getenv("NATTER_PRESENCE"));
     }
 
     private static Client client(String host) {

@@ -9,10 +9,7 @@ use serde_json::Value;
 
 use crate::support::{LIMIT, builder, wait_bus};
 
-const ROOMS: &str = "rooms: {namespaces: [{name: kept, subscribe: anyone, publish: anyone, history: {size: 1000, ttl: 1h, read: anyone, force_recovery: true}}]}\n";
-
-/// Whether `kept` tells who is there; otherwise the scripts see to it that the command is refused.
-const PRESENCE: &str = "off";
+const ROOMS: &str = "rooms: {namespaces: [{name: kept, subscribe: anyone, publish: anyone, presence: true, history: {size: 1000, ttl: 1h, read: anyone, force_recovery: true}}]}\n";
 
 #[tokio::test]
 async fn centrifuge_js_recovers_what_a_cut_kept_back() -> Result<()> {
@@ -43,7 +40,6 @@ async fn recovers(start: impl FnOnce(&[(&str, &str)]) -> Result<Script>) -> Resu
         ("NATTER_HOST", &host),
         ("NATTER_EMULATION", &other),
         ("NATTER_WRITER", &other),
-        ("NATTER_PRESENCE", PRESENCE),
     ])?;
     let next = async |event: &str| {
         let fits = |line: &Value| line["event"] == event || line["event"] == "failed";

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::scene::gateway;
 
 const CONFIG: &str = "client: {ping_interval: 1s, pong_timeout: 500ms}
-rooms: {namespaces: [{name: kept, subscribe: anyone, publish: anyone, history: {size: 10, ttl: 1h, read: anyone}}]}\n";
+rooms: {namespaces: [{name: kept, subscribe: anyone, publish: anyone, presence: true, history: {size: 10, ttl: 1h, read: anyone}}]}\n";
 
 #[tokio::test]
 async fn websocket_json() -> Result<()> {
@@ -71,8 +71,16 @@ fn conversation() -> Vec<(Value, Value)> {
             json!({ "history": { "channel": "kept:a", "limit": 1, "since": { "offset": 1, "epoch": "other" } } }),
             error(112, "unrecoverable position"),
         ),
-        (json!({ "presence": kept }), not_available()),
-        (json!({ "presence_stats": kept }), not_available()),
+        (
+            json!({ "presence": kept }),
+            json!({ "presence": { "presence": { "CLIENT": { "client": "CLIENT" } } } }),
+        ),
+        (
+            json!({ "presence_stats": kept }),
+            json!({ "presence_stats": { "num_clients": 1, "num_users": 1 } }),
+        ),
+        (json!({ "presence": { "channel": "a" } }), not_available()),
+        (json!({ "presence_stats": { "channel": "a" } }), not_available()),
         (
             json!({ "rpc": { "method": "m", "data": { "a": 1 } } }),
             not_available(),
@@ -80,6 +88,10 @@ fn conversation() -> Vec<(Value, Value)> {
         (
             json!({ "sub_refresh": { "channel": "kept:a" } }),
             error(107, "bad request"),
+        ),
+        (
+            json!({ "sub_refresh": { "channel": "kept:b", "token": "t" } }),
+            error(103, "permission denied"),
         ),
         (json!({ "unsubscribe": kept }), json!({ "unsubscribe": {} })),
         (json!({ "unsubscribe": kept }), json!({ "unsubscribe": {} })),
@@ -99,21 +111,21 @@ async fn converse(transport: Transport, encoding: Encoding) -> Result<()> {
     } else {
         json!({ "client": "CLIENT", "version": "VERSION", "ping": 1, "session": "SESSION", "node": "NODE" })
     };
-    names.expect(&reply, json!({ "id": 1, "connect": connected }))?;
+    names.expect(&reply, &json!({ "id": 1, "connect": connected }))?;
 
     for (command, mut expected) in conversation() {
         let reply = wire.request(command.clone()).await?;
         names.learn("EPOCH", &reply["subscribe"]["epoch"]);
         expected["id"] = reply["id"].clone();
         names
-            .expect(&reply, expected)
+            .expect(&reply, &expected)
             .with_context(|| command.to_string())?;
     }
     let push = wire.recv_where(|value| value.get("push").is_some()).await?;
     let publication = json!({ "data": said(), "info": { "client": "CLIENT" }, "offset": 1 });
     names.expect(
         &push,
-        json!({ "push": { "channel": "kept:a", "pub": publication } }),
+        &json!({ "push": { "channel": "kept:a", "pub": publication } }),
     )?;
 
     batch(&mut wire).await.context("a batch")?;
@@ -124,14 +136,8 @@ async fn converse(transport: Transport, encoding: Encoding) -> Result<()> {
         .ends(wire, json!({ "send": { "data": 1 } }), 3508, "not available")
         .await?;
     let (wire, _) = connect(&gateway, transport, encoding).await?;
-    names
-        .ends(
-            wire,
-            json!({ "id": 2, "refresh": { "token": "t" } }),
-            3500,
-            "invalid token",
-        )
-        .await?;
+    let refresh = json!({ "id": 2, "refresh": { "token": "t" } });
+    names.ends(wire, refresh, 3500, "invalid token").await?;
     let (wire, _) = connect(&gateway, transport, encoding).await?;
     names
         .ends(wire, json!({ "id": 2, "ping": {} }), 3501, "bad request")
@@ -188,25 +194,27 @@ impl Names {
         }
     }
 
-    fn expect(&self, got: &Value, expected: Value) -> Result<()> {
+    fn expect(&self, got: &Value, expected: &Value) -> Result<()> {
         let masked = self.masked(canonical(got)?);
-        ensure!(masked == expected, "{got} where {expected} was due");
+        ensure!(masked == *expected, "{got} where {expected} was due");
         Ok(())
     }
 
     fn masked(&self, value: Value) -> Value {
         match value {
-            Value::String(text) => {
-                let known = self.0.iter().find(|(known, _)| *known == text);
-                known.map_or(text.as_str(), |(_, name)| *name).into()
-            }
+            Value::String(text) => self.name(&text).into(),
             Value::Array(items) => items.into_iter().map(|item| self.masked(item)).collect(),
             Value::Object(fields) => fields
                 .into_iter()
-                .map(|(name, value)| (name, self.masked(value)))
+                .map(|(key, value)| (self.name(&key).to_owned(), self.masked(value)))
                 .collect(),
             other => other,
         }
+    }
+
+    fn name<'a>(&self, text: &'a str) -> &'a str {
+        let known = self.0.iter().find(|(known, _)| known == text);
+        known.map_or(text, |(_, name)| *name)
     }
 
     /// A command that the server ends the connection for, and says why.
@@ -216,7 +224,8 @@ impl Names {
             .recv_where(|value| value["push"].get("disconnect").is_some())
             .await?;
         let expected = json!({ "push": { "disconnect": { "code": code, "reason": reason } } });
-        self.expect(&end, expected).with_context(|| command.to_string())?;
+        self.expect(&end, &expected)
+            .with_context(|| command.to_string())?;
         ensure!(wire.recv().await?.is_none(), "it goes on");
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Where what a client missed comes from: nowhere, from what is at hand, or from the bus.
 
-use super::Former;
+use crate::session::wish::Former;
 use crate::{
     bus::{BoxFuture, BusError},
     config::RecoveryMode,

@@ -18,7 +18,7 @@ async fn scene() -> Result<(Backend, Gateway)> {
     Ok((backend, gateway))
 }
 
-fn connect(request: Value) -> Value {
+fn connect(request: &Value) -> Value {
     json!({ "id": 1, "connect": request })
 }
 
@@ -29,7 +29,7 @@ async fn a_connection_is_what_the_backend_says() -> Result<()> {
     // SDKs send all of it at once; the rest waits for the answer.
     client
         .send_batch(&[
-            connect(json!({ "name": "js", "version": "5", "data": { "ticket": 7 } })),
+            connect(&json!({ "name": "js", "version": "5", "data": { "ticket": 7 } })),
             json!({ "id": 2, "subscribe": { "channel": "own" } }),
             json!({ "id": 3, "rpc": { "method": "who" } }),
         ])
@@ -118,7 +118,7 @@ async fn refusals_end_the_connection() -> Result<()> {
         (json!([]), Some(100), 3004),
     ] {
         let mut client = Client::connect(&gateway.ws_url()).await?;
-        client.send(&connect(json!({}))).await?;
+        client.send(&connect(&json!({}))).await?;
         backend.asked().await?.answer(&answer)?;
         if let Some(error) = reply {
             assert_eq!(client.recv().await?["error"]["code"], error, "{answer}");
@@ -126,7 +126,7 @@ async fn refusals_end_the_connection() -> Result<()> {
         assert_eq!(client.close_frame().await?.0, code, "{answer}");
     }
     let mut client = Client::connect(&gateway.ws_url()).await?;
-    client.send(&connect(json!({ "token": "of nobody" }))).await?;
+    client.send(&connect(&json!({ "token": "of nobody" }))).await?;
     assert_eq!(client.close_frame().await?.0, 3500);
     ensure!(!backend.is_asked());
     Ok(())
@@ -136,7 +136,7 @@ async fn refusals_end_the_connection() -> Result<()> {
 async fn an_empty_user_is_anonymous_and_welcome() -> Result<()> {
     let (mut backend, gateway) = scene().await?;
     let mut client = Client::connect(&gateway.ws_url()).await?;
-    client.send(&connect(json!({}))).await?;
+    client.send(&connect(&json!({}))).await?;
     backend.asked().await?.result(&json!({ "user": "" }))?;
     ensure!(client.recv().await?.get("connect").is_some());
     let reply = client
@@ -150,7 +150,7 @@ async fn an_empty_user_is_anonymous_and_welcome() -> Result<()> {
 async fn who_goes_away_before_the_answer_is_forgotten() -> Result<()> {
     let (mut backend, gateway) = scene().await?;
     let mut client = Client::connect(&gateway.ws_url()).await?;
-    client.send(&connect(json!({}))).await?;
+    client.send(&connect(&json!({}))).await?;
     let asked = backend.asked().await?;
     drop(client);
     asked.given_up().await
@@ -160,7 +160,7 @@ async fn who_goes_away_before_the_answer_is_forgotten() -> Result<()> {
 async fn what_needs_no_second_try_from_a_client_is_tried_again() -> Result<()> {
     let (mut backend, gateway) = scene().await?;
     let mut client = Client::connect(&gateway.ws_url()).await?;
-    client.send(&connect(json!({}))).await?;
+    client.send(&connect(&json!({}))).await?;
     let unavailable = axum::http::StatusCode::SERVICE_UNAVAILABLE;
     backend.asked().await?.text(unavailable)?;
     backend.asked().await?.result(&json!({ "user": "ann" }))?;
