@@ -121,10 +121,12 @@ impl Live {
         }))
     }
 
-    /// The room of a user alone, if every user is in theirs.
+    /// The room of a user alone, if every user is in theirs. A user whose id is no name for a room, or would name other users,
+    /// has none.
     pub fn personal_room(&self, user: &str) -> Option<Grant> {
         let personal = &self.settings.client.subscribe_to_user_personal_channel;
-        let is_meant = personal.enabled && !user.is_empty();
-        is_meant.then(|| Grant::of(personal.channel(user)))
+        let is_meant = personal.enabled && !user.is_empty() && !user.contains([',', '#']);
+        let channel = is_meant.then(|| personal.channel(user))?;
+        self.namespace(&channel).is_ok().then(|| Grant::of(channel))
     }
 }

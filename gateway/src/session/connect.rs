@@ -9,7 +9,8 @@ use std::{borrow::Cow, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use natter_protocol::{
-    ConnectRequest, ConnectResult, Push, ReplyBody, SubscribeRequest, SubscribeResult, json, protobuf,
+    ConnectRequest, ConnectResult, ErrorCode, Push, ReplyBody, SubscribeRequest, SubscribeResult, json,
+    protobuf,
 };
 use tokio::task::AbortHandle;
 
@@ -233,11 +234,15 @@ impl Session {
             };
             rooms.push((channel, wish));
         }
+        // What the client names it names once.
+        let granted = rooms.len();
         for wanted in wanted {
             let Ok(namespace) = live.namespace(&wanted.channel) else {
                 continue;
             };
-            let is_known = rooms.iter().any(|(known, _)| **known == *wanted.channel);
+            let is_known = rooms[..granted]
+                .iter()
+                .any(|(known, _)| **known == *wanted.channel);
             if is_known
                 // A backend is asked about joins that are commands.
                 || namespace.options.subscribe_proxy.is_some()
@@ -248,6 +253,9 @@ impl Session {
             }
             let wish = Wish::of(wanted, namespace, self.asker(false));
             rooms.push((Channel::from(&*wanted.channel), wish));
+            if rooms.len() > live.settings.client.channel_limit {
+                return Err(ErrorCode::LimitExceeded.into());
+            }
         }
         for (_, wish) in &mut rooms {
             wish.at_connect = true;
