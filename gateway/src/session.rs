@@ -229,7 +229,7 @@ impl Session {
             self.blocked.set(false);
             worker.mark_dirty(self, Lane::Prompt);
         }
-        if self.replies.borrow().is_full() || self.phase.get() == Phase::Admitting {
+        if self.replies.borrow().is_full() {
             return Poll::Pending;
         }
         self.socket
