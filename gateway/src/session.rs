@@ -337,9 +337,11 @@ impl Session {
         }
         let was_connected = self.phase.replace(Phase::Ending) == Phase::Connected;
         self.record(worker, ending);
-        self.terms.take();
-        self.backend.take();
+        // Nobody is let in any more; what others are told of the client stays for its last words.
+        self.stop_connecting();
         self.leave_all(worker);
+        self.drop_backend(worker);
+        self.terms.take();
         self.replies.borrow_mut().clear();
         worker.disconnected(self, was_connected);
         match ending.close_frame() {

@@ -103,6 +103,16 @@ impl Session {
         result
     }
 
+    /// Ends all calls. What was said and not judged is not published.
+    pub(super) fn drop_backend(&self, worker: &Worker) {
+        let Some(backend) = self.backend.take() else {
+            return;
+        };
+        for saying in &backend.sayings {
+            refused_by_proxy(worker, &saying.channel);
+        }
+    }
+
     /// Asks a backend; `then` gets the answer, unless the session ends before.
     fn ask<T: Answer>(
         self: &Rc<Self>,
@@ -310,10 +320,7 @@ impl Session {
             Err(failure) => (Err(failure), None),
         };
         let Some(published) = self.judged(worker, slot, "publish", verdict) else {
-            if let Some(namespace) = worker.live().namespaces.of(&saying.channel) {
-                namespace.metrics.offer(Source::Client).refuse(BY_PROXY);
-            }
-            return;
+            return refused_by_proxy(worker, &saying.channel);
         };
         let mut message = saying.held.message;
         if let Some(data) = published.data {
@@ -347,6 +354,12 @@ impl Session {
             .protocol
             .command_failed("publish", error.code());
         self.complete(worker, slot, ReplyBody::Error(error));
+    }
+}
+
+fn refused_by_proxy(worker: &Worker, channel: &str) {
+    if let Some(namespace) = worker.live().namespaces.of(channel) {
+        namespace.metrics.offer(Source::Client).refuse(BY_PROXY);
     }
 }
 

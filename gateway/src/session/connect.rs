@@ -357,6 +357,14 @@ impl Session {
         self.end(worker, &denial.ending());
     }
 
+    /// Ends what leads to the answer of the connect command, without it.
+    pub(super) fn stop_connecting(&self) {
+        if self.has_terms() {
+            let ended = self.with_terms(|terms| (terms.admitting.take(), terms.joining.take()));
+            drop(ended);
+        }
+    }
+
     /// Bytes of results that wait for others.
     pub(super) fn connecting_bytes(&self) -> usize {
         let terms = self.terms.borrow();
