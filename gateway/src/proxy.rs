@@ -143,8 +143,12 @@ impl Failure {
         }
     }
 
+    /// Whether the backend is well all the same. What one client can bring about by what it asks must not end the calls of all.
     fn is_alive(&self) -> bool {
-        matches!(self, Self::Failed { is_alive: true, .. })
+        matches!(
+            self,
+            Self::Failed { is_alive: true, .. } | Self::Malformed(Malformed::Bytes)
+        )
     }
 }
 
@@ -153,7 +157,7 @@ impl From<Failed> for Failure {
         let (outcome, is_alive) = match &failed {
             Failed::Unsent(_) | Failed::Cut(_) => (ProxyOutcome::Unreachable, false),
             Failed::Status(status) => (ProxyOutcome::Status, !status.is_server_error()),
-            Failed::TooLarge => (ProxyOutcome::TooLarge, false),
+            Failed::TooLarge => (ProxyOutcome::TooLarge, true),
         };
         Self::Failed {
             outcome,

@@ -309,6 +309,23 @@ async fn a_backend_that_fails_is_left_alone_and_one_that_refuses_is_not() {
 }
 
 #[tokio::test]
+async fn what_one_client_asks_for_leaves_the_backend_to_the_others() {
+    let bytes = r#"{"result": {"b64data": "AQI="}}"#;
+    let acts = [Act::Fill(2_001), Act::Answer(bytes), Act::Fill(2_001), Act::Answer(bytes)];
+    let backend = Backend::start(&acts).await;
+    let proxy = backend.proxy(ProxySettings {
+        answer_max_size: 2_000,
+        breaker_failures: 2,
+        ..backend.settings()
+    });
+    for _ in acts {
+        assert!(ask(&proxy, ProxyKind::Rpc).await.is_err());
+    }
+    assert!(ask(&proxy, ProxyKind::Rpc).await.is_ok());
+    assert_eq!(backend.asked(), 5);
+}
+
+#[tokio::test]
 async fn a_backend_gets_the_headers_of_its_own_list() {
     let backend = Backend::start(&[]).await;
     let listing = |name: &str, header: &str| ProxySettings {
