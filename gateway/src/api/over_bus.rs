@@ -63,7 +63,9 @@ pub fn take(gateway: Arc<Gateway>, request: BusRequest) {
         };
         let label = known.unwrap_or(UNKNOWN_METHOD);
         gateway.metrics.api.answered(label, code, began.elapsed());
-        let BusRequest { body: asked, answer, .. } = request;
+        let BusRequest {
+            body: asked, answer, ..
+        } = request;
         drop(asked);
         if let Err(error) = answer.give(body.into()).await {
             gateway.metrics.bus.error("api_answer");

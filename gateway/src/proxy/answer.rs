@@ -91,7 +91,9 @@ pub(super) fn read<T: Answer>(body: &[u8], takes_bytes: bool) -> Result<Verdict<
     let written: Written<'_> = object(body)?;
     if let Some(WrittenDisconnect { code, reason }) = written.disconnect {
         if !DISCONNECT_CODES.contains(&code) || reason.len() > MAX_REASON {
-            return Err(Malformed::Unreadable(format!("nobody can be disconnected with {code}")));
+            return Err(Malformed::Unreadable(format!(
+                "nobody can be disconnected with {code}"
+            )));
         }
         return Ok(Verdict::Disconnect { code, reason });
     }
@@ -115,7 +117,8 @@ fn object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Malformed> {
     if text.trim_ascii_start().first() != Some(&b'{') {
         return Err(Malformed::Unreadable("it is no JSON object".to_owned()));
     }
-    serde_json::from_slice(text).map_err(|error| Malformed::Unreadable(format!("it is not understood: {error}")))
+    serde_json::from_slice(text)
+        .map_err(|error| Malformed::Unreadable(format!("it is not understood: {error}")))
 }
 
 /// A value that the gateway hands on: as JSON, or as base64, which goes first, as in Centrifugo.
