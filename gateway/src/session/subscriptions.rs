@@ -334,10 +334,11 @@ impl Session {
     /// Whether the session was in the room or on its way into it.
     pub(super) fn leave(self: &Rc<Self>, worker: &Rc<Worker>, channel: &str) -> bool {
         let taken = self.subscriptions.borrow_mut().take(channel);
-        taken.is_some_and(|subscription| {
-            self.depart(worker, &subscription);
-            true
-        }) || self.stop_asking(worker, channel)
+        if let Some(subscription) = &taken {
+            self.depart(worker, subscription);
+        }
+        // Whom the server puts in meanwhile may still be asking.
+        self.stop_asking(worker, channel) || taken.is_some()
     }
 
     pub(super) fn leave_all(self: &Rc<Self>, worker: &Rc<Worker>) {

@@ -83,7 +83,7 @@ impl Session {
     ) {
         let asking = self.take_asking(|asking| asking.slot == slot);
         let held = asking.map(|asking| asking.held).unwrap_or_default();
-        let is_in = match self.judged(worker, slot, "subscribe", verdict) {
+        let has_joined = match self.judged(worker, slot, "subscribe", verdict) {
             Some(subscribed) => self.join_permitted(worker, (slot, wish), wanted, subscribed),
             None => false,
         };
@@ -92,7 +92,11 @@ impl Session {
         }
         match self.joining(&wanted.channel) {
             Some(room) => held.into_iter().for_each(|held| room.hold(self, held)),
-            None => self.publish_held(worker, &wanted.channel, held, is_in),
+            None => {
+                // The server may have put it in meanwhile.
+                let is_in = has_joined || self.is_member(&wanted.channel);
+                self.publish_held(worker, &wanted.channel, held, is_in);
+            }
         }
     }
 
