@@ -48,7 +48,6 @@ const fn none(option: &'static str, fate: Fate, note: &'static str) -> Rule {
 
 const PATHS: &str = "the paths are Centrifugo's own; have a proxy rewrite another one";
 const TOKENS: &str = "a proxy in front names the user (`client.user_id_header`)";
-const PROXIES: &str = "a backend is not asked about what expires";
 const ENDS: &str = "a connection ends in one way, which clients know";
 const TLS: &str = "TLS ends in front of the gateway";
 const BUFFERS: &str = "workers share their buffers";
@@ -107,7 +106,16 @@ pub(super) const RULES: &[Rule] = &[
     to("client.proxy.connect.include_connection_meta", "proxies[].include_connection_meta", Weighed, "As above."),
     to("client.proxy.connect.name", "client.connect_proxy", Weighed, "Of version 5."),
     none("client.proxy.connect.*", Missing, "as those of `proxies[]`"),
-    none("client.proxy.*", NotYet, PROXIES),
+    to("client.proxy.refresh.enabled", "client.refresh_proxy", Weighed, "A backend without an answer is asked again within `client.expired_close_delay` only."),
+    to("client.proxy.refresh.endpoint", "proxies[].endpoint", Weighed, "As those of `proxies[]`, under the name `refresh`."),
+    to("client.proxy.refresh.timeout", "proxies[].timeout", Weighed, "As above."),
+    to("client.proxy.refresh.http_headers", "proxies[].http_headers", Weighed, "As above."),
+    to("client.proxy.refresh.http.static_headers", "proxies[].static_headers", Weighed, "As above."),
+    to("client.proxy.refresh.http.static_headers.*", "proxies[].static_headers", Weighed, "As above."),
+    to("client.proxy.refresh.binary_encoding", "proxies[].binary_encoding", Weighed, "As above."),
+    to("client.proxy.refresh.include_connection_meta", "proxies[].include_connection_meta", Weighed, "As above."),
+    to("client.proxy.refresh.name", "client.refresh_proxy", Weighed, "Of version 5."),
+    none("client.proxy.refresh.*", Missing, "as those of `proxies[]`"),
     to("client.ping_interval", "client.ping_interval", Copied(Duration), "In whole seconds."),
     to("client.pong_timeout", "client.pong_timeout", Copied(Duration), ""),
     to("client.stale_close_delay", "client.stale_timeout", Copied(Duration), ""),
@@ -137,7 +145,7 @@ pub(super) const RULES: &[Rule] = &[
     none("channel.user_separator", Fixed(","), "the mark of personal channels is not chosen"),
     none("channel.history_meta_ttl", Needless, "a position is the stream's, which does not forget it"),
     to("channel.publication_data_format", "rooms.namespaces[].payload", Weighed, "As that of a namespace, for those that say nothing."),
-    none("channel.proxy.*", NotYet, PROXIES),
+    none("channel.proxy.*", Missing, "a backend is asked about other things"),
 
     none("channel.namespaces", Needless, "there is none"),
     to("channel.namespaces[].name", "rooms.namespaces[].name", Weighed, "Letters, digits, `_` and `-`: no dots, and not `default`."),
@@ -176,8 +184,8 @@ pub(super) const RULES: &[Rule] = &[
     to("channel.namespaces[].subscribe_proxy_name", "rooms.namespaces[].subscribe_proxy", Weighed, "`subscribe` where it is not written: the proxy of `channel.proxy.subscribe`."),
     to("channel.namespaces[].publish_proxy_enabled", "rooms.namespaces[].publish_proxy", Weighed, "There the proxy alone decides; here `publish` comes first, and is written as `anyone`."),
     to("channel.namespaces[].publish_proxy_name", "rooms.namespaces[].publish_proxy", Weighed, "`publish` where it is not written: the proxy of `channel.proxy.publish`."),
-    none("channel.namespaces[].sub_refresh_proxy_enabled", NotYet, PROXIES),
-    none("channel.namespaces[].sub_refresh_proxy_name", Needless, "says which proxy, where one is enabled"),
+    to("channel.namespaces[].sub_refresh_proxy_enabled", "rooms.namespaces[].sub_refresh_proxy", Weighed, "A backend without an answer is asked again within `client.expired_sub_close_delay` only."),
+    to("channel.namespaces[].sub_refresh_proxy_name", "rooms.namespaces[].sub_refresh_proxy", Weighed, "`sub_refresh` where it is not written: the proxy of `channel.proxy.sub_refresh`."),
     none("channel.namespaces[].subscribe_stream_proxy_enabled", Missing, "a backend publishes by the server API"),
     none("channel.namespaces[].subscribe_stream_proxy_name", Needless, "says which proxy, where one is enabled"),
     none("channel.namespaces[].subscribe_stream_proxy_bidirectional", Missing, "a backend publishes by the server API"),
@@ -187,7 +195,7 @@ pub(super) const RULES: &[Rule] = &[
     none("map_broker.*", Missing, MAPS),
     none("shared_poll.*", Missing, MAPS),
 
-    to("proxies[].name", "proxies[].name", Weighed, "Those of `client.proxy.connect`, `channel.proxy.subscribe`, `channel.proxy.publish` and `rpc.proxy` are called `connect`, `subscribe`, `publish` and `rpc`."),
+    to("proxies[].name", "proxies[].name", Weighed, "Those of `client.proxy.connect`, `client.proxy.refresh`, `channel.proxy.subscribe`, `channel.proxy.sub_refresh`, `channel.proxy.publish` and `rpc.proxy` are called `connect`, `refresh`, `subscribe`, `sub_refresh`, `publish` and `rpc`."),
     to("proxies[].endpoint", "proxies[].endpoint", Weighed, "`http://` or `https://`; gRPC is not spoken."),
     to("proxies[].timeout", "proxies[].timeout", Weighed, "At most 30 s, retries included."),
     to("proxies[].http_headers", "proxies[].http_headers", Weighed, ""),
@@ -287,9 +295,10 @@ pub(super) fn rule(path: &str) -> Option<&'static Rule> {
 
 /// `[]` for the number of a section in a list, and for sections that stand alone and have the same options.
 fn general(path: &str) -> String {
-    const ALIKE: [(&str, &str); 4] = [
+    const ALIKE: [(&str, &str); 5] = [
         ("channel.without_namespace.", "channel.namespaces[]."),
         ("channel.proxy.subscribe.", "proxies[]."),
+        ("channel.proxy.sub_refresh.", "proxies[]."),
         ("channel.proxy.publish.", "proxies[]."),
         ("rpc.proxy.", "proxies[]."),
     ];

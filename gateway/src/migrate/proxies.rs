@@ -9,9 +9,11 @@ use super::{
 };
 
 /// Proxies without a name of their own, and the one that they are given.
-const UNNAMED: [(&str, &str); 4] = [
+const UNNAMED: [(&str, &str); 6] = [
     ("client.proxy.connect", "connect"),
+    ("client.proxy.refresh", "refresh"),
     ("channel.proxy.subscribe", "subscribe"),
+    ("channel.proxy.sub_refresh", "sub_refresh"),
     ("channel.proxy.publish", "publish"),
     ("rpc.proxy", "rpc"),
 ];
@@ -23,7 +25,7 @@ const OPTIONS: [(&str, Form); 4] = [
     ("include_connection_meta", Form::Switch),
 ];
 
-/// Writes all proxies, and which of them is asked about connections and answers calls; gives their names.
+/// Writes all proxies, and which of them are asked about connections and answer calls; gives their names.
 pub(super) fn convert(source: &Source, draft: &mut Draft) -> Vec<String> {
     let mut names = Vec::new();
     let of_list = (0..source.length("proxies"))
@@ -38,23 +40,25 @@ pub(super) fn convert(source: &Source, draft: &mut Draft) -> Vec<String> {
             names.push(name.to_owned());
         }
     }
-    // In version 5 an address was enough.
-    let old = source
-        .get("rpc.proxy.endpoint")
-        .is_some_and(|entry| entry.written.starts_with("proxy_"));
     let connections = Choice {
         is_on: asks_to_connect(source),
         named_by: "client.proxy.connect.name",
         unnamed: "connect",
         key: "client.connect_proxy",
     };
+    let renewals = Choice {
+        is_on: is_old(source, "client.proxy.refresh") || source.flag("client.proxy.refresh.enabled"),
+        named_by: "client.proxy.refresh.name",
+        unnamed: "refresh",
+        key: "client.refresh_proxy",
+    };
     let calls = Choice {
-        is_on: old || source.flag("rpc.without_namespace.proxy_enabled"),
+        is_on: is_old(source, "rpc.proxy") || source.flag("rpc.without_namespace.proxy_enabled"),
         named_by: "rpc.without_namespace.proxy_name",
         unnamed: "rpc",
         key: "client.rpc_proxy",
     };
-    for choice in [connections, calls] {
+    for choice in [connections, renewals, calls] {
         choose(source, draft, &names, &choice);
     }
     names
@@ -62,10 +66,13 @@ pub(super) fn convert(source: &Source, draft: &mut Draft) -> Vec<String> {
 
 /// Whether a backend says who the clients are.
 pub(super) fn asks_to_connect(source: &Source) -> bool {
-    let old = source
-        .get("client.proxy.connect.endpoint")
-        .is_some_and(|entry| entry.written.starts_with("proxy_"));
-    old || source.flag("client.proxy.connect.enabled")
+    is_old(source, "client.proxy.connect") || source.flag("client.proxy.connect.enabled")
+}
+
+/// In version 5 an address was enough.
+fn is_old(source: &Source, proxy: &str) -> bool {
+    let endpoint = source.get(&format!("{proxy}.endpoint"));
+    endpoint.is_some_and(|entry| entry.written.starts_with("proxy_"))
 }
 
 /// Which proxy is asked for something.

@@ -133,7 +133,7 @@ fn presence(from: &Room<'_>, to: &str, subscribe: &str, draft: &mut Draft) {
     }
 }
 
-/// Writes which proxy is asked. There it alone decides, here it is asked about what the policy permits.
+/// Writes which proxy is asked. There it alone decides who may, here it is asked about what the policy permits.
 fn asked(from: &Room<'_>, to: &str, what: &str, proxies: &[String], draft: &mut Draft) -> bool {
     let choice = Choice {
         is_on: from.flag(&format!("{what}_proxy_enabled")),
@@ -145,6 +145,7 @@ fn asked(from: &Room<'_>, to: &str, what: &str, proxies: &[String], draft: &mut 
 }
 
 fn publish(from: &Room<'_>, to: &str, subscribe: &str, proxies: &[String], draft: &mut Draft) {
+    asked(from, to, "sub_refresh", proxies, draft);
     let is_asked = asked(from, to, "publish", proxies, draft);
     let who = if is_asked {
         "anyone"

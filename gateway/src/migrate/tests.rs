@@ -121,14 +121,14 @@ fn toml_is_read_too() {
 fn what_is_not_there_yet_is_named_with_its_namespace() {
     let outcome = yaml(
         "client: {insecure: true, token: {hmac_secret_key: secret}}
-channel: {namespaces: [{name: a}, {name: b, sub_refresh_proxy_enabled: true}]}
+channel: {namespaces: [{name: a}, {name: b, subscribe_stream_proxy_enabled: true}]}
 rpc: {ping: {enabled: true}}",
     );
     assert_eq!(
         left(&outcome),
         [
             "client.token.hmac_secret_key",
-            "channel.namespaces[1].sub_refresh_proxy_enabled",
+            "channel.namespaces[1].subscribe_stream_proxy_enabled",
             "rpc.ping.enabled"
         ]
     );
@@ -319,6 +319,21 @@ fn the_page_has_this_very_table() {
 }
 
 #[test]
+fn the_addresses_of_version_5_are_enough_for_what_expires() {
+    let outcome = yaml(
+        "proxy_connect_endpoint: http://a/connect
+proxy_refresh_endpoint: http://a/refresh
+proxy_sub_refresh_endpoint: http://a/sub
+namespaces: [{name: a, proxy_sub_refresh: true}]",
+    );
+    assert_eq!(outcome.left, [], "{}", outcome.config);
+    let settings = settings(&outcome);
+    assert_eq!(settings.client.refresh_proxy.as_deref(), Some("refresh"));
+    let options = &settings.rooms.namespaces[0].options;
+    assert_eq!(options.sub_refresh_proxy.as_deref(), Some("sub_refresh"));
+}
+
+#[test]
 fn proxies_keep_their_names_or_get_one() {
     let outcome = yaml(
         "client: {insecure: true}
@@ -366,21 +381,22 @@ fn what_members_ask_for_is_allowed_as_before() {
 #[test]
 fn a_backend_that_is_asked_says_who_clients_are() {
     let outcome = yaml(
-        "client: {proxy: {connect: {enabled: true, endpoint: 'http://a/connect'}}}
+        "client:
+  proxy:
+    connect: {enabled: true, endpoint: 'http://a/connect'}
+    refresh: {enabled: true, endpoint: 'http://a/refresh', timeout: 2s}
 channel:
-  proxy: {subscribe: {endpoint: 'http://a/subscribe'}}
-  namespaces: [{name: a, subscribe_proxy_enabled: true}]",
+  proxy: {subscribe: {endpoint: 'http://a/subscribe'}, sub_refresh: {endpoint: 'http://a/sub_refresh'}}
+  namespaces: [{name: a, subscribe_proxy_enabled: true, sub_refresh_proxy_enabled: true}]",
     );
     assert_eq!(outcome.left, [], "{}", outcome.config);
-    assert!(
-        outcome.config.contains("connect_proxy: connect"),
-        "{}",
-        outcome.config
-    );
-    assert!(
-        outcome.config.contains("subscribe_proxy: subscribe"),
-        "{}",
-        outcome.config
-    );
+    for choice in [
+        "connect_proxy: connect",
+        "refresh_proxy: refresh",
+        "subscribe_proxy: subscribe",
+        "sub_refresh_proxy: sub_refresh",
+    ] {
+        assert!(outcome.config.contains(choice), "{choice}: {}", outcome.config);
+    }
     assert_eq!(settings(&outcome).listen.to_string(), "0.0.0.0:8000");
 }

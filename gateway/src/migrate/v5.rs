@@ -92,6 +92,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("proxy_publish_", "channel.proxy.publish."),
     ("proxy_subscribe_stream_", "channel.proxy.subscribe_stream."),
     ("proxy_subscribe_", "channel.proxy.subscribe."),
+    ("proxy_sub_refresh_", "channel.proxy.sub_refresh."),
     ("proxy_", "channel.proxy."),
     ("redis_", "engine.redis."),
     ("nats_tls.", "broker.nats.tls."),

@@ -14,7 +14,7 @@ use natter_protocol::{
 };
 use tokio::task::AbortHandle;
 
-use super::{Phase, Refusal, ReplySlot, Session, Wish, expiry::told, recover::Held};
+use super::{Phase, Refusal, ReplySlot, Session, Wish, expiry::Expiring, recover::Held};
 use crate::{
     admission::{Admission, Applicant, Denial, Verdict},
     channel::Channel,
@@ -290,6 +290,7 @@ impl Session {
             return;
         }
         self.forget_room(channel);
+        self.stop_renewing(worker, &Expiring::Room(channel.clone()));
         self.change_joining(worker, |joining| {
             joining.open.retain(|open| open != channel);
             joining.joined.retain(|(joined, _)| joined != channel);
@@ -319,7 +320,7 @@ impl Session {
             .iter()
             .map(|(channel, encoded)| (&**channel, encoded.as_slice()))
             .collect();
-        let end = told(self.terms.borrow().as_ref().map_or(0, |terms| terms.expire_at));
+        let end = self.told_end(worker);
         let interval = worker.live().settings.client.ping_interval;
         let mut buffer = uuid::Uuid::encode_buffer();
         let result = ConnectResult {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use natter_protocol::{ErrorCode, Payload, ReplyBody, SubscribeRequest, SubscribeResult};
 
+use super::CallFor;
 use crate::{
     channel::Channel,
     grant::Grant,
@@ -53,10 +54,15 @@ impl Session {
                 };
                 self.with_backend(|backend| backend.askings.push(asking));
                 let wanted = owned(request);
-                self.ask(worker, slot, asked, move |session, worker, answered| {
-                    let verdict = answered.map(|answered| answered.verdict);
-                    session.join_judged(worker, (slot, wish), &wanted, verdict);
-                });
+                self.ask(
+                    worker,
+                    CallFor::Reply(slot),
+                    asked,
+                    move |session, worker, answered| {
+                        let verdict = answered.map(|answered| answered.verdict);
+                        session.join_judged(worker, (slot, wish), &wanted, verdict);
+                    },
+                );
             }
         }
     }
@@ -150,7 +156,7 @@ impl Session {
         let Some(asking) = self.take_asking(|asking| &*asking.channel == channel) else {
             return false;
         };
-        self.give_up(asking.slot);
+        self.give_up(&CallFor::Reply(asking.slot));
         self.complete(
             worker,
             asking.slot,
