@@ -71,6 +71,15 @@ const RENAMED: &[(&str, &str)] = &[
         "proxy_subscribe_stream",
         "channel.without_namespace.subscribe_stream_proxy_enabled",
     ),
+    // The name that version 5 reads, whatever its documentation says.
+    (
+        "proxy_stream_subscribe",
+        "channel.without_namespace.subscribe_stream_proxy_enabled",
+    ),
+    (
+        "proxy_subscribe_stream_bidirectional",
+        "channel.without_namespace.subscribe_stream_proxy_bidirectional",
+    ),
     ("websocket_disable", "websocket.disabled"),
     ("api_disable", "http_api.disabled"),
     ("usage_stats_disable", "usage_stats.disabled"),
@@ -143,6 +152,10 @@ const OF_NAMESPACES: &[(&str, &str)] = &[
     ("proxy_subscribe", "subscribe_proxy_enabled"),
     ("proxy_publish", "publish_proxy_enabled"),
     ("proxy_sub_refresh", "sub_refresh_proxy_enabled"),
+    (
+        "proxy_subscribe_stream_bidirectional",
+        "subscribe_stream_proxy_bidirectional",
+    ),
     ("proxy_subscribe_stream", "subscribe_stream_proxy_enabled"),
 ];
 
