@@ -49,6 +49,9 @@ const fn none(option: &'static str, fate: Fate, note: &'static str) -> Rule {
 const PATHS: &str = "the paths are Centrifugo's own; have a proxy rewrite another one";
 const TOKENS: &str = "a proxy in front names the user (`client.user_id_header`)";
 const PROXIES: &str = "a backend is not asked about what expires";
+const ANSWERS: &str =
+    "an https backend is trusted by the system's authorities, and says errors in its answers";
+const GRPC: &str = "backends are asked over HTTP";
 const ENDS: &str = "a connection ends in one way, which clients know";
 const TLS: &str = "TLS ends in front of the gateway";
 const BUFFERS: &str = "workers share their buffers";
@@ -137,6 +140,18 @@ pub(super) const RULES: &[Rule] = &[
     none("channel.user_separator", Fixed(","), "the mark of personal channels is not chosen"),
     none("channel.history_meta_ttl", Needless, "a position is the stream's, which does not forget it"),
     to("channel.publication_data_format", "rooms.namespaces[].payload", Weighed, "As that of a namespace, for those that say nothing."),
+    to("channel.proxy.http_headers", "proxies[].http_headers", Weighed, "Of version 5, where proxies without a name share it."),
+    to("channel.proxy.http.static_headers", "proxies[].static_headers", Weighed, "As above."),
+    to("channel.proxy.http.static_headers.*", "proxies[].static_headers", Weighed, "As above."),
+    to("channel.proxy.binary_encoding", "proxies[].binary_encoding", Weighed, "As above."),
+    to("channel.proxy.include_connection_meta", "proxies[].include_connection_meta", Weighed, "As above."),
+    none("channel.proxy.http.*", Missing, ANSWERS),
+    none("channel.proxy.grpc.*", Missing, GRPC),
+    none("channel.proxy.granular", Needless, "every proxy has a name"),
+    none("channel.proxy.subscribe_stream.*", Missing, "a backend publishes by the server API"),
+    none("channel.proxy.map_publish.*", Missing, MAPS),
+    none("channel.proxy.map_remove.*", Missing, MAPS),
+    none("channel.proxy.shared_poll_refresh.*", Missing, MAPS),
     none("channel.proxy.*", NotYet, PROXIES),
 
     none("channel.namespaces", Needless, "there is none"),
@@ -195,9 +210,9 @@ pub(super) const RULES: &[Rule] = &[
     to("proxies[].http.static_headers.*", "proxies[].static_headers", Weighed, "As above."),
     to("proxies[].binary_encoding", "proxies[].binary_encoding", Weighed, ""),
     to("proxies[].include_connection_meta", "proxies[].include_connection_meta", Weighed, ""),
-    none("proxies[].http.*", Missing, "an https backend is trusted by the system's authorities, and says errors in its answers"),
-    none("proxies[].grpc.*", Missing, "backends are asked over HTTP"),
-    none("proxies[].grpc_metadata", Missing, "backends are asked over HTTP"),
+    none("proxies[].http.*", Missing, ANSWERS),
+    none("proxies[].grpc.*", Missing, GRPC),
+    none("proxies[].grpc_metadata", Missing, GRPC),
     none("proxies[].emulated_headers", Missing, "headers of a request are its own"),
     none("proxies", Needless, "there is none"),
     to("rpc.without_namespace.proxy_enabled", "client.rpc_proxy", Weighed, "One proxy answers all calls."),

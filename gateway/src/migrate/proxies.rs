@@ -24,6 +24,9 @@ const OPTIONS: [(&str, Form); 4] = [
     ("include_connection_meta", Form::Switch),
 ];
 
+/// Where version 5 has what proxies without a name share.
+const SHARED: &str = "channel.proxy";
+
 /// The proxies that were converted.
 #[derive(Default)]
 pub(super) struct Proxies {
@@ -52,6 +55,7 @@ pub(super) fn convert(source: &Source, draft: &mut Draft) -> (Proxies, Guard) {
     for (from, name) in UNNAMED {
         proxies.add_unnamed(source, from, name, draft);
     }
+    spare_shared(source, draft);
     let connect = "client.proxy.connect.name";
     let connections = Choice {
         switch: switch(source, "client.proxy.connect.enabled", connect)
@@ -165,6 +169,22 @@ impl Proxies {
     }
 }
 
+/// What no proxy takes because none of version 5 is without a name.
+fn spare_shared(source: &Source, draft: &mut Draft) {
+    if UNNAMED
+        .iter()
+        .any(|(from, _)| source.is_old(&format!("{from}.endpoint")))
+    {
+        return;
+    }
+    let shared = OPTIONS.iter().map(|(option, _)| format!("{SHARED}.{option}"));
+    let headers = format!("{SHARED}.http.static_headers");
+    let options = shared.filter_map(|option| source.get(&option));
+    for entry in options.chain(source.below(&headers)) {
+        draft.spare(entry, "for proxies without a name, of which there is none");
+    }
+}
+
 /// Writes one proxy; false when there is none to be asked over HTTP.
 fn proxy(source: &Source, from: &str, name: &str, index: usize, draft: &mut Draft) -> bool {
     let Some(endpoint) = source.get(&format!("{from}.endpoint")) else {
@@ -185,15 +205,17 @@ fn proxy(source: &Source, from: &str, name: &str, index: usize, draft: &mut Draf
         &source.written(&format!("{from}.name")),
     );
     draft.set(&format!("{to}.endpoint"), address.into(), &endpoint.written);
+    let shared = source.is_old(&endpoint.path).then_some(SHARED);
     for (option, form) in OPTIONS {
-        if let Some(entry) = source.get(&format!("{from}.{option}")) {
+        let mut places = [Some(from), shared].into_iter().flatten();
+        if let Some(entry) = places.find_map(|section| source.get(&format!("{section}.{option}"))) {
             match form.read(&entry.value) {
                 Ok(value) => draft.set(&format!("{to}.{option}"), value, &entry.written),
                 Err(expected) => draft.leave(entry, &format!("not {expected}")),
             }
         }
     }
-    let section = format!("{from}.http.static_headers");
+    let section = format!("{}.http.static_headers", shared.unwrap_or(from));
     let headers: Vec<Value> = source
         .below(&section)
         .flat_map(|entry| lines(entry, &section))

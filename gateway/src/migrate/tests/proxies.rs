@@ -78,7 +78,8 @@ channel:
 fn a_name_alone_asked_a_backend_in_version_5() {
     let file = |proxies: &str| {
         yaml(&format!(
-            "connect_proxy_name: mine
+            "granular_proxy_mode: true
+connect_proxy_name: mine
 rpc_proxy_name: mine
 namespaces:
   - {{name: a, allow_subscribe_for_client: true, allow_publish_for_client: true, subscribe_proxy_name: mine,
@@ -86,7 +87,7 @@ namespaces:
 proxies: [{proxies}]"
         ))
     };
-    let outcome = file("{name: mine, endpoint: 'http://a/'}");
+    let outcome = file("{name: mine, endpoint: 'http://a/', static_http_headers: {X-Key: k}}");
     assert_eq!(outcome.left, [], "{}", outcome.config);
     let all = settings(&outcome);
     assert_eq!(all.client.connect_proxy.as_deref(), Some("mine"));
@@ -196,4 +197,62 @@ proxies: [{name: subscribe, endpoint: 'http://b/'}]",
     );
     assert_eq!(room(&outcome).subscribe_proxy, None);
     assert_eq!(policies(&outcome), (Who::Server, Who::Server));
+}
+
+#[test]
+fn proxies_of_version_5_share_their_headers() {
+    let outcome = yaml(
+        "client_insecure: true
+proxy_rpc_endpoint: http://a/
+proxy_publish_endpoint: http://b/
+proxy_publish: true
+proxy_http_headers: [Cookie]
+proxy_static_http_headers: {X-Key: k}
+proxy_binary_encoding: true
+proxy_include_connection_meta: true
+granular_proxy_mode: false
+proxies: [{name: mine, endpoint: 'http://c/', static_http_headers: {X-Other: o}}]",
+    );
+    assert_eq!(outcome.left, [], "{}", outcome.config);
+    let proxies = settings(&outcome).proxies;
+    let all = proxies.iter().map(|proxy| {
+        let given: Vec<_> = proxy.http_headers.iter().map(|name| name.as_str()).collect();
+        let own: Vec<_> = proxy
+            .static_headers
+            .iter()
+            .map(|header| header.name.as_str())
+            .collect();
+        let switches = (proxy.binary_encoding, proxy.include_connection_meta);
+        (proxy.name.as_str(), given, own, switches)
+    });
+    let expected = [
+        ("mine", vec![], vec!["x-other"], (false, false)),
+        ("publish", vec!["cookie"], vec!["x-key"], (true, true)),
+        ("rpc", vec!["cookie"], vec!["x-key"], (true, true)),
+    ];
+    assert_eq!(all.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn what_proxies_of_version_5_share_is_named_where_it_is_not_converted() {
+    let outcome = yaml(
+        "client_insecure: true
+proxy_rpc_endpoint: http://a/
+proxy_http_status_code_transforms: [{status_code: 404}]
+proxy_grpc_compression: true
+proxy_refresh_endpoint: http://a/",
+    );
+    let whys: Vec<_> = outcome
+        .left
+        .iter()
+        .map(|note| (note.option.as_str(), note.why.as_str()))
+        .collect();
+    assert_eq!(whys.len(), 3, "{whys:?}");
+    assert!(whys[0].1.contains("answers"), "{whys:?}");
+    assert!(whys[1].1.contains("over HTTP"), "{whys:?}");
+    assert!(whys[2].1.contains("expires"), "{whys:?}");
+
+    let outcome = yaml("client_insecure: true\nproxy_http_headers: [Cookie]");
+    assert_eq!(outcome.left, []);
+    assert_eq!(outcome.spared[0].option, "proxy_http_headers");
 }
