@@ -3,6 +3,8 @@
 use super::*;
 use crate::config::{Namespace, Settings, Who};
 
+mod proxies;
+
 /// As version 6 has it, in YAML.
 const NESTED: &str = "
 http_server: {port: 9000, internal_port: '9001'}
@@ -356,12 +358,16 @@ proxies: [{name: mine, endpoint: 'https://b/', binary_encoding: true}, {name: ot
     assert_eq!(settings.proxies[1].timeout.as_millis(), 300);
     assert!(outcome.config.contains("x-key: k"), "{}", outcome.config);
     assert_eq!(settings.client.rpc_proxy.as_deref(), Some("rpc"));
-    let asked = settings
-        .rooms
-        .namespaces
-        .iter()
-        .map(|namespace| namespace.options.publish_proxy.as_deref());
-    assert_eq!(asked.collect::<Vec<_>>(), [Some("publish"), Some("mine"), None]);
+    let asked = settings.rooms.namespaces.iter().map(|namespace| {
+        let options = &namespace.options;
+        (options.publish_proxy.as_deref(), options.publish)
+    });
+    let expected = [
+        (Some("publish"), Who::Anyone),
+        (Some("mine"), Who::Anyone),
+        (None, Who::Server),
+    ];
+    assert_eq!(asked.collect::<Vec<_>>(), expected);
 
     let outcome = yaml(
         "client_insecure: true\nproxy_rpc_endpoint: http://a/\nproxy_publish_endpoint: http://b/\nproxy_publish: true",
