@@ -216,7 +216,7 @@ proxies: [{name: mine, endpoint: 'http://c/', static_http_headers: {X-Other: o}}
     assert_eq!(outcome.left, [], "{}", outcome.config);
     let proxies = settings(&outcome).proxies;
     let all = proxies.iter().map(|proxy| {
-        let given: Vec<_> = proxy.http_headers.iter().map(|name| name.as_str()).collect();
+        let given: Vec<_> = proxy.http_headers.iter().map(http::HeaderName::as_str).collect();
         let own: Vec<_> = proxy
             .static_headers
             .iter()
