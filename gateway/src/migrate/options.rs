@@ -195,7 +195,7 @@ pub(super) const RULES: &[Rule] = &[
     to("proxies[].http.static_headers.*", "proxies[].static_headers", Weighed, "As above."),
     to("proxies[].binary_encoding", "proxies[].binary_encoding", Weighed, ""),
     to("proxies[].include_connection_meta", "proxies[].include_connection_meta", Weighed, ""),
-    none("proxies[].http.*", Missing, "an https backend is trusted by the system's authorities, and says errors in its answers"),
+    none("proxies[].http.*", Missing, "an https backend is trusted by `ca_file` or the system's authorities, and says errors in its answers"),
     none("proxies[].grpc.*", Missing, "backends are asked over HTTP"),
     none("proxies[].grpc_metadata", Missing, "backends are asked over HTTP"),
     none("proxies[].emulated_headers", Missing, "headers of a request are its own"),
