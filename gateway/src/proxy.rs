@@ -84,7 +84,7 @@ pub struct Prepared(Table);
 pub enum ProxyError {
     #[error("proxy {name}: {source}")]
     Headers { name: String, source: HeadersError },
-    #[error("proxy {name}: cannot use the system's authorities: {source}")]
+    #[error("proxy {name}: whom https is to trust: {source}")]
     Authorities { name: String, source: io::Error },
 }
 

@@ -49,7 +49,7 @@ const fn none(option: &'static str, fate: Fate, note: &'static str) -> Rule {
 const PATHS: &str = "the paths are Centrifugo's own; have a proxy rewrite another one";
 const TOKENS: &str = "a proxy in front names the user (`client.user_id_header`)";
 const ANSWERS: &str =
-    "an https backend is trusted by the system's authorities, and says errors in its answers";
+    "an https backend is trusted by `ca_file` or the system's authorities, and says errors in its answers";
 const GRPC: &str = "backends are asked over HTTP";
 const ENDS: &str = "a connection ends in one way, which clients know";
 const TLS: &str = "TLS ends in front of the gateway";

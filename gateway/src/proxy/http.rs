@@ -1,6 +1,6 @@
 //! One request to a backend over HTTP/1.1: connections are kept for the next one, redirects are not followed.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
@@ -10,7 +10,11 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
+use tokio_rustls::rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 
 use crate::config::{ProxySettings, ProxyUrl};
 
@@ -47,7 +51,7 @@ impl Http {
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(endpoint.is_secure())?)
+            .with_tls_config(tls(settings, &endpoint)?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
@@ -113,19 +117,43 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The system's authorities, for those who need them.
-fn tls(is_needed: bool) -> io::Result<ClientConfig> {
-    let mut authorities = RootCertStore::empty();
-    if is_needed {
-        let found = rustls_native_certs::load_native_certs();
-        if let Some(error) = found.errors.into_iter().next() {
-            return Err(io::Error::other(error));
-        }
-        authorities.add_parsable_certificates(found.certs);
-    }
+fn tls(settings: &ProxySettings, endpoint: &ProxyUrl) -> io::Result<ClientConfig> {
+    let authorities = match &settings.ca_file {
+        _ if !endpoint.is_secure() => RootCertStore::empty(),
+        Some(file) => of_file(file)?,
+        None => of_system()?,
+    };
     // Named, because a process may have several.
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?;
     Ok(builder.with_root_certificates(authorities).with_no_client_auth())
+}
+
+fn of_file(file: &Path) -> io::Result<RootCertStore> {
+    let bad = |error: &dyn std::fmt::Display| io::Error::other(format!("{}: {error}", file.display()));
+    let mut authorities = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| bad(&error))? {
+        let certificate = certificate.map_err(|error| bad(&error))?;
+        authorities.add(certificate).map_err(|error| bad(&error))?;
+    }
+    if authorities.is_empty() {
+        return Err(bad(&"no certificate"));
+    }
+    Ok(authorities)
+}
+
+/// One that cannot be read keeps nobody from using the others.
+fn of_system() -> io::Result<RootCertStore> {
+    let mut authorities = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    authorities.add_parsable_certificates(found.certs);
+    if authorities.is_empty() {
+        let error = found.errors.into_iter().next();
+        let error = error.map_or_else(String::new, |error| format!(" ({error})"));
+        return Err(io::Error::other(format!(
+            "the system has no authorities, and there is no ca_file{error}"
+        )));
+    }
+    Ok(authorities)
 }

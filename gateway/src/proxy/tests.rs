@@ -14,8 +14,13 @@ use axum::{
     routing::post,
 };
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::Notify,
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer},
 };
 
 use super::*;
@@ -330,6 +335,65 @@ async fn what_one_client_asks_for_leaves_the_backend_to_the_others() {
     }
     assert!(ask(&proxy, ProxyKind::Rpc).await.is_ok());
     assert_eq!(backend.asked(), 5);
+}
+
+/// Serves one call over TLS; returns the endpoint and the certificate.
+async fn secure() -> (String, String) {
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("https://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            // Who does not trust it ends the handshake.
+            let Ok(mut socket) = acceptor.accept(socket).await else {
+                continue;
+            };
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n{}") {
+                socket.read_buf(&mut head).await.unwrap();
+            }
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+            socket.write_all(answer).await.unwrap();
+        }
+    });
+    (endpoint, cert.pem())
+}
+
+#[tokio::test]
+async fn whom_the_file_of_authorities_names_is_trusted_with_https() {
+    let backend = Backend::start(&[]).await;
+    let (endpoint, certificate) = secure().await;
+    let (_, another) = secure().await;
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    let settings = ProxySettings {
+        endpoint: Some(endpoint.parse().unwrap()),
+        ca_file: Some(ca_file.clone()),
+        ..backend.settings()
+    };
+    let proxies = backend.proxies();
+    let prepare = || proxies.prepare(std::slice::from_ref(&settings));
+    let refused = || prepare().err().map(|error| error.to_string());
+    assert!(refused().is_some_and(|error| error.contains("ca.pem")));
+    std::fs::write(&ca_file, "none\n").unwrap();
+    assert!(refused().is_some_and(|error| error.contains("no certificate")));
+    for (text, is_trusted) in [(certificate, true), (another, false)] {
+        std::fs::write(&ca_file, text).unwrap();
+        load(&proxies, &[]);
+        proxies.apply(prepare().unwrap());
+        let proxy = proxies.get("backend").unwrap();
+        assert_eq!(ask(&proxy, ProxyKind::Rpc).await.is_ok(), is_trusted);
+    }
 }
 
 #[tokio::test]

@@ -76,7 +76,7 @@ fn collect(path: &str, schema: &Value, keys: &mut Vec<(String, String)>) {
             .unwrap_or_default()
             .replace('\n', " ");
         keys.push((path.clone(), description));
-        if path != "api.keys" && !path.ends_with(".static_headers") {
+        if path != "api.keys" && !path.ends_with(".static_headers") && !path.ends_with(".ca_file") {
             collect(&path, below, keys);
         }
     }

@@ -29,6 +29,8 @@ pub struct ProxySettings {
     pub static_headers: Vec<StaticHeader>,
     /// A file with more of them, one a line.
     pub static_headers_file: Option<PathBuf>,
+    /// The authorities that are trusted with https, as PEM; `None`: the system's.
+    pub ca_file: Option<PathBuf>,
     /// Data travels as base64, whatever it is.
     pub binary_encoding: bool,
     /// The backend is given the `meta` that the answer to connect had.
@@ -55,6 +57,7 @@ impl Default for ProxySettings {
             http_headers: Vec::new(),
             static_headers: Vec::new(),
             static_headers_file: None,
+            ca_file: None,
             binary_encoding: false,
             include_connection_meta: false,
             retries: 2,

@@ -74,8 +74,13 @@ fn one(path: &str, proxy: &ProxySettings, problems: &mut Problems) {
         free(&at(&format!("static_headers[{index}]")), &header.name, problems);
     }
     let is_empty = |file: &std::path::PathBuf| file.as_os_str().is_empty();
-    if proxy.static_headers_file.as_ref().is_some_and(is_empty) {
-        problems.add(&at("static_headers_file"), "empty", "the path of a file, or null");
+    for (key, file) in [
+        ("static_headers_file", &proxy.static_headers_file),
+        ("ca_file", &proxy.ca_file),
+    ] {
+        if file.as_ref().is_some_and(is_empty) {
+            problems.add(&at(key), "empty", "the path of a file, or null");
+        }
     }
 }
 

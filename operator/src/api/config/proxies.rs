@@ -13,8 +13,8 @@ pub struct Proxy {
     /// By which the proxy is chosen, and its label in metrics.
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_-]+$"))]
     pub name: String,
-    /// Where the backend is asked, by POST: an http or https URL without credentials. With https the system's authorities
-    /// are trusted.
+    /// Where the backend is asked, by POST: an http or https URL without credentials. With https `caFile` says who is
+    /// trusted.
     #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://[^@#]+$"))]
     pub endpoint: String,
     /// Time limit of a call, retries included, at most 30s. Default: `1s`.
@@ -28,6 +28,9 @@ pub struct Proxy {
     /// Secret with the headers of every call, each `Name: value` on a line of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub static_headers: Option<SecretKey>,
+    /// Secret with the certificates of the authorities that are trusted with https, in PEM: the gateway's image has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<SecretKey>,
     /// Whether data travels as base64 (`b64data`), whatever it is; otherwise as JSON, and what is none is refused with
     /// 107. Default: `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,7 +54,7 @@ pub struct Proxy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('10m')").message("breakerPause must be at most 10m"))]
     pub breaker_pause: Option<DurationText>,
-    /// Largest answer; a larger one counts as a failure. Default: `1MiB`.
+    /// Largest answer; a larger one is none, and its call is answered with 100. Default: `1MiB`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer_max_size: Option<SizeText>,
 }

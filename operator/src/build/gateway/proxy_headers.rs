@@ -1,4 +1,5 @@
-//! What gateways show the backends that they ask: headers from Secrets, as files of one directory.
+//! What gateways show the backends that they ask, and by what they judge them: headers and authorities from Secrets, as files
+//! of one directory.
 
 use k8s_openapi::api::core::v1::{
     KeyToPath, ProjectedVolumeSource, SecretProjection, Volume, VolumeMount, VolumeProjection,
@@ -6,26 +7,35 @@ use k8s_openapi::api::core::v1::{
 use serde_json::{Value, json};
 
 use super::template::mount;
-use crate::api::config::{GatewayConfig, Proxy};
+use crate::api::{
+    config::{GatewayConfig, Proxy},
+    reference::SecretKey,
+};
 
 const VOLUME: &str = "proxies";
 const DIRECTORY: &str = "/etc/natter-proxies";
+/// Behind the name of a proxy, which has no dot.
+const AUTHORITIES: &str = ".pem";
 
 /// Writes where the files are into the configuration, in place of the Secrets that they come from.
 pub(in crate::build) fn refer(proxies: &mut Value) {
     for proxy in proxies.as_array_mut().into_iter().flatten() {
         let path = proxy["name"].as_str().map(|name| format!("{DIRECTORY}/{name}"));
-        if let Some(fields) = proxy.as_object_mut()
-            && fields.remove("static_headers").is_some()
-        {
+        let Some((path, fields)) = path.zip(proxy.as_object_mut()) else {
+            continue;
+        };
+        if fields.remove("static_headers").is_some() {
             fields.insert("static_headers_file".to_owned(), json!(path));
+        }
+        if let Some(file) = fields.get_mut("ca_file") {
+            *file = json!(path + AUTHORITIES);
         }
     }
 }
 
 /// The files, if there are any.
 pub(super) fn volume(config: &GatewayConfig) -> Option<Volume> {
-    let sources: Vec<_> = config.proxies.iter().filter_map(projection).collect();
+    let sources: Vec<_> = config.proxies.iter().flat_map(projections).collect();
     (!sources.is_empty()).then(|| Volume {
         name: VOLUME.to_owned(),
         projected: Some(ProjectedVolumeSource {
@@ -40,18 +50,25 @@ pub(super) fn volume_mount() -> VolumeMount {
     mount(VOLUME, DIRECTORY)
 }
 
-fn projection(proxy: &Proxy) -> Option<VolumeProjection> {
-    let secret = proxy.static_headers.as_ref()?;
-    Some(VolumeProjection {
+fn projections(proxy: &Proxy) -> impl Iterator<Item = VolumeProjection> {
+    let headers = proxy.static_headers.as_ref();
+    let headers = headers.map(|secret| projection(secret, proxy.name.clone()));
+    let authorities = proxy.ca_file.as_ref();
+    let authorities = authorities.map(|secret| projection(secret, format!("{}{AUTHORITIES}", proxy.name)));
+    headers.into_iter().chain(authorities)
+}
+
+fn projection(secret: &SecretKey, file: String) -> VolumeProjection {
+    VolumeProjection {
         secret: Some(SecretProjection {
             name: secret.name.clone(),
             items: Some(vec![KeyToPath {
                 key: secret.key.clone(),
-                path: proxy.name.clone(),
+                path: file,
                 mode: None,
             }]),
             optional: Some(false),
         }),
         ..VolumeProjection::default()
-    })
+    }
 }
