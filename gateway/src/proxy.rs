@@ -20,6 +20,7 @@ use ::http::{HeaderMap, HeaderName, StatusCode};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use natter_protocol::ErrorCode;
+use parking_lot::Mutex;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::{Instant, sleep, timeout},
@@ -69,9 +70,14 @@ pub struct Proxy {
     breaker: Breaker,
     places: Semaphore,
     metrics: ProxyMetrics,
+    /// Whether the gauges are its own: a reload may have ended it, or put another in its place, while it has calls.
+    is_shown: Mutex<bool>,
     log_budget: Arc<LogBudget>,
     tracer: Tracer,
 }
+
+/// The proxies of new settings, ready to be taken.
+pub struct Prepared(Table);
 
 /// A proxy cannot be used as it is configured.
 #[derive(Debug, thiserror::Error)]
@@ -143,8 +149,12 @@ impl Failure {
         }
     }
 
+    /// Whether the backend is well all the same. What one client can bring about by what it asks must not end the calls of all.
     fn is_alive(&self) -> bool {
-        matches!(self, Self::Failed { is_alive: true, .. })
+        matches!(
+            self,
+            Self::Failed { is_alive: true, .. } | Self::Malformed(Malformed::Bytes)
+        )
     }
 }
 
@@ -153,7 +163,7 @@ impl From<Failed> for Failure {
         let (outcome, is_alive) = match &failed {
             Failed::Unsent(_) | Failed::Cut(_) => (ProxyOutcome::Unreachable, false),
             Failed::Status(status) => (ProxyOutcome::Status, !status.is_server_error()),
-            Failed::TooLarge => (ProxyOutcome::TooLarge, false),
+            Failed::TooLarge => (ProxyOutcome::TooLarge, true),
         };
         Self::Failed {
             outcome,
@@ -173,8 +183,8 @@ impl Proxies {
         }
     }
 
-    /// Takes the proxies of new settings, all or none. One that stayed as it was keeps its connections and its breaker.
-    pub fn load(&self, settings: &[ProxySettings]) -> Result<(), ProxyError> {
+    /// The proxies of new settings, all or none. One that stayed as it was keeps its connections and its breaker.
+    pub fn prepare(&self, settings: &[ProxySettings]) -> Result<Prepared, ProxyError> {
         let old = self.table.load();
         let mut new = Table::default();
         for settings in settings {
@@ -188,11 +198,31 @@ impl Proxies {
         }
         new.listed.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         new.listed.dedup();
-        for name in old.proxies.keys().filter(|name| !new.proxies.contains_key(*name)) {
-            self.metrics.forget(name);
+        Ok(Prepared(new))
+    }
+
+    /// Takes them in place of those that are there.
+    pub fn apply(&self, Prepared(new): Prepared) {
+        let new = Arc::new(new);
+        let old = self.table.swap(new.clone());
+        for (name, proxy) in &old.proxies {
+            let next = new.proxies.get(name);
+            if !next.is_some_and(|next| Arc::ptr_eq(next, proxy)) {
+                proxy.hide();
+            }
+            if next.is_none() {
+                self.metrics.forget(name);
+            }
         }
-        self.table.store(new.into());
-        Ok(())
+        for (name, proxy) in &new.proxies {
+            let is_known = old
+                .proxies
+                .get(name)
+                .is_some_and(|known| Arc::ptr_eq(known, proxy));
+            if !is_known {
+                proxy.show();
+            }
+        }
     }
 
     fn proxy(&self, settings: &ProxySettings) -> Result<Proxy, ProxyError> {
@@ -227,8 +257,6 @@ impl Proxy {
             name: name.clone(),
             source,
         })?;
-        metrics.in_flight(&name, 0);
-        metrics.left_alone(&name, false);
         let http = Http::new(settings).map_err(|source| ProxyError::Authorities { name, source })?;
         Ok(Self {
             http,
@@ -237,9 +265,28 @@ impl Proxy {
             places: Semaphore::new(settings.max_in_flight),
             settings: settings.clone(),
             metrics,
+            is_shown: Mutex::new(false),
             log_budget,
             tracer,
         })
+    }
+
+    fn show(&self) {
+        *self.is_shown.lock() = true;
+        self.count();
+        self.gauge(|metrics, name| metrics.left_alone(name, false));
+    }
+
+    fn hide(&self) {
+        *self.is_shown.lock() = false;
+    }
+
+    /// Locked, so that nothing is written once it is hidden.
+    fn gauge(&self, set: impl FnOnce(&ProxyMetrics, &str)) {
+        let is_shown = self.is_shown.lock();
+        if *is_shown {
+            set(&self.metrics, &self.settings.name);
+        }
     }
 
     /// The body of a call.
@@ -332,11 +379,11 @@ impl Proxy {
         match change {
             Change::Nothing => {}
             Change::Opened => {
-                self.metrics.left_alone(proxy, true);
+                self.gauge(|metrics, name| metrics.left_alone(name, true));
                 warn!(proxy, pause = ?self.settings.breaker_pause, "a backend fails and is left alone for a while");
             }
             Change::Closed => {
-                self.metrics.left_alone(proxy, false);
+                self.gauge(|metrics, name| metrics.left_alone(name, false));
                 info!(proxy, "a backend answers again");
             }
         }
@@ -352,7 +399,7 @@ impl Proxy {
     fn count(&self) {
         let most = self.settings.max_in_flight;
         let under_way = most.saturating_sub(self.places.available_permits());
-        self.metrics.in_flight(&self.settings.name, under_way);
+        self.gauge(|metrics, name| metrics.in_flight(name, under_way));
     }
 }
 

@@ -76,7 +76,8 @@ impl Server {
         let control = settings.ops.control.clone();
         let ports = Ports::bind(&settings).await?;
         let (gateway, linger, traces) = assemble(settings)?;
-        gateway.proxies.load(&gateway.live().settings.proxies)?;
+        let proxies = gateway.proxies.prepare(&gateway.live().settings.proxies)?;
+        gateway.proxies.apply(proxies);
         let bus = connect(&gateway).await?;
         gateway.attach(bus.clone());
 

@@ -229,7 +229,7 @@ impl Session {
             self.blocked.set(false);
             worker.mark_dirty(self, Lane::Prompt);
         }
-        if self.replies.borrow().is_full() || self.phase.get() == Phase::Admitting {
+        if self.replies.borrow().is_full() {
             return Poll::Pending;
         }
         self.socket
@@ -336,10 +336,14 @@ impl Session {
             return;
         }
         let was_connected = self.phase.replace(Phase::Ending) == Phase::Connected;
+        // Nothing may have been read while too many answers waited: the peer's close is, from now on.
+        self.wake();
         self.record(worker, ending);
-        self.terms.take();
-        self.backend.take();
+        // Nobody is let in any more; what others are told of the client stays for its last words.
+        self.stop_connecting();
         self.leave_all(worker);
+        self.drop_backend(worker);
+        self.terms.take();
         self.replies.borrow_mut().clear();
         worker.disconnected(self, was_connected);
         match ending.close_frame() {

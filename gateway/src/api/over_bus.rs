@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use natter_protocol::ErrorCode;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
     time::{Instant, timeout, timeout_at},
 };
 use tracing::{Level, debug, info, warn};
@@ -50,8 +50,9 @@ pub fn take(gateway: Arc<Gateway>, request: BusRequest) {
             None => Some(COMMANDS),
             Some(method) => METHODS.into_iter().find(|known| known == method),
         };
-        let (code, body) = match (place, known) {
-            (Some(place), Some(method)) => call(&gateway, method, &request, place).await,
+        count(&gateway);
+        let (code, body) = match (&place, known) {
+            (Some(_), Some(method)) => call(&gateway, method, &request).await,
             (None, _) => full(&gateway),
             (_, None) => failed(ErrorCode::MethodNotFound, ErrorCode::MethodNotFound.message()),
         };
@@ -62,35 +63,29 @@ pub fn take(gateway: Arc<Gateway>, request: BusRequest) {
         };
         let label = known.unwrap_or(UNKNOWN_METHOD);
         gateway.metrics.api.answered(label, code, began.elapsed());
-        if let Err(error) = request.answer.give(body.into()).await {
+        let BusRequest {
+            body: asked, answer, ..
+        } = request;
+        drop(asked);
+        if let Err(error) = answer.give(body.into()).await {
             gateway.metrics.bus.error("api_answer");
             debug!(%error, method = label, "could not answer a call over the bus");
         }
+        // Whoever waits for the last call waits for its answer.
+        drop(place);
+        count(&gateway);
     });
 }
 
 /// The code for the metrics, and the answer.
 type Answered = (u32, Vec<u8>);
 
-async fn call(
-    gateway: &Gateway,
-    method: &'static str,
-    request: &BusRequest,
-    place: OwnedSemaphorePermit,
-) -> Answered {
-    count(gateway);
-    let answered = call_in_time(gateway, method, request).await;
-    drop(place);
-    count(gateway);
-    answered
-}
-
 fn count(gateway: &Gateway) {
     let free = gateway.bus_calls.0.available_permits();
     gateway.metrics.api.bus_calls(MAX_CALLS.saturating_sub(free));
 }
 
-async fn call_in_time(gateway: &Gateway, method: &'static str, request: &BusRequest) -> Answered {
+async fn call(gateway: &Gateway, method: &'static str, request: &BusRequest) -> Answered {
     let http = gateway.live().settings.http.clone();
     if request.body.len() > http.body_max_size {
         return failed(ErrorCode::LimitExceeded, "the body is too large");

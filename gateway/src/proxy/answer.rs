@@ -54,8 +54,13 @@ impl Foreign {
 
 /// The answer is not what such a call is answered with.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Malformed(String);
+pub enum Malformed {
+    #[error("{0}")]
+    Unreadable(String),
+    /// Another client, or another room, would take it.
+    #[error("the base64 holds no JSON, which is what the client or the room takes")]
+    Bytes,
+}
 
 #[derive(Deserialize)]
 struct Written<'a> {
@@ -86,13 +91,15 @@ pub(super) fn read<T: Answer>(body: &[u8], takes_bytes: bool) -> Result<Verdict<
     let written: Written<'_> = object(body)?;
     if let Some(WrittenDisconnect { code, reason }) = written.disconnect {
         if !DISCONNECT_CODES.contains(&code) || reason.len() > MAX_REASON {
-            return Err(Malformed(format!("nobody can be disconnected with {code}")));
+            return Err(Malformed::Unreadable(format!(
+                "nobody can be disconnected with {code}"
+            )));
         }
         return Ok(Verdict::Disconnect { code, reason });
     }
     if let Some(error) = written.error {
         if error.code == 0 {
-            return Err(Malformed("its error has no code".to_owned()));
+            return Err(Malformed::Unreadable("its error has no code".to_owned()));
         }
         return Ok(Verdict::Error(Foreign {
             code: error.code,
@@ -108,9 +115,10 @@ pub(super) fn read<T: Answer>(body: &[u8], takes_bytes: bool) -> Result<Verdict<
 /// A derived reader would also take an array of its values.
 fn object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Malformed> {
     if text.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Malformed("it is no JSON object".to_owned()));
+        return Err(Malformed::Unreadable("it is no JSON object".to_owned()));
     }
-    serde_json::from_slice(text).map_err(|error| Malformed(format!("it is not understood: {error}")))
+    serde_json::from_slice(text)
+        .map_err(|error| Malformed::Unreadable(format!("it is not understood: {error}")))
 }
 
 /// A value that the gateway hands on: as JSON, or as base64, which goes first, as in Centrifugo.
@@ -125,15 +133,13 @@ pub(super) fn value(
     };
     let bytes = BASE64_STANDARD
         .decode(encoded)
-        .map_err(|_| Malformed("what should be base64 is not".to_owned()))?;
+        .map_err(|_| Malformed::Unreadable("what should be base64 is not".to_owned()))?;
     if takes_bytes {
         return Ok(Some(bytes.into()));
     }
     let line = Payload::Bytes(&bytes).json_line();
     line.map(|line| Some(Bytes::from(line.into_owned())))
-        .ok_or_else(|| {
-            Malformed("the base64 holds no JSON, which is what the client or the room takes".to_owned())
-        })
+        .ok_or(Malformed::Bytes)
 }
 
 /// A value that is there, `null` included.
@@ -222,7 +228,7 @@ struct Flag {
 
 fn unix(expire_at: Option<i64>) -> Result<u64, Malformed> {
     let unix = u64::try_from(expire_at.unwrap_or_default());
-    unix.map_err(|_| Malformed("its `expire_at` is negative".to_owned()))
+    unix.map_err(|_| Malformed::Unreadable("its `expire_at` is negative".to_owned()))
 }
 
 impl Answer for Connected {
@@ -445,7 +451,10 @@ mod tests {
             data(r#"{"result": {"b64data": "AQI="}}"#, true),
             Ok(Some(Bytes::from_static(&[1, 2])))
         );
-        assert!(data(r#"{"result": {"b64data": "AQI="}}"#, false).is_err());
+        assert_eq!(
+            data(r#"{"result": {"b64data": "AQI="}}"#, false),
+            Err(Malformed::Bytes)
+        );
         assert!(data(r#"{"result": {"b64data": "??"}}"#, true).is_err());
     }
 }

@@ -13,7 +13,6 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use parking_lot::Mutex;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Notify,
@@ -95,7 +94,7 @@ impl Backend {
 
     fn proxy(&self, settings: ProxySettings) -> Arc<Proxy> {
         let proxies = self.proxies();
-        proxies.load(&[settings]).unwrap();
+        load(&proxies, &[settings]);
         proxies.get("backend").unwrap()
     }
 
@@ -106,6 +105,10 @@ impl Backend {
     fn counted(&self, series: &str) -> bool {
         self.metrics.encode().unwrap().lines().any(|line| line == series)
     }
+}
+
+fn load(proxies: &Proxies, settings: &[ProxySettings]) {
+    proxies.apply(proxies.prepare(settings).unwrap());
 }
 
 fn call(kind: ProxyKind) -> Call {
@@ -264,7 +267,7 @@ async fn a_backend_that_fails_is_left_alone_and_one_that_refuses_is_not() {
         ..backend.settings()
     };
     let proxies = backend.proxies();
-    proxies.load(std::slice::from_ref(&settings)).unwrap();
+    load(&proxies, std::slice::from_ref(&settings));
     let proxy = proxies.get("backend").unwrap();
     for _ in 0..4 {
         assert_eq!(
@@ -280,24 +283,23 @@ async fn a_backend_that_fails_is_left_alone_and_one_that_refuses_is_not() {
     assert_eq!(backend.asked(), 4);
     assert!(backend.counted(r#"natter_proxy_breaker_open{proxy="backend"} 1"#));
     // A reload keeps what did not change, and begins afresh with what did.
-    proxies.load(std::slice::from_ref(&settings)).unwrap();
+    load(&proxies, std::slice::from_ref(&settings));
     let same = proxies.get("backend").unwrap();
     assert_eq!(
         ask(&same, ProxyKind::Rpc).await.unwrap_err().outcome(),
         ProxyOutcome::Open
     );
-    proxies
-        .load(&[ProxySettings {
-            retries: 1,
-            ..settings
-        }])
-        .unwrap();
+    let changed = ProxySettings {
+        retries: 1,
+        ..settings
+    };
+    load(&proxies, &[changed]);
     assert!(
         ask(&proxies.get("backend").unwrap(), ProxyKind::Rpc)
             .await
             .is_ok()
     );
-    proxies.load(&[]).unwrap();
+    load(&proxies, &[]);
     assert!(proxies.get("backend").is_none());
     assert!(
         !backend
@@ -306,6 +308,65 @@ async fn a_backend_that_fails_is_left_alone_and_one_that_refuses_is_not() {
             .unwrap()
             .contains("natter_proxy_breaker_open{")
     );
+}
+
+#[tokio::test]
+async fn what_one_client_asks_for_leaves_the_backend_to_the_others() {
+    let bytes = r#"{"result": {"b64data": "AQI="}}"#;
+    let acts = [
+        Act::Fill(2_001),
+        Act::Answer(bytes),
+        Act::Fill(2_001),
+        Act::Answer(bytes),
+    ];
+    let backend = Backend::start(&acts).await;
+    let proxy = backend.proxy(ProxySettings {
+        answer_max_size: 2_000,
+        breaker_failures: 2,
+        ..backend.settings()
+    });
+    for _ in acts {
+        assert!(ask(&proxy, ProxyKind::Rpc).await.is_err());
+    }
+    assert!(ask(&proxy, ProxyKind::Rpc).await.is_ok());
+    assert_eq!(backend.asked(), 5);
+}
+
+#[tokio::test]
+async fn gauges_are_those_of_the_proxies_that_are_configured() {
+    let backend = Backend::start(&[Act::Wait, Act::Status(500)]).await;
+    let settings = ProxySettings {
+        breaker_failures: 1,
+        ..backend.settings()
+    };
+    let proxies = backend.proxies();
+    load(&proxies, std::slice::from_ref(&settings));
+    let old = proxies.get("backend").unwrap();
+    let waiting = {
+        let old = old.clone();
+        tokio::spawn(async move { ask(&old, ProxyKind::Rpc).await })
+    };
+    backend.script.here.notified().await;
+    let changed = ProxySettings {
+        retries: 1,
+        ..settings
+    };
+    let prepared = proxies.prepare(std::slice::from_ref(&changed)).unwrap();
+    assert!(
+        backend.counted(r#"natter_proxy_calls_in_flight{proxy="backend"} 1"#),
+        "nothing is taken yet"
+    );
+    proxies.apply(prepared);
+    assert!(ask(&old, ProxyKind::Rpc).await.is_err(), "its breaker opens");
+    for gauge in ["calls_in_flight", "breaker_open"] {
+        let series = format!(r#"natter_proxy_{gauge}{{proxy="backend"}} 0"#);
+        assert!(backend.counted(&series), "{series}");
+    }
+    load(&proxies, &[]);
+    backend.script.go.notify_one();
+    assert!(waiting.await.unwrap().is_ok());
+    let metrics = backend.metrics.encode().unwrap();
+    assert!(!metrics.contains(r#"{proxy="backend"}"#), "{metrics}");
 }
 
 #[tokio::test]
@@ -318,9 +379,10 @@ async fn a_backend_gets_the_headers_of_its_own_list() {
         ..backend.settings()
     };
     let proxies = backend.proxies();
-    proxies
-        .load(&[listing("backend", "cookie"), listing("other", "x-other")])
-        .unwrap();
+    load(
+        &proxies,
+        &[listing("backend", "cookie"), listing("other", "x-other")],
+    );
     let mut request = HeaderMap::new();
     for name in ["cookie", "x-other", "authorization"] {
         request.insert(name, HeaderValue::from_static("of the client"));

@@ -44,12 +44,13 @@ impl Server {
             self.gateway.set_config_hash(given.file_hash);
             return Ok(false);
         }
-        let proxies = self.gateway.proxies.load(&new.proxies);
-        proxies.map_err(|error| vec![error.to_string()])?;
+        let proxies = self.gateway.proxies.prepare(&new.proxies);
+        let proxies = proxies.map_err(|error| vec![error.to_string()])?;
         if let Some(logs) = logs {
             logs.set_level(&new.log.level)
                 .map_err(|error| vec![error.to_string()])?;
         }
+        self.gateway.proxies.apply(proxies);
         self.gateway.reload(new);
         self.gateway.set_config_hash(given.file_hash);
         Ok(true)

@@ -32,16 +32,22 @@ use crate::{
 /// Why a publication was refused (label of the metric).
 const BY_PROXY: &str = "proxy";
 
+/// Calls of one client that are handed on at once: some sixteen clients, and not one, can take every place of a proxy.
+/// Joins are bounded by `client.channel_limit`, and what is said goes one by one.
+const MAX_RPCS: usize = 32;
+
 /// What a session has to do with backends; most have nothing.
 #[derive(Default)]
 pub(super) struct Backend {
     /// Of the request for the connection.
     forwarded: Forwarded,
-    /// Calls under way; at most as many as replies may wait, and two.
+    /// Calls under way.
     calls: Vec<(CallFor, AbortHandle)>,
     /// What waits until the backend has judged what was said before.
     sayings: VecDeque<Saying>,
     is_saying: bool,
+    /// Calls of the client's own among those under way; at most [`MAX_RPCS`].
+    rpcs: usize,
     /// Joins that are not judged yet.
     askings: Vec<Asking>,
     /// Subscriptions that have expired and wait until others were asked about.
@@ -57,6 +63,12 @@ enum CallFor {
     Renewal(Expiring),
 }
 
+impl From<ReplySlot> for CallFor {
+    fn from(slot: ReplySlot) -> Self {
+        Self::Reply(slot)
+    }
+}
+
 /// Something to be said if the backend permits it.
 struct Saying {
     channel: Channel,
@@ -70,6 +82,7 @@ impl Backend {
             && self.calls.is_empty()
             && self.sayings.is_empty()
             && !self.is_saying
+            && self.rpcs == 0
             && self.askings.is_empty()
             && self.renewals.is_empty()
             && self.meta.is_none()
@@ -107,14 +120,25 @@ impl Session {
         result
     }
 
+    /// Ends all calls. What was said and not judged is not published.
+    pub(super) fn drop_backend(&self, worker: &Worker) {
+        let Some(backend) = self.backend.take() else {
+            return;
+        };
+        for saying in &backend.sayings {
+            refused_by_proxy(worker, &saying.channel);
+        }
+    }
+
     /// Asks a backend; `then` gets the answer, unless the session ends before.
     fn ask<T: Answer>(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
-        purpose: CallFor,
+        purpose: impl Into<CallFor>,
         (proxy, call): (Arc<Proxy>, Call),
         then: impl FnOnce(&Rc<Self>, &Rc<Worker>, Result<Answered<T>, Failure>) + 'static,
     ) {
+        let purpose = purpose.into();
         let asking = worker
             .gateway
             .runtime
@@ -204,6 +228,10 @@ impl Session {
         let Some(name) = &live.settings.client.rpc_proxy else {
             return self.reply_error(worker, id, "rpc", ErrorCode::NotAvailable);
         };
+        let rpcs = self.backend.borrow().as_ref().map_or(0, |backend| backend.rpcs);
+        if rpcs >= MAX_RPCS {
+            return self.reply_error(worker, id, "rpc", ErrorCode::TooManyRequests);
+        }
         let question = Question {
             method: &request.method,
             data: request.data.map(Payload::bytes),
@@ -214,17 +242,14 @@ impl Session {
             Err(error) => self.reply_error(worker, id, "rpc", error),
             Ok(asked) => {
                 let slot = self.defer_reply(id);
-                self.ask(
-                    worker,
-                    CallFor::Reply(slot),
-                    asked,
-                    move |session, worker, answered| {
-                        let verdict = answered.map(|answered| answered.verdict);
-                        if let Some(Data(data)) = session.judged(worker, slot, "rpc", verdict) {
-                            session.complete(worker, slot, ReplyBody::Rpc(&data.unwrap_or_default()));
-                        }
-                    },
-                );
+                self.with_backend(|backend| backend.rpcs += 1);
+                self.ask(worker, slot, asked, move |session, worker, answered| {
+                    session.with_backend(|backend| backend.rpcs -= 1);
+                    let verdict = answered.map(|answered| answered.verdict);
+                    if let Some(Data(data)) = session.judged(worker, slot, "rpc", verdict) {
+                        session.complete(worker, slot, ReplyBody::Rpc(&data.unwrap_or_default()));
+                    }
+                });
             }
         }
     }
@@ -259,16 +284,11 @@ impl Session {
             let slot = saying.held.slot;
             match self.question_of(worker, &saying) {
                 Ok(asked) => {
-                    return self.ask(
-                        worker,
-                        CallFor::Reply(slot),
-                        asked,
-                        move |session, worker, answered| {
-                            session.said(worker, saying, answered);
-                            session.with_backend(|backend| backend.is_saying = false);
-                            session.say_next(worker);
-                        },
-                    );
+                    return self.ask(worker, slot, asked, move |session, worker, answered| {
+                        session.said(worker, saying, answered);
+                        session.with_backend(|backend| backend.is_saying = false);
+                        session.say_next(worker);
+                    });
                 }
                 Err(error) => {
                     self.refuse_publish(worker, slot, error);
@@ -318,10 +338,7 @@ impl Session {
             Err(failure) => (Err(failure), None),
         };
         let Some(published) = self.judged(worker, slot, "publish", verdict) else {
-            if let Some(namespace) = worker.live().namespaces.of(&saying.channel) {
-                namespace.metrics.offer(Source::Client).refuse(BY_PROXY);
-            }
-            return;
+            return refused_by_proxy(worker, &saying.channel);
         };
         let mut message = saying.held.message;
         if let Some(data) = published.data {
@@ -355,6 +372,12 @@ impl Session {
             .protocol
             .command_failed("publish", error.code());
         self.complete(worker, slot, ReplyBody::Error(error));
+    }
+}
+
+fn refused_by_proxy(worker: &Worker, channel: &str) {
+    if let Some(namespace) = worker.live().namespaces.of(channel) {
+        namespace.metrics.offer(Source::Client).refuse(BY_PROXY);
     }
 }
 

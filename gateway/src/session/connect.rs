@@ -1,15 +1,16 @@
 //! From the connect command to its answer: who may come in is decided ([`crate::admission`]), now or later, then the rooms
 //! that the connection is in from the beginning are joined, and the answer tells all of it at once.
 //!
-//! What comes meanwhile keeps its order. Before the decision nothing can be judged: the socket is not read, and what was read
-//! already is kept as it came. After it commands are carried out, and their answers wait behind that of connect. A member
+//! What comes meanwhile keeps its order. Before the decision nothing can be judged: what is read is kept as it came, and read
+//! so that a client that leaves is noticed. After it commands are carried out, and their answers wait behind that of connect. A member
 //! gets no publication before that answer, which brings what it missed ([`Held`]).
 
 use std::{borrow::Cow, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use natter_protocol::{
-    ConnectRequest, ConnectResult, Push, ReplyBody, SubscribeRequest, SubscribeResult, json, protobuf,
+    ConnectRequest, ConnectResult, ErrorCode, Push, ReplyBody, SubscribeRequest, SubscribeResult, json,
+    protobuf,
 };
 use tokio::task::AbortHandle;
 
@@ -24,7 +25,7 @@ use crate::{
     worker::Worker,
 };
 
-/// Bytes of early commands that are kept until the client is let in. One read brings 64 KiB; compressed ones grow.
+/// Bytes of early commands that are kept until the client is let in: what a client says at once, several frames of it.
 const MAX_KEPT: usize = 256 * 1024;
 
 /// Room for an answer without what was missed, in bytes.
@@ -127,7 +128,8 @@ impl Session {
             let Some(admitting) = &mut terms.admitting else {
                 return false;
             };
-            admitting.bytes += frame.len();
+            // A frame with nothing in it takes its place too.
+            admitting.bytes += frame.len() + size_of::<(Bytes, usize)>();
             admitting.kept.push((Bytes::copy_from_slice(frame), done));
             admitting.bytes <= MAX_KEPT
         });
@@ -233,11 +235,15 @@ impl Session {
             };
             rooms.push((channel, wish));
         }
+        // What the client names it names once.
+        let granted = rooms.len();
         for wanted in wanted {
             let Ok(namespace) = live.namespace(&wanted.channel) else {
                 continue;
             };
-            let is_known = rooms.iter().any(|(known, _)| **known == *wanted.channel);
+            let is_known = rooms[..granted]
+                .iter()
+                .any(|(known, _)| **known == *wanted.channel);
             if is_known
                 // A backend is asked about joins that are commands.
                 || namespace.options.subscribe_proxy.is_some()
@@ -248,6 +254,9 @@ impl Session {
             }
             let wish = Wish::of(wanted, namespace, self.asker(false));
             rooms.push((Channel::from(&*wanted.channel), wish));
+            if rooms.len() > live.settings.client.channel_limit {
+                return Err(ErrorCode::LimitExceeded.into());
+            }
         }
         for (_, wish) in &mut rooms {
             wish.at_connect = true;
@@ -355,6 +364,14 @@ impl Session {
             }
         }
         self.end(worker, &denial.ending());
+    }
+
+    /// Ends what leads to the answer of the connect command, without it.
+    pub(super) fn stop_connecting(&self) {
+        if self.has_terms() {
+            let ended = self.with_terms(|terms| (terms.admitting.take(), terms.joining.take()));
+            drop(ended);
+        }
     }
 
     /// Bytes of results that wait for others.

@@ -8,7 +8,7 @@ use natter_websocket::ProtocolError;
 pub enum Ending {
     /// A reason of the client protocol.
     Disconnect(DisconnectCode),
-    /// Code and reason chosen by the caller of the server API.
+    /// Code and reason chosen by the caller of the server API, or by a backend that was asked.
     Chosen { code: u16, reason: String },
     /// The bytes were no WebSocket frames (RFC 6455 section 7.4.1).
     Framing(ProtocolError),
@@ -24,7 +24,7 @@ pub enum Ending {
 const NORMAL_CLOSURE: u16 = 1000;
 
 impl Ending {
-    const CHOSEN: &str = "chosen_by_api";
+    const CHOSEN: &str = "chosen";
     const CLOSED_BY_PEER: &str = "closed_by_peer";
     const LOST: &str = "lost";
     const WRITE_FAILED: &str = "write_failed";
@@ -72,7 +72,10 @@ impl Ending {
     pub fn is_ordered(&self) -> bool {
         matches!(
             self,
-            Self::Chosen { .. } | Self::Disconnect(DisconnectCode::Shutdown | DisconnectCode::ForceReconnect)
+            Self::Chosen { .. }
+                | Self::Disconnect(
+                    DisconnectCode::Shutdown | DisconnectCode::ForceReconnect | DisconnectCode::Expired
+                )
         )
     }
 

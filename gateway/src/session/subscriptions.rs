@@ -178,6 +178,10 @@ impl Session {
             }
         }
         let room = worker.enter(channel)?;
+        if wish.taste().is_some_and(|taste| !room.takes(taste)) {
+            let reason = "tf: too many different filters in this room";
+            return Err(Refusal::because(ErrorCode::LimitExceeded, reason));
+        }
         let is_live = room.live.get();
         self.subscriptions.borrow_mut().add(Subscription {
             room: room.clone(),
@@ -330,10 +334,11 @@ impl Session {
     /// Whether the session was in the room or on its way into it.
     pub(super) fn leave(self: &Rc<Self>, worker: &Rc<Worker>, channel: &str) -> bool {
         let taken = self.subscriptions.borrow_mut().take(channel);
-        taken.is_some_and(|subscription| {
-            self.depart(worker, &subscription);
-            true
-        }) || self.stop_asking(worker, channel)
+        if let Some(subscription) = &taken {
+            self.depart(worker, subscription);
+        }
+        // Whom the server puts in meanwhile may still be asking.
+        self.stop_asking(worker, channel) || taken.is_some()
     }
 
     pub(super) fn leave_all(self: &Rc<Self>, worker: &Rc<Worker>) {

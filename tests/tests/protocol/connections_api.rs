@@ -24,7 +24,7 @@ async fn disconnect_closes_all_connections_of_a_user_with_the_chosen_code() -> R
         assert_eq!(client.close_frame().await?, (4001, "signed out".to_owned()));
     }
     watch
-        .counted("natter_disconnects_total", &[("reason", "chosen_by_api")], 2)
+        .counted("natter_disconnects_total", &[("reason", "chosen")], 2)
         .await?;
     watch
         .logged("DEBUG", "closed", &[("user", json!("42")), ("code", json!(4001))])

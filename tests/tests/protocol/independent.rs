@@ -83,7 +83,7 @@ async fn python_websockets_converses_and_closes_from_both_sides() -> Result<()> 
         .counted("natter_disconnects_total", &[("reason", "closed_by_peer")], 1)
         .await?;
     watch
-        .counted("natter_disconnects_total", &[("reason", "chosen_by_api")], 1)
+        .counted("natter_disconnects_total", &[("reason", "chosen")], 1)
         .await?;
     watch.counted("natter_disconnects_total", &[], 2).await?;
     watch.counted("natter_protocol_errors_total", &[], 0).await?;

@@ -12,7 +12,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, timeout, timeout_at},
 };
-use tracing::warn;
+use tracing::{Level, warn};
 
 use super::{Shared, message};
 use crate::bus::{Answer, BusError, BusRequest};
@@ -80,6 +80,15 @@ async fn take(shared: Arc<Shared>, subscribers: Vec<Subscriber>, mut stopped: wa
 }
 
 fn hand_on(shared: &Arc<Shared>, message: Message) {
+    if let Some(reply) = &message.reply
+        && shared.subjects.is_reserved(reply)
+    {
+        shared.metrics.error("api_reply");
+        if shared.log_budget.cause("api_reply", Level::WARN).admit() {
+            warn!(%reply, "refused a call over the bus: its answer would not go to an inbox");
+        }
+        return;
+    }
     let method = shared.subjects.api_method(&message.subject).map(str::to_owned);
     let traceparent = message::traceparent(&message).map(str::to_owned);
     shared.events.request(BusRequest {

@@ -123,6 +123,13 @@ impl Subjects {
             .and_then(|rest| rest.strip_prefix(".ctl.echoed."))
             .is_some_and(|node| Uuid::try_parse(node).is_ok())
     }
+
+    /// Whether a message to `subject` would be an order to NATS, or taken for one of a gateway's own: no answer goes there,
+    /// for whoever may ask need not be permitted to say that.
+    pub fn is_reserved(&self, subject: &str) -> bool {
+        let own = subject.strip_prefix(&self.prefix);
+        subject.starts_with('$') || own.is_some_and(|rest| rest.starts_with('.'))
+    }
 }
 
 /// Frees `_` for use between the parts of a stream's name.
@@ -179,6 +186,22 @@ mod tests {
         assert_eq!(subjects.all_stored("chat", 3), "natter.msg.chat.3.>");
         assert_eq!(subjects.all_live("chat", 3), "natter.live.chat.3.>");
         assert_eq!(subjects.stream("chat", 3), "natter_chat_3");
+    }
+
+    #[test]
+    fn answers_go_neither_to_nats_nor_to_gateways() {
+        let subjects = Subjects::new("natter");
+        for reserved in [
+            "$JS.API.STREAM.PURGE.natter_chat_0",
+            "$SYS.REQ.SERVER.PING",
+            "natter.eph.0.room",
+            "natter.ctl.all",
+        ] {
+            assert!(subjects.is_reserved(reserved), "{reserved}");
+        }
+        for inbox in ["_INBOX.a.b", "natters.inbox", "backend.answers"] {
+            assert!(!subjects.is_reserved(inbox), "{inbox}");
+        }
     }
 
     #[test]

@@ -363,5 +363,13 @@ fn personal_rooms_need_a_policy() {
                 "client.subscribe_to_user_personal_channel.personal_channel_namespace: missing (a namespace, as rooms.default is null)",
             ],
         ),
+        (
+            "{client: {subscribe_to_user_personal_channel: {enabled: true, personal_channel_namespace: b}}, \
+             rooms: {namespaces: [{name: b, payload: binary}]}}",
+            &[
+                "client.subscribe_to_user_personal_channel.personal_channel_namespace: rooms of any bytes (a namespace with payload: json, as \
+                 every client is in its room)",
+            ],
+        ),
     ]);
 }

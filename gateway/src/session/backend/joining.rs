@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use natter_protocol::{ErrorCode, Payload, ReplyBody, SubscribeRequest, SubscribeResult};
 
-use super::CallFor;
 use crate::{
     channel::Channel,
     grant::Grant,
@@ -54,15 +53,10 @@ impl Session {
                 };
                 self.with_backend(|backend| backend.askings.push(asking));
                 let wanted = owned(request);
-                self.ask(
-                    worker,
-                    CallFor::Reply(slot),
-                    asked,
-                    move |session, worker, answered| {
-                        let verdict = answered.map(|answered| answered.verdict);
-                        session.join_judged(worker, (slot, wish), &wanted, verdict);
-                    },
-                );
+                self.ask(worker, slot, asked, move |session, worker, answered| {
+                    let verdict = answered.map(|answered| answered.verdict);
+                    session.join_judged(worker, (slot, wish), &wanted, verdict);
+                });
             }
         }
     }
@@ -89,7 +83,7 @@ impl Session {
     ) {
         let asking = self.take_asking(|asking| asking.slot == slot);
         let held = asking.map(|asking| asking.held).unwrap_or_default();
-        let is_in = match self.judged(worker, slot, "subscribe", verdict) {
+        let has_joined = match self.judged(worker, slot, "subscribe", verdict) {
             Some(subscribed) => self.join_permitted(worker, (slot, wish), wanted, subscribed),
             None => false,
         };
@@ -98,7 +92,11 @@ impl Session {
         }
         match self.joining(&wanted.channel) {
             Some(room) => held.into_iter().for_each(|held| room.hold(self, held)),
-            None => self.publish_held(worker, &wanted.channel, held, is_in),
+            None => {
+                // The server may have put it in meanwhile.
+                let is_in = has_joined || self.is_member(&wanted.channel);
+                self.publish_held(worker, &wanted.channel, held, is_in);
+            }
         }
     }
 
@@ -152,7 +150,7 @@ impl Session {
         let Some(asking) = self.take_asking(|asking| &*asking.channel == channel) else {
             return false;
         };
-        self.give_up(&CallFor::Reply(asking.slot));
+        self.give_up(&asking.slot.into());
         self.complete(
             worker,
             asking.slot,

@@ -70,7 +70,7 @@ impl Backend {
     pub(crate) async fn gateway(&self, proxy: &str, more: &str) -> Result<Gateway> {
         let url = self.url();
         gateway(&format!(
-            "proxies: [{{name: backend, endpoint: '{url}', timeout: 10s{proxy}}}]\n{more}"
+            "proxies: [{{name: backend, endpoint: '{url}', timeout: 30s{proxy}}}]\n{more}"
         ))
         .await
     }

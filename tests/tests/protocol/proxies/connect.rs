@@ -157,6 +157,20 @@ async fn who_goes_away_before_the_answer_is_forgotten() -> Result<()> {
 }
 
 #[tokio::test]
+async fn who_says_too_much_before_the_answer_is_closed() -> Result<()> {
+    let (mut backend, gateway) = scene().await?;
+    let mut client = Client::connect(&gateway.ws_url()).await?;
+    client.send(&connect(&json!({}))).await?;
+    let asked = backend.asked().await?;
+    // Frames without a command count as well.
+    for _ in 0..8 * 1024 {
+        client.send_text("").await?;
+    }
+    assert_eq!(client.close_frame().await?.0, 3501);
+    asked.given_up().await
+}
+
+#[tokio::test]
 async fn what_needs_no_second_try_from_a_client_is_tried_again() -> Result<()> {
     let (mut backend, gateway) = scene().await?;
     let mut client = Client::connect(&gateway.ws_url()).await?;

@@ -257,3 +257,33 @@ async fn a_dead_backend_is_left_alone_and_found_again() -> Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn one_client_takes_few_of_the_places() -> Result<()> {
+    let mut backend = Backend::start().await?;
+    let gateway = backend.gateway("", RPC).await?;
+    let mut client = connected(&gateway).await?;
+    let calls: Vec<_> = (100..133).map(|id| rpc(id, "read")).collect();
+    client.send_batch(&calls).await?;
+    let mut asked = Vec::new();
+    for _ in 100..132 {
+        asked.push(backend.asked().await?);
+    }
+    let mut other = connected(&gateway).await?;
+    other.send(&rpc(2, "read")).await?;
+    backend.asked().await?.result(&json!({}))?;
+    ensure!(other.recv_where(|value| value["id"] == 2).await?["error"].is_null());
+    ensure!(!backend.is_asked(), "one too many");
+    for asked in asked {
+        asked.result(&json!({}))?;
+    }
+    for id in 100..132 {
+        assert_eq!(client.recv().await?, json!({ "id": id, "rpc": {} }));
+    }
+    assert_eq!(client.recv().await?["error"]["code"], 111);
+    // Its places are free again.
+    client.send(&rpc(200, "read")).await?;
+    backend.asked().await?.result(&json!({}))?;
+    assert_eq!(client.recv().await?, json!({ "id": 200, "rpc": {} }));
+    Ok(())
+}

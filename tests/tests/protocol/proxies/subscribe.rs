@@ -148,8 +148,11 @@ async fn policy_and_limits_go_first() -> Result<()> {
         client.send(&subscribe(5, room)).await?;
     }
     client.send(&subscribe(6, "judged:d")).await?;
+    // They may come to the backend in another order than their replies have.
     for _ in 0..3 {
         backend.asked().await?.result(&json!({}))?;
+    }
+    for _ in 0..3 {
         ensure!(client.recv().await?["id"] == 5);
     }
     let reply = client.recv().await?;
@@ -194,5 +197,42 @@ async fn a_join_can_be_taken_back() -> Result<()> {
     ensure!(client.recv().await?["id"] == 8);
     let push = client.push().await?;
     ensure!(push["unsubscribe"]["code"] == 2000, "{push}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn whom_the_server_puts_in_meanwhile_is_a_member() -> Result<()> {
+    let (mut backend, gateway) = scene().await?;
+    let mut client = connected(&gateway).await?;
+    client
+        .send_batch(&[subscribe(5, "judged:room"), publish(6, "judged:room", "mine")])
+        .await?;
+    let asked = backend.asked().await?;
+    let target = json!({ "client": asked.body["client"], "channel": "judged:room" });
+    gateway.api("subscribe", &target).await?;
+    asked.result(&json!({}))?;
+    let reply = client.recv_where(|value| value["id"] == 5).await?;
+    ensure!(reply["error"]["code"] == 105, "{reply}");
+    let reply = client.recv_where(|value| value["id"] == 6).await?;
+    ensure!(reply.get("error").is_none(), "{reply}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn whom_the_server_puts_out_stays_out() -> Result<()> {
+    let (mut backend, gateway) = scene().await?;
+    let mut client = connected(&gateway).await?;
+    client.send(&subscribe(5, "judged:room")).await?;
+    let asked = backend.asked().await?;
+    let target = json!({ "client": asked.body["client"], "channel": "judged:room" });
+    gateway.api("subscribe", &target).await?;
+    gateway.api("unsubscribe", &target).await?;
+    asked.given_up().await?;
+    let reply = client.recv_where(|value| value["id"] == 5).await?;
+    ensure!(reply.get("subscribe").is_some(), "{reply}");
+    let push = client
+        .recv_where(|value| value["push"]["unsubscribe"].is_object())
+        .await?;
+    ensure!(push["push"]["unsubscribe"]["code"] == 2000, "{push}");
     Ok(())
 }
