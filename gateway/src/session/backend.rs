@@ -41,7 +41,7 @@ const MAX_RPCS: usize = 32;
 pub(super) struct Backend {
     /// Of the request for the connection.
     forwarded: Forwarded,
-    /// Calls under way; at most as many as replies may wait, and two.
+    /// Calls under way.
     calls: Vec<(CallFor, AbortHandle)>,
     /// What waits until the backend has judged what was said before.
     sayings: VecDeque<Saying>,
@@ -61,6 +61,12 @@ pub(super) struct Backend {
 enum CallFor {
     Reply(ReplySlot),
     Renewal(Expiring),
+}
+
+impl From<ReplySlot> for CallFor {
+    fn from(slot: ReplySlot) -> Self {
+        Self::Reply(slot)
+    }
 }
 
 /// Something to be said if the backend permits it.
@@ -128,10 +134,11 @@ impl Session {
     fn ask<T: Answer>(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
-        purpose: CallFor,
+        purpose: impl Into<CallFor>,
         (proxy, call): (Arc<Proxy>, Call),
         then: impl FnOnce(&Rc<Self>, &Rc<Worker>, Result<Answered<T>, Failure>) + 'static,
     ) {
+        let purpose = purpose.into();
         let asking = worker
             .gateway
             .runtime
@@ -236,18 +243,13 @@ impl Session {
             Ok(asked) => {
                 let slot = self.defer_reply(id);
                 self.with_backend(|backend| backend.rpcs += 1);
-                self.ask(
-                    worker,
-                    CallFor::Reply(slot),
-                    asked,
-                    move |session, worker, answered| {
-                        session.with_backend(|backend| backend.rpcs -= 1);
-                        let verdict = answered.map(|answered| answered.verdict);
-                        if let Some(Data(data)) = session.judged(worker, slot, "rpc", verdict) {
-                            session.complete(worker, slot, ReplyBody::Rpc(&data.unwrap_or_default()));
-                        }
-                    },
-                );
+                self.ask(worker, slot, asked, move |session, worker, answered| {
+                    session.with_backend(|backend| backend.rpcs -= 1);
+                    let verdict = answered.map(|answered| answered.verdict);
+                    if let Some(Data(data)) = session.judged(worker, slot, "rpc", verdict) {
+                        session.complete(worker, slot, ReplyBody::Rpc(&data.unwrap_or_default()));
+                    }
+                });
             }
         }
     }
@@ -282,16 +284,11 @@ impl Session {
             let slot = saying.held.slot;
             match self.question_of(worker, &saying) {
                 Ok(asked) => {
-                    return self.ask(
-                        worker,
-                        CallFor::Reply(slot),
-                        asked,
-                        move |session, worker, answered| {
-                            session.said(worker, saying, answered);
-                            session.with_backend(|backend| backend.is_saying = false);
-                            session.say_next(worker);
-                        },
-                    );
+                    return self.ask(worker, slot, asked, move |session, worker, answered| {
+                        session.said(worker, saying, answered);
+                        session.with_backend(|backend| backend.is_saying = false);
+                        session.say_next(worker);
+                    });
                 }
                 Err(error) => {
                     self.refuse_publish(worker, slot, error);

@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use natter_protocol::{ErrorCode, Payload, ReplyBody, SubscribeRequest, SubscribeResult};
 
-use super::CallFor;
 use crate::{
     channel::Channel,
     grant::Grant,
@@ -54,15 +53,10 @@ impl Session {
                 };
                 self.with_backend(|backend| backend.askings.push(asking));
                 let wanted = owned(request);
-                self.ask(
-                    worker,
-                    CallFor::Reply(slot),
-                    asked,
-                    move |session, worker, answered| {
-                        let verdict = answered.map(|answered| answered.verdict);
-                        session.join_judged(worker, (slot, wish), &wanted, verdict);
-                    },
-                );
+                self.ask(worker, slot, asked, move |session, worker, answered| {
+                    let verdict = answered.map(|answered| answered.verdict);
+                    session.join_judged(worker, (slot, wish), &wanted, verdict);
+                });
             }
         }
     }
@@ -155,7 +149,7 @@ impl Session {
         let Some(asking) = self.take_asking(|asking| &*asking.channel == channel) else {
             return false;
         };
-        self.give_up(&CallFor::Reply(asking.slot));
+        self.give_up(&asking.slot.into());
         self.complete(
             worker,
             asking.slot,

@@ -73,7 +73,7 @@ fn is_of(asked: &Asked, channel: Option<&str>) -> bool {
 
 #[tokio::test]
 async fn a_connection_goes_on_as_the_backend_says() -> Result<()> {
-    let (mut backend, gateway) = scene("20s", "").await?;
+    let (mut backend, gateway) = scene("4s", "").await?;
     let mut client = short(&mut backend, &gateway).await?;
     let asked = backend.asked().await?;
     ensure!(
@@ -171,7 +171,7 @@ async fn only_garbage(backend: &mut Backend) -> Result<()> {
 
 #[tokio::test]
 async fn who_goes_away_or_is_renewed_by_the_server_ends_the_question() -> Result<()> {
-    let (mut backend, gateway) = scene("20s", "").await?;
+    let (mut backend, gateway) = scene("4s", "").await?;
     let client = short(&mut backend, &gateway).await?;
     let asked = backend.asked().await?;
     drop(client);
@@ -189,7 +189,7 @@ async fn who_goes_away_or_is_renewed_by_the_server_ends_the_question() -> Result
 
 #[tokio::test]
 async fn a_subscription_goes_on_or_ends_as_the_backend_says() -> Result<()> {
-    let (mut backend, gateway) = scene("20s", "").await?;
+    let (mut backend, gateway) = scene("4s", "").await?;
     let mut client = lasting(&mut backend, &gateway).await?;
     join(&mut backend, &mut client, "lent:a").await?;
     let asked = backend.asked().await?;
@@ -243,7 +243,7 @@ async fn subscriptions_are_asked_about_one_by_one() -> Result<()> {
 
 #[tokio::test]
 async fn clients_cannot_renew_what_a_backend_renews() -> Result<()> {
-    let (mut backend, gateway) = scene("20s", "").await?;
+    let (mut backend, gateway) = scene("4s", "").await?;
     let mut client = lasting(&mut backend, &gateway).await?;
     client
         .send(&json!({ "id": 7, "refresh": { "token": "t" } }))
