@@ -14,18 +14,20 @@ mod presence;
 mod survey;
 
 use std::{
+    mem,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
 use bytes::Bytes;
-use tokio::time::{MissedTickBehavior, interval};
+use parking_lot::Mutex;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{Level, debug, warn};
 use uuid::Uuid;
 
 use self::{
     channels::RoomCounts,
-    message::{Envelope, Message},
+    message::{Announcement, Envelope, Message},
     nodes::Nodes,
     presence::{OthersMembers, PresenceSurveys},
     survey::Surveys,
@@ -44,6 +46,8 @@ use crate::{
 
 /// How often a gateway says that it is there.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(3);
+/// Until an announcement that the bus did not take is repeated: its queue empties fast, and the lease runs.
+const ANNOUNCE_AGAIN: Duration = Duration::from_millis(100);
 /// Silence after which a gateway counts as gone.
 pub const NODE_LIFETIME: Duration = Duration::from_secs(10);
 
@@ -55,6 +59,8 @@ pub struct Cluster {
     members: Surveys<OthersMembers>,
     presence_surveys: PresenceSurveys,
     left: AtomicBool,
+    /// When the bus came back last.
+    came_back: Mutex<Option<Instant>>,
 }
 
 impl Cluster {
@@ -67,6 +73,7 @@ impl Cluster {
             members: Surveys::default(),
             presence_surveys: PresenceSurveys::default(),
             left: AtomicBool::new(false),
+            came_back: Mutex::default(),
         }
     }
 
@@ -77,8 +84,14 @@ impl Cluster {
 
     /// The gateways that were heard lately, this one included.
     pub fn nodes(&self, gateway: &Gateway) -> Vec<NodeInfo> {
-        self.nodes.hear(NodeInfo::of(gateway));
+        self.nodes.hear(Announcement::of(gateway));
         self.nodes.present()
+    }
+
+    /// Whether every gateway has had the time to announce itself since the bus was away.
+    fn knows_others(&self) -> bool {
+        let came_back = *self.came_back.lock();
+        came_back.is_none_or(|at| at.elapsed() >= ANNOUNCE_EVERY)
     }
 
     /// Whether a gateway was heard lately.
@@ -111,10 +124,11 @@ impl Cluster {
 
     fn handle(&self, gateway: &Gateway, envelope: Envelope) {
         match envelope.message {
-            Message::Node(info) => {
+            Message::Node(said) => {
                 // A newcomer must not have to wait for the next announcement to know the others.
-                if self.nodes.hear(info) && envelope.from != self.node {
-                    self.announce(gateway, Recipient::Node(envelope.from));
+                if self.nodes.hear(said) && envelope.from != self.node {
+                    // If the bus does not take it now, the next announcement is soon.
+                    let _ = self.announce(gateway, Recipient::Node(envelope.from));
                 }
             }
             Message::Leaving => {
@@ -145,13 +159,16 @@ impl Cluster {
         }
     }
 
-    fn announce(&self, gateway: &Gateway, to: Recipient) {
+    /// Whether it has reached the bus, or need not.
+    fn announce(&self, gateway: &Gateway, to: Recipient) -> bool {
         if self.left.load(Ordering::Acquire) {
-            return;
+            return true;
         }
-        if let Err(error) = self.send(gateway, to, Message::Node(NodeInfo::of(gateway))) {
+        let announced = self.send(gateway, to, Message::Node(Announcement::of(gateway)));
+        if let Err(error) = announced {
             debug!(%error, "could not announce this gateway");
         }
+        announced.is_ok()
     }
 
     /// Tells the others that this gateway leaves; nothing announces it after that.
@@ -169,13 +186,22 @@ pub async fn announce(gateway: std::sync::Arc<Gateway>) {
     let mut status = bus.status();
     let mut tick = interval(ANNOUNCE_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut was_away = false;
     loop {
         tokio::select! {
             _ = tick.tick() => {}
             changed = status.changed() => if changed.is_err() { return },
         }
-        if *status.borrow_and_update() == BusStatus::Up {
-            gateway.cluster.announce(&gateway, Recipient::All);
+        if *status.borrow_and_update() != BusStatus::Up {
+            was_away = true;
+            continue;
+        }
+        let cluster = &gateway.cluster;
+        if mem::take(&mut was_away) {
+            cluster.came_back.lock().replace(Instant::now());
+        }
+        if !cluster.announce(&gateway, Recipient::All) {
+            tick.reset_after(ANNOUNCE_AGAIN);
         }
     }
 }

@@ -361,11 +361,12 @@ impl Gateway {
         let bus = self.bus().ok_or(BusError::Disconnected)?;
         let live = self.live();
         let namespace = live.namespaces.of(channel);
-        let announced = bus.announce(
-            channel,
-            namespace.and_then(|namespace| namespace.history.as_ref()),
-            message,
-        );
+        let policy = namespace.and_then(|namespace| namespace.history.as_ref());
+        let announced = if message.len() > bus.max_message_size() {
+            Err(BusError::TooLarge)
+        } else {
+            bus.announce(channel, policy, message)
+        };
         self.metrics.presence.announced(announced);
         announced
     }

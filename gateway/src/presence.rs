@@ -54,6 +54,7 @@ use self::{
 };
 pub use self::{
     member::{Member, pages, with_infos},
+    roster::READS,
     told::Told,
     upkeep::run,
     word::Digest,
@@ -66,6 +67,10 @@ use crate::{
 /// Changes are collected for so long.
 const WINDOW: Duration = Duration::from_millis(150);
 const SHARDS: usize = 64;
+/// Bytes of members in one message, far below NATS's default limit of 1 MiB.
+const PAGE_SIZE: usize = 128 * 1024;
+/// Bytes of one thing that is said of a member: each gateway with members of the room keeps it.
+const MAX_INFO: usize = 16 * 1024;
 
 /// The members of one gateway's rooms.
 pub struct Presence {
@@ -114,6 +119,19 @@ impl Policy {
             limit: namespace.options.presence_limit,
             tells: namespace.options.join_leave,
         }
+    }
+}
+
+impl Gateway {
+    /// Bytes of members in one message. Quotes are escaped in it, so it may become twice as large.
+    pub fn presence_page(&self) -> usize {
+        let largest = self.bus().map_or(usize::MAX, |bus| bus.max_message_size());
+        PAGE_SIZE.min(largest / 4)
+    }
+
+    /// Bytes of what others are told of a client: with it everywhere and in a room a member fits into one message.
+    pub fn presence_info_limit(&self) -> usize {
+        MAX_INFO.min(self.presence_page() / 4)
     }
 }
 
@@ -216,13 +234,16 @@ impl Presence {
             return;
         };
         roster.is_due = false;
+        if let Some(namespace) = gateway.live().namespaces.of(channel) {
+            roster.follow(Policy::of(namespace));
+        }
         let mut is_away = false;
-        while let Some((word, until)) = roster.next_word() {
+        while let Some((word, until)) = roster.next_word(gateway.presence_page()) {
             match gateway.announce(channel, word.clone().encode()) {
                 Ok(()) => roster.said(&word, until),
                 Err(error) => {
-                    // What is said after an outage is said by the upkeep.
-                    is_away = error == BusError::Disconnected;
+                    // What is said after an outage is said by the upkeep; what is too large does not become smaller.
+                    is_away = matches!(error, BusError::Disconnected | BusError::TooLarge);
                     break;
                 }
             }
@@ -273,6 +294,27 @@ impl Presence {
             .get_mut(channel)
             .filter(|roster| is_away || roster.is_whole());
         roster.map(read).transpose()
+    }
+
+    /// The members of a room as far as they are known here, when a gateway does not answer: it may be dead, and its lease
+    /// runs.
+    pub fn members_known(&self, channel: &str) -> Result<Vec<Arc<Member>>, PresenceError> {
+        self.known(channel, Roster::members)
+    }
+
+    /// As [`Presence::members_known`]: how many.
+    pub fn stats_known(&self, channel: &str) -> Result<PresenceStats, PresenceError> {
+        self.known(channel, Roster::stats)
+    }
+
+    fn known<T>(
+        &self,
+        channel: &str,
+        read: impl FnOnce(&mut Roster) -> Result<T, PresenceError>,
+    ) -> Result<T, PresenceError> {
+        let mut shard = self.shard(channel).lock();
+        let roster = shard.get_mut(channel);
+        roster.map_or(Err(SurveyError::Timeout.into()), read)
     }
 
     /// The own members alone; not more than `limit`.

@@ -23,7 +23,7 @@ pub(super) struct Envelope {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Message {
     /// A gateway says that it is there.
-    Node(NodeInfo),
+    Node(Announcement),
     /// A gateway shuts down.
     Leaving,
     Order(Order),
@@ -63,6 +63,16 @@ pub(super) enum Message {
         part: MembersPart,
         last: bool,
     },
+}
+
+/// What a gateway says of itself, and what it can.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Announcement {
+    #[serde(flatten)]
+    pub(super) info: NodeInfo,
+    /// It answers who its members are. Those of the version before do not, and must not be waited for.
+    #[serde(default)]
+    pub(super) tells_members: bool,
 }
 
 /// One gateway as the others and the server API see it.
@@ -116,8 +126,17 @@ impl Envelope {
     }
 }
 
-impl NodeInfo {
+impl Announcement {
     pub(super) fn of(gateway: &Gateway) -> Self {
+        Self {
+            info: NodeInfo::of(gateway),
+            tells_members: true,
+        }
+    }
+}
+
+impl NodeInfo {
+    fn of(gateway: &Gateway) -> Self {
         let metrics = &gateway.metrics.rooms;
         Self {
             uid: gateway.node,
@@ -165,6 +184,36 @@ mod tests {
         assert!(target.is(client, Some(key)));
         assert!(!target.is(client, None));
         assert!(!Target::new(None, Some(Uuid::nil()), None).is(client, None));
+    }
+
+    #[test]
+    fn a_gateway_of_the_version_before_is_read_as_one_that_does_not_tell_its_members() {
+        let node = r#"{"uid":"00000000-0000-0000-0000-000000000001","name":"a","version":"1","num_clients":0,
+            "num_users":0,"num_subs":0,"num_channels":0,"uptime":1}"#;
+        let before = format!(
+            r#"{{"format":1,"from":"{}","message":{{"node":{node}}}}}"#,
+            Uuid::nil()
+        );
+        let Message::Node(announcement) = Envelope::decode(before.as_bytes()).unwrap().message else {
+            panic!("it is no announcement");
+        };
+        assert!(!announcement.tells_members);
+        let sent = Message::Node(Announcement {
+            tells_members: true,
+            ..announcement
+        });
+        let sent = Envelope::new(Uuid::nil(), sent);
+        let read = sent.encode();
+        assert_eq!(Envelope::decode(&read).unwrap(), sent);
+        let Message::Node(announcement) = sent.message else {
+            panic!("it is no announcement");
+        };
+        // The version before finds what it knows where it was.
+        let text = String::from_utf8(read.to_vec()).unwrap();
+        assert!(
+            text.contains(&serde_json::to_string(&announcement.info).unwrap()[1..60]),
+            "{text}"
+        );
     }
 
     #[test]

@@ -4,35 +4,35 @@
 //! read after the farewell that was sent behind it. So whoever has left stays known as such for a while. It does not come
 //! back: a gateway that starts again has another id.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::{HashMap, HashSet, hash_map::Entry};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{NODE_LIFETIME, NodeInfo};
+use super::{NODE_LIFETIME, NodeInfo, message::Announcement};
 
 #[derive(Default)]
 pub(super) struct Nodes {
     /// When each was heard last, and what it said; nothing once it has left.
-    heard: Mutex<HashMap<Uuid, (Instant, Option<NodeInfo>)>>,
+    heard: Mutex<HashMap<Uuid, (Instant, Option<Announcement>)>>,
 }
 
 impl Nodes {
     /// Whether it was not there before.
-    pub(super) fn hear(&self, info: NodeInfo) -> bool {
+    pub(super) fn hear(&self, said: Announcement) -> bool {
         let mut heard = self.heard.lock();
         heard.retain(|_, (at, _)| at.elapsed() < NODE_LIFETIME);
-        match heard.entry(info.uid) {
+        match heard.entry(said.info.uid) {
             Entry::Occupied(mut known) => {
                 let (at, former) = known.get_mut();
                 if former.is_some() {
-                    (*at, *former) = (Instant::now(), Some(info));
+                    (*at, *former) = (Instant::now(), Some(said));
                 }
                 false
             }
             Entry::Vacant(place) => {
-                place.insert((Instant::now(), Some(info)));
+                place.insert((Instant::now(), Some(said)));
                 true
             }
         }
@@ -47,7 +47,7 @@ impl Nodes {
         let heard = self.heard.lock();
         heard
             .get(&node)
-            .is_some_and(|(at, info)| info.is_some() && at.elapsed() < NODE_LIFETIME)
+            .is_some_and(|(at, said)| said.is_some() && at.elapsed() < NODE_LIFETIME)
     }
 
     /// Whether it has said that it leaves, a while ago at most.
@@ -55,14 +55,24 @@ impl Nodes {
         self.heard
             .lock()
             .get(&node)
-            .is_some_and(|(_, info)| info.is_none())
+            .is_some_and(|(_, said)| said.is_none())
+    }
+
+    /// The gateways that answer who their members are.
+    pub(super) fn telling_members(&self) -> HashSet<Uuid> {
+        let mut heard = self.heard.lock();
+        heard.retain(|_, (at, _)| at.elapsed() < NODE_LIFETIME);
+        let present = heard.values().filter_map(|(_, said)| said.as_ref());
+        let telling = present.filter(|said| said.tells_members);
+        telling.map(|said| said.info.uid).collect()
     }
 
     /// Sorted by name, so that answers are stable.
     pub(super) fn present(&self) -> Vec<NodeInfo> {
         let mut heard = self.heard.lock();
         heard.retain(|_, (at, _)| at.elapsed() < NODE_LIFETIME);
-        let mut present: Vec<_> = heard.values().filter_map(|(_, info)| info.clone()).collect();
+        let present = heard.values().filter_map(|(_, said)| said.as_ref());
+        let mut present: Vec<_> = present.map(|said| said.info.clone()).collect();
         present.sort_by(|a, b| (&a.name, a.uid).cmp(&(&b.name, b.uid)));
         present
     }
@@ -72,8 +82,8 @@ impl Nodes {
 mod tests {
     use super::*;
 
-    fn info(name: &str) -> NodeInfo {
-        NodeInfo {
+    fn said(name: &str) -> Announcement {
+        let info = NodeInfo {
             uid: Uuid::new_v4(),
             name: name.into(),
             version: "1".into(),
@@ -82,37 +92,54 @@ mod tests {
             num_subs: 0,
             num_channels: 0,
             uptime: 0,
+        };
+        Announcement {
+            info,
+            tells_members: true,
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_does_not_tell_its_members_is_not_asked_for_them() {
+        let nodes = Nodes::default();
+        let (a, mut b) = (said("a"), said("b"));
+        b.tells_members = false;
+        nodes.hear(a.clone());
+        nodes.hear(b);
+        assert_eq!(nodes.present().len(), 2);
+        assert_eq!(nodes.telling_members(), HashSet::from([a.info.uid]));
+        nodes.forget(a.info.uid);
+        assert!(nodes.telling_members().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn silent_gateways_are_forgotten() {
         let nodes = Nodes::default();
-        nodes.hear(info("b"));
+        nodes.hear(said("b"));
         tokio::time::advance(NODE_LIFETIME / 2).await;
-        let a = info("a");
+        let a = said("a");
         assert!(nodes.hear(a.clone()), "a newcomer");
         assert!(!nodes.hear(a.clone()), "known by now");
         let names: Vec<_> = nodes.present().into_iter().map(|info| info.name).collect();
         assert_eq!(names, ["a", "b"]);
-        assert!(nodes.is_present(a.uid));
+        assert!(nodes.is_present(a.info.uid));
         tokio::time::advance(NODE_LIFETIME / 2).await;
-        assert_eq!(nodes.present(), std::slice::from_ref(&a));
+        assert_eq!(nodes.present(), std::slice::from_ref(&a.info));
         tokio::time::advance(NODE_LIFETIME / 2).await;
-        assert!(!nodes.is_present(a.uid));
+        assert!(!nodes.is_present(a.info.uid));
         assert!(nodes.hear(a.clone()), "back after a silence");
     }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_has_left_is_not_brought_back_by_an_announcement_that_came_late() {
         let nodes = Nodes::default();
-        let (a, b) = (info("a"), info("b"));
+        let (a, b) = (said("a"), said("b"));
         nodes.hear(a.clone());
-        nodes.forget(a.uid);
-        nodes.forget(b.uid);
+        nodes.forget(a.info.uid);
+        nodes.forget(b.info.uid);
         assert!(!nodes.hear(a.clone()) && !nodes.hear(b));
         assert!(nodes.present().is_empty());
-        assert!(nodes.has_left(a.uid) && !nodes.is_present(a.uid));
+        assert!(nodes.has_left(a.info.uid) && !nodes.is_present(a.info.uid));
         tokio::time::advance(NODE_LIFETIME).await;
         nodes.present();
         assert!(nodes.heard.lock().is_empty(), "nothing stays for ever");

@@ -5,7 +5,11 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -29,7 +33,7 @@ use crate::{
     channel::Channel,
     gateway::Gateway,
     namespace::Namespace,
-    presence::{Digest, Member, PresenceError, pages},
+    presence::{Digest, Member, PresenceError, READS, pages},
 };
 
 /// Questions that are open at once; others wait their turn.
@@ -48,6 +52,40 @@ pub(super) struct OthersMembers {
     /// Some gateway has too many to list them.
     is_cut: bool,
     members: Vec<Arc<Member>>,
+}
+
+/// An answer, and how much of it was read.
+pub(super) struct Answer {
+    others: OthersMembers,
+    read: AtomicUsize,
+}
+
+impl Answer {
+    fn new(others: OthersMembers) -> Self {
+        Self {
+            others,
+            read: AtomicUsize::new(0),
+        }
+    }
+
+    /// Members are read, with so many own ones. An answer serves for a second, so this bounds a second.
+    fn spend(&self, own: usize) -> Result<(), PresenceError> {
+        let members = (self.others.members.len() + own).max(1);
+        let read = self.read.fetch_add(members, Ordering::Relaxed);
+        if read < READS {
+            Ok(())
+        } else {
+            Err(PresenceError::Busy)
+        }
+    }
+}
+
+impl Deref for Answer {
+    type Target = OthersMembers;
+
+    fn deref(&self) -> &OthersMembers {
+        &self.others
+    }
 }
 
 /// A part of the members that a gateway has in a room.
@@ -71,7 +109,7 @@ impl Collected for OthersMembers {
     }
 }
 
-type Asked = Shared<BoxFuture<Result<Arc<OthersMembers>, SurveyError>>>;
+type Asked = Shared<BoxFuture<Result<Arc<Answer>, SurveyError>>>;
 
 /// Rooms that all gateways are asked about.
 pub(super) struct PresenceSurveys {
@@ -107,8 +145,12 @@ impl Gateway {
             self.metrics.presence.read_here();
             return Ok(members);
         }
-        let others = self.cluster.members_elsewhere(self, channel).await?;
+        let others = match self.cluster.members_elsewhere(self, channel).await {
+            Err(SurveyError::Timeout) => return self.presence.members_known(channel),
+            others => others?,
+        };
         let own = self.presence.own_members(channel, limit);
+        others.spend(own.members.as_ref().map_or(0, Vec::len))?;
         let mut members = own.members.ok_or(PresenceError::TooLarge)?;
         members.extend(others.members.iter().cloned());
         if others.is_cut || members.len() > limit {
@@ -123,8 +165,12 @@ impl Gateway {
             self.metrics.presence.read_here();
             return Ok(stats);
         }
-        let others = self.cluster.members_elsewhere(self, channel).await?;
+        let others = match self.cluster.members_elsewhere(self, channel).await {
+            Err(SurveyError::Timeout) => return self.presence.stats_known(channel),
+            others => others?,
+        };
         let own = self.presence.own_members(channel, limit);
+        others.spend(own.members.as_ref().map_or(0, Vec::len))?;
         let listed = own.members.iter().flatten().chain(&others.members);
         let users: HashSet<_> = listed.clone().map(|member| &member.user).collect();
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
@@ -145,15 +191,16 @@ impl Cluster {
         }
     }
 
+    /// Drops answers that serve nobody any more.
+    pub fn drop_answers(&self) {
+        self.presence_surveys.asked.lock().retain(serves);
+    }
+
     pub fn send_digest(&self, gateway: &Gateway, node: Uuid, digest: Digest) -> Result<(), BusError> {
         self.send(gateway, Recipient::Node(node), Message::Members(digest))
     }
 
-    async fn members_elsewhere(
-        &self,
-        gateway: &Gateway,
-        channel: &str,
-    ) -> Result<Arc<OthersMembers>, SurveyError> {
+    async fn members_elsewhere(&self, gateway: &Gateway, channel: &str) -> Result<Arc<Answer>, SurveyError> {
         let Some(gateway) = gateway.shared() else {
             return Err(BusError::Disconnected.into());
         };
@@ -162,7 +209,7 @@ impl Cluster {
             match rooms.get(channel) {
                 Some((at, asked)) if at.elapsed() < SERVES => asked.clone(),
                 _ => {
-                    rooms.retain(|_, (at, asked)| at.elapsed() < SERVES || asked.peek().is_none());
+                    rooms.retain(serves);
                     if rooms.len() >= MAX_ROOMS {
                         return Err(BusError::Overloaded.into());
                     }
@@ -176,6 +223,10 @@ impl Cluster {
     }
 }
 
+fn serves(_: &Channel, (at, asked): &mut (Instant, Asked)) -> bool {
+    at.elapsed() < SERVES || asked.peek().is_none()
+}
+
 /// Runs to its end also when those who asked do not wait for it.
 fn begin(gateway: Arc<Gateway>, channel: Channel) -> Asked {
     let runtime = gateway.runtime.clone();
@@ -184,7 +235,8 @@ fn begin(gateway: Arc<Gateway>, channel: Channel) -> Asked {
         let Ok(Ok(_turn)) = timeout(TIMEOUT, turn).await else {
             return Err(BusError::Overloaded.into());
         };
-        gateway.cluster.ask_others(&gateway, &channel).await.map(Arc::new)
+        let others = gateway.cluster.ask_others(&gateway, &channel).await?;
+        Ok(Arc::new(Answer::new(others)))
     };
     let asked = (Box::pin(asking) as BoxFuture<_>).shared();
     runtime.spawn(asked.clone());
@@ -194,15 +246,11 @@ fn begin(gateway: Arc<Gateway>, channel: Channel) -> Asked {
 impl Cluster {
     async fn ask_others(&self, gateway: &Gateway, channel: &Channel) -> Result<OthersMembers, SurveyError> {
         gateway.metrics.presence.read_elsewhere();
-        let nodes = self.nodes(gateway);
-        let others: HashSet<_> = nodes
-            .iter()
-            .map(|info| info.uid)
-            .filter(|node| *node != self.node)
-            .collect();
-        if !gateway.bus_is_up() {
+        if !gateway.bus_is_up() || !self.knows_others() {
             return Err(BusError::Disconnected.into());
         }
+        let mut others = self.nodes.telling_members();
+        others.remove(&self.node);
         if others.is_empty() {
             return Ok(OthersMembers::default());
         }

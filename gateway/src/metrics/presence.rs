@@ -17,6 +17,8 @@ pub struct PresenceMetrics {
     pub refused: IntCounter,
     /// Members that went with their gateway.
     pub gone: IntCounter,
+    /// What is said of a member and is too long.
+    pub left_out: IntCounter,
     reads: LabeledCounter,
     pushes: LabeledCounter,
 }
@@ -54,6 +56,10 @@ impl PresenceMetrics {
             gone: registrar.counter(
                 "natter_presence_gone_total",
                 "Members of other gateways that went because their gateway left or was silent",
+            )?,
+            left_out: registrar.counter(
+                "natter_presence_infos_left_out_total",
+                "What backends say of a client (`info`) that is not told in a room, because it is longer than 16 KiB",
             )?,
             reads: registrar.labeled(
                 "natter_presence_reads_total",

@@ -12,7 +12,7 @@ use super::Member;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     Joined(Arc<Member>),
-    /// Left and came back as somebody about whom something else is said.
+    /// Something else is said of a member: others are not told, and know it when they ask.
     Renewed(Arc<Member>),
     Left(Arc<Member>),
 }
@@ -27,6 +27,7 @@ impl Change {
     fn then(self, next: Self) -> Option<Self> {
         match (self, next) {
             (Self::Joined(_), Self::Left(_)) => None,
+            (Self::Joined(_), Self::Renewed(member)) => Some(Self::Joined(member)),
             (Self::Left(former), Self::Joined(member)) => (former != member).then_some(Self::Renewed(member)),
             (Self::Renewed(_), Self::Joined(member)) => Some(Self::Renewed(member)),
             (_, next) => Some(next),
@@ -121,7 +122,12 @@ mod tests {
         let renewed: Vec<_> = changes.iter().map(|(_, change)| change.clone()).collect();
         assert_eq!(renewed, [Change::Renewed(again.clone())]);
         changes.note(Change::Left(again.clone()));
-        assert_eq!(changes.take(), [Change::Left(again)]);
+        assert_eq!(changes.take(), [Change::Left(again.clone())]);
+
+        let newcomer = Change::Joined(again.clone());
+        changes.note(newcomer.clone());
+        changes.note(Change::Renewed(again));
+        assert_eq!(changes.take(), [newcomer], "nobody knew them before");
     }
 
     #[test]

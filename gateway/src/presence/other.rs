@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{
     Member,
     changes::{Change, Changes},
+    roster::count_users,
     word::{Digest, Place, Said, Word},
 };
 
@@ -27,6 +28,8 @@ pub(super) struct Other {
     users: u32,
     /// `None`: only their number is known.
     members: Option<Members>,
+    /// It has too many for it to say who they are.
+    counts: bool,
     /// When it said something last.
     heard: Instant,
     asked: Option<Box<Asked>>,
@@ -58,6 +61,7 @@ impl Other {
             clients: 0,
             users: 0,
             members: anew.then(HashMap::new),
+            counts: false,
             heard: Instant::now(),
             asked: None,
         }
@@ -74,6 +78,16 @@ impl Other {
     /// `None` when only their number is known.
     pub(super) fn members(&self) -> Option<&Members> {
         self.members.as_ref()
+    }
+
+    /// Whether it has said numbers last, not who its members are.
+    pub(super) fn counts(&self) -> bool {
+        self.counts
+    }
+
+    /// It is small enough to say who its members are, and is asked.
+    pub(super) fn expect_list(&mut self) {
+        self.counts = false;
     }
 
     /// Whether it has nobody in the room, as far as is known.
@@ -109,7 +123,9 @@ impl Other {
 
     /// Only the number counts from now on.
     pub(super) fn forget_members(&mut self) {
-        self.members = None;
+        if let Some(members) = self.members.take() {
+            self.users = count_users(members.values());
+        }
         self.asked = None;
     }
 
@@ -150,10 +166,11 @@ impl Other {
         if word.place >= self.place {
             self.place = word.place;
             self.clients = word.clients;
-            if let Said::Counts { users } = word.said {
-                self.users = users;
-            }
             self.forget_members();
+            self.counts = false;
+            if let Said::Counts { users } = word.said {
+                (self.users, self.counts) = (users, true);
+            }
         }
     }
 
@@ -171,7 +188,7 @@ impl Other {
         (self.place, self.clients) = (place, clients);
         match (word.said, &mut self.members) {
             (Said::Counts { users }, _) => {
-                (self.users, self.members) = (users, None);
+                (self.users, self.members, self.counts) = (users, None, true);
                 Fit::Fits
             }
             (Said::Changed { joined, left }, Some(members)) => {
@@ -192,7 +209,8 @@ impl Other {
         let is_whole = |members: &Members| members.len() == word.clients as usize;
         match word.said {
             Said::Counts { users } => {
-                (self.clients, self.users, self.members) = (word.clients, users, None);
+                (self.clients, self.users) = (word.clients, users);
+                (self.members, self.counts) = (None, true);
                 Fit::Fits
             }
             Said::Beat if !self.members.as_ref().is_some_and(is_whole) => Fit::Asks,
@@ -239,6 +257,7 @@ impl Other {
     fn become_as(&mut self, digest: Digest, lists: bool, told: &mut Changes) {
         (self.clients, self.users) = (digest.clients, digest.users);
         self.place = digest.place.unwrap_or(self.place);
+        self.counts = !digest.lists;
         if !lists || !digest.lists {
             self.members = None;
             return;
@@ -265,10 +284,10 @@ impl Other {
 }
 
 fn put(members: &mut Members, member: Arc<Member>, told: &mut Changes) {
-    let former = members.insert(member.client, member.clone());
-    if former.as_ref() != Some(&member) {
-        told.extend(former.map(Change::Left));
-        told.note(Change::Joined(member));
+    match members.insert(member.client, member.clone()) {
+        None => told.note(Change::Joined(member)),
+        Some(former) if former != member => told.note(Change::Renewed(member)),
+        Some(_) => {}
     }
 }
 

@@ -22,8 +22,6 @@ use super::{
 };
 use crate::channel::Channel;
 
-/// Bytes of members in one message, far below NATS's default limit of 1 MiB.
-const MESSAGE_SIZE: usize = 128 * 1024;
 /// So long after the first word of a gateway in a room the others have answered it, or would answer no question.
 const SETTLED_AFTER: Duration = Duration::from_secs(3);
 /// So long after it a gateway that was not heard of was not there before.
@@ -37,11 +35,12 @@ const SILENCE: Duration = Duration::from_secs(150);
 const DIGEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two counts of a room too large to be listed.
 const COUNT_PAUSE: Duration = Duration::from_secs(1);
-/// Members that readers of one room are given in a second; a stats read counts as one. Takes some 30 ms of a core.
-const READS: usize = 200_000;
+/// Members that readers of one room are given in a second, or that are counted for them; a number that is known counts as
+/// one. Takes some 30 ms of a core.
+pub const READS: usize = 200_000;
 
 /// What a namespace wants of a room.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Policy {
     /// Members from which on only their number counts.
     pub(super) limit: usize,
@@ -110,10 +109,24 @@ impl Roster {
         }
     }
 
+    /// A member that is there already is one of whom something else is said.
     pub(super) fn join(&mut self, member: Arc<Member>, policy: Policy) {
         self.policy = policy;
-        self.own.insert(member.client, member.clone());
-        self.own_change(Change::Joined(member));
+        match self.own.insert(member.client, member.clone()) {
+            None => self.own_change(Change::Joined(member)),
+            Some(former) if former != member => self.own_change(Change::Renewed(member)),
+            Some(_) => {}
+        }
+    }
+
+    /// Whether the namespace has been changed.
+    pub(super) fn follow(&mut self, policy: Policy) -> bool {
+        let is_new = self.policy != policy;
+        if is_new {
+            self.policy = policy;
+            self.changed();
+        }
+        is_new
     }
 
     pub(super) fn leave(&mut self, client: Uuid) {
@@ -128,7 +141,7 @@ impl Roster {
                 self.untold.note(change.clone());
             }
             self.unsaid.note(change);
-        } else {
+        } else if !matches!(change, Change::Renewed(_)) {
             self.recounts = true;
         }
         self.changed();
@@ -140,7 +153,8 @@ impl Roster {
         self.own.len() + others.sum::<usize>()
     }
 
-    /// A room that is too large is listed again when it is a quarter below its limit.
+    /// A room that is too large is listed again when it is a quarter below its limit; until then also by gateways that came
+    /// later, or they would ask for lists that nobody makes.
     fn changed(&mut self) {
         self.users = None;
         self.others.retain(|_, other| !other.is_gone());
@@ -148,19 +162,22 @@ impl Roster {
             self.untold.clear();
         }
         let (clients, limit) = (self.clients(), self.policy.limit);
-        if self.lists && clients > limit {
+        let (is_large, is_small) = (clients > limit, clients <= limit - limit / 4);
+        let is_counted = || !is_small && self.others.values().any(Other::counts);
+        if self.lists && (is_large || is_counted()) {
             self.lists = false;
             self.recounts = true;
             self.unsaid.clear();
             self.untold.clear();
             self.others.values_mut().for_each(Other::forget_members);
-        } else if !self.lists && clients <= limit - limit / 4 {
+        } else if !self.lists && is_small {
             self.lists = true;
+            self.others.values_mut().for_each(Other::expect_list);
         }
     }
 
     /// What is to be said next, and up to which change; both go to [`Roster::said`].
-    pub(super) fn next_word(&self) -> Option<(Word, Option<u64>)> {
+    pub(super) fn next_word(&self, page_size: usize) -> Option<(Word, Option<u64>)> {
         // Whoever was told who is here must hear first that this counts no more.
         if self.recounts {
             let is_soon = self.place.seq > 0 && self.said_at.elapsed() < COUNT_PAUSE;
@@ -170,19 +187,19 @@ impl Roster {
             };
             return (!is_soon || self.own.is_empty()).then(word);
         }
-        let Some((said, until)) = self.changes() else {
+        let Some((said, until)) = self.changes(page_size) else {
             return (self.asks && !self.own.is_empty()).then(|| (self.beat(), None));
         };
         Some((self.word(said, true), Some(until)))
     }
 
     /// As many of the changes as one message carries, and which is the last.
-    fn changes(&self) -> Option<(Said, u64)> {
+    fn changes(&self, page_size: usize) -> Option<(Said, u64)> {
         let (mut joined, mut left) = (Vec::new(), Vec::new());
         let (mut size, mut until) = (0, None);
         for (place, change) in self.unsaid.iter() {
             size += change.member().size();
-            if size > MESSAGE_SIZE && until.is_some() {
+            if size > page_size && until.is_some() {
                 break;
             }
             until = Some(place);
@@ -253,7 +270,12 @@ impl Roster {
         if self.telling.strong_count() > 0 {
             return Telling::Later;
         }
-        let told = Arc::new(Told::new(channel.clone(), self.untold.take()));
+        let mut changes = self.untold.take();
+        changes.retain(|change| !matches!(change, Change::Renewed(_)));
+        if changes.is_empty() {
+            return Telling::Nothing;
+        }
+        let told = Arc::new(Told::new(channel.clone(), changes));
         self.telling = Arc::downgrade(&told);
         Telling::Now(told)
     }
@@ -315,6 +337,10 @@ impl Roster {
 
     /// Gateways to be asked for digests.
     pub(super) fn ask_again(&mut self) -> Vec<Uuid> {
+        // The next word asks everybody.
+        if self.asks {
+            return Vec::new();
+        }
         let (now, lists) = (Instant::now(), self.lists);
         let is_due = |other: &Other| match other.asked_at() {
             Some(at) => now - at >= DIGEST_TIMEOUT,
@@ -337,10 +363,11 @@ impl Roster {
         self.asked_at.is_some_and(|at| at.elapsed() >= ago)
     }
 
-    /// Whether all is known that was said: nobody is being asked.
+    /// Whether all is known that was said: nobody is being asked or has to be.
     pub(super) fn is_whole(&self) -> bool {
-        let is_known = |other: &Other| other.asked_at().is_none();
-        self.has_asked(SETTLED_AFTER) && self.others.values().all(is_known)
+        let is_known =
+            |other: &Other| other.asked_at().is_none() && (!self.lists || other.members().is_some());
+        !self.asks && self.has_asked(SETTLED_AFTER) && self.others.values().all(is_known)
     }
 
     pub(super) fn own(&self) -> impl Iterator<Item = &Arc<Member>> {
@@ -365,7 +392,8 @@ impl Roster {
     }
 
     pub(super) fn stats(&mut self) -> Result<PresenceStats, PresenceError> {
-        self.spend(1)?;
+        let (own, known) = self.known();
+        self.spend(if self.users.is_some() { 1 } else { own + known })?;
         let num_users = *self.users.get_or_insert_with(|| {
             let others = self.others.values().filter_map(Other::members);
             let listed = self.own.values().chain(others.flat_map(HashMap::values));
@@ -392,7 +420,7 @@ impl Roster {
     }
 
     /// The own members as the others were told of them, in parts that the bus carries: what was not said yet follows.
-    pub(super) fn digests(&self, channel: &str) -> Vec<Digest> {
+    pub(super) fn digests(&self, channel: &str, page_size: usize) -> Vec<Digest> {
         let (mut unknown, mut left) = (HashSet::new(), Vec::new());
         for (_, change) in self.unsaid.iter() {
             match change {
@@ -406,10 +434,11 @@ impl Roster {
             .values()
             .filter(|member| !unknown.contains(&member.client));
         let clients = self.own.len() - unknown.len() + left.len();
-        let lists = clients <= self.policy.limit;
-        let pages = pages(said.chain(left).filter(|_| lists), MESSAGE_SIZE);
+        let lists = self.lists && clients <= self.policy.limit;
+        let pages = pages(said.chain(left).filter(|_| lists), page_size);
         let count = saturated(pages.len());
-        let users = if lists { 0 } else { count_users(self.own.values()) };
+        // Also where it lists: whoever only counts the room keeps this number.
+        let users = count_users(self.own.values());
         let page = |(page, members)| Digest {
             channel: channel.to_owned(),
             place: (self.place.seq > 0).then_some(self.place),

@@ -9,12 +9,18 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
-use super::{Presence, SHARDS, WINDOW, digests::Digests, roster::Roster};
+use super::{
+    Presence, SHARDS, WINDOW,
+    digests::{Digests, MESSAGES_AT_ONCE, PAUSE},
+    roster::{Policy, Roster},
+};
 use crate::{bus::BusStatus, channel::Channel, cluster::NODE_LIFETIME, gateway::Gateway};
 
 /// Rooms that have their turn in one window: what they say must leave room in the client's queue.
 const ROOMS_IN_A_WINDOW: usize = 1_000;
 const TICK: Duration = Duration::from_millis(250);
+/// Between two ticks: longer than a busy machine takes, and with it a lease lasts two announcements at least.
+const STALL: Duration = Duration::from_secs(3);
 /// Shards that are looked through in one tick.
 const SHARDS_IN_A_TICK: usize = 8;
 
@@ -67,6 +73,7 @@ async fn ticks(gateway: &Gateway) {
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut up_since = Instant::now();
+    let mut last = Instant::now();
     let mut next = 0;
     loop {
         tokio::select! {
@@ -81,6 +88,10 @@ async fn ticks(gateway: &Gateway) {
                 }
             }
         }
+        // A process that was halted has not heard the others, whatever waits to be read.
+        if mem::replace(&mut last, Instant::now()).elapsed() >= STALL {
+            up_since = Instant::now();
+        }
         if !bus.is_up() {
             continue;
         }
@@ -89,11 +100,14 @@ async fn ticks(gateway: &Gateway) {
             gateway.presence.forget_silent(gateway);
         }
         for _ in 0..SHARDS_IN_A_TICK {
-            gateway.presence.look_through(gateway, next);
+            if gateway.presence.look_through(gateway, next) >= MESSAGES_AT_ONCE {
+                sleep(PAUSE).await;
+            }
             next = (next + 1) % SHARDS;
         }
         if next == 0 {
             gateway.presence.measure(gateway);
+            gateway.cluster.drop_answers();
         }
     }
 }
@@ -126,22 +140,36 @@ impl Presence {
         }
     }
 
-    /// Beats, and questions that were not answered.
-    fn look_through(&self, gateway: &Gateway, shard: usize) {
+    /// Beats, and questions that were not answered. Returns how many messages that took: those that are too many wait for
+    /// the next time.
+    fn look_through(&self, gateway: &Gateway, shard: usize) -> usize {
         let mut asked = Vec::new();
+        let mut beats = 0;
+        let live = gateway.live();
         for (channel, roster) in &mut *self.shards[shard].lock() {
+            if let Some(namespace) = live.namespaces.of(channel)
+                && roster.follow(Policy::of(namespace))
+            {
+                self.due.list(channel, roster);
+            }
+            if beats + asked.len() >= MESSAGES_AT_ONCE {
+                continue;
+            }
             if roster.is_beat_due() {
                 let beat = roster.beat();
+                beats += 1;
                 if gateway.announce(channel, beat.clone().encode()).is_ok() {
                     roster.said(&beat, None);
                 }
             }
             asked.extend(roster.ask_again().into_iter().map(|node| (node, channel.clone())));
         }
+        let messages = beats + asked.len();
         for (node, channel) in asked {
             gateway.metrics.presence.repairs.inc();
             gateway.cluster.ask_members(gateway, node, &channel);
         }
+        messages
     }
 
     fn measure(&self, gateway: &Gateway) {

@@ -115,6 +115,7 @@ impl Session {
         }
         if !info.is_empty() {
             self.with_terms(|terms| terms.info = info.clone());
+            self.reappear(worker);
         }
         self.push_message(worker, &Push::Refresh(told(expire_at)), None);
     }

@@ -3,13 +3,14 @@
 use std::{rc::Rc, sync::Arc};
 
 use bytes::Bytes;
-use natter_protocol::{ChannelRequest, ClientInfo, ErrorCode, PresenceStats, ReplyBody};
+use natter_protocol::{ChannelRequest, ClientInfo, ErrorCode, PresenceStats, ReplyBody, channel};
+use tracing::{Level, warn};
 use uuid::Uuid;
 
 use super::{Refusal, Session};
 use crate::{
     channel::Channel,
-    namespace::{Asker, Namespace},
+    namespace::Namespace,
     presence::{Member, PresenceError, Told, with_infos},
     room::Room,
     worker::Worker,
@@ -25,11 +26,42 @@ impl Session {
         let keeps = namespace.keeps_members();
         if keeps {
             let mut buffer = Uuid::encode_buffer();
-            let infos = self.infos(&room.channel);
+            let infos = self.short_infos(worker, &room.channel);
             let member = Member::new(self.id, &self.client_info(&mut buffer, &infos));
             worker.gateway.presence.join(&room.channel, &namespace, member);
         }
         keeps
+    }
+
+    /// Something else is said of it from now on.
+    pub(super) fn reappear(&self, worker: &Worker) {
+        let rooms = self.subscriptions.borrow().present();
+        for room in rooms {
+            self.appear(worker, &room);
+        }
+    }
+
+    /// What others are told about it, without what is too long for every gateway to keep.
+    fn short_infos(&self, worker: &Worker, channel: &str) -> (Bytes, Bytes) {
+        let gateway = &worker.gateway;
+        let limit = gateway.presence_info_limit();
+        let short = |info: Bytes| {
+            if info.len() <= limit {
+                return info;
+            }
+            gateway.metrics.presence.left_out.inc();
+            if gateway.log_budget.cause("presence_info", Level::WARN).admit() {
+                warn!(
+                    channel,
+                    bytes = info.len(),
+                    limit,
+                    "left out what is said of a member of a room"
+                );
+            }
+            Bytes::new()
+        };
+        let (everywhere, here) = self.infos(channel);
+        (short(everywhere), short(here))
     }
 
     /// What others are told about it, with the `infos` of it wherever it is and in a room.
@@ -142,11 +174,11 @@ impl Session {
     }
 
     fn judge(&self, namespace: &Namespace, channel: &str) -> Result<(), ErrorCode> {
-        let asker = Asker {
-            has_user: !self.user().is_empty(),
-            is_member: self.is_member(channel),
-        };
-        let may = !namespace.options.presence || namespace.may_read_presence(asker);
+        let asker = self.asker(self.is_member(channel));
+        // Whom the server has let in may look around.
+        let may = !namespace.options.presence
+            || (namespace.may_read_presence(asker)
+                && (asker.is_member || channel::admits(channel, self.user())));
         may.then_some(()).ok_or(ErrorCode::PermissionDenied)
     }
 

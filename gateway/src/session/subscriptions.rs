@@ -56,6 +56,12 @@ impl Subscriptions {
             .find(|subscription| Rc::ptr_eq(&subscription.room, room))
     }
 
+    /// The rooms whose members others are told of.
+    pub(super) fn present(&self) -> Vec<Rc<Room>> {
+        let present = self.0.iter().filter(|subscription| subscription.present);
+        present.map(|subscription| subscription.room.clone()).collect()
+    }
+
     pub(super) fn count(&self) -> usize {
         self.0.len()
     }

@@ -170,6 +170,48 @@ async fn who_may_not_ask_is_told_why() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_room_of_named_users_is_seen_by_them_and_by_whom_the_server_let_in() -> Result<()> {
+    let gateway = gateway(CONFIG).await?;
+    let (mut ann, _) = user(&gateway, "ann").await?;
+    let (mut cid, id) = user(&gateway, "cid").await?;
+    join(&mut ann, "open:dialog#ann,bob").await?;
+    for command in ["presence", "presence_stats"] {
+        let reply = ask(&mut ann, command, "open:dialog#ann,bob").await?;
+        ensure!(reply.get("error").is_none(), "{reply}");
+        let reply = ask(&mut cid, command, "open:dialog#ann,bob").await?;
+        assert_eq!(code(&reply), 103, "{command}: {reply}");
+    }
+    let order = json!({ "user": "cid", "client": id, "channel": "open:dialog#ann,bob" });
+    gateway.api("subscribe", &order).await?;
+    cid.push().await?;
+    let stats = ask(&mut cid, "presence_stats", "open:dialog#ann,bob").await?;
+    assert_eq!(stats["num_clients"], 2, "{stats}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_backend_says_anew_of_a_client_is_seen_and_not_told() -> Result<()> {
+    let gateway = gateway(CONFIG).await?;
+    let (mut ann, id) = user(&gateway, "ann").await?;
+    join(&mut ann, "told:a").await?;
+    assert_eq!(told(&mut ann, "told:a", 1).await?, set(["+ann"]));
+    for (info, expected) in [
+        (json!({ "name": "Ann" }), json!({ "name": "Ann" })),
+        // Too long for every gateway to keep.
+        (json!("x".repeat(17 * 1024)), Value::Null),
+    ] {
+        let order = json!({ "user": "ann", "client": id, "expire_at": 0, "info": info });
+        gateway.api("refresh", &order).await?;
+        ensure!(ann.push().await?.get("refresh").is_some());
+        let present = ask(&mut ann, "presence", "told:a").await?;
+        assert_eq!(present["presence"][&id]["conn_info"], expected, "{present}");
+    }
+    settle(&mut ann).await?;
+    ensure!(ann.waiting().next().is_none(), "nobody joined");
+    Ok(())
+}
+
+#[tokio::test]
 async fn members_are_told_who_joins_and_leaves() -> Result<()> {
     let gateway = gateway(CONFIG).await?;
     let (mut ann, _) = user(&gateway, "ann").await?;

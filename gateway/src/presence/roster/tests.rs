@@ -6,6 +6,8 @@ const POLICY: Policy = Policy {
     tells: true,
 };
 
+const PAGE: usize = 128 * 1024;
+
 /// Gateways with members of one room, and a bus that loses what it is told to lose.
 struct Cluster {
     rosters: Vec<(Uuid, Roster)>,
@@ -35,7 +37,7 @@ impl Cluster {
     /// A window ends at every gateway; everybody who asks is answered.
     fn flush(&mut self) {
         for sender in 0..self.rosters.len() {
-            while let Some((word, until)) = self.rosters[sender].1.next_word() {
+            while let Some((word, until)) = self.rosters[sender].1.next_word(PAGE) {
                 self.rosters[sender].1.said(&word, until);
                 if self.lost > 0 {
                     self.lost -= 1;
@@ -68,7 +70,7 @@ impl Cluster {
         if roster.own().next().is_none() {
             return;
         }
-        let (from, digests) = (*from, roster.digests("room"));
+        let (from, digests) = (*from, roster.digests("room", PAGE));
         for digest in digests {
             self.rosters[to].1.digest(from, digest);
         }
@@ -248,6 +250,152 @@ async fn a_room_over_its_limit_is_counted_until_a_quarter_has_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_a_room_becomes_small_again_what_is_not_known_yet_is_not_all() {
+    let mut cluster = Cluster::new(2);
+    let first: Vec<_> = (0..5).map(|n| cluster.join(0, &format!("a{n}"))).collect();
+    for _ in 0..4 {
+        cluster.join(1, "bob");
+    }
+    cluster.flush();
+    settle().await;
+    cluster.flush();
+    for client in &first[..3] {
+        cluster.leave(0, *client);
+    }
+    tokio::time::advance(COUNT_PAUSE).await;
+    cluster.flush();
+    assert!(cluster.rosters[0].1.lists && cluster.rosters[1].1.lists);
+    for (_, roster) in &cluster.rosters {
+        assert!(!roster.is_whole(), "nobody has said yet who they are");
+    }
+    cluster.upkeep();
+    for gateway in 0..2 {
+        assert!(cluster.rosters[gateway].1.is_whole());
+        assert_eq!(cluster.members(gateway).len(), 6);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_comes_into_a_counted_room_counts_it_as_well() {
+    let mut cluster = Cluster::new(2);
+    let first: Vec<_> = (0..9).map(|n| cluster.join(0, &format!("a{n}"))).collect();
+    cluster.flush();
+    for client in &first[..2] {
+        cluster.leave(0, *client);
+    }
+    settle().await;
+    cluster.flush();
+    cluster.join(1, "bob");
+    cluster.flush();
+    tokio::time::advance(COUNT_PAUSE).await;
+    cluster.flush();
+    settle().await;
+    for gateway in 0..2 {
+        let roster = &mut cluster.rosters[gateway].1;
+        assert_eq!(roster.members(), Err(PresenceError::TooLarge), "{gateway}");
+        assert!(roster.ask_again().is_empty(), "{gateway}");
+        assert!(roster.is_whole());
+        assert_eq!(cluster.stats(gateway), (8, 8), "{gateway}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_reaches_a_counted_room_counts_its_users() {
+    let mut cluster = Cluster::new(2);
+    for _ in 0..2 {
+        cluster.join(1, "bob");
+    }
+    cluster.flush();
+    for n in 0..9 {
+        cluster.join(0, &format!("a{n}"));
+    }
+    // The other one still lists when it is asked.
+    let asking = cluster.rosters[1].1.digests("room", PAGE);
+    let from = cluster.rosters[1].0;
+    for digest in asking {
+        assert!(digest.lists);
+        cluster.rosters[0].1.digest(from, digest);
+    }
+    assert_eq!(cluster.stats(0), (11, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_nothing_is_whole_before_the_others_were_asked() {
+    let mut cluster = Cluster::new(1);
+    cluster.join(0, "ann");
+    cluster.flush();
+    settle().await;
+    let roster = &mut cluster.rosters[0].1;
+    assert!(roster.is_whole());
+    roster.ask_all();
+    assert!(!roster.is_whole());
+    assert!(roster.ask_again().is_empty(), "the next word asks everybody");
+    cluster.flush();
+    assert!(cluster.rosters[0].1.is_whole());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_anew_of_a_member_is_known_and_not_told() {
+    let mut cluster = Cluster::new(2);
+    let ann = Member::fixture("ann");
+    cluster.rosters[0].1.join(ann.clone(), POLICY);
+    cluster.join(1, "bob");
+    cluster.flush();
+    settle().await;
+    for gateway in 0..2 {
+        cluster.told(gateway);
+    }
+    let again = Arc::new(Member {
+        conn_info: Some("1".into()),
+        ..(*ann).clone()
+    });
+    for _ in 0..2 {
+        cluster.rosters[0].1.join(again.clone(), POLICY);
+        cluster.flush();
+    }
+    for gateway in 0..2 {
+        let members = cluster.rosters[gateway].1.members().unwrap();
+        assert_eq!(members.len(), 2);
+        assert!(members.contains(&again), "{gateway}");
+        assert_eq!(cluster.told(gateway), Vec::<String>::new());
+    }
+    cluster.leave(0, again.client);
+    cluster.flush();
+    assert_eq!(cluster.told(1), ["-ann"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_is_lowered_is_followed_without_a_join() {
+    let mut cluster = Cluster::new(1);
+    for n in 0..5 {
+        cluster.join(0, &format!("a{n}"));
+    }
+    cluster.flush();
+    let roster = &mut cluster.rosters[0].1;
+    assert!(!roster.follow(POLICY));
+    assert!(roster.follow(Policy { limit: 4, ..POLICY }));
+    assert_eq!(roster.members(), Err(PresenceError::TooLarge));
+}
+
+#[tokio::test(start_paused = true)]
+async fn counting_users_anew_costs_as_much_as_reading_them() {
+    let policy = Policy {
+        limit: READS,
+        tells: false,
+    };
+    let mut roster = Roster::new(policy, 1);
+    for n in 0..1_000 {
+        roster.join(Member::fixture(&n.to_string()), policy);
+    }
+    let counted = (0..READS).take_while(|n| {
+        roster.join(Member::fixture(&format!("b{n}")), policy);
+        roster.stats().is_ok()
+    });
+    let counted = counted.count();
+    assert!((150..=200).contains(&counted), "{counted}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_storm_of_joins_is_a_few_messages() {
     let mut roster = Roster::new(
         Policy {
@@ -261,13 +409,13 @@ async fn a_storm_of_joins_is_a_few_messages() {
         roster.join(Member::fixture(&format!("user-{n}")), policy);
     }
     let mut words = 0;
-    while let Some((word, until)) = roster.next_word() {
+    while let Some((word, until)) = roster.next_word(PAGE) {
         assert!(word.clone().encode().len() < 256 * 1024);
         roster.said(&word, until);
         words += 1;
     }
     assert!((5..12).contains(&words), "{words}");
-    assert!(roster.digests("room").len() < 12);
+    assert!(roster.digests("room", PAGE).len() < 12);
 }
 
 #[tokio::test(start_paused = true)]
@@ -288,5 +436,5 @@ async fn whoever_comes_and_goes_within_a_window_is_not_mentioned() {
     let ann = Member::fixture("ann");
     roster.join(ann.clone(), POLICY);
     roster.leave(ann.client);
-    assert!(roster.next_word().is_none() && roster.is_over());
+    assert!(roster.next_word(PAGE).is_none() && roster.is_over());
 }
