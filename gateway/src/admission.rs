@@ -121,10 +121,36 @@ impl Live {
         }))
     }
 
-    /// The room of a user alone, if every user is in theirs.
+    /// The room of a user alone, if every user is in theirs. A user whose id is no name for a room, or would name other users,
+    /// has none.
     pub fn personal_room(&self, user: &str) -> Option<Grant> {
         let personal = &self.settings.client.subscribe_to_user_personal_channel;
-        let is_meant = personal.enabled && !user.is_empty();
-        is_meant.then(|| Grant::of(personal.channel(user)))
+        let is_meant = personal.enabled && !user.is_empty() && !user.contains([',', '#']);
+        let channel = is_meant.then(|| personal.channel(user))?;
+        self.namespace(&channel).is_ok().then(|| Grant::of(channel))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{PersonalSettings, Settings},
+        metrics::Metrics,
+    };
+
+    #[test]
+    fn a_user_whose_id_names_no_room_or_others_has_none() {
+        let mut settings = Settings::default();
+        settings.client.subscribe_to_user_personal_channel = PersonalSettings {
+            enabled: true,
+            personal_channel_namespace: None,
+        };
+        let live = Live::new(settings, &Metrics::new().unwrap());
+        let room = |user: &str| live.personal_room(user).map(|grant| grant.channel);
+        assert_eq!(room("42").as_deref(), Some("#42"));
+        for user in ["", "a,b", "a#b", "urn:7", "Zoë", &"x".repeat(255)] {
+            assert_eq!(room(user), None, "{user}");
+        }
     }
 }

@@ -185,10 +185,10 @@ fn plain(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
     response
 }
 
-fn wrong_method(right: &Method) -> Response<Body> {
+/// `right` are the methods that there are, with commas between them.
+fn wrong_method(right: &'static str) -> Response<Body> {
     let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, format!("use {right}\n"));
-    if let Ok(right) = HeaderValue::from_str(right.as_str()) {
-        response.headers_mut().insert(header::ALLOW, right);
-    }
+    let allowed = HeaderValue::from_static(right);
+    response.headers_mut().insert(header::ALLOW, allowed);
     response
 }

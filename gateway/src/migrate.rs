@@ -65,8 +65,8 @@ fn convert(source: &Source) -> Result<Outcome, MigrateError> {
             },
         }
     }
-    doors::convert(source, &mut draft);
-    let proxies = proxies::convert(source, &mut draft);
+    let (proxies, guard) = proxies::convert(source, &mut draft);
+    doors::convert(source, guard, &mut draft);
     rooms::convert(source, &proxies, &mut draft);
     draft.finish().ok_or(MigrateError::Refused)
 }

@@ -22,13 +22,13 @@ use bytes::Bytes;
 use natter_protocol::ErrorCode;
 use parking_lot::Mutex;
 use tokio::{
-    sync::Semaphore,
+    sync::{Semaphore, SemaphorePermit},
     time::{Instant, sleep, timeout},
 };
 use tracing::{Level, info, warn};
 
 pub use self::{
-    answer::{Answer, Connected, Data, Foreign, Malformed, Published, Subscribed, Verdict},
+    answer::{Answer, Connected, Data, Foreign, Malformed, Published, Renewal, Renewed, Subscribed, Verdict},
     headers::{Forwarded, HeadersError},
     request::{Caller, NoJson, Question},
 };
@@ -329,7 +329,7 @@ impl Proxy {
         call: &Call,
         traceparent: Option<&str>,
     ) -> Result<Verdict<T>, Failure> {
-        let _place = self.places.try_acquire().map_err(|_| Failure::Full)?;
+        let _place = self.place(call.kind).ok_or(Failure::Full)?;
         self.count();
         let trial = self.breaker.admit().ok_or(Failure::Open)?;
         let answer = timeout(self.settings.timeout, self.ask_again(call, traceparent)).await;
@@ -341,6 +341,17 @@ impl Proxy {
         let is_alive = asked.as_ref().err().is_none_or(Failure::is_alive);
         self.changed(trial.settle(is_alive));
         asked
+    }
+
+    /// Nobody waits for what the gateway asks by itself: half of the places stay for the others, however much expires at once.
+    fn place(&self, kind: ProxyKind) -> Option<SemaphorePermit<'_>> {
+        let kept = match kind {
+            ProxyKind::Refresh | ProxyKind::SubRefresh => self.settings.max_in_flight / 2,
+            _ => 0,
+        };
+        (self.places.available_permits() > kept)
+            .then(|| self.places.try_acquire().ok())
+            .flatten()
     }
 
     async fn ask_again(&self, call: &Call, traceparent: Option<&str>) -> Result<Bytes, Failed> {

@@ -214,6 +214,15 @@ impl Room {
         self.tastes.borrow_mut().get_or_insert_default().add(index, taste);
     }
 
+    /// Whether the room takes a member with this taste.
+    pub fn takes(&self, taste: &Taste) -> bool {
+        let tastes = self.tastes.borrow();
+        match (&*tastes, &taste.filter) {
+            (Some(tastes), Some(filter)) => tastes.has_space_for(filter),
+            _ => true,
+        }
+    }
+
     /// Whether the member at a place is given publications in a form of its own.
     pub fn has_taste(&self, place: usize) -> bool {
         let tastes = self.tastes.borrow();

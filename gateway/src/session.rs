@@ -336,6 +336,8 @@ impl Session {
             return;
         }
         let was_connected = self.phase.replace(Phase::Ending) == Phase::Connected;
+        // Nothing may have been read while too many answers waited: the peer's close is, from now on.
+        self.wake();
         self.record(worker, ending);
         // Nobody is let in any more; what others are told of the client stays for its last words.
         self.stop_connecting();

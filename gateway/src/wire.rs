@@ -58,11 +58,15 @@ impl Encoding {
 }
 
 impl Wire {
-    /// How many there are.
-    const COUNT: usize = 12;
+    /// How many there are: who only listens speaks JSON.
+    const COUNT: usize = 9;
 
     fn index(self) -> usize {
-        usize::from(self.one_way) * 6 + self.carrier as usize * 2 + self.encoding as usize
+        if self.one_way {
+            6 + self.carrier as usize
+        } else {
+            self.carrier as usize * 2 + self.encoding as usize
+        }
     }
 
     /// The kind of WebSocket frame that holds its messages.
@@ -86,11 +90,10 @@ impl Wire {
     }
 
     pub fn push(self, capacity: usize, push: &Push<'_>) -> Frame {
-        self.frame(capacity, |out| match (self.encoding, self.one_way) {
-            (Encoding::Json, false) => json::encode_push(push, out),
-            (Encoding::Json, true) => json::encode_uni_push(push, out),
-            (Encoding::Protobuf, false) => protobuf::encode_push(push, out),
-            (Encoding::Protobuf, true) => protobuf::encode_uni_push(push, out),
+        self.frame(capacity, |out| match self.encoding {
+            Encoding::Json if self.one_way => json::encode_uni_push(push, out),
+            Encoding::Json => json::encode_push(push, out),
+            Encoding::Protobuf => protobuf::encode_push(push, out),
         })
     }
 
@@ -149,7 +152,8 @@ mod tests {
         let frames = Frames::default();
         let wires = || {
             let both = [false, true].into_iter();
-            both.flat_map(|one_way| PING.iter().map(move |row| (one_way, row)))
+            let rows = both.flat_map(|one_way| PING.iter().map(move |row| (one_way, row)));
+            rows.filter(|(one_way, row)| !one_way || row.0 == Encoding::Json)
         };
         for (one_way, &(encoding, carrier, expected)) in wires() {
             let wire = Wire {
@@ -171,7 +175,7 @@ mod tests {
             .collect();
         made.sort();
         made.dedup();
-        assert_eq!(made.len(), 2 * PING.len(), "two wires share a frame");
+        assert_eq!(made.len(), wires().count(), "two wires share a frame");
     }
 
     #[test]

@@ -310,9 +310,5 @@ fn target(user: &str, client: &str, session: &str) -> Option<Target> {
         session => Some(StreamKey::parse(session)?),
     };
     let user = (!user.is_empty()).then(|| user.to_owned());
-    (user.is_some() || client.is_some() || session.is_some()).then_some(Target {
-        user,
-        client,
-        session,
-    })
+    (user.is_some() || client.is_some() || session.is_some()).then(|| Target::new(user, client, session))
 }

@@ -135,7 +135,7 @@ impl NodeInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::Target;
+    use crate::{cluster::Target, session::StreamKey};
 
     #[test]
     fn messages_survive_the_journey() {
@@ -149,6 +149,22 @@ mod tests {
         };
         let sent = Envelope::new(Uuid::new_v4(), Message::Order(order));
         assert_eq!(Envelope::decode(&sent.encode()).unwrap(), sent);
+    }
+
+    #[test]
+    fn an_order_for_a_session_is_for_nobody_where_sessions_are_not_known() {
+        #[derive(Deserialize)]
+        struct Former {
+            user: Option<String>,
+            client: Option<Uuid>,
+        }
+        let (key, client) = (StreamKey::default(), Uuid::new_v4());
+        let target = Target::new(None, None, Some(key));
+        let former: Former = serde_json::from_value(serde_json::to_value(&target).unwrap()).unwrap();
+        assert_eq!((former.user, former.client), (None, Some(Uuid::nil())));
+        assert!(target.is(client, Some(key)));
+        assert!(!target.is(client, None));
+        assert!(!Target::new(None, Some(Uuid::nil()), None).is(client, None));
     }
 
     #[test]

@@ -24,6 +24,26 @@ pub struct Target {
     pub session: Option<StreamKey>,
 }
 
+impl Target {
+    /// Whoever is all of this. Gateways of a version that knows no sessions look at user and client only, and nobody named
+    /// means everybody to them: where a session is named and no client, the client is one that nobody is.
+    pub fn new(user: Option<String>, client: Option<Uuid>, session: Option<StreamKey>) -> Self {
+        Self {
+            user,
+            client: client.or_else(|| session.map(|_| Uuid::nil())),
+            session,
+        }
+    }
+
+    /// Whether a connection of the user is meant.
+    pub fn is(&self, client: Uuid, session: Option<StreamKey>) -> bool {
+        let stands_for_session = |named: Uuid| named.is_nil() && self.session.is_some();
+        self.client
+            .is_none_or(|named| named == client || stands_for_session(named))
+            && self.session.is_none_or(|named| session == Some(named))
+    }
+}
+
 /// Travels to every gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

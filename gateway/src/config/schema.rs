@@ -78,6 +78,7 @@ pub(super) const KEYS: &[Key] = &[
     live("client.compression.min_members", Count, "Members of a room on this gateway that must take compressed messages before its publications are compressed, each once for all of them; every worker thread judges by its share of them."),
 
     live("client.connect_proxy", Text, "Name of the proxy that is asked about every new connection; null = nobody is asked."),
+    live("client.refresh_proxy", Text, "Name of the proxy that is asked about connections that have expired, which their clients then cannot renew; null = nobody is asked."),
     live("client.rpc_proxy", Text, "Name of the proxy that answers calls of clients (`rpc`); null = they are refused with 108."),
 
     live("http.allowed_origins", Origins, "Web pages that may connect: `*` = all, `scheme://host[:port]` where the host may start with `*.`; empty = the gateway's own origin only."),
@@ -102,6 +103,7 @@ pub(super) const KEYS: &[Key] = &[
     live("rooms.default.tags_filter", Switch, "As `rooms.namespaces[].tags_filter`."),
     live("rooms.default.batch_window", Duration, "As `rooms.namespaces[].batch_window`."),
     live("rooms.default.subscribe_proxy", Text, "As `rooms.namespaces[].subscribe_proxy`."),
+    live("rooms.default.sub_refresh_proxy", Text, "As `rooms.namespaces[].sub_refresh_proxy`."),
     live("rooms.default.publish_proxy", Text, "As `rooms.namespaces[].publish_proxy`."),
     fixed("rooms.default.presence", Switch, "As `rooms.namespaces[].presence`."),
     live("rooms.default.presence_read", WHO, "As `rooms.namespaces[].presence_read`."),
@@ -132,6 +134,7 @@ pub(super) const KEYS: &[Key] = &[
     live("rooms.namespaces[].tags_filter", Switch, "Whether a subscription may ask for publications with certain tags only (`tf`)."),
     live("rooms.namespaces[].batch_window", Duration, "How long the publications of a room are collected, to be written together, while one more comes within it on average (half as long once there are two); 0s = never, at most 100ms. A room with fewer publications is never held up."),
     live("rooms.namespaces[].subscribe_proxy", Text, "Name of the proxy that is asked about joins of clients, after `subscribe` has let them; null = nobody is asked."),
+    live("rooms.namespaces[].sub_refresh_proxy", Text, "Name of the proxy that is asked about subscriptions that have expired, which their clients then cannot renew; null = nobody is asked."),
     live("rooms.namespaces[].publish_proxy", Text, "Name of the proxy that is asked about what clients publish, after `publish` has let them; null = nobody is asked."),
     fixed("rooms.namespaces[].presence", Switch, "Whether it can be asked who is in a room (`presence`, `presence_stats`); false = 108. Takes some 150 bytes for each member, and as much at every other gateway with members of the room."),
     live("rooms.namespaces[].presence_read", WHO, "Which clients may ask; `subscribers` = members of the room, `server` = the server API only."),

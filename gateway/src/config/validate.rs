@@ -13,7 +13,8 @@ use super::{
     nats_url::NatsUrl,
     raw::RawSettings,
     settings::{
-        ClientSettings, CompressionSettings, Degraded, NatsSettings, RoomOptions, RoomSettings, Settings,
+        ClientSettings, CompressionSettings, Degraded, NatsSettings, PayloadKind, RoomOptions, RoomSettings,
+        Settings,
     },
     units::{show_duration, show_size},
 };
@@ -281,18 +282,30 @@ fn room(path: &str, options: &RoomOptions, problems: &mut Problems) {
 fn personal(settings: &Settings, problems: &mut Problems) {
     let personal = &settings.client.subscribe_to_user_personal_channel;
     let rooms = &settings.rooms;
-    let (is_there, expected) = match personal.namespace() {
+    let (options, expected) = match personal.namespace() {
         Some(name) => (
-            rooms.namespaces.iter().any(|namespace| namespace.name == name),
+            rooms
+                .namespaces
+                .iter()
+                .find(|namespace| namespace.name == name)
+                .map(|namespace| &namespace.options),
             "a namespace of rooms.namespaces, or null",
         ),
-        None => (
-            rooms.default.is_some() || !personal.enabled,
-            "a namespace, as rooms.default is null",
-        ),
+        None => (rooms.default.as_ref(), "a namespace, as rooms.default is null"),
     };
     let path = "client.subscribe_to_user_personal_channel.personal_channel_namespace";
-    if !is_there && problems.sound(&[path]) {
+    if !problems.sound(&[path]) {
+        return;
+    }
+    if personal.enabled && options.is_some_and(|options| options.payload == PayloadKind::Binary) {
+        problems.add(
+            path,
+            "rooms of any bytes",
+            "a namespace with payload: json, as every client is in its room",
+        );
+    }
+    let is_needed = personal.enabled || personal.namespace().is_some();
+    if is_needed && options.is_none() {
         let name = personal.namespace();
         let problem = name.map_or("missing".to_owned(), |name| {
             format!("there is no namespace {name:?}")

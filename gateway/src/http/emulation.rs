@@ -30,7 +30,7 @@ impl Connection {
     pub(super) async fn emulation(&self, request: Request<Incoming>) -> Response<Body> {
         let (parts, body) = request.into_parts();
         if parts.method != Method::POST {
-            return wrong_method(&Method::POST);
+            return wrong_method("POST");
         }
         let live = self.worker.live().clone();
         if !origin::is_allowed(&parts.headers, &live.settings.http.allowed_origins) {

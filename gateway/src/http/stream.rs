@@ -62,7 +62,11 @@ impl Connection {
         let asks_in_query = carrier == Carrier::EventStream && (parts.method == Method::GET || !one_way);
         let method = if asks_in_query { Method::GET } else { Method::POST };
         if parts.method != method {
-            return Err(wrong_method(&method));
+            return Err(wrong_method(match (carrier, one_way) {
+                (Carrier::EventStream, true) => "GET, POST",
+                (Carrier::EventStream, false) => "GET",
+                _ => "POST",
+            }));
         }
         let wire = Wire {
             encoding: if carrier == Carrier::EventStream || one_way {

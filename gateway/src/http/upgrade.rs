@@ -146,8 +146,9 @@ async fn start(
     let Some(stream) = stream else {
         return warn!("the socket of an upgraded connection is gone");
     };
-    // From here on a peer that reads nothing is told why it is cut.
-    listener::limit_unread(&stream, None);
+    // From here on a peer that reads nothing is told why it is cut; one that answers no pings is found out by the kernel.
+    let unread = wire.one_way.then(|| worker.live().settings.client.ping_interval);
+    listener::limit_unread(&stream, unread);
     // On a task of its own, so that nothing of this one stays with the session.
     let session = Session::new(Socket::plain(stream), user, wire, compression, file);
     session.forward(forwarded);

@@ -16,10 +16,21 @@ pub enum ProxyKind {
     Subscribe,
     Publish,
     Rpc,
+    /// A connection has expired.
+    Refresh,
+    /// A subscription has expired.
+    SubRefresh,
 }
 
 impl ProxyKind {
-    const ALL: [Self; 4] = [Self::Connect, Self::Subscribe, Self::Publish, Self::Rpc];
+    const ALL: [Self; 6] = [
+        Self::Connect,
+        Self::Subscribe,
+        Self::Publish,
+        Self::Rpc,
+        Self::Refresh,
+        Self::SubRefresh,
+    ];
 
     pub fn label(self) -> &'static str {
         match self {
@@ -27,6 +38,8 @@ impl ProxyKind {
             Self::Subscribe => "subscribe",
             Self::Publish => "publish",
             Self::Rpc => "rpc",
+            Self::Refresh => "refresh",
+            Self::SubRefresh => "sub_refresh",
         }
     }
 }

@@ -4,31 +4,34 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde_yaml_ng::Value;
 
-use super::{outcome::Draft, proxies::asks_to_connect, source::Source, value};
+use super::{outcome::Draft, proxies::Guard, source::Source, value};
 
 /// Where Centrifugo finds NATS when nothing is written.
 const NATS: &str = "nats://127.0.0.1:4222";
 
-pub(super) fn convert(source: &Source, draft: &mut Draft) {
-    clients(source, draft);
-    listeners(source, draft);
+/// `guard` says whether a backend is asked about connections.
+pub(super) fn convert(source: &Source, guard: Guard, draft: &mut Draft) {
+    clients(source, guard, draft);
+    listeners(source, guard, draft);
     api(source, draft);
     bus(source, draft);
     log(source, draft);
 }
 
-/// Whether clients without a name may come in.
-fn lets_anybody_in(source: &Source) -> bool {
-    source.flag("client.insecure") || source.flag("client.allow_anonymous_connect_without_token")
+/// Whether clients without a name may come in. Not where a backend judged them that cannot be asked.
+fn lets_anybody_in(source: &Source, guard: Guard) -> bool {
+    let is_open =
+        source.flag("client.insecure") || source.flag("client.allow_anonymous_connect_without_token");
+    is_open && guard != Guard::Lost
 }
 
-fn clients(source: &Source, draft: &mut Draft) {
+fn clients(source: &Source, guard: Guard, draft: &mut Draft) {
     const HEADER: &str = "client.user_id_http_header";
     let header = source.text(HEADER);
     if let Some(name) = header {
         draft.set("client.user_id_header", name.to_lowercase().into(), HEADER);
     }
-    if lets_anybody_in(source) {
+    if lets_anybody_in(source, guard) {
         draft.set(
             "client.anonymous",
             "allow".into(),
@@ -39,13 +42,15 @@ fn clients(source: &Source, draft: &mut Draft) {
     }
 }
 
-fn listeners(source: &Source, draft: &mut Draft) {
+fn listeners(source: &Source, guard: Guard, draft: &mut Draft) {
     const ADDRESS: &str = "http_server.address";
     let port = port(source, "http_server.port", draft).unwrap_or(8000);
     let mut ip = address(source, ADDRESS, draft).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-    let is_known = source.text("client.user_id_http_header").is_some()
-        || asks_to_connect(source)
-        || lets_anybody_in(source);
+    let is_known = match guard {
+        Guard::None => source.text("client.user_id_http_header").is_some() || lets_anybody_in(source, guard),
+        Guard::Asked => true,
+        Guard::Lost => false,
+    };
     if !ip.is_loopback() && !is_known {
         ip = Ipv4Addr::LOCALHOST.into();
         draft.leave_key(

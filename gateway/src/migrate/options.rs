@@ -48,7 +48,9 @@ const fn none(option: &'static str, fate: Fate, note: &'static str) -> Rule {
 
 const PATHS: &str = "the paths are Centrifugo's own; have a proxy rewrite another one";
 const TOKENS: &str = "a proxy in front names the user (`client.user_id_header`)";
-const PROXIES: &str = "a backend is not asked about what expires";
+const ANSWERS: &str =
+    "an https backend is trusted by `ca_file` or the system's authorities, and says errors in its answers";
+const GRPC: &str = "backends are asked over HTTP";
 const ENDS: &str = "a connection ends in one way, which clients know";
 const TLS: &str = "TLS ends in front of the gateway";
 const BUFFERS: &str = "workers share their buffers";
@@ -97,7 +99,7 @@ pub(super) const RULES: &[Rule] = &[
     none("client.token.*", NotYet, TOKENS),
     none("client.subscription_token.*", NotYet, TOKENS),
     none("client.insecure_skip_token_signature_verify", Missing, "a token that is not verified says nothing"),
-    to("client.proxy.connect.enabled", "client.connect_proxy", Weighed, "The backend says who the clients are."),
+    to("client.proxy.connect.enabled", "client.connect_proxy", Weighed, "The backend says who the clients are. The gateway is kept on `127.0.0.1` when it cannot be asked."),
     to("client.proxy.connect.endpoint", "proxies[].endpoint", Weighed, "As those of `proxies[]`, under the name `connect`."),
     to("client.proxy.connect.timeout", "proxies[].timeout", Weighed, "As above."),
     to("client.proxy.connect.http_headers", "proxies[].http_headers", Weighed, "As above."),
@@ -107,7 +109,16 @@ pub(super) const RULES: &[Rule] = &[
     to("client.proxy.connect.include_connection_meta", "proxies[].include_connection_meta", Weighed, "As above."),
     to("client.proxy.connect.name", "client.connect_proxy", Weighed, "Of version 5."),
     none("client.proxy.connect.*", Missing, "as those of `proxies[]`"),
-    none("client.proxy.*", NotYet, PROXIES),
+    to("client.proxy.refresh.enabled", "client.refresh_proxy", Weighed, "A backend without an answer is asked again within `client.expired_close_delay` only."),
+    to("client.proxy.refresh.endpoint", "proxies[].endpoint", Weighed, "As those of `proxies[]`, under the name `refresh`."),
+    to("client.proxy.refresh.timeout", "proxies[].timeout", Weighed, "As above."),
+    to("client.proxy.refresh.http_headers", "proxies[].http_headers", Weighed, "As above."),
+    to("client.proxy.refresh.http.static_headers", "proxies[].static_headers", Weighed, "As above."),
+    to("client.proxy.refresh.http.static_headers.*", "proxies[].static_headers", Weighed, "As above."),
+    to("client.proxy.refresh.binary_encoding", "proxies[].binary_encoding", Weighed, "As above."),
+    to("client.proxy.refresh.include_connection_meta", "proxies[].include_connection_meta", Weighed, "As above."),
+    to("client.proxy.refresh.name", "client.refresh_proxy", Weighed, "Of version 5."),
+    none("client.proxy.refresh.*", Missing, "as those of `proxies[]`"),
     to("client.ping_interval", "client.ping_interval", Copied(Duration), "In whole seconds."),
     to("client.pong_timeout", "client.pong_timeout", Copied(Duration), ""),
     to("client.stale_close_delay", "client.stale_timeout", Copied(Duration), ""),
@@ -137,7 +148,19 @@ pub(super) const RULES: &[Rule] = &[
     none("channel.user_separator", Fixed(","), "the mark of personal channels is not chosen"),
     none("channel.history_meta_ttl", Needless, "a position is the stream's, which does not forget it"),
     to("channel.publication_data_format", "rooms.namespaces[].payload", Weighed, "As that of a namespace, for those that say nothing."),
-    none("channel.proxy.*", NotYet, PROXIES),
+    to("channel.proxy.http_headers", "proxies[].http_headers", Weighed, "Of version 5, where proxies without a name share it."),
+    to("channel.proxy.http.static_headers", "proxies[].static_headers", Weighed, "As above."),
+    to("channel.proxy.http.static_headers.*", "proxies[].static_headers", Weighed, "As above."),
+    to("channel.proxy.binary_encoding", "proxies[].binary_encoding", Weighed, "As above."),
+    to("channel.proxy.include_connection_meta", "proxies[].include_connection_meta", Weighed, "As above."),
+    none("channel.proxy.http.*", Missing, ANSWERS),
+    none("channel.proxy.grpc.*", Missing, GRPC),
+    none("channel.proxy.granular", Needless, "every proxy has a name"),
+    none("channel.proxy.subscribe_stream.*", Missing, "a backend publishes by the server API"),
+    none("channel.proxy.map_publish.*", Missing, MAPS),
+    none("channel.proxy.map_remove.*", Missing, MAPS),
+    none("channel.proxy.shared_poll_refresh.*", Missing, MAPS),
+    none("channel.proxy.*", Missing, "a backend is asked about other things"),
 
     none("channel.namespaces", Needless, "there is none"),
     to("channel.namespaces[].name", "rooms.namespaces[].name", Weighed, "Letters, digits, `_` and `-`: no dots, and not `default`."),
@@ -172,14 +195,14 @@ pub(super) const RULES: &[Rule] = &[
     to("channel.namespaces[].allow_tags_filter", "rooms.namespaces[].tags_filter", Weighed, ""),
     none("channel.namespaces[].allow_user_limited_channels", Needless, "a `#` in a name always lists the users who may join"),
     none("channel.namespaces[].channel_regex", Missing, "names are bounded by their length alone"),
-    to("channel.namespaces[].subscribe_proxy_enabled", "rooms.namespaces[].subscribe_proxy", Weighed, "There the proxy alone decides; here `subscribe` comes first, and is written as `anyone`."),
+    to("channel.namespaces[].subscribe_proxy_enabled", "rooms.namespaces[].subscribe_proxy", Weighed, "There the proxy alone decides; here `subscribe` comes first, and is written as `anyone`; as `server` when the proxy cannot be had."),
     to("channel.namespaces[].subscribe_proxy_name", "rooms.namespaces[].subscribe_proxy", Weighed, "`subscribe` where it is not written: the proxy of `channel.proxy.subscribe`."),
-    to("channel.namespaces[].publish_proxy_enabled", "rooms.namespaces[].publish_proxy", Weighed, "There the proxy alone decides; here `publish` comes first, and is written as `anyone`."),
+    to("channel.namespaces[].publish_proxy_enabled", "rooms.namespaces[].publish_proxy", Weighed, "There the proxy alone decides; here `publish` comes first, and is written as `anyone`; as `server` when the proxy cannot be had."),
     to("channel.namespaces[].publish_proxy_name", "rooms.namespaces[].publish_proxy", Weighed, "`publish` where it is not written: the proxy of `channel.proxy.publish`."),
-    none("channel.namespaces[].sub_refresh_proxy_enabled", NotYet, PROXIES),
-    none("channel.namespaces[].sub_refresh_proxy_name", Needless, "says which proxy, where one is enabled"),
-    none("channel.namespaces[].subscribe_stream_proxy_enabled", Missing, "a backend publishes by the server API"),
-    none("channel.namespaces[].subscribe_stream_proxy_name", Needless, "says which proxy, where one is enabled"),
+    to("channel.namespaces[].sub_refresh_proxy_enabled", "rooms.namespaces[].sub_refresh_proxy", Weighed, "A backend without an answer is asked again within `client.expired_sub_close_delay` only."),
+    to("channel.namespaces[].sub_refresh_proxy_name", "rooms.namespaces[].sub_refresh_proxy", Weighed, "`sub_refresh` where it is not written: the proxy of `channel.proxy.sub_refresh`."),
+    to("channel.namespaces[].subscribe_stream_proxy_enabled", "rooms.namespaces[].subscribe", Weighed, "`server`, as `publish`, unless another proxy is asked: a backend publishes by the server API."),
+    to("channel.namespaces[].subscribe_stream_proxy_name", "rooms.namespaces[].subscribe", Weighed, "As above, in version 5."),
     none("channel.namespaces[].subscribe_stream_proxy_bidirectional", Missing, "a backend publishes by the server API"),
     none("channel.namespaces[].subscription_type", Missing, MAPS),
     none("channel.namespaces[].map.*", Missing, MAPS),
@@ -187,17 +210,17 @@ pub(super) const RULES: &[Rule] = &[
     none("map_broker.*", Missing, MAPS),
     none("shared_poll.*", Missing, MAPS),
 
-    to("proxies[].name", "proxies[].name", Weighed, "Those of `client.proxy.connect`, `channel.proxy.subscribe`, `channel.proxy.publish` and `rpc.proxy` are called `connect`, `subscribe`, `publish` and `rpc`."),
-    to("proxies[].endpoint", "proxies[].endpoint", Weighed, "`http://` or `https://`; gRPC is not spoken."),
+    to("proxies[].name", "proxies[].name", Weighed, "Those of `client.proxy.connect`, `client.proxy.refresh`, `channel.proxy.subscribe`, `channel.proxy.sub_refresh`, `channel.proxy.publish` and `rpc.proxy` are called `connect`, `refresh`, `subscribe`, `sub_refresh`, `publish` and `rpc`."),
+    to("proxies[].endpoint", "proxies[].endpoint", Weighed, "`http://` or `https://`, without credentials: those belong into a header. gRPC is not spoken."),
     to("proxies[].timeout", "proxies[].timeout", Weighed, "At most 30 s, retries included."),
     to("proxies[].http_headers", "proxies[].http_headers", Weighed, ""),
     to("proxies[].http.static_headers", "proxies[].static_headers", Weighed, "A list of lines; better in `static_headers_file`."),
     to("proxies[].http.static_headers.*", "proxies[].static_headers", Weighed, "As above."),
     to("proxies[].binary_encoding", "proxies[].binary_encoding", Weighed, ""),
     to("proxies[].include_connection_meta", "proxies[].include_connection_meta", Weighed, ""),
-    none("proxies[].http.*", Missing, "an https backend is trusted by `ca_file` or the system's authorities, and says errors in its answers"),
-    none("proxies[].grpc.*", Missing, "backends are asked over HTTP"),
-    none("proxies[].grpc_metadata", Missing, "backends are asked over HTTP"),
+    none("proxies[].http.*", Missing, ANSWERS),
+    none("proxies[].grpc.*", Missing, GRPC),
+    none("proxies[].grpc_metadata", Missing, GRPC),
     none("proxies[].emulated_headers", Missing, "headers of a request are its own"),
     none("proxies", Needless, "there is none"),
     to("rpc.without_namespace.proxy_enabled", "client.rpc_proxy", Weighed, "One proxy answers all calls."),
@@ -287,9 +310,10 @@ pub(super) fn rule(path: &str) -> Option<&'static Rule> {
 
 /// `[]` for the number of a section in a list, and for sections that stand alone and have the same options.
 fn general(path: &str) -> String {
-    const ALIKE: [(&str, &str); 4] = [
+    const ALIKE: [(&str, &str); 5] = [
         ("channel.without_namespace.", "channel.namespaces[]."),
         ("channel.proxy.subscribe.", "proxies[]."),
+        ("channel.proxy.sub_refresh.", "proxies[]."),
         ("channel.proxy.publish.", "proxies[]."),
         ("rpc.proxy.", "proxies[]."),
     ];

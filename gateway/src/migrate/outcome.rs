@@ -100,8 +100,12 @@ impl Draft {
                 });
             };
             let error = errors.iter().find(|error| remove(&mut self.tree, &error.path))?;
-            let why = format!("{} ({})", error.problem, error.expected);
+            let mut why = format!("{} ({})", error.problem, error.expected);
             let option = self.origin(&error.path);
+            if let Some(policy) = guarded(&error.path) {
+                self.set(policy, "server".into(), &option);
+                why.push_str("; written as `server`");
+            }
             self.left.push(Note { option, why });
         }
         None
@@ -120,6 +124,11 @@ impl Draft {
             }
         }
     }
+}
+
+/// The permission that a room's proxy stands behind: without the proxy it would let in whom nobody judged.
+fn guarded(key: &str) -> Option<&str> {
+    key.strip_suffix("_proxy").filter(|key| key.starts_with("rooms."))
 }
 
 fn note(option: &str, why: &str) -> Note {

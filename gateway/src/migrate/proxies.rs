@@ -7,11 +7,14 @@ use super::{
     source::{Entry, Source},
     value::{self, Form},
 };
+use crate::config::ProxyUrl;
 
 /// Proxies without a name of their own, and the one that they are given.
-const UNNAMED: [(&str, &str); 4] = [
+const UNNAMED: [(&str, &str); 6] = [
     ("client.proxy.connect", "connect"),
+    ("client.proxy.refresh", "refresh"),
     ("channel.proxy.subscribe", "subscribe"),
+    ("channel.proxy.sub_refresh", "sub_refresh"),
     ("channel.proxy.publish", "publish"),
     ("rpc.proxy", "rpc"),
 ];
@@ -23,74 +26,176 @@ const OPTIONS: [(&str, Form); 4] = [
     ("include_connection_meta", Form::Switch),
 ];
 
-/// Writes all proxies, and which of them is asked about connections and answers calls; gives their names.
-pub(super) fn convert(source: &Source, draft: &mut Draft) -> Vec<String> {
-    let mut names = Vec::new();
-    let of_list = (0..source.length("proxies"))
-        .map(|index| (format!("proxies[{index}]"), None))
-        .collect::<Vec<_>>();
-    let unnamed = UNNAMED.map(|(from, name)| (from.to_owned(), Some(name)));
-    for (from, name) in of_list.into_iter().chain(unnamed) {
-        let name = name.or_else(|| source.text(&format!("{from}.name")));
-        if let Some(name) = name
-            && proxy(source, &from, name, names.len(), draft)
-        {
-            names.push(name.to_owned());
-        }
-    }
-    // In version 5 an address was enough.
-    let old = source
-        .get("rpc.proxy.endpoint")
-        .is_some_and(|entry| entry.written.starts_with("proxy_"));
-    let connections = Choice {
-        is_on: asks_to_connect(source),
-        named_by: "client.proxy.connect.name",
-        unnamed: "connect",
-        key: "client.connect_proxy",
-    };
-    let calls = Choice {
-        is_on: old || source.flag("rpc.without_namespace.proxy_enabled"),
-        named_by: "rpc.without_namespace.proxy_name",
-        unnamed: "rpc",
-        key: "client.rpc_proxy",
-    };
-    for choice in [connections, calls] {
-        choose(source, draft, &names, &choice);
-    }
-    names
+/// Where version 5 has what proxies without a name share.
+const SHARED: &str = "channel.proxy";
+
+/// The proxies that were converted.
+#[derive(Default)]
+pub(super) struct Proxies {
+    /// By the names that the file has.
+    named: Vec<String>,
+    /// By those that are given here.
+    unnamed: Vec<&'static str>,
 }
 
-/// Whether a backend says who the clients are.
-pub(super) fn asks_to_connect(source: &Source) -> bool {
-    let old = source
-        .get("client.proxy.connect.endpoint")
-        .is_some_and(|entry| entry.written.starts_with("proxy_"));
-    old || source.flag("client.proxy.connect.enabled")
+/// Who stands before what clients do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guard {
+    /// No backend: permissions alone decide.
+    None,
+    Asked,
+    /// A backend that cannot be asked: permissions meant nothing beside it, so they let nobody in now.
+    Lost,
+}
+
+/// Writes all proxies, and which of them answers calls and is asked about connections; gives what guards those.
+pub(super) fn convert(source: &Source, draft: &mut Draft) -> (Proxies, Guard) {
+    let mut proxies = Proxies::default();
+    for index in 0..source.length("proxies") {
+        proxies.add_named(source, &format!("proxies[{index}]"), draft);
+    }
+    for (from, name) in UNNAMED {
+        proxies.add_unnamed(source, from, name, draft);
+    }
+    spare_shared(source, draft);
+    let connect = "client.proxy.connect.name";
+    let connections = Choice {
+        switch: switch(source, "client.proxy.connect.enabled", connect)
+            .or_else(|| old_address(source, "client.proxy.connect.endpoint")),
+        named_by: connect,
+        unnamed: "connect",
+        key: "client.connect_proxy",
+        otherwise: "no such proxy was converted",
+    };
+    let refresh = "client.proxy.refresh.name";
+    let renewals = Choice {
+        switch: switch(source, "client.proxy.refresh.enabled", refresh)
+            .or_else(|| old_address(source, "client.proxy.refresh.endpoint")),
+        named_by: refresh,
+        unnamed: "refresh",
+        key: "client.refresh_proxy",
+        otherwise: "no such proxy was converted",
+    };
+    let call = "rpc.without_namespace.proxy_name";
+    let calls = Choice {
+        switch: switch(source, "rpc.without_namespace.proxy_enabled", call)
+            .or_else(|| old_address(source, "rpc.proxy.endpoint")),
+        named_by: call,
+        unnamed: "rpc",
+        key: "client.rpc_proxy",
+        otherwise: "no such proxy was converted",
+    };
+    let guard = proxies.choose(source, draft, &connections);
+    for choice in [renewals, calls] {
+        proxies.choose(source, draft, &choice);
+    }
+    (proxies, guard)
+}
+
+/// The option that has a proxy asked. In version 5 its name was enough.
+pub(super) fn switch<'a>(source: &Source, enabled: &'a str, named_by: &'a str) -> Option<&'a str> {
+    if source.is_on(enabled) {
+        Some(enabled)
+    } else {
+        source.is_old(named_by).then_some(named_by)
+    }
+}
+
+/// In version 5 an address was enough, too.
+fn old_address<'a>(source: &Source, endpoint: &'a str) -> Option<&'a str> {
+    source.is_old(endpoint).then_some(endpoint)
 }
 
 /// Which proxy is asked for something.
 pub(super) struct Choice<'a> {
-    pub(super) is_on: bool,
+    /// The option that says that one is asked.
+    pub(super) switch: Option<&'a str>,
     /// The option with the proxy's name.
     pub(super) named_by: &'a str,
     /// What the proxy of this kind is called when that is not written.
     pub(super) unnamed: &'a str,
     pub(super) key: &'a str,
+    /// What is said when it was not converted.
+    pub(super) otherwise: &'a str,
 }
 
-/// Writes which proxy it is; false when none is asked.
-pub(super) fn choose(source: &Source, draft: &mut Draft, names: &[String], choice: &Choice<'_>) -> bool {
-    if !choice.is_on {
-        return false;
+impl Proxies {
+    /// Writes which proxy it is.
+    pub(super) fn choose(&self, source: &Source, draft: &mut Draft, choice: &Choice<'_>) -> Guard {
+        let Some(switch) = choice.switch else {
+            if let Some(entry) = source.get(choice.named_by) {
+                draft.spare(entry, "says which proxy, where one is enabled");
+            }
+            return Guard::None;
+        };
+        let own = source
+            .text(choice.named_by)
+            .filter(|name| *name != "default" || source.is_old(choice.named_by));
+        let (name, is_there) = match own {
+            Some(name) => (name, self.named.iter().any(|known| known == name)),
+            None => (choice.unnamed, self.unnamed.contains(&choice.unnamed)),
+        };
+        let option = source.written(if own.is_some() { choice.named_by } else { switch });
+        if is_there {
+            draft.set(choice.key, name.into(), &option);
+            Guard::Asked
+        } else {
+            draft.leave_key(&option, choice.otherwise);
+            Guard::Lost
+        }
     }
-    let chosen = source.text(choice.named_by).filter(|name| *name != "default");
-    let name = chosen.unwrap_or(choice.unnamed);
-    if names.iter().any(|known| known == name) {
-        draft.set(choice.key, name.into(), choice.named_by);
-        return true;
+
+    fn add_named(&mut self, source: &Source, from: &str, draft: &mut Draft) {
+        let option = format!("{from}.name");
+        let Some(name) = source.text(&option) else {
+            let endpoint = source.written(&format!("{from}.endpoint"));
+            return draft.leave_key(&endpoint, "the proxy is left out: it has no name");
+        };
+        let why = if !value::is_name(name) {
+            "the proxy is left out: its name must be of 1 to 64 letters, digits, _ or -"
+        } else if self.named.iter().any(|other| other == name) {
+            "the proxy is left out: its name is there twice"
+        } else if source.get(&format!("{from}.endpoint")).is_none() {
+            "the proxy is left out: it has no endpoint"
+        } else {
+            if proxy(source, from, name, self.count(), draft) {
+                self.named.push(name.to_owned());
+            }
+            return;
+        };
+        draft.leave_key(&source.written(&option), why);
     }
-    draft.leave_key(&source.written(choice.named_by), "no such proxy was converted");
-    false
+
+    fn add_unnamed(&mut self, source: &Source, from: &str, name: &'static str, draft: &mut Draft) {
+        if self.named.iter().any(|other| other == name) {
+            if let Some(endpoint) = source.get(&format!("{from}.endpoint")) {
+                let why = format!("the proxy is left out: another one is called `{name}`, as it would be");
+                draft.leave(endpoint, &why);
+            }
+        } else if proxy(source, from, name, self.count(), draft) {
+            self.unnamed.push(name);
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.named.len() + self.unnamed.len()
+    }
+}
+
+/// What no proxy takes because none of version 5 is without a name.
+fn spare_shared(source: &Source, draft: &mut Draft) {
+    if UNNAMED
+        .iter()
+        .any(|(from, _)| source.is_old(&format!("{from}.endpoint")))
+    {
+        return;
+    }
+    let shared = OPTIONS.iter().map(|(option, _)| format!("{SHARED}.{option}"));
+    let headers = format!("{SHARED}.http.static_headers");
+    let options = shared.filter_map(|option| source.get(&option));
+    for entry in options.chain(source.below(&headers)) {
+        draft.spare(entry, "for proxies without a name, of which there is none");
+    }
 }
 
 /// Writes one proxy; false when there is none to be asked over HTTP.
@@ -99,8 +204,11 @@ fn proxy(source: &Source, from: &str, name: &str, index: usize, draft: &mut Draf
         return false;
     };
     let address = endpoint.value.as_str().unwrap_or_default();
-    if !address.starts_with("http://") && !address.starts_with("https://") {
-        draft.leave(endpoint, "backends are asked over HTTP");
+    if address.parse::<ProxyUrl>().is_err() {
+        draft.leave(
+            endpoint,
+            "backends are asked over HTTP: an http or https URL without credentials and #",
+        );
         return false;
     }
     let to = format!("proxies[{index}]");
@@ -110,15 +218,17 @@ fn proxy(source: &Source, from: &str, name: &str, index: usize, draft: &mut Draf
         &source.written(&format!("{from}.name")),
     );
     draft.set(&format!("{to}.endpoint"), address.into(), &endpoint.written);
+    let shared = source.is_old(&endpoint.path).then_some(SHARED);
     for (option, form) in OPTIONS {
-        if let Some(entry) = source.get(&format!("{from}.{option}")) {
+        let mut places = [Some(from), shared].into_iter().flatten();
+        if let Some(entry) = places.find_map(|section| source.get(&format!("{section}.{option}"))) {
             match form.read(&entry.value) {
                 Ok(value) => draft.set(&format!("{to}.{option}"), value, &entry.written),
                 Err(expected) => draft.leave(entry, &format!("not {expected}")),
             }
         }
     }
-    let section = format!("{from}.http.static_headers");
+    let section = format!("{}.http.static_headers", shared.unwrap_or(from));
     let headers: Vec<Value> = source
         .below(&section)
         .flat_map(|entry| lines(entry, &section))

@@ -4,15 +4,15 @@ use serde_yaml_ng::Value;
 
 use super::{
     outcome::Draft,
-    proxies::{Choice, choose},
+    proxies::{Choice, Guard, Proxies, switch},
     source::Source,
     value::{self, Form},
 };
 
 const WITHOUT_NAMESPACE: &str = "channel.without_namespace";
 
-/// `proxies` has the names of those that can be asked.
-pub(super) fn convert(source: &Source, proxies: &[String], draft: &mut Draft) {
+/// `proxies` has those that can be asked.
+pub(super) fn convert(source: &Source, proxies: &Proxies, draft: &mut Draft) {
     // Always written: what the gateway allows by default is more than what Centrifugo does.
     room(
         &Room::new(source, WITHOUT_NAMESPACE.to_owned()),
@@ -37,8 +37,7 @@ pub(super) fn convert(source: &Source, proxies: &[String], draft: &mut Draft) {
 
 /// Why a namespace cannot be had by this name.
 fn unfit(name: &str, taken: &[String]) -> Option<&'static str> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
+    if !value::is_name(name) {
         Some("the namespace is left out: its name must be of 1 to 64 letters, digits, _ or -")
     } else if name == "default" {
         Some("the namespace is left out: `default` is the policy of rooms without one")
@@ -94,18 +93,29 @@ impl<'a> Room<'a> {
     }
 }
 
-fn room(from: &Room<'_>, to: &str, proxies: &[String], draft: &mut Draft) {
-    let subscribe = if asked(from, to, "subscribe", proxies, draft) {
-        "anyone"
-    } else {
-        from.who("subscribe", "").unwrap_or("server")
+fn room(from: &Room<'_>, to: &str, proxies: &Proxies, draft: &mut Draft) {
+    let has_stream = stream(from, draft);
+    let subscribe = match asked(from, to, "subscribe", proxies, draft) {
+        Guard::Asked => "anyone",
+        Guard::None if !has_stream => from.who("subscribe", "").unwrap_or("server"),
+        Guard::None | Guard::Lost => "server",
     };
     draft.set(
         &format!("{to}.subscribe"),
         subscribe.into(),
         &from.written("allow_subscribe_for_client"),
     );
-    publish(from, to, subscribe, proxies, draft);
+    let publish = match asked(from, to, "publish", proxies, draft) {
+        Guard::Asked => "anyone",
+        Guard::None if !has_stream => who_or_server(from, "publish", subscribe, draft),
+        Guard::None | Guard::Lost => "server",
+    };
+    draft.set(
+        &format!("{to}.publish"),
+        publish.into(),
+        &from.written("allow_publish_for_client"),
+    );
+    asked(from, to, "sub_refresh", proxies, draft);
     payload(from, to, draft);
     history(from, to, subscribe, draft);
     deliveries(from, to, draft);
@@ -134,25 +144,41 @@ fn presence(from: &Room<'_>, to: &str, subscribe: &str, draft: &mut Draft) {
 }
 
 /// Writes which proxy is asked. There it alone decides, here it is asked about what the policy permits.
-fn asked(from: &Room<'_>, to: &str, what: &str, proxies: &[String], draft: &mut Draft) -> bool {
+fn asked(from: &Room<'_>, to: &str, what: &str, proxies: &Proxies, draft: &mut Draft) -> Guard {
+    let enabled = from.option(&format!("{what}_proxy_enabled"));
+    let named_by = from.option(&format!("{what}_proxy_name"));
     let choice = Choice {
-        is_on: from.flag(&format!("{what}_proxy_enabled")),
-        named_by: &from.option(&format!("{what}_proxy_name")),
+        switch: switch(from.source, &enabled, &named_by),
+        named_by: &named_by,
         unnamed: what,
         key: &format!("{to}.{what}_proxy"),
+        otherwise: if what == "sub_refresh" {
+            "no such proxy was converted: nobody renews what expires"
+        } else {
+            "no such proxy was converted; written as `server`"
+        },
     };
-    choose(from.source, draft, proxies, &choice)
+    proxies.choose(from.source, draft, &choice)
 }
 
-fn publish(from: &Room<'_>, to: &str, subscribe: &str, proxies: &[String], draft: &mut Draft) {
-    let is_asked = asked(from, to, "publish", proxies, draft);
-    let who = if is_asked {
-        "anyone"
-    } else {
-        who_or_server(from, "publish", subscribe, draft)
-    };
-    let option = from.written("allow_publish_for_client");
-    draft.set(&format!("{to}.publish"), who.into(), &option);
+/// Whether a backend lets members in and takes what they say over a stream, unless another one is asked: there is none here.
+fn stream(from: &Room<'_>, draft: &mut Draft) -> bool {
+    let enabled = from.option("subscribe_stream_proxy_enabled");
+    let named_by = from.option("subscribe_stream_proxy_name");
+    let switch = switch(from.source, &enabled, &named_by);
+    for option in [enabled.as_str(), &named_by] {
+        match from.source.get(option) {
+            Some(entry) if switch == Some(option) => {
+                draft.leave(
+                    entry,
+                    "a backend publishes by the server API; what it guarded is `server`",
+                );
+            }
+            Some(entry) => draft.spare(entry, "says which proxy, where one is enabled"),
+            None => {}
+        }
+    }
+    switch.is_some()
 }
 
 /// What members may ask to be given.

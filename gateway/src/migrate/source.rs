@@ -80,6 +80,17 @@ impl Source {
             .is_some_and(|entry| super::value::is_true(&entry.value))
     }
 
+    /// Whether something stands there that is not off. What guards is on when in doubt, so this is more than [`Self::flag`].
+    pub(super) fn is_on(&self, path: &str) -> bool {
+        self.get(path)
+            .is_some_and(|entry| !super::value::is_off(&entry.value))
+    }
+
+    /// Whether it stands there by its name of version 5.
+    pub(super) fn is_old(&self, path: &str) -> bool {
+        self.is_on(path) && self.get(path).is_some_and(|entry| entry.written != entry.path)
+    }
+
     /// The option as the file has it, or as version 6 would.
     pub(super) fn written(&self, path: &str) -> String {
         self.get(path).map_or(path, |entry| &entry.written).to_owned()

@@ -3,6 +3,8 @@
 use super::*;
 use crate::config::{Namespace, Settings, Who};
 
+mod proxies;
+
 /// As version 6 has it, in YAML.
 const NESTED: &str = "
 http_server: {port: 9000, internal_port: '9001'}
@@ -121,14 +123,14 @@ fn toml_is_read_too() {
 fn what_is_not_there_yet_is_named_with_its_namespace() {
     let outcome = yaml(
         "client: {insecure: true, token: {hmac_secret_key: secret}}
-channel: {namespaces: [{name: a}, {name: b, sub_refresh_proxy_enabled: true}]}
+channel: {namespaces: [{name: a}, {name: b, subscribe_stream_proxy_enabled: true}]}
 rpc: {ping: {enabled: true}}",
     );
     assert_eq!(
         left(&outcome),
         [
             "client.token.hmac_secret_key",
-            "channel.namespaces[1].sub_refresh_proxy_enabled",
+            "channel.namespaces[1].subscribe_stream_proxy_enabled",
             "rpc.ping.enabled"
         ]
     );
@@ -319,6 +321,21 @@ fn the_page_has_this_very_table() {
 }
 
 #[test]
+fn the_addresses_of_version_5_are_enough_for_what_expires() {
+    let outcome = yaml(
+        "proxy_connect_endpoint: http://a/connect
+proxy_refresh_endpoint: http://a/refresh
+proxy_sub_refresh_endpoint: http://a/sub
+namespaces: [{name: a, proxy_sub_refresh: true}]",
+    );
+    assert_eq!(outcome.left, [], "{}", outcome.config);
+    let settings = settings(&outcome);
+    assert_eq!(settings.client.refresh_proxy.as_deref(), Some("refresh"));
+    let options = &settings.rooms.namespaces[0].options;
+    assert_eq!(options.sub_refresh_proxy.as_deref(), Some("sub_refresh"));
+}
+
+#[test]
 fn proxies_keep_their_names_or_get_one() {
     let outcome = yaml(
         "client: {insecure: true}
@@ -341,12 +358,16 @@ proxies: [{name: mine, endpoint: 'https://b/', binary_encoding: true}, {name: ot
     assert_eq!(settings.proxies[1].timeout.as_millis(), 300);
     assert!(outcome.config.contains("x-key: k"), "{}", outcome.config);
     assert_eq!(settings.client.rpc_proxy.as_deref(), Some("rpc"));
-    let asked = settings
-        .rooms
-        .namespaces
-        .iter()
-        .map(|namespace| namespace.options.publish_proxy.as_deref());
-    assert_eq!(asked.collect::<Vec<_>>(), [Some("publish"), Some("mine"), None]);
+    let asked = settings.rooms.namespaces.iter().map(|namespace| {
+        let options = &namespace.options;
+        (options.publish_proxy.as_deref(), options.publish)
+    });
+    let expected = [
+        (Some("publish"), Who::Anyone),
+        (Some("mine"), Who::Anyone),
+        (None, Who::Server),
+    ];
+    assert_eq!(asked.collect::<Vec<_>>(), expected);
 
     let outcome = yaml(
         "client_insecure: true\nproxy_rpc_endpoint: http://a/\nproxy_publish_endpoint: http://b/\nproxy_publish: true",
@@ -366,21 +387,22 @@ fn what_members_ask_for_is_allowed_as_before() {
 #[test]
 fn a_backend_that_is_asked_says_who_clients_are() {
     let outcome = yaml(
-        "client: {proxy: {connect: {enabled: true, endpoint: 'http://a/connect'}}}
+        "client:
+  proxy:
+    connect: {enabled: true, endpoint: 'http://a/connect'}
+    refresh: {enabled: true, endpoint: 'http://a/refresh', timeout: 2s}
 channel:
-  proxy: {subscribe: {endpoint: 'http://a/subscribe'}}
-  namespaces: [{name: a, subscribe_proxy_enabled: true}]",
+  proxy: {subscribe: {endpoint: 'http://a/subscribe'}, sub_refresh: {endpoint: 'http://a/sub_refresh'}}
+  namespaces: [{name: a, subscribe_proxy_enabled: true, sub_refresh_proxy_enabled: true}]",
     );
     assert_eq!(outcome.left, [], "{}", outcome.config);
-    assert!(
-        outcome.config.contains("connect_proxy: connect"),
-        "{}",
-        outcome.config
-    );
-    assert!(
-        outcome.config.contains("subscribe_proxy: subscribe"),
-        "{}",
-        outcome.config
-    );
+    for choice in [
+        "connect_proxy: connect",
+        "refresh_proxy: refresh",
+        "subscribe_proxy: subscribe",
+        "sub_refresh_proxy: sub_refresh",
+    ] {
+        assert!(outcome.config.contains(choice), "{choice}: {}", outcome.config);
+    }
     assert_eq!(settings(&outcome).listen.to_string(), "0.0.0.0:8000");
 }

@@ -71,6 +71,15 @@ const RENAMED: &[(&str, &str)] = &[
         "proxy_subscribe_stream",
         "channel.without_namespace.subscribe_stream_proxy_enabled",
     ),
+    // The name that version 5 reads, whatever its documentation says.
+    (
+        "proxy_stream_subscribe",
+        "channel.without_namespace.subscribe_stream_proxy_enabled",
+    ),
+    (
+        "proxy_subscribe_stream_bidirectional",
+        "channel.without_namespace.subscribe_stream_proxy_bidirectional",
+    ),
     ("websocket_disable", "websocket.disabled"),
     ("api_disable", "http_api.disabled"),
     ("usage_stats_disable", "usage_stats.disabled"),
@@ -92,6 +101,13 @@ const SECTIONS: &[(&str, &str)] = &[
     ("proxy_publish_", "channel.proxy.publish."),
     ("proxy_subscribe_stream_", "channel.proxy.subscribe_stream."),
     ("proxy_subscribe_", "channel.proxy.subscribe."),
+    ("proxy_sub_refresh_", "channel.proxy.sub_refresh."),
+    ("proxy_static_http_headers", "channel.proxy.http.static_headers"),
+    (
+        "proxy_http_status_code_transforms",
+        "channel.proxy.http.status_to_code_transforms",
+    ),
+    ("proxy_grpc_", "channel.proxy.grpc."),
     ("proxy_", "channel.proxy."),
     ("redis_", "engine.redis."),
     ("nats_tls.", "broker.nats.tls."),
@@ -143,7 +159,18 @@ const OF_NAMESPACES: &[(&str, &str)] = &[
     ("proxy_subscribe", "subscribe_proxy_enabled"),
     ("proxy_publish", "publish_proxy_enabled"),
     ("proxy_sub_refresh", "sub_refresh_proxy_enabled"),
+    (
+        "proxy_subscribe_stream_bidirectional",
+        "subscribe_stream_proxy_bidirectional",
+    ),
     ("proxy_subscribe_stream", "subscribe_stream_proxy_enabled"),
+];
+
+/// Beginnings of options of a proxy in the list.
+const OF_PROXIES: &[(&str, &str)] = &[
+    ("static_http_headers", "http.static_headers"),
+    ("http_status_to_code_transforms", "http.status_to_code_transforms"),
+    ("grpc_", "grpc."),
 ];
 
 /// The name that version 6 has for an option of either version; an unknown one stays what it is.
@@ -153,6 +180,7 @@ pub(super) fn current_name(written: &str) -> String {
     }
     let names = [
         in_a_namespace(written),
+        in_a_proxy(written),
         renamed(written),
         switch(written),
         in_a_section(written),
@@ -172,6 +200,12 @@ fn in_a_namespace(written: &str) -> Option<String> {
     let renamed = OF_NAMESPACES.iter().find(|(old, _)| *old == option);
     let option = renamed.map_or(option, |(_, new)| *new);
     Some(format!("{namespace}].{option}"))
+}
+
+fn in_a_proxy(written: &str) -> Option<String> {
+    let (proxy, option) = written.split_once("].")?;
+    let mut renamed = OF_PROXIES.iter();
+    renamed.find_map(|(old, new)| Some(format!("{proxy}].{new}{}", option.strip_prefix(old)?)))
 }
 
 fn renamed(written: &str) -> Option<String> {

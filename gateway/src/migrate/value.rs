@@ -52,6 +52,12 @@ pub(super) fn is_off(value: &Value) -> bool {
     }
 }
 
+/// Whether a text can name a namespace or a proxy.
+pub(super) fn is_name(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    !text.is_empty() && text.len() <= 64 && text.chars().all(fits)
+}
+
 /// Whether a value reads so.
 pub(super) fn shows(value: &Value, expected: &str) -> bool {
     text(value).is_some_and(|text| text == expected)

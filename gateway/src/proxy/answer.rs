@@ -265,6 +265,47 @@ impl Answer for Subscribed {
     }
 }
 
+/// What becomes of what has expired; `None`: it ends.
+#[derive(Debug)]
+pub struct Renewal(pub Option<Renewed>);
+
+/// What is renewed.
+#[derive(Debug)]
+pub struct Renewed {
+    /// As above.
+    pub expire_at: u64,
+    /// What others are told of the client from now on; `None`: the same.
+    pub info: Option<Bytes>,
+    /// In place of what was said about the connection; `None`: the same.
+    pub meta: Option<Arc<RawValue>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct WrittenRenewal {
+    expired: Option<bool>,
+    info: Option<Box<RawValue>>,
+    b64info: Option<String>,
+    meta: Option<Box<RawValue>>,
+    expire_at: Option<i64>,
+}
+
+impl Answer for Renewal {
+    /// Without a result nothing is renewed.
+    type Written = Option<WrittenRenewal>;
+
+    fn of(written: Option<WrittenRenewal>, _takes_bytes: bool) -> Result<Self, Malformed> {
+        let Some(written) = written.filter(|written| written.expired != Some(true)) else {
+            return Ok(Self(None));
+        };
+        Ok(Self(Some(Renewed {
+            expire_at: unix(written.expire_at)?,
+            info: value(written.info.as_deref(), written.b64info.as_deref(), false)?,
+            meta: written.meta.map(Arc::from),
+        })))
+    }
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub struct WrittenData {
@@ -369,6 +410,28 @@ mod tests {
         ] {
             assert!(verdict(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_expired_ends_unless_the_backend_says_otherwise() {
+        let renewed = |body: &str| match read(body.as_bytes(), false).unwrap() {
+            Verdict::Result(Renewal(renewed)) => renewed.map(|renewed| renewed.expire_at),
+            other => panic!("{other:?}"),
+        };
+        for text in [
+            "{}",
+            r#"{"result": null}"#,
+            r#"{"result": {"expired": true, "expire_at": 7}}"#,
+        ] {
+            assert_eq!(renewed(text), None, "{text}");
+        }
+        assert_eq!(renewed(r#"{"result": {}}"#), Some(0));
+        assert_eq!(
+            renewed(r#"{"result": {"expire_at": 7, "expired": null}}"#),
+            Some(7)
+        );
+        assert!(read::<Renewal>(br#"{"result": {"expire_at": -1}}"#, false).is_err());
+        assert!(read::<Renewal>(br#"{"result": []}"#, false).is_err());
     }
 
     #[test]

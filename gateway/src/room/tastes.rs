@@ -12,6 +12,9 @@ use crate::{
     publication::MessageId,
 };
 
+/// Different filters of one room on one worker.
+const MAX_FILTERS: usize = 4_096;
+
 /// What a subscription asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Taste {
@@ -24,6 +27,7 @@ pub struct Taste {
 pub(super) struct Tastes {
     members: HashMap<MemberIndex, Tasting>,
     filters: Slab<Asked>,
+    places: HashMap<Filter, usize>,
 }
 
 struct Tasting {
@@ -54,16 +58,25 @@ impl Tastes {
     }
 
     fn add_filter(&mut self, filter: &Filter) -> usize {
-        let mut known = self.filters.iter_mut();
-        if let Some((place, asked)) = known.find(|(_, asked)| asked.filter == *filter) {
+        let known = self.places.get(filter).copied();
+        if let Some(place) = known
+            && let Some(asked) = self.filters.get_mut(place)
+        {
             asked.members += 1;
             return place;
         }
-        self.filters.insert(Asked {
+        let place = self.filters.insert(Asked {
             filter: filter.clone(),
             members: 1,
             answer: None,
-        })
+        });
+        self.places.insert(filter.clone(), place);
+        place
+    }
+
+    /// Whether a filter may still be added: each publication is compared with every one.
+    pub(super) fn has_space_for(&self, filter: &Filter) -> bool {
+        self.filters.len() < MAX_FILTERS || self.places.contains_key(filter)
     }
 
     pub(super) fn remove(&mut self, place: MemberIndex) {
@@ -76,7 +89,8 @@ impl Tastes {
         };
         asked.members -= 1;
         if asked.members == 0 {
-            self.filters.remove(place);
+            let asked = self.filters.remove(place);
+            self.places.remove(&asked.filter);
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod connecting;
 mod joining;
+mod renewing;
 
 use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
@@ -15,7 +16,7 @@ use tokio::task::AbortHandle;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::joining::Asking;
-use super::{Ending, Refusal, ReplySlot, Session};
+use super::{Ending, Refusal, ReplySlot, Session, expiry::Expiring};
 use crate::{
     channel::Channel,
     gateway::{Accepted, Source},
@@ -41,7 +42,7 @@ pub(super) struct Backend {
     /// Of the request for the connection.
     forwarded: Forwarded,
     /// Calls under way.
-    calls: Vec<(ReplySlot, AbortHandle)>,
+    calls: Vec<(CallFor, AbortHandle)>,
     /// What waits until the backend has judged what was said before.
     sayings: VecDeque<Saying>,
     is_saying: bool,
@@ -49,8 +50,23 @@ pub(super) struct Backend {
     rpcs: usize,
     /// Joins that are not judged yet.
     askings: Vec<Asking>,
+    /// Subscriptions that have expired and wait until others were asked about.
+    renewals: VecDeque<Expiring>,
     /// What the backend said about the connection, for those who are to be told.
     meta: Option<Arc<RawValue>>,
+}
+
+/// What a call is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum CallFor {
+    Reply(ReplySlot),
+    Renewal(Expiring),
+}
+
+impl From<ReplySlot> for CallFor {
+    fn from(slot: ReplySlot) -> Self {
+        Self::Reply(slot)
+    }
 }
 
 /// Something to be said if the backend permits it.
@@ -68,6 +84,7 @@ impl Backend {
             && !self.is_saying
             && self.rpcs == 0
             && self.askings.is_empty()
+            && self.renewals.is_empty()
             && self.meta.is_none()
     }
 }
@@ -117,30 +134,31 @@ impl Session {
     fn ask<T: Answer>(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
-        slot: ReplySlot,
+        purpose: impl Into<CallFor>,
         (proxy, call): (Arc<Proxy>, Call),
         then: impl FnOnce(&Rc<Self>, &Rc<Worker>, Result<Answered<T>, Failure>) + 'static,
     ) {
+        let purpose = purpose.into();
         let asking = worker
             .gateway
             .runtime
             .spawn(async move { proxy.ask::<T>(call).await });
         let asking = AbortOnDropHandle::new(asking);
-        let (session, worker) = (self.clone(), worker.clone());
+        let (session, worker, known) = (self.clone(), worker.clone(), purpose.clone());
         let task = tokio::task::spawn_local(async move {
             let answered = asking.await.unwrap_or(Err(Failure::Cancelled));
-            session.with_backend(|backend| backend.calls.retain(|(known, _)| *known != slot));
+            session.with_backend(|backend| backend.calls.retain(|(call, _)| *call != known));
             if !session.is_over() {
                 then(&session, &worker, answered);
             }
         });
-        self.with_backend(|backend| backend.calls.push((slot, task.abort_handle())));
+        self.with_backend(|backend| backend.calls.push((purpose, task.abort_handle())));
     }
 
     /// Ends a call without its answer.
-    fn give_up(&self, slot: ReplySlot) {
+    fn give_up(&self, purpose: &CallFor) {
         self.with_backend(|backend| {
-            let index = backend.calls.iter().position(|(known, _)| *known == slot);
+            let index = backend.calls.iter().position(|(known, _)| known == purpose);
             if let Some(index) = index {
                 backend.calls.swap_remove(index).1.abort();
             }

@@ -9,9 +9,10 @@ use natter_protocol::{
 };
 use tracing::debug;
 
-use super::{Ending, Phase, ReplySlot, Session, backend::asks_to_say};
+use super::{Ending, Phase, ReplySlot, Session, backend::asks_to_say, expiry::Expiring};
 use crate::{
     bus::BoxFuture,
+    channel::Channel,
     gateway::{Accept, Accepted, Source, error_code, store_error_code},
     history::{MAX_KEY, Receipt, StoreError},
     namespace::Namespace,
@@ -86,10 +87,13 @@ impl Session {
         }
     }
 
-    /// No key is configured to check a token with.
+    /// No key is configured to check a token with, and what a backend renews takes none.
     fn refresh(self: &Rc<Self>, worker: &Rc<Worker>, request: &RefreshRequest<'_>) {
         if request.token.is_empty() {
             return self.refuse(worker, "missing_token");
+        }
+        if Expiring::Connection.proxy(worker).is_some() {
+            return self.refuse(worker, "server_refreshes");
         }
         self.end(worker, &Ending::Disconnect(DisconnectCode::InvalidToken));
     }
@@ -100,6 +104,11 @@ impl Session {
         }
         let refused = if !self.is_member(&request.channel) {
             ErrorCode::PermissionDenied
+        } else if Expiring::Room(Channel::from(&*request.channel))
+            .proxy(worker)
+            .is_some()
+        {
+            return self.refuse(worker, "server_refreshes");
         } else if request.token.is_empty() {
             ErrorCode::BadRequest
         } else {

@@ -9,11 +9,12 @@ use std::{borrow::Cow, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use natter_protocol::{
-    ConnectRequest, ConnectResult, Push, ReplyBody, SubscribeRequest, SubscribeResult, json, protobuf,
+    ConnectRequest, ConnectResult, ErrorCode, Push, ReplyBody, SubscribeRequest, SubscribeResult, json,
+    protobuf,
 };
 use tokio::task::AbortHandle;
 
-use super::{Phase, Refusal, ReplySlot, Session, Wish, expiry::told, recover::Held};
+use super::{Phase, Refusal, ReplySlot, Session, Wish, expiry::Expiring, recover::Held};
 use crate::{
     admission::{Admission, Applicant, Denial, Verdict},
     channel::Channel,
@@ -234,11 +235,15 @@ impl Session {
             };
             rooms.push((channel, wish));
         }
+        // What the client names it names once.
+        let granted = rooms.len();
         for wanted in wanted {
             let Ok(namespace) = live.namespace(&wanted.channel) else {
                 continue;
             };
-            let is_known = rooms.iter().any(|(known, _)| **known == *wanted.channel);
+            let is_known = rooms[..granted]
+                .iter()
+                .any(|(known, _)| **known == *wanted.channel);
             if is_known
                 // A backend is asked about joins that are commands.
                 || namespace.options.subscribe_proxy.is_some()
@@ -249,6 +254,9 @@ impl Session {
             }
             let wish = Wish::of(wanted, namespace, self.asker(false));
             rooms.push((Channel::from(&*wanted.channel), wish));
+            if rooms.len() > live.settings.client.channel_limit {
+                return Err(ErrorCode::LimitExceeded.into());
+            }
         }
         for (_, wish) in &mut rooms {
             wish.at_connect = true;
@@ -282,6 +290,7 @@ impl Session {
             return;
         }
         self.forget_room(channel);
+        self.stop_renewing(worker, &Expiring::Room(channel.clone()));
         self.change_joining(worker, |joining| {
             joining.open.retain(|open| open != channel);
             joining.joined.retain(|(joined, _)| joined != channel);
@@ -311,7 +320,7 @@ impl Session {
             .iter()
             .map(|(channel, encoded)| (&**channel, encoded.as_slice()))
             .collect();
-        let end = told(self.terms.borrow().as_ref().map_or(0, |terms| terms.expire_at));
+        let end = self.told_end(worker);
         let interval = worker.live().settings.client.ping_interval;
         let mut buffer = uuid::Uuid::encode_buffer();
         let result = ConnectResult {

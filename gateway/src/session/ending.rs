@@ -72,7 +72,10 @@ impl Ending {
     pub fn is_ordered(&self) -> bool {
         matches!(
             self,
-            Self::Chosen { .. } | Self::Disconnect(DisconnectCode::Shutdown | DisconnectCode::ForceReconnect)
+            Self::Chosen { .. }
+                | Self::Disconnect(
+                    DisconnectCode::Shutdown | DisconnectCode::ForceReconnect | DisconnectCode::Expired
+                )
         )
     }
 

@@ -278,7 +278,7 @@ impl Session {
         }
         match wish.slot {
             Some(slot) => {
-                let body = ReplyBody::Subscribe(Self::tell_end(wish, result));
+                let body = ReplyBody::Subscribe(Self::tell_end(worker, room, wish, result));
                 self.complete_and_release(worker, slot, body, held);
             }
             None if wish.at_connect => self.joined_at_connect(worker, &room.channel, result, held),

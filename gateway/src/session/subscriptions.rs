@@ -178,6 +178,10 @@ impl Session {
             }
         }
         let room = worker.enter(channel)?;
+        if wish.taste().is_some_and(|taste| !room.takes(taste)) {
+            let reason = "tf: too many different filters in this room";
+            return Err(Refusal::because(ErrorCode::LimitExceeded, reason));
+        }
         let is_live = room.live.get();
         self.subscriptions.borrow_mut().add(Subscription {
             room: room.clone(),

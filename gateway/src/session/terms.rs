@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{
     Session,
     connect::{Admitting, Joining},
-    expiry::deadline,
+    expiry::{End, Expiring},
 };
 use crate::{channel::Channel, grant::Grant, worker::Worker};
 
@@ -22,8 +22,8 @@ pub(super) struct Terms {
     pub(super) joining: Option<Joining>,
     /// When the connection expires, as a Unix time in seconds; 0: never.
     pub(super) expire_at: u64,
-    /// When it is ended for that.
-    pub(super) end: Option<Instant>,
+    /// When it is looked at for that.
+    pub(super) end: Option<End>,
     /// When the heartbeat is due, while the timer may fire before.
     pub(super) heartbeat_due: Option<Instant>,
     rooms: Vec<RoomTerms>,
@@ -34,8 +34,8 @@ struct RoomTerms {
     channel: Channel,
     /// What others in the room are told of the client.
     info: Bytes,
-    /// When the subscription is ended because it expired.
-    end: Option<Instant>,
+    /// When the subscription is looked at because it has expired.
+    end: Option<End>,
 }
 
 impl Terms {
@@ -48,13 +48,44 @@ impl Terms {
             && self.rooms.is_empty()
     }
 
-    /// Rooms whose subscription is to be ended by now.
-    pub(super) fn expired_rooms(&self, now: Instant) -> Vec<Channel> {
-        let expired = self
-            .rooms
-            .iter()
-            .filter(|room| room.end.is_some_and(|end| end <= now));
-        expired.map(|room| room.channel.clone()).collect()
+    /// What is to be looked at by now.
+    pub(super) fn take_expired(&mut self, now: Instant) -> Vec<Expiring> {
+        let is_due = |end: &mut Option<End>| end.as_mut().is_some_and(|end| end.take_due(now));
+        let connection = is_due(&mut self.end).then_some(Expiring::Connection);
+        let rooms = self.rooms.iter_mut().filter_map(|room| {
+            let is_due = is_due(&mut room.end);
+            is_due.then(|| Expiring::Room(room.channel.clone()))
+        });
+        connection.into_iter().chain(rooms).collect()
+    }
+
+    pub(super) fn end_of(&mut self, what: &Expiring) -> Option<&mut End> {
+        match what {
+            Expiring::Connection => self.end.as_mut(),
+            Expiring::Room(channel) => self.room_mut(channel)?.end.as_mut(),
+        }
+    }
+
+    pub(super) fn set_room_end(&mut self, channel: &str, end: Option<End>) {
+        if let Some(room) = self.room_mut(channel) {
+            room.end = end;
+        }
+    }
+
+    /// What others are told of the client, wherever it is or in a room.
+    pub(super) fn set_info(&mut self, what: &Expiring, info: Bytes) {
+        match what {
+            Expiring::Connection => self.info = info,
+            Expiring::Room(channel) => {
+                if let Some(room) = self.room_mut(channel) {
+                    room.info = info;
+                }
+            }
+        }
+    }
+
+    fn room_mut(&mut self, channel: &str) -> Option<&mut RoomTerms> {
+        self.rooms.iter_mut().find(|room| &*room.channel == channel)
     }
 
     fn room(&self, channel: &str) -> Option<&RoomTerms> {
@@ -75,9 +106,11 @@ impl Session {
 
     /// The client is a member by the server's decision.
     pub(super) fn note_grant(self: &Rc<Self>, worker: &Rc<Worker>, channel: &Channel, grant: &Grant) {
-        let delay = worker.live().settings.client.expired_sub_close_delay;
-        // What expired while the room was joined ends with the next turn of the timer.
-        let end = deadline(grant.expire_at, delay).unwrap_or_else(|_| Some(Instant::now()));
+        let what = Expiring::Room(channel.clone());
+        // What expired while the room was joined is looked at with the next turn of the timer.
+        let end = what
+            .end(worker, grant.expire_at)
+            .unwrap_or_else(|_| Some(End::now()));
         if grant.info.is_empty() && end.is_none() {
             return;
         }
@@ -92,12 +125,12 @@ impl Session {
         }
     }
 
-    /// When the connection or one of its subscriptions is to be ended next.
+    /// When the connection or one of its subscriptions is to be looked at next.
     pub(super) fn soonest_end(&self) -> Option<Instant> {
         let terms = self.terms.borrow();
         let terms = terms.as_ref()?;
         let rooms = terms.rooms.iter().filter_map(|room| room.end);
-        rooms.chain(terms.end).min()
+        rooms.chain(terms.end).filter_map(|end| end.due()).min()
     }
 
     pub(super) fn has_terms(&self) -> bool {

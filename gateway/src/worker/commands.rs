@@ -106,11 +106,7 @@ impl Worker {
     fn targets(&self, target: &Target) -> Vec<Rc<Session>> {
         let sessions = self.sessions.borrow();
         let is_meant = |session: &&Rc<Session>| {
-            session.is_connected()
-                && target.client.is_none_or(|client| client == session.id)
-                && target
-                    .session
-                    .is_none_or(|key| session.stream_key(self) == Some(key))
+            session.is_connected() && target.is(session.id, session.stream_key(self))
         };
         match &target.user {
             Some(user) => sessions

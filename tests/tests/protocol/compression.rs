@@ -187,8 +187,13 @@ async fn a_reload_ends_compression_and_not_what_was_agreed() -> Result<()> {
         Ok(())
     })
     .await?;
-    let (_, head) = RawSocket::upgraded_with(scene.gateway.public(), PATH, OFFER).await?;
-    ensure!(!head.to_lowercase().contains("extensions"), "{head}");
+    // Nor do the workers learn of it together.
+    natter_tests::wait::eventually("compression is declined", LIMIT, async || {
+        let (_, head) = RawSocket::upgraded_with(scene.gateway.public(), PATH, OFFER).await?;
+        ensure!(!head.to_lowercase().contains("extensions"), "{head}");
+        Ok(())
+    })
+    .await?;
     scene.untroubled().await
 }
 

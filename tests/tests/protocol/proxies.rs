@@ -4,5 +4,6 @@
 mod backend;
 mod connect;
 mod publish;
+mod refresh;
 mod rpc;
 mod subscribe;

@@ -4,7 +4,11 @@ use anyhow::{Context, Result, ensure};
 use natter_tests::wait::eventually;
 use reqwest::{Client as Http, RequestBuilder, Response, Url, header::HeaderMap};
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt, net::TcpSocket, time::timeout};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 
 use crate::scene::{LIMIT, Scene};
 
@@ -267,34 +271,45 @@ async fn pages_from_elsewhere_are_let_in_where_they_may() -> Result<()> {
     scene.untroubled().await
 }
 
-#[tokio::test]
-async fn a_stream_whose_client_takes_nothing_is_ended() -> Result<()> {
-    let scene = Scene::open("client: {ping_interval: 2s, pong_timeout: 1s}\n").await?;
+/// A client that takes hardly anything: what it is sent stays with the gateway.
+async fn deaf(scene: &Scene, request: &str) -> Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(4_096)?;
     let mut client = socket.connect(scene.gateway.public()).await?;
+    client.write_all(request.as_bytes()).await?;
+    Ok(client)
+}
+
+#[tokio::test]
+async fn who_answers_no_pings_and_takes_nothing_is_ended() -> Result<()> {
+    let scene = Scene::open("client: {ping_interval: 2s, pong_timeout: 1s}\n").await?;
     let commands = "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"silent\"}}";
-    let request = format!(
+    let stream = format!(
         "POST /connection/http_stream HTTP/1.1\r\nhost: gateway\r\ncontent-length: {}\r\n\r\n{commands}",
         commands.len()
     );
-    client.write_all(request.as_bytes()).await?;
+    let wanted = "%7B%22subs%22%3A%7B%22silent%22%3A%7B%7D%7D%7D";
+    let one_way = format!(
+        "GET /connection/uni_websocket?cf_connect={wanted} HTTP/1.1\r\nhost: gateway\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
     let watch = scene.watch().await?;
-    eventually("the stream is in its room", LIMIT, async || {
+    let clients = [deaf(&scene, &stream).await?, deaf(&scene, &one_way).await?];
+    eventually("both are in their room", LIMIT, async || {
         let rooms = scene.gateway.api("channels", &json!({})).await;
         let rooms = rooms.map_err(|error| format!("{error:#}"))?;
-        let is_there = rooms["result"]["channels"]["silent"].is_object();
-        is_there.then_some(()).ok_or_else(|| rooms.to_string())
+        let are_there = rooms["result"]["channels"]["silent"]["num_clients"] == 2;
+        are_there.then_some(()).ok_or_else(|| rooms.to_string())
     })
     .await?;
-    // Far more than the client's buffer, and less than makes a slow reader.
+    // Far more than the clients' buffers, and less than makes a slow reader.
     let request = json!({ "channel": "silent", "data": "x".repeat(60_000) });
     for _ in 0..12 {
         scene.gateway.api("publish", &request).await?;
     }
     watch
-        .counted("natter_disconnects_total", &[("reason", "lost")], 1)
+        .counted("natter_disconnects_total", &[("reason", "lost")], 2)
         .await?;
-    drop(client);
+    drop(clients);
     scene.untroubled().await
 }

@@ -53,6 +53,8 @@ pub struct ClientSettings {
     pub compression: CompressionSettings,
     /// Who is asked about new connections; `None`: nobody.
     pub connect_proxy: Option<String>,
+    /// Who renews connections that expire; `None`: their clients.
+    pub refresh_proxy: Option<String>,
     /// Who answers the calls of clients; `None`: nobody.
     pub rpc_proxy: Option<String>,
 }
@@ -77,6 +79,7 @@ impl Default for ClientSettings {
             subscribe_to_user_personal_channel: PersonalSettings::default(),
             compression: CompressionSettings::default(),
             connect_proxy: None,
+            refresh_proxy: None,
             rpc_proxy: None,
         }
     }

@@ -47,6 +47,8 @@ pub struct RoomOptions {
     pub batch_window: Duration,
     /// Who is asked about joins of clients; `None`: nobody.
     pub subscribe_proxy: Option<String>,
+    /// Who renews subscriptions that expire; `None`: their clients.
+    pub sub_refresh_proxy: Option<String>,
     /// Who is asked about what clients publish; `None`: nobody.
     pub publish_proxy: Option<String>,
     /// Whether it can be asked who is in a room.
@@ -140,6 +142,7 @@ struct Written {
     #[serde(with = "duration")]
     batch_window: Duration,
     subscribe_proxy: Option<String>,
+    sub_refresh_proxy: Option<String>,
     publish_proxy: Option<String>,
     presence: bool,
     presence_read: Who,
@@ -161,6 +164,7 @@ impl Default for Written {
             tags_filter: false,
             batch_window: Duration::from_millis(4),
             subscribe_proxy: None,
+            sub_refresh_proxy: None,
             publish_proxy: None,
             presence: false,
             presence_read: Who::Subscribers,
@@ -184,6 +188,7 @@ impl Written {
             tags_filter: self.tags_filter,
             batch_window: self.batch_window,
             subscribe_proxy: self.subscribe_proxy,
+            sub_refresh_proxy: self.sub_refresh_proxy,
             publish_proxy: self.publish_proxy,
             presence: self.presence,
             presence_read: self.presence_read,
@@ -207,6 +212,7 @@ impl From<RoomOptions> for Written {
             tags_filter: options.tags_filter,
             batch_window: options.batch_window,
             subscribe_proxy: options.subscribe_proxy,
+            sub_refresh_proxy: options.sub_refresh_proxy,
             publish_proxy: options.publish_proxy,
             presence: options.presence,
             presence_read: options.presence_read,

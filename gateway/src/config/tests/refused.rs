@@ -29,7 +29,7 @@ fn unknown_keys_are_all_named_with_what_was_meant() {
         (
             "{rooms: {namespaces: [{name: a}, {name: b, hue: 3}]}, logg: {}, 7: x}",
             &[
-                "rooms.namespaces[1].hue: unknown key (keys here: name, subscribe, publish, degraded, payload, delta, tags_filter, batch_window, subscribe_proxy, publish_proxy, presence, presence_read, presence_limit, join_leave, force_push_join_leave, history)",
+                "rooms.namespaces[1].hue: unknown key (keys here: name, subscribe, publish, degraded, payload, delta, tags_filter, batch_window, subscribe_proxy, sub_refresh_proxy, publish_proxy, presence, presence_read, presence_limit, join_leave, force_push_join_leave, history)",
                 "logg: unknown key (did you mean log?)",
                 "configuration: the key 7 is not text (names of settings)",
             ],
@@ -43,7 +43,7 @@ fn wrong_types_are_all_named() {
         ("client: 3", &[
             "client: a number where a section belongs (keys: anonymous, user_id_header, ping_interval, pong_timeout, \
              stale_timeout, message_size_limit, queue_max_size, channel_limit, channel_max_length, recovery_limit, history_limit, close_timeout, \
-             expired_close_delay, expired_sub_close_delay, subscribe_to_user_personal_channel, compression, connect_proxy, rpc_proxy)",
+             expired_close_delay, expired_sub_close_delay, subscribe_to_user_personal_channel, compression, connect_proxy, refresh_proxy, rpc_proxy)",
         ]),
         ("http: {allowed_origins: https://a.example}", &[
             "http.allowed_origins: text where a list belongs ([a, b], or a line with a dash for each)",
@@ -77,7 +77,7 @@ fn wrong_types_are_all_named() {
             "rooms: {default: {subscribe: subscribers}, namespaces: [7, {name: 8, publish: nobody}]}",
             &[
                 "rooms.default.subscribe: \"subscribers\" is not a choice here (anyone, users or server)",
-                "rooms.namespaces[0]: a number where a section belongs (keys: name, subscribe, publish, degraded, payload, delta, tags_filter, batch_window, subscribe_proxy, publish_proxy, presence, presence_read, presence_limit, join_leave, force_push_join_leave, history)",
+                "rooms.namespaces[0]: a number where a section belongs (keys: name, subscribe, publish, degraded, payload, delta, tags_filter, batch_window, subscribe_proxy, sub_refresh_proxy, publish_proxy, presence, presence_read, presence_limit, join_leave, force_push_join_leave, history)",
                 "rooms.namespaces[1].name: 8 is not text (text, in quotes if it looks like a number)",
                 "rooms.namespaces[1].publish: \"nobody\" is not a choice here (anyone, users, subscribers or server)",
             ],
@@ -343,7 +343,7 @@ fn flags_are_refused_like_everything_else() {
             "bus.nats.servers[1]: the value is not a NATS URL (nats://host:4222 or tls://host:4222), set by --nats",
             "client.colour: unknown key (keys here: anonymous, user_id_header, ping_interval, pong_timeout, stale_timeout, \
          message_size_limit, queue_max_size, channel_limit, channel_max_length, recovery_limit, history_limit, close_timeout, expired_close_delay, expired_sub_close_delay, \
-         subscribe_to_user_personal_channel, compression, connect_proxy, rpc_proxy), set by --set",
+         subscribe_to_user_personal_channel, compression, connect_proxy, refresh_proxy, rpc_proxy), set by --set",
         ]
     );
 }
@@ -361,6 +361,14 @@ fn personal_rooms_need_a_policy() {
             "{client: {subscribe_to_user_personal_channel: {enabled: true}}, rooms: {default: null}}",
             &[
                 "client.subscribe_to_user_personal_channel.personal_channel_namespace: missing (a namespace, as rooms.default is null)",
+            ],
+        ),
+        (
+            "{client: {subscribe_to_user_personal_channel: {enabled: true, personal_channel_namespace: b}}, \
+             rooms: {namespaces: [{name: b, payload: binary}]}}",
+            &[
+                "client.subscribe_to_user_personal_channel.personal_channel_namespace: rooms of any bytes (a namespace with payload: json, as \
+                 every client is in its room)",
             ],
         ),
     ]);

@@ -30,8 +30,10 @@ fn other(path: &str) -> &'static str {
         | "node_name"
         | "bus.nats.name"
         | "client.connect_proxy"
+        | "client.refresh_proxy"
         | "client.rpc_proxy"
         | "rooms.default.subscribe_proxy"
+        | "rooms.default.sub_refresh_proxy"
         | "rooms.default.publish_proxy" => "b",
         "proxies" => "[{name: a, endpoint: 'http://a', timeout: 2s}, {name: b, endpoint: 'http://b'}]",
         "bus.nats.servers" => "['nats://b']",

@@ -100,6 +100,7 @@ fn named(settings: &Settings, problems: &mut Problems) {
     let client = &settings.client;
     for (path, name) in [
         ("client.connect_proxy", &client.connect_proxy),
+        ("client.refresh_proxy", &client.refresh_proxy),
         ("client.rpc_proxy", &client.rpc_proxy),
     ] {
         find(settings, path, name.as_deref(), problems);
@@ -116,6 +117,8 @@ fn named(settings: &Settings, problems: &mut Problems) {
 fn room(settings: &Settings, path: &str, options: &RoomOptions, problems: &mut Problems) {
     let at = format!("{path}.subscribe_proxy");
     find(settings, &at, options.subscribe_proxy.as_deref(), problems);
+    let at = format!("{path}.sub_refresh_proxy");
+    find(settings, &at, options.sub_refresh_proxy.as_deref(), problems);
     let at = format!("{path}.publish_proxy");
     let proxy = find(settings, &at, options.publish_proxy.as_deref(), problems);
     if options.payload == PayloadKind::Binary

@@ -90,11 +90,12 @@ impl Session {
         if self.is_over() {
             return;
         }
-        // The server may have put it in meanwhile.
-        let is_in = has_joined || self.is_member(&wanted.channel);
-        match self.joining(&wanted.channel) {
-            Some(room) => held.into_iter().for_each(|held| room.hold(self, held)),
-            None => self.publish_held(worker, &wanted.channel, held, is_in),
+        if let Some(room) = self.joining(&wanted.channel) {
+            held.into_iter().for_each(|held| room.hold(self, held));
+        } else {
+            // The server may have put it in meanwhile.
+            let is_in = has_joined || self.is_member(&wanted.channel);
+            self.publish_held(worker, &wanted.channel, held, is_in);
         }
     }
 
@@ -148,7 +149,7 @@ impl Session {
         let Some(asking) = self.take_asking(|asking| &*asking.channel == channel) else {
             return false;
         };
-        self.give_up(asking.slot);
+        self.give_up(&asking.slot.into());
         self.complete(
             worker,
             asking.slot,

@@ -78,6 +78,11 @@ pub struct ClientConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub connect_proxy: Option<String>,
+    /// Name of the proxy that is asked about connections that have expired, which their clients then cannot renew;
+    /// left out = nobody is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub refresh_proxy: Option<String>,
     /// Name of the proxy that answers calls of clients (`rpc`); left out = they are refused with 108.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]

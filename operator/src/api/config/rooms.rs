@@ -58,6 +58,10 @@ pub struct DefaultRooms {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub subscribe_proxy: Option<String>,
+    /// Name of the proxy that is asked about subscriptions that have expired, which their clients then cannot renew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub sub_refresh_proxy: Option<String>,
     /// Name of the proxy that is asked about what clients publish, after `publish` has let them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
@@ -124,6 +128,10 @@ pub struct Namespace {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub subscribe_proxy: Option<String>,
+    /// Name of the proxy that is asked about subscriptions that have expired, which their clients then cannot renew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub sub_refresh_proxy: Option<String>,
     /// Name of the proxy that is asked about what clients publish, after `publish` has let them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
