@@ -90,12 +90,11 @@ impl Session {
         if self.is_over() {
             return;
         }
-        if let Some(room) = self.joining(&wanted.channel) {
-            held.into_iter().for_each(|held| room.hold(self, held));
-        } else {
-            // The server may have put it in meanwhile.
-            let is_in = has_joined || self.is_member(&wanted.channel);
-            self.publish_held(worker, &wanted.channel, held, is_in);
+        // The server may have put it in meanwhile.
+        let is_in = has_joined || self.is_member(&wanted.channel);
+        match self.joining(&wanted.channel) {
+            Some(room) => held.into_iter().for_each(|held| room.hold(self, held)),
+            None => self.publish_held(worker, &wanted.channel, held, is_in),
         }
     }
 
