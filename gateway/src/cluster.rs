@@ -186,16 +186,17 @@ pub async fn announce(gateway: std::sync::Arc<Gateway>) {
     let mut status = bus.status();
     let mut tick = interval(ANNOUNCE_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut was_away = false;
+    let (mut was_up, mut was_away) = (false, false);
     loop {
         tokio::select! {
             _ = tick.tick() => {}
             changed = status.changed() => if changed.is_err() { return },
         }
         if *status.borrow_and_update() != BusStatus::Up {
-            was_away = true;
+            was_away = was_up;
             continue;
         }
+        was_up = true;
         let cluster = &gateway.cluster;
         if mem::take(&mut was_away) {
             cluster.came_back.lock().replace(Instant::now());
