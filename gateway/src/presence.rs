@@ -1,17 +1,17 @@
 //! Who is in the rooms that keep presence.
 //!
 //! Each gateway knows its own members, and of the rooms that it has members in what the other gateways said about theirs.
-//! A gateway's words about a room travel on the room's own live subject ([`word`]): they reach exactly the gateways with
-//! members there, and cost no subscription of their own. Changes are collected for [`WINDOW`], so that a join storm is
+//! A gateway's words about a room travel on the room's own live subject (`word`): they reach exactly the gateways with
+//! members there, and cost no subscription of their own. Changes are collected for `WINDOW`, so that a join storm is
 //! a few messages and whoever comes and goes within it is not mentioned; the own members are told of them at the same
 //! pace, by pushes, if the namespace has `join_leave`.
 //!
 //! The state is the truth, and what members are told is the difference of two states:
 //!
-//! - what the bus does not take stays to be said ([`roster`]);
-//! - words are counted, and whoever misses one asks for a digest ([`other`]); so does a gateway that comes new into the
+//! - what the bus does not take stays to be said (`roster`);
+//! - words are counted, and whoever misses one asks for a digest (`other`); so does a gateway that comes new into the
 //!   room, or back from an outage. A last word that was lost is noticed by the beats that follow at growing distances;
-//! - a gateway that leaves or is silent beyond its lease takes its members with it, once ([`upkeep`]). While the own bus is
+//! - a gateway that leaves or is silent beyond its lease takes its members with it, once (`upkeep`). While the own bus is
 //!   away nobody's lease runs;
 //! - a batch for the workers waits until they are done with the one before, and what cancels meanwhile is not told.
 //!

@@ -2,7 +2,7 @@
 //!
 //! A call has one time limit, retries included, and is made again only where the backend cannot have acted on it: where
 //! nothing was sent, or where what is asked changes nothing. It never waits for a place: beyond `max_in_flight` it is refused.
-//! A backend that fails is left alone for a while ([`breaker`]). Calls run on the control runtime, where they share
+//! A backend that fails is left alone for a while (`breaker`). Calls run on the control runtime, where they share
 //! connections; who asked may go away, which ends the call.
 
 mod answer;
