@@ -130,8 +130,8 @@ rpc: {ping: {enabled: true}}",
         left(&outcome),
         [
             "client.token.hmac_secret_key",
-            "channel.namespaces[1].subscribe_stream_proxy_enabled",
-            "rpc.ping.enabled"
+            "rpc.ping.enabled",
+            "channel.namespaces[1].subscribe_stream_proxy_enabled"
         ]
     );
     let text = format!("{outcome:?}");

@@ -239,18 +239,16 @@ fn what_proxies_of_version_5_share_is_named_where_it_is_not_converted() {
         "client_insecure: true
 proxy_rpc_endpoint: http://a/
 proxy_http_status_code_transforms: [{status_code: 404}]
-proxy_grpc_compression: true
-proxy_refresh_endpoint: http://a/",
+proxy_grpc_compression: true",
     );
     let whys: Vec<_> = outcome
         .left
         .iter()
         .map(|note| (note.option.as_str(), note.why.as_str()))
         .collect();
-    assert_eq!(whys.len(), 3, "{whys:?}");
+    assert_eq!(whys.len(), 2, "{whys:?}");
     assert!(whys[0].1.contains("answers"), "{whys:?}");
     assert!(whys[1].1.contains("over HTTP"), "{whys:?}");
-    assert!(whys[2].1.contains("expires"), "{whys:?}");
 
     let outcome = yaml("client_insecure: true\nproxy_http_headers: [Cookie]");
     assert_eq!(outcome.left, []);
