@@ -373,9 +373,13 @@ impl Gateway {
 
     /// Whether members may be given it: where they may speak JSON nobody is given bytes, which another gateway with other
     /// settings has taken.
-    fn is_presentable(&self, channel: &str, publication: &Publication) -> bool {
-        let takes_bytes = |namespace: &Arc<Namespace>| namespace.is_binary();
-        let may = !publication.is_binary || self.live.load().namespaces.of(channel).is_some_and(takes_bytes);
+    fn is_presentable(
+        &self,
+        channel: &str,
+        namespace: Option<&Arc<Namespace>>,
+        publication: &Publication,
+    ) -> bool {
+        let may = !publication.is_binary || namespace.is_some_and(|namespace| namespace.is_binary());
         if !may {
             self.metrics.bus.error("binary_payload");
             if self.log_budget.cause("binary_payload", Level::WARN).admit() {
@@ -385,16 +389,14 @@ impl Gateway {
         may
     }
 
-    fn has_deltas(&self, channel: &str) -> bool {
-        let live = self.live.load();
-        live.namespaces
-            .of(channel)
-            .is_some_and(|namespace| namespace.has_deltas())
-    }
-
-    fn mark(&self, channel: &str, publication: &Publication) -> Option<DeliveryMark> {
-        let live = self.live.load();
-        let namespace = live.namespaces.of(channel)?.metrics.clone();
+    fn mark(
+        &self,
+        live: &Live,
+        namespace: &Namespace,
+        channel: &str,
+        publication: &Publication,
+    ) -> DeliveryMark {
+        let namespace = namespace.metrics.clone();
         namespace.received();
         let every = u64::from(live.settings.metrics.delivery_sample).max(1);
         let is_timed = self.sampled.fetch_add(1, Ordering::Relaxed).is_multiple_of(every);
@@ -403,11 +405,11 @@ impl Gateway {
                 .deliver(namespace.name(), channel, publication.id, traceparent)
                 .map(Arc::new)
         });
-        Some(DeliveryMark {
+        DeliveryMark {
             namespace,
             accepted_at: is_timed.then_some(publication.accepted_at),
             span,
-        })
+        }
     }
 }
 
@@ -415,14 +417,16 @@ impl BusEvents for Gateway {
     fn publication(&self, channel: &str, publication: Publication) -> Result<(), Overloaded> {
         self.rooms
             .deliver(channel, publication, |channel, publication, previous| {
-                if !self.is_presentable(&channel, publication) {
+                let live = self.live.load();
+                let namespace = live.namespaces.of(&channel);
+                if !self.is_presentable(&channel, namespace, publication) {
                     return None;
                 }
-                let mark = self.mark(&channel, publication)?;
-                let has_deltas = self.has_deltas(&channel);
+                let namespace = namespace?;
+                let mark = self.mark(&live, namespace, &channel, publication);
                 debug!(message_id = %publication.id, channel = &*channel, "delivery");
                 let outgoing = Outgoing::new(channel, publication.clone(), mark);
-                Some(if has_deltas {
+                Some(if namespace.has_deltas() {
                     outgoing.after(previous)
                 } else {
                     outgoing

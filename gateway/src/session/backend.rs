@@ -16,10 +16,10 @@ use tokio::task::AbortHandle;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::joining::Asking;
-use super::{Ending, Refusal, ReplySlot, Session, expiry::Expiring};
+use super::{Ending, ReplySlot, Session, expiry::Expiring};
 use crate::{
     channel::Channel,
-    gateway::{Accepted, Source},
+    gateway::Source,
     proxy::{
         Answer, Answered, Call, Caller, Data, Failure, Foreign, Forwarded, Proxy, ProxyKind, Published,
         Question, Verdict,
@@ -139,14 +139,10 @@ impl Session {
         then: impl FnOnce(&Rc<Self>, &Rc<Worker>, Result<Answered<T>, Failure>) + 'static,
     ) {
         let purpose = purpose.into();
-        let asking = worker
-            .gateway
-            .runtime
-            .spawn(async move { proxy.ask::<T>(call).await });
-        let asking = AbortOnDropHandle::new(asking);
+        let asking = asking(worker, proxy, call);
         let (session, worker, known) = (self.clone(), worker.clone(), purpose.clone());
         let task = tokio::task::spawn_local(async move {
-            let answered = asking.await.unwrap_or(Err(Failure::Cancelled));
+            let answered = asking.await;
             session.with_backend(|backend| backend.calls.retain(|(call, _)| *call != known));
             if !session.is_over() {
                 then(&session, &worker, answered);
@@ -291,7 +287,7 @@ impl Session {
                     });
                 }
                 Err(error) => {
-                    self.refuse_publish(worker, slot, error);
+                    self.complete_refused(worker, slot, "publish", error);
                     self.with_backend(|backend| backend.is_saying = false);
                 }
             }
@@ -347,32 +343,29 @@ impl Session {
         message.traceparent = traceparent;
         if published.skips_history && is_durable(worker, &saying.channel) {
             // As in the server API: every message of such a room is stored.
-            return self.refuse_publish(worker, slot, ErrorCode::NotAvailable);
+            return self.complete_refused(worker, slot, "publish", ErrorCode::NotAvailable);
         }
-        match self.try_publish(worker, &saying.channel, message, saying.is_member) {
-            Ok(Accepted::Sent) => self.complete(worker, slot, ReplyBody::Publish),
-            Ok(Accepted::Storing(stored)) => self.complete_when_stored(worker, slot, stored),
-            Err(error) => self.refuse_publish(worker, slot, error),
-        }
+        self.say(
+            worker,
+            &saying.channel,
+            HeldMessage { slot, message },
+            saying.is_member,
+        );
     }
+}
 
-    fn refuse_join(self: &Rc<Self>, worker: &Rc<Worker>, slot: ReplySlot, refusal: Refusal) {
-        worker
-            .gateway
-            .metrics
-            .protocol
-            .command_failed("subscribe", refusal.code.code());
-        self.complete(worker, slot, refusal.body());
-    }
-
-    fn refuse_publish(self: &Rc<Self>, worker: &Rc<Worker>, slot: ReplySlot, error: ErrorCode) {
-        worker
-            .gateway
-            .metrics
-            .protocol
-            .command_failed("publish", error.code());
-        self.complete(worker, slot, ReplyBody::Error(error));
-    }
+/// Asks on the control runtime, for as long as somebody waits for it.
+fn asking<T: Answer>(
+    worker: &Worker,
+    proxy: Arc<Proxy>,
+    call: Call,
+) -> impl Future<Output = Result<Answered<T>, Failure>> + use<T> {
+    let asking = worker
+        .gateway
+        .runtime
+        .spawn(async move { proxy.ask::<T>(call).await });
+    let asking = AbortOnDropHandle::new(asking);
+    async move { asking.await.unwrap_or(Err(Failure::Cancelled)) }
 }
 
 fn refused_by_proxy(worker: &Worker, channel: &str) {

@@ -165,22 +165,22 @@ impl Session {
                 self.say_by_proxy(worker, channel, HeldMessage { slot, message }, is_member);
                 continue;
             }
-            let body = match self.try_publish(worker, channel, message, is_member) {
-                Ok(Accepted::Sent) => ReplyBody::Publish,
-                Ok(Accepted::Storing(stored)) => {
-                    self.complete_when_stored(worker, slot, stored);
-                    continue;
-                }
-                Err(error) => {
-                    worker
-                        .gateway
-                        .metrics
-                        .protocol
-                        .command_failed("publish", error.code());
-                    ReplyBody::Error(error)
-                }
-            };
-            self.complete(worker, slot, body);
+            self.say(worker, channel, HeldMessage { slot, message }, is_member);
+        }
+    }
+
+    /// Publishes and answers, at once or when it is stored.
+    pub(super) fn say(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        channel: &str,
+        HeldMessage { slot, message }: HeldMessage,
+        is_member: bool,
+    ) {
+        match self.try_publish(worker, channel, message, is_member) {
+            Ok(Accepted::Sent) => self.complete(worker, slot, ReplyBody::Publish),
+            Ok(Accepted::Storing(stored)) => self.complete_when_stored(worker, slot, stored),
+            Err(error) => self.complete_refused(worker, slot, "publish", error),
         }
     }
 
@@ -202,7 +202,7 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn try_publish(
+    fn try_publish(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
         channel: &str,
@@ -231,7 +231,7 @@ impl Session {
     }
 
     /// Stored publications are answered in the order of their commands, but they are stored side by side.
-    pub(super) fn complete_when_stored(
+    fn complete_when_stored(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
         slot: ReplySlot,
@@ -239,19 +239,10 @@ impl Session {
     ) {
         let (session, worker) = (self.clone(), worker.clone());
         tokio::task::spawn_local(async move {
-            let body = match stored.await {
-                Ok(_receipt) => ReplyBody::Publish,
-                Err(error) => {
-                    let code = store_error_code(error);
-                    worker
-                        .gateway
-                        .metrics
-                        .protocol
-                        .command_failed("publish", code.code());
-                    ReplyBody::Error(code)
-                }
-            };
-            session.complete(&worker, slot, body);
+            match stored.await {
+                Ok(_receipt) => session.complete(&worker, slot, ReplyBody::Publish),
+                Err(error) => session.complete_refused(&worker, slot, "publish", store_error_code(error)),
+            }
         });
     }
 

@@ -77,14 +77,7 @@ impl Session {
                     slot,
                     ReplyBody::History(result(page, &publications(page, session.wire))),
                 ),
-                Err(error) => {
-                    worker
-                        .gateway
-                        .metrics
-                        .protocol
-                        .command_failed("history", error.code());
-                    session.complete(&worker, slot, ReplyBody::Error(*error));
-                }
+                Err(error) => session.complete_refused(&worker, slot, "history", *error),
             }
         });
     }

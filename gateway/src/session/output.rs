@@ -64,8 +64,9 @@ impl Session {
         worker: &Rc<Worker>,
         slot: ReplySlot,
         command: &'static str,
-        refusal: Refusal,
+        refusal: impl Into<Refusal>,
     ) {
+        let refusal = refusal.into();
         let protocol = &worker.gateway.metrics.protocol;
         protocol.command_failed(command, refusal.code.code());
         self.complete(worker, slot, refusal.body());

@@ -125,12 +125,7 @@ impl Session {
         }
         wish.slot = Some(slot);
         if let Err(error) = self.join(worker, &request.channel, wish) {
-            worker
-                .gateway
-                .metrics
-                .protocol
-                .command_failed("subscribe", error.code.code());
-            self.complete(worker, slot, error.body());
+            self.complete_refused(worker, slot, "subscribe", error);
         }
     }
 
@@ -246,13 +241,7 @@ impl Session {
             self.fail_connect(worker, error_code(error).into());
         }
         if let Some(slot) = waiting.wish.slot {
-            let code = error_code(error);
-            worker
-                .gateway
-                .metrics
-                .protocol
-                .command_failed("subscribe", code.code());
-            self.complete(worker, slot, ReplyBody::Error(code));
+            self.complete_refused(worker, slot, "subscribe", error_code(error));
         }
         self.publish_held(worker, channel, waiting.held, false);
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use natter_protocol::{ConnectRequest, DisconnectCode, Payload};
-use tokio_util::task::AbortOnDropHandle;
 
+use super::asking;
 use crate::{
     admission::{Admission, Denial},
     bus::BoxFuture,
@@ -39,16 +39,9 @@ impl Session {
             Ok(asked) => asked,
             Err(code) => return Some(Box::pin(async move { Err(Denial::Error(code.into())) })),
         };
-        let asking = worker
-            .gateway
-            .runtime
-            .spawn(async move { proxy.ask::<Connected>(call).await });
-        let asking = AbortOnDropHandle::new(asking);
+        let asking = asking::<Connected>(worker, proxy, call);
         let vouched: Arc<str> = self.user().into();
-        Some(Box::pin(async move {
-            let answered = asking.await.unwrap_or(Err(Failure::Cancelled));
-            decide(&live, vouched, answered)
-        }))
+        Some(Box::pin(async move { decide(&live, vouched, asking.await) }))
     }
 }
 

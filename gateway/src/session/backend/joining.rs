@@ -44,7 +44,7 @@ impl Session {
                 .map_err(Refusal::from)
         });
         match asked {
-            Err(refusal) => self.refuse_join(worker, slot, refusal),
+            Err(refusal) => self.complete_refused(worker, slot, "subscribe", refusal),
             Ok(asked) => {
                 let asking = Asking {
                     channel: Channel::from(&*request.channel),
@@ -108,7 +108,7 @@ impl Session {
     ) -> bool {
         let channel = &wanted.channel;
         if subscribed.expire_at != 0 && time_until(subscribed.expire_at).is_none() {
-            self.refuse_join(worker, slot, ErrorCode::Expired.into());
+            self.complete_refused(worker, slot, "subscribe", ErrorCode::Expired);
             return false;
         }
         let grant = subscribed.into_grant(channel);
@@ -124,7 +124,7 @@ impl Session {
         match joined {
             Ok(()) => true,
             Err(refusal) => {
-                self.refuse_join(worker, slot, refusal);
+                self.complete_refused(worker, slot, "subscribe", refusal);
                 false
             }
         }
