@@ -1,4 +1,4 @@
-"""Gateway: connections, commands, the server API and the resources of each process."""
+"""Gateway: connections, commands and the resources of each process."""
 
 from __future__ import annotations
 
@@ -50,13 +50,8 @@ COMMANDS = [
           [("sum by (command, code) (rate(natter_command_errors_total{@}[$__rate_interval]))", "{{command}} {{code}}")], "cps"),
     graph("Protocol violations", "Connections closed because their bytes were no WebSocket frames or no commands.",
           [("sum by (kind) (rate(natter_protocol_errors_total{@}[$__rate_interval]))", "{{kind}}")], "cps"),
-    graph("API requests", "By method.",
-          [("sum by (method) (rate(natter_api_requests_total{@}[$__rate_interval]))", "{{method}}")], "reqps", stack=True),
-    graph("API answers", "By the API's error code (0 is success) or the HTTP status of a request that did not reach a method.",
-          [("sum by (code) (rate(natter_api_requests_total{@}[$__rate_interval]))", "{{code}}")], "reqps", stack=True),
-    graph("API duration p99", "By method. Methods that ask other gateways wait for their answers.",
-          [("histogram_quantile(0.99, sum by (le, method) (rate(natter_api_request_duration_seconds_bucket{@}[$__rate_interval])))",
-            "{{method}}")], "s"),
+    graph("Requests of streams", "What clients on SSE and HTTP streams send by `/emulation`; all but `heard` are refused.",
+          [("sum by (result) (rate(natter_emulation_requests_total{@}[$__rate_interval]))", "{{result}}")], "cps"),
 ]
 
 RESOURCES = [
@@ -96,10 +91,10 @@ SETTINGS = [
 DASHBOARD = Dashboard(
     uid="natter-gateway",
     title="Natter / Gateway",
-    description="Connections, commands, the server API and resources of each gateway.",
+    description="Connections, commands and resources of each gateway.",
     selector=GATEWAY,
     variables=GATEWAY_VARIABLES,
     annotations=ANNOTATIONS,
-    rows=[Row("Can users connect?", TOP), Row("Connections", CONNECTIONS), Row("Commands and API", COMMANDS),
+    rows=[Row("Can users connect?", TOP), Row("Connections", CONNECTIONS), Row("Commands", COMMANDS),
           Row("Resources", RESOURCES), Row("Settings and versions", SETTINGS)],
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import backends  # noqa: E402
 import bus  # noqa: E402
 import gateway  # noqa: E402
 import operator_board  # noqa: E402
@@ -16,7 +17,8 @@ import overview  # noqa: E402
 import rooms  # noqa: E402
 
 FOLDER = "charts/natter/monitoring/dashboards"
-DASHBOARDS = (overview.DASHBOARD, gateway.DASHBOARD, rooms.DASHBOARD, bus.DASHBOARD, operator_board.DASHBOARD)
+DASHBOARDS = (overview.DASHBOARD, gateway.DASHBOARD, rooms.DASHBOARD, backends.DASHBOARD, bus.DASHBOARD,
+              operator_board.DASHBOARD)
 
 
 def files() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Rooms and delivery: what is published, what arrives, and what becomes of the rest."""
+"""Rooms and delivery: what is published, what arrives, what becomes of the rest, and who is there."""
 
 from __future__ import annotations
 
@@ -117,6 +117,24 @@ RECOVERY = [
           [("sum by (source) (rate(natter_recovery_reads_total{@}[$__rate_interval]))", "{{source}}")], "cps", stack=True),
 ]
 
+PRESENCE = [
+    graph("Present members", "`own`: clients of the gateway itself; `others`: those of other gateways that it keeps for its own rooms.",
+          [("sum by (instance, source) (natter_presence_members{@})", "{{instance}} {{source}}")], "short"),
+    graph("Rooms with presence", "Rooms whose members a gateway knows.",
+          [("sum by (instance) (natter_presence_rooms{@})", "{{instance}}")], "short"),
+    graph("Joins and leaves told", "Pushes to members; `dropped` were not queued for members that read too slowly.",
+          [("sum by (result) (rate(natter_presence_pushes_total{@}[$__rate_interval]))", "{{result}}")], "cps", stack=True),
+    graph("Reads of presence", "`elsewhere`: all gateways were asked, one question for all who wait.",
+          [("sum by (source) (rate(natter_presence_reads_total{@}[$__rate_interval]))", "{{source}}")], "cps", stack=True),
+    graph("Between gateways", "Messages about members, those that the bus refused, and questions to gateways that were missed.",
+          [("sum by (result) (rate(natter_presence_words_total{@}[$__rate_interval]))", "messages {{result}}"),
+           ("sum(rate(natter_presence_repairs_total{@}[$__rate_interval]))", "questions"),
+           ("sum(rate(natter_presence_digests_refused_total{@}[$__rate_interval]))", "questions refused")], "cps"),
+    graph("Members gone with their gateway", "Their gateway left, or was not heard of for its lease.",
+          [("sum(rate(natter_presence_gone_total{@}[$__rate_interval]))", "gone")], "cps",
+          runbooks=("NatterGatewaysGone",)),
+]
+
 BOOKS = [
     graph("Publications that ended in no counter", "Offered, less accepted, repeated, refused and pending. Always 0.",
           [(PUBLICATIONS_MISSING, "{{instance}}")], "short", width=12, height=7, runbooks=("NatterBooksDoNotBalance",)),
@@ -127,10 +145,10 @@ BOOKS = [
 DASHBOARD = Dashboard(
     uid="natter-rooms",
     title="Natter / Rooms and delivery",
-    description="What is published, how fast it arrives, and what becomes of the rest.",
+    description="What is published, how fast it arrives, what becomes of the rest, and who is there.",
     selector=GATEWAY,
     variables=VARIABLES,
     annotations=ANNOTATIONS,
     rows=[Row("Do messages arrive?", TOP), Row("Delivery", DELIVERY), Row("Publications", PUBLICATIONS), Row("Rooms", ROOM),
-          Row("Recovery of durable rooms", RECOVERY), Row("Books", BOOKS)],
+          Row("Recovery of durable rooms", RECOVERY), Row("Presence", PRESENCE), Row("Books", BOOKS)],
 )

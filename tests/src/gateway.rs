@@ -33,6 +33,24 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 /// The key that [`Gateway::api`] sends unless the builder names another; the test's configuration must list it.
 pub const API_KEY: &str = "natter-tests";
 
+/// Every method of the server API.
+pub const API_METHODS: [&str; 14] = [
+    "publish",
+    "broadcast",
+    "history",
+    "history_remove",
+    "presence",
+    "presence_stats",
+    "subscribe",
+    "unsubscribe",
+    "disconnect",
+    "refresh",
+    "info",
+    "channels",
+    "rpc",
+    "batch",
+];
+
 /// A running gateway; dropping it kills it.
 pub struct Gateway {
     launch: Launch,

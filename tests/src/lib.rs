@@ -9,6 +9,7 @@
 //!
 //! Helpers return `anyhow::Result`, so that a test reads as a list of steps ending in `?`.
 
+pub mod backend;
 pub mod client;
 pub mod gateway;
 mod http;

@@ -15,7 +15,7 @@ mod texts;
 
 pub(crate) use decode::decode_emulation;
 pub use decode::{Commands, decode};
-pub use encode::{encode_push, encode_reply, encode_subscription, encode_uni_push, without_length};
+pub use encode::{encode_push, encode_reply, encode_subscription};
 
-/// The server's ping: the empty reply, and the empty push to clients that only listen.
+/// The server's ping: the empty reply.
 pub const PING: &[u8] = &[0];

@@ -23,7 +23,11 @@ const RULES: &str = include_str!("../../../charts/natter/monitoring/rules/gatewa
 const ANY_JOB: &str = r#"job=~".+""#;
 
 /// Those about gateways; the operator's own comes with the chart.
-const DASHBOARDS: [(&str, &str); 4] = [
+const DASHBOARDS: [(&str, &str); 5] = [
+    (
+        "natter-backends.json",
+        include_str!("../../../charts/natter/monitoring/dashboards/natter-backends.json"),
+    ),
     (
         "natter-bus.json",
         include_str!("../../../charts/natter/monitoring/dashboards/natter-bus.json"),

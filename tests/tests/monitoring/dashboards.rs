@@ -6,7 +6,13 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 /// The dashboards about gateways; the operator has its own.
-pub(crate) const OF_GATEWAYS: [&str; 4] = ["natter-overview", "natter-gateway", "natter-rooms", "natter-bus"];
+pub(crate) const OF_GATEWAYS: [&str; 5] = [
+    "natter-overview",
+    "natter-gateway",
+    "natter-rooms",
+    "natter-backends",
+    "natter-bus",
+];
 pub(crate) const OF_OPERATOR: &str = "natter-operator";
 
 /// One query and where it stands.

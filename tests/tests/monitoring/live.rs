@@ -25,8 +25,8 @@ const STAND_IN: &str = " or vector(0)";
 
 #[tokio::test]
 async fn every_panel_shows_something_under_traffic() -> Result<()> {
-    let scene = Scene::open().await?;
-    let _members = traffic::drive(&scene).await?;
+    let mut scene = Scene::open().await?;
+    let _members = traffic::drive(&mut scene).await?;
     let prometheus = &scene.prometheus;
     let mut silent = Vec::new();
     for board in OF_GATEWAYS {

@@ -1,8 +1,9 @@
-//! Two gateways on one NATS server, and a Prometheus that scrapes them in both ways that users have.
+//! Two gateways on one NATS server and with one backend, and a Prometheus that scrapes them in both ways that users have.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use natter_tests::backend::Backend;
 use natter_tests::client::Client;
 use natter_tests::gateway::{API_KEY, Gateway};
 use natter_tests::nats::NatsServer;
@@ -26,18 +27,20 @@ pub(crate) const JOBS: usize = 2;
 /// Of the subjects.
 pub(crate) const PREFIX: &str = "monitoring";
 
-const ROOMS: &str = "client: { queue_max_size: 128KiB }
+const ROOMS: &str = "client: { queue_max_size: 128KiB, rpc_proxy: backend }
 metrics: { delivery_sample: 1 }
 rooms:
   default: { subscribe: anyone, publish: anyone }
   namespaces:
     - { name: local, subscribe: anyone, publish: anyone, degraded: local }
     - { name: log, subscribe: anyone, publish: anyone, history: { size: 1000, read: anyone, force_recovery: true } }
+    - { name: meeting, subscribe: anyone, presence: true, presence_read: anyone, join_leave: true, force_push_join_leave: true }
     - { name: tight, subscribe: anyone, publish: anyone, history: { stream: { max_bytes: 1MiB, discard: new } } }
 ";
 
 pub(crate) struct Scene {
     pub(crate) nats: NatsServer,
+    pub(crate) backend: Backend,
     pub(crate) gateways: [Gateway; 2],
     pub(crate) prometheus: Prometheus,
 }
@@ -46,8 +49,8 @@ impl Scene {
     /// Everything is up and was scraped at least once.
     pub(crate) async fn open() -> Result<Self> {
         let nats = NatsServer::builder().jetstream().start().await?;
-        let url = nats.url();
-        let (a, b) = tokio::try_join!(gateway("a", &url), gateway("b", &url))?;
+        let backend = Backend::start().await?;
+        let (a, b) = tokio::try_join!(gateway("a", &nats, &backend), gateway("b", &nats, &backend))?;
         let gateways = [a, b];
         let job = |name: &str, namespace: Option<&str>| -> Result<Job> {
             let targets = gateways
@@ -65,6 +68,7 @@ impl Scene {
         let prometheus = Prometheus::start(&jobs, &rules::files()?).await?;
         let scene = Self {
             nats,
+            backend,
             gateways,
             prometheus,
         };
@@ -92,19 +96,20 @@ impl Scene {
     }
 }
 
-pub(crate) fn configuration(name: &str, nats: &str) -> String {
+pub(crate) fn configuration(name: &str, nats: &NatsServer, backend: &Backend) -> String {
+    let (nats, proxies) = (nats.url(), backend.proxies(""));
     format!(
         "node_name: {name}
-api: {{ keys: [{API_KEY}] }}
+{proxies}api: {{ keys: [{API_KEY}] }}
 bus: {{ prefix: {PREFIX}, linger: 0s, nats: {{ servers: ['{nats}'], ping_interval: 300ms }} }}
 {ROOMS}"
     )
 }
 
-async fn gateway(name: &str, nats: &str) -> Result<Gateway> {
+async fn gateway(name: &str, nats: &NatsServer, backend: &Backend) -> Result<Gateway> {
     let gateway = Gateway::builder()
         .name(name)
-        .config(&configuration(name, nats))
+        .config(&configuration(name, nats, backend))
         .start()
         .await?;
     gateway.wait_bus("up", LIMIT).await?;

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use natter_gateway::bus::Subjects;
+use natter_tests::backend::Backend;
 use natter_tests::client::Client;
 use natter_tests::gateway::Gateway;
 use natter_tests::raw::{Frame, RawSocket};
@@ -14,16 +15,19 @@ use crate::scene::{JOBS, LIMIT, PREFIX, Scene, configuration, connect, member};
 const LARGE: usize = 60 * 1024;
 
 /// What users do on a good day, then on a bad one. The members given back are there to stay.
-pub(crate) async fn drive(scene: &Scene) -> Result<Vec<Client>> {
+pub(crate) async fn drive(scene: &mut Scene) -> Result<Vec<Client>> {
+    questions(&scene.gateways[0], &mut scene.backend).await?;
+    let scene = &*scene;
     let [a, b] = &scene.gateways;
     conversation(a, b).await?;
+    meeting(a, b).await?;
     recovery(a).await?;
     mistakes(a).await?;
     slow_reader(a).await?;
     full_history(scene).await?;
     strangers(scene).await?;
     outage(scene).await?;
-    a.write_config(&(configuration("a", &scene.nats.url()) + "log: { level: debug }\n"))?;
+    a.write_config(&(configuration("a", &scene.nats, &scene.backend) + "log: { level: debug }\n"))?;
     a.reload()?;
     conversation(a, b).await?;
     let stays = [(a, "lobby"), (b, "log:book")];
@@ -61,6 +65,42 @@ async fn conversation(a: &Gateway, b: &Gateway) -> Result<()> {
     Ok(())
 }
 
+/// A backend answers a client, and then does not.
+async fn questions(gateway: &Gateway, backend: &mut Backend) -> Result<()> {
+    let mut client = connect(gateway).await?;
+    let command = json!({ "id": 10, "rpc": { "method": "read" } });
+    client.send(&command).await?;
+    backend.asked().await?.result(&json!({ "data": 1 }))?;
+    let reply = client.recv_where(|reply| reply["id"] == 10).await?;
+    ensure!(reply["rpc"]["data"] == 1, "{reply}");
+    client.send(&command).await?;
+    drop(backend.asked().await?);
+    let reply = client.recv_where(|reply| reply["id"] == 10).await?;
+    ensure!(reply["error"]["code"] == 100, "{reply}");
+    Ok(())
+}
+
+/// One member sees another come to another gateway, and leave.
+async fn meeting(a: &Gateway, b: &Gateway) -> Result<()> {
+    const ROOM: &str = "meeting:room";
+    let (mut ann, _) = member(a, ROOM).await?;
+    let (bob, _) = member(b, ROOM).await?;
+    ann.recv_where(|push| push["push"]["join"].is_object()).await?;
+    let read = json!({ "presence": { "channel": ROOM } });
+    eventually("both are present", LIMIT, async || {
+        let present = ann.request(read.clone()).await?;
+        let members = present["presence"]["presence"]
+            .as_object()
+            .map(serde_json::Map::len);
+        ensure!(members == Some(2), "{present}");
+        anyhow::Ok(())
+    })
+    .await?;
+    bob.close().await?;
+    ann.recv_where(|push| push["push"]["leave"].is_object()).await?;
+    Ok(())
+}
+
 /// A client comes back twice: to what is still there, and from an epoch that is gone.
 async fn recovery(gateway: &Gateway) -> Result<()> {
     let (client, joined) = member(gateway, "log:recovery").await?;
@@ -79,12 +119,12 @@ async fn recovery(gateway: &Gateway) -> Result<()> {
     Ok(())
 }
 
-/// A room that nobody may join, a publication that is too large, and bytes that are no command.
+/// A room that nobody may join, presence that nobody keeps, and bytes that are no command.
 async fn mistakes(gateway: &Gateway) -> Result<()> {
     let mut client = connect(gateway).await?;
     for command in [
         json!({ "subscribe": { "channel": "unknown:room" } }),
-        json!({ "rpc": {} }),
+        json!({ "presence": { "channel": "lobby" } }),
     ] {
         let reply = client.request(command).await?;
         ensure!(reply.get("error").is_some(), "{reply}");

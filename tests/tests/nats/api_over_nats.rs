@@ -4,26 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use async_nats::{Client, RequestErrorKind};
-use natter_tests::gateway::{Gateway, GatewayBuilder};
+use natter_tests::gateway::{API_METHODS, Gateway, GatewayBuilder};
 use natter_tests::nats::NatsServer;
 use natter_tests::wait::eventually;
 use serde_json::{Value, json};
 
 use crate::support::{self, LIMIT, PREFIX, builder, expect, member, metric, wait_bus};
-
-const METHODS: [&str; 11] = [
-    "publish",
-    "broadcast",
-    "history",
-    "history_remove",
-    "subscribe",
-    "unsubscribe",
-    "disconnect",
-    "info",
-    "channels",
-    "rpc",
-    "batch",
-];
 
 fn asked(name: &str, nats: &str) -> GatewayBuilder {
     builder(name, nats, "").env("NATTER_API_NATS", "true")
@@ -109,7 +95,11 @@ async fn what_is_wrong_is_an_error_in_the_same_shape() -> Result<()> {
     let gateway = start(asked("a", &nats.url()).env("NATTER_HTTP_BODY_MAX_SIZE", "2KiB")).await?;
     let client = async_nats::connect(nats.url()).await?;
     for garbage in ["no json", "[]", "{\"channel\":", "\u{0}", "null"] {
-        for method in METHODS.into_iter().filter(|method| *method != "info").chain([""]) {
+        for method in API_METHODS
+            .into_iter()
+            .filter(|method| *method != "info")
+            .chain([""])
+        {
             let code = code(&client, method, garbage).await?;
             ensure!(code == 107, "{method} {garbage}: {code}");
         }

@@ -1,25 +1,13 @@
 //! The server API: publishing, looking, and requests that are none.
 
 use anyhow::{Context, Result};
+use natter_tests::gateway::API_METHODS;
 use natter_tests::raw::RawSocket;
 use serde_json::{Value, json};
 
 use crate::scene::{Scene, connected, member};
 
 const KEY: Option<&str> = Some("natter-tests");
-const METHODS: [&str; 11] = [
-    "publish",
-    "broadcast",
-    "history",
-    "history_remove",
-    "subscribe",
-    "unsubscribe",
-    "disconnect",
-    "info",
-    "channels",
-    "rpc",
-    "batch",
-];
 
 #[tokio::test]
 async fn publish_reaches_the_room_with_its_tags() -> Result<()> {
@@ -131,12 +119,12 @@ async fn requests_that_are_none_have_a_status_of_their_own() -> Result<()> {
     let status = async |method: &str, key: Option<&str>, body: &str| -> Result<u16> {
         Ok(scene.gateway.api_raw(method, key, body).await?.0)
     };
-    for method in METHODS {
+    for method in API_METHODS {
         assert_eq!(status(method, Some("natter-test"), "{}").await?, 401, "{method}");
         assert_eq!(status(method, None, "{}").await?, 401, "{method}");
     }
     watch
-        .counted("natter_api_requests_total", &[("code", "401")], 22)
+        .counted("natter_api_requests_total", &[("code", "401")], 28)
         .await?;
     watch
         .logged(
@@ -173,7 +161,7 @@ async fn requests_that_are_none_have_a_status_of_their_own() -> Result<()> {
             1,
         )
         .await?;
-    for method in METHODS {
+    for method in API_METHODS {
         let url = format!("{}/api/{method}", scene.gateway.http_url());
         assert_eq!(scene.gateway.get(&url).await?.0, 405, "{method}");
     }

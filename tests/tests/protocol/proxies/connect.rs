@@ -1,11 +1,12 @@
 //! Connections that a backend judges.
 
 use anyhow::{Result, ensure};
+use natter_tests::backend::Backend;
 use natter_tests::client::Client;
 use natter_tests::gateway::Gateway;
 use serde_json::{Value, json};
 
-use super::backend::Backend;
+use super::beside;
 
 const CONFIG: &str = "client: {connect_proxy: backend, rpc_proxy: backend, anonymous: deny}
 rooms:
@@ -14,7 +15,7 @@ rooms:
 
 async fn scene() -> Result<(Backend, Gateway)> {
     let backend = Backend::start().await?;
-    let gateway = backend.gateway(", include_connection_meta: true", CONFIG).await?;
+    let gateway = beside(&backend, ", include_connection_meta: true", CONFIG).await?;
     Ok((backend, gateway))
 }
 

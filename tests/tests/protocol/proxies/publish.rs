@@ -1,11 +1,12 @@
 //! What clients say, which a backend may change or refuse.
 
 use anyhow::{Result, ensure};
+use natter_tests::backend::Backend;
 use natter_tests::client::Client;
 use natter_tests::gateway::Gateway;
 use serde_json::{Value, json};
 
-use super::backend::Backend;
+use super::beside;
 use crate::scene::{connected, member, settle};
 
 const ROOMS: &str = "rooms:
@@ -22,7 +23,7 @@ fn publish(id: u32, channel: &str, data: impl Into<Value>) -> Value {
 
 async fn scene() -> Result<(Backend, Gateway)> {
     let backend = Backend::start().await?;
-    let gateway = backend.gateway("", ROOMS).await?;
+    let gateway = beside(&backend, "", ROOMS).await?;
     Ok((backend, gateway))
 }
 

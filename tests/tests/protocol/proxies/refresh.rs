@@ -3,12 +3,13 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
+use natter_tests::backend::{Asked, Backend};
 use natter_tests::client::Client;
 use natter_tests::gateway::Gateway;
 use natter_tests::wait::eventually;
 use serde_json::{Value, json};
 
-use super::backend::{Asked, Backend};
+use super::beside;
 use crate::scene::{LIMIT, settle};
 
 const ROOMS: &str = "rooms:
@@ -30,7 +31,7 @@ async fn scene(delay: &str, proxy: &str) -> Result<(Backend, Gateway)> {
         "client: {{connect_proxy: backend, refresh_proxy: backend, rpc_proxy: backend, expired_close_delay: {delay}, expired_sub_close_delay: {delay}}}\n{ROOMS}"
     );
     let proxy = format!(", include_connection_meta: true{proxy}");
-    let gateway = backend.gateway(&proxy, &client).await?;
+    let gateway = beside(&backend, &proxy, &client).await?;
     Ok((backend, gateway))
 }
 

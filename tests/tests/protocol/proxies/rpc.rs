@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use natter_tests::backend::Backend;
 use natter_tests::client::Client;
 use natter_tests::wait::eventually;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
-use super::backend::Backend;
+use super::beside;
 use crate::scene::{LIMIT, Scene, connected, gateway, member};
 
 const RPC: &str = "client: {rpc_proxy: backend, user_id_header: x-user, anonymous: allow}";
@@ -22,7 +23,7 @@ fn rpc(id: u32, method: &str) -> Value {
 async fn a_backend_is_told_who_asks_what() -> Result<()> {
     let mut backend = Backend::start().await?;
     let headers = ", http_headers: [Cookie], static_headers: ['X-Key: secret'], static_headers_file: null";
-    let gateway = backend.gateway(headers, RPC).await?;
+    let gateway = beside(&backend, headers, RPC).await?;
     let mut request = gateway.ws_url().into_client_request()?;
     for (name, value) in [
         ("x-user", "ann"),
@@ -70,7 +71,7 @@ async fn a_backend_is_told_who_asks_what() -> Result<()> {
 #[tokio::test]
 async fn answers_errors_and_disconnects_reach_the_client() -> Result<()> {
     let mut backend = Backend::start().await?;
-    let gateway = backend.gateway("", RPC).await?;
+    let gateway = beside(&backend, "", RPC).await?;
     let mut client = connected(&gateway).await?;
     for (answer, reply) in [
         (json!({}), json!({ "rpc": {} })),
@@ -114,7 +115,7 @@ async fn answers_errors_and_disconnects_reach_the_client() -> Result<()> {
 #[tokio::test]
 async fn replies_keep_the_order_of_commands_and_calls_run_side_by_side() -> Result<()> {
     let mut backend = Backend::start().await?;
-    let gateway = backend.gateway("", RPC).await?;
+    let gateway = beside(&backend, "", RPC).await?;
     let mut client = connected(&gateway).await?;
     let mut other = connected(&gateway).await?;
     client
@@ -145,7 +146,7 @@ async fn replies_keep_the_order_of_commands_and_calls_run_side_by_side() -> Resu
 #[tokio::test]
 async fn a_client_that_goes_away_takes_its_calls_with_it() -> Result<()> {
     let mut backend = Backend::start().await?;
-    let gateway = backend.gateway("", RPC).await?;
+    let gateway = beside(&backend, "", RPC).await?;
     let mut client = connected(&gateway).await?;
     client.send(&rpc(5, "ask")).await?;
     let asked = backend.asked().await?;
@@ -221,9 +222,12 @@ async fn nobody_is_asked_where_nobody_is_named() -> Result<()> {
 #[tokio::test]
 async fn a_dead_backend_is_left_alone_and_found_again() -> Result<()> {
     let mut backend = Backend::start().await?;
-    let gateway = backend
-        .gateway(", breaker_failures: 2, breaker_pause: 300ms, retries: 0", RPC)
-        .await?;
+    let gateway = beside(
+        &backend,
+        ", breaker_failures: 2, breaker_pause: 300ms, retries: 0",
+        RPC,
+    )
+    .await?;
     let mut client = connected(&gateway).await?;
     for id in [5, 6] {
         client.send(&rpc(id, "ask")).await?;
@@ -261,7 +265,7 @@ async fn a_dead_backend_is_left_alone_and_found_again() -> Result<()> {
 #[tokio::test]
 async fn one_client_takes_few_of_the_places() -> Result<()> {
     let mut backend = Backend::start().await?;
-    let gateway = backend.gateway("", RPC).await?;
+    let gateway = beside(&backend, "", RPC).await?;
     let mut client = connected(&gateway).await?;
     let calls: Vec<_> = (100..133).map(|id| rpc(id, "read")).collect();
     client.send_batch(&calls).await?;

@@ -1,10 +1,11 @@
 //! Joins that a backend judges.
 
 use anyhow::{Result, ensure};
+use natter_tests::backend::Backend;
 use natter_tests::gateway::Gateway;
 use serde_json::{Value, json};
 
-use super::backend::Backend;
+use super::beside;
 use crate::scene::{connected, settle};
 
 const ROOMS: &str = "client: {channel_limit: 3}
@@ -18,7 +19,7 @@ rooms:
 
 async fn scene() -> Result<(Backend, Gateway)> {
     let backend = Backend::start().await?;
-    let gateway = backend.gateway("", ROOMS).await?;
+    let gateway = beside(&backend, "", ROOMS).await?;
     Ok((backend, gateway))
 }
 

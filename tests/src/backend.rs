@@ -1,6 +1,6 @@
 //! A backend whose answers the test gives one by one.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use axum::{
@@ -10,7 +10,6 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use natter_tests::gateway::Gateway;
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
@@ -18,22 +17,23 @@ use tokio::{
     time::timeout,
 };
 
-use crate::scene::{LIMIT, gateway};
+/// The longest wait for a question, or for a gateway to give one up.
+const LIMIT: Duration = Duration::from_secs(10);
 
 type Answer = oneshot::Sender<Response>;
 type Door = mpsc::UnboundedSender<Asked>;
 
 /// A backend that listens until it is dropped.
-pub(crate) struct Backend {
+pub struct Backend {
     address: String,
     asked: mpsc::UnboundedReceiver<Asked>,
 }
 
 /// A request that waits for its answer; dropped, its connection ends.
-pub(crate) struct Asked {
-    pub(crate) path: String,
-    pub(crate) headers: BTreeMap<String, String>,
-    pub(crate) body: Value,
+pub struct Asked {
+    pub path: String,
+    pub headers: BTreeMap<String, String>,
+    pub body: Value,
     answer: Answer,
 }
 
@@ -56,7 +56,8 @@ async fn ask(State(door): State<Door>, uri: Uri, headers: HeaderMap, body: Bytes
 }
 
 impl Backend {
-    pub(crate) async fn start() -> Result<Self> {
+    /// Listens on a free port.
+    pub async fn start() -> Result<Self> {
         let (door, asked) = mpsc::unbounded_channel();
         let router = Router::new().fallback(ask).with_state(door);
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -65,49 +66,47 @@ impl Backend {
         Ok(Self { address, asked })
     }
 
-    /// A gateway that knows this backend as `backend`, with `proxy` as more YAML of the proxy (begun by a comma) and `more`
-    /// beside it.
-    pub(crate) async fn gateway(&self, proxy: &str, more: &str) -> Result<Gateway> {
-        let url = self.url();
-        gateway(&format!(
-            "proxies: [{{name: backend, endpoint: '{url}', timeout: 30s{proxy}}}]\n{more}"
-        ))
-        .await
+    /// The YAML of a gateway that knows this backend as `backend`, with `more` of the proxy (begun by a comma).
+    pub fn proxies(&self, more: &str) -> String {
+        format!(
+            "proxies: [{{name: backend, endpoint: '{}', timeout: 30s{more}}}]\n",
+            self.url()
+        )
     }
 
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}/ask", self.address)
     }
 
     /// The next request.
-    pub(crate) async fn asked(&mut self) -> Result<Asked> {
+    pub async fn asked(&mut self) -> Result<Asked> {
         let asked = timeout(LIMIT, self.asked.recv()).await;
         asked.context("nobody asked")?.context("the backend ended")
     }
 
     /// Whether a request waits to be taken.
-    pub(crate) fn is_asked(&self) -> bool {
+    pub fn is_asked(&self) -> bool {
         !self.asked.is_empty()
     }
 }
 
 impl Asked {
-    pub(crate) fn answer(self, body: &Value) -> Result<()> {
+    pub fn answer(self, body: &Value) -> Result<()> {
         self.text(body.to_string())
     }
 
-    pub(crate) fn text(self, body: impl IntoResponse) -> Result<()> {
+    pub fn text(self, body: impl IntoResponse) -> Result<()> {
         let given = self.answer.send(body.into_response());
         ensure!(given.is_ok(), "the gateway does not wait for this answer");
         Ok(())
     }
 
-    pub(crate) fn result(self, result: &Value) -> Result<()> {
+    pub fn result(self, result: &Value) -> Result<()> {
         self.answer(&json!({ "result": result }))
     }
 
     /// Waits until the gateway gives the request up.
-    pub(crate) async fn given_up(mut self) -> Result<()> {
+    pub async fn given_up(mut self) -> Result<()> {
         timeout(LIMIT, self.answer.closed())
             .await
             .context("the gateway still waits")
