@@ -88,6 +88,9 @@ bench-slow *ARGS: (bench "slow" ARGS) (bench "slow --reads-every 20" ARGS)
 # a room of 10,000 members is flooded; fails when p99 in the other rooms is over 20 ms
 bench-flood *ARGS: (bench "flood --max-p99 20" ARGS)
 
+# presence of 10,000 members in one room: bytes of a member, cost of a join or leave
+bench-presence *ARGS: (bench "presence" ARGS)
+
 # how costs grow with connections, rooms and bytes; some ten minutes
 bench-scale *ARGS: (bench "scale" ARGS)
 

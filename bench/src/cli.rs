@@ -9,8 +9,8 @@ use tokio::{
 };
 
 use crate::{
-    bystanders, compare, connect, density, fanout, flood, peer::Peer, publish, reconnect, render, rooms,
-    saturate, scale, slow, storm,
+    bystanders, compare, connect, density, fanout, flood, peer::Peer, presence, publish, reconnect, render,
+    rooms, saturate, scale, slow, storm,
 };
 
 /// Load tool for servers of the Centrifuge client protocol: starts a gateway, or drives one that runs
@@ -50,6 +50,8 @@ enum Command {
     Slow(slow::Args),
     /// Everybody drops and comes back at once: time, CPU, latency in other rooms
     Storm(storm::Args),
+    /// Presence in a large room: memory of a member, cost of a join or leave
+    Presence(presence::Args),
     /// Durable rooms: latency and throughput of publications until they are stored
     Publish(publish::Args),
     /// Durable rooms: what many of them cost, at NATS and in the gateway
@@ -103,6 +105,7 @@ impl Command {
             Self::Flood(args) => flood::run(args).await,
             Self::Slow(args) => slow::run(args).await,
             Self::Storm(args) => storm::run(args).await,
+            Self::Presence(args) => presence::run(args).await,
             Self::Publish(args) => publish::run(args).await,
             Self::Rooms(args) => rooms::run(args).await,
             Self::Reconnect(args) => reconnect::run(args).await,

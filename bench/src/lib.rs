@@ -37,6 +37,7 @@ pub mod load;
 pub mod metrics;
 pub mod pace;
 pub mod peer;
+pub mod presence;
 pub mod protocol;
 pub mod publish;
 pub mod publisher;

@@ -114,7 +114,8 @@ impl Server {
         Ok(server)
     }
 
-    async fn over_nats(args: &GatewayArgs, gateways: usize) -> anyhow::Result<Self> {
+    /// Starts gateways, and a NATS beside them.
+    pub async fn over_nats(args: &GatewayArgs, gateways: usize) -> anyhow::Result<Self> {
         let nats = NatsServer::start().await?;
         let mut server = Self::gateways(&args.with([durable::bus(&[nats.url()])]), gateways)?;
         server.bus_is_up().await?;

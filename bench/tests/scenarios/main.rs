@@ -36,6 +36,22 @@ async fn connect_counts_everybody_in_every_round() {
 }
 
 #[tokio::test]
+async fn presence_is_told_to_everybody_and_counted_by_numbers() {
+    let program = Program::new("presence --members 10 --changes 200 --duration 1");
+    let result = program.result().await.unwrap();
+    let costs = result["costs"].as_array().unwrap();
+    let keeping: Vec<_> = costs
+        .iter()
+        .map(|cost| cost["keeping"].as_str().unwrap())
+        .collect();
+    assert_eq!(keeping, ["off", "counted", "kept", "told"]);
+    for cost in costs {
+        assert_eq!(cost["pushes"] != 0.0, cost["keeping"] == "told", "{cost}");
+        assert_eq!(cost["words"] != 0.0, cost["keeping"] != "off", "{cost}");
+    }
+}
+
+#[tokio::test]
 async fn after_a_storm_everybody_is_back() {
     let program = Program::new("storm --members 20 --rooms 2 --at-once --duration 1").with(OTHERS);
     let result = program.result().await.unwrap();
