@@ -116,19 +116,21 @@ impl ProxyMetrics {
             "Calls to backends, by what they asked and how they ended",
             &["kind", "result"],
         )?;
+        let duration = registrar.histograms(
+            "natter_proxy_call_duration_seconds",
+            "Duration of calls to backends, retries included",
+            &["kind"],
+            &DURATION_BUCKETS,
+        )?;
         for kind in ProxyKind::ALL {
+            duration.get_metric_with_label_values(&[kind.label()])?;
             for outcome in ProxyOutcome::ALL {
                 calls.get_metric_with_label_values(&[kind.label(), outcome.label()])?;
             }
         }
         Ok(Self {
             calls,
-            duration: registrar.histograms(
-                "natter_proxy_call_duration_seconds",
-                "Duration of calls to backends, retries included",
-                &["kind"],
-                &DURATION_BUCKETS,
-            )?,
+            duration,
             retries: registrar.labeled(
                 "natter_proxy_retries_total",
                 "Requests to backends that were made again",

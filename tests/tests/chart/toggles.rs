@@ -83,7 +83,7 @@ async fn alerts_and_dashboards_lead_to_the_chosen_runbooks() -> Result<()> {
         .iter()
         .filter(|manifest| manifest["metadata"]["labels"]["dashboards"] == "yes")
         .collect();
-    ensure!(boards.len() == 5, "{} dashboards", boards.len());
+    ensure!(boards.len() == 6, "{} dashboards", boards.len());
     for board in boards {
         ensure!(board["metadata"]["namespace"] == "monitoring", "{board}");
         let data = board["data"].as_object().context("no data")?;
