@@ -35,7 +35,7 @@ pub struct Args {
     #[arg(long, default_value_t = 10_000)]
     members: usize,
     /// Joins and leaves a second, half of each
-    #[arg(long, default_value_t = 20.0)]
+    #[arg(long, default_value_t = 50.0)]
     changes: f64,
     /// Time of the changes
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
@@ -73,7 +73,8 @@ struct Cost {
     /// Resident bytes for each member: at its gateway with its connection, and at the other.
     own_bytes: f64,
     other_bytes: f64,
-    /// CPU for one join or leave, in milliseconds, with the command that caused it.
+    /// CPU for one join or leave, in milliseconds, with the command that caused it and without what the same members take when
+    /// nobody comes or goes.
     own_milliseconds: f64,
     other_milliseconds: f64,
     bus_milliseconds: f64,
@@ -119,7 +120,7 @@ impl Keeping {
         let limit = if self == Self::Counted {
             1
         } else {
-            members + GUESTS + 1
+            members + 2 * GUESTS
         };
         let (presence, told) = (self != Self::Off, self == Self::Told);
         format!(
@@ -229,9 +230,9 @@ impl Cost {
     #[expect(clippy::cast_precision_loss, reason = "figures of one run")]
     async fn measure(args: &Args, keeping: Keeping) -> anyhow::Result<Self> {
         eprintln!("{}: {} members", keeping.title(), args.members);
-        let (room, _witnesses) = Room::open(args, keeping).await?;
+        let (room, witnesses) = Room::open(args, keeping).await?;
         let before = room.memory()?;
-        let _members = room.fill(args.members).await?;
+        let members = room.fill(args.members).await?;
         let grown: Vec<_> = before.iter().zip(room.memory()?).collect();
         let bytes = |place: usize| {
             let (before, after) = grown[place];
@@ -239,18 +240,25 @@ impl Cost {
         };
         let guests = room.guests(args.members).await?;
         let server = &room.run.server;
+        let idle = Accounts::now(server).await?;
+        sleep(Duration::from_secs(args.duration.into()) + SETTLE).await;
         let before = Accounts::now(server).await?;
         let changes = room.change(args, guests).await? as f64;
         let after = Accounts::now(server).await?;
-        let milliseconds =
-            |after: Cpu, before: Cpu| (after - before).used().as_secs_f64() * 1_000.0 / changes;
+        members.leave();
+        witnesses.leave();
+        server.kill();
+        let milliseconds = |cpu: fn(&Accounts) -> Cpu| {
+            let used = |from: &Accounts, to: &Accounts| (cpu(to) - cpu(from)).used().as_secs_f64();
+            (used(&before, &after) - used(&idle, &before)) * 1_000.0 / changes
+        };
         Ok(Self {
             keeping,
             own_bytes: bytes(0),
             other_bytes: bytes(1),
-            own_milliseconds: milliseconds(after.cpu[0], before.cpu[0]),
-            other_milliseconds: milliseconds(after.cpu[1], before.cpu[1]),
-            bus_milliseconds: milliseconds(after.bus, before.bus),
+            own_milliseconds: milliseconds(|at| at.cpu[0]),
+            other_milliseconds: milliseconds(|at| at.cpu[1]),
+            bus_milliseconds: milliseconds(|at| at.bus),
             words: (after.words - before.words) as f64 / changes,
             pushes: (after.pushes - before.pushes) as f64 / changes,
         })
