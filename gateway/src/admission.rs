@@ -7,23 +7,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use natter_protocol::{ConnectRequest, DisconnectCode, ErrorCode, ReplyBody};
+use natter_protocol::{DisconnectCode, ErrorCode, ReplyBody};
 use serde_json::value::RawValue;
 
 use crate::{
     bus::BoxFuture,
     gateway::Live,
     grant::Grant,
-    proxy::Foreign,
+    proxy::{Connected, Foreign},
     session::{Ending, Refusal},
 };
-
-/// Who asks.
-pub struct Applicant<'a> {
-    /// Whom the proxy in front vouches for; empty: nobody.
-    pub user: &'a str,
-    pub request: &'a ConnectRequest<'a>,
-}
 
 /// What a connection that is let in is to be.
 #[derive(Debug, Default)]
@@ -105,20 +98,40 @@ impl Denial {
 }
 
 impl Live {
-    /// Judges a connect request.
-    pub fn admit(&self, applicant: &Applicant<'_>) -> Verdict {
-        // No key is configured to check a token with, and an identity that cannot be checked must not be dropped in
-        // silence.
-        if !applicant.request.token.is_empty()
-            || (applicant.user.is_empty() && !self.settings.allows_anonymous())
-        {
-            return Verdict::Now(Err(Denial::Disconnect(DisconnectCode::InvalidToken)));
+    /// Judges a connect request without a token, about which no backend is asked.
+    pub fn admit(&self, user: &str) -> Result<Admission, Denial> {
+        if user.is_empty() && !self.settings.allows_anonymous() {
+            return Err(Denial::Disconnect(DisconnectCode::InvalidToken));
         }
-        Verdict::Now(Ok(Admission {
-            rooms: self.personal_room(applicant.user).into_iter().collect(),
+        Ok(Admission {
+            rooms: self.personal_room(user).into_iter().collect(),
             takes_wishes: true,
             ..Admission::default()
-        }))
+        })
+    }
+
+    /// What a backend or a token says that a connection is to be. `vouched`: the user that the proxy in front names, who stays;
+    /// empty: nobody.
+    pub fn admit_as(&self, vouched: Arc<str>, connected: Connected) -> Admission {
+        let user = if vouched.is_empty() {
+            connected.user.unwrap_or_default().into()
+        } else {
+            vouched
+        };
+        let own = self.personal_room(&user);
+        let listed = connected.channels.into_iter().map(Grant::of);
+        let subs = connected.subs.into_iter();
+        let subs = subs.map(|(channel, subscribed)| subscribed.into_grant(&channel));
+        Admission {
+            // What is said of a room in `subs` goes before its bare name.
+            rooms: subs.chain(listed).chain(own).collect(),
+            user: Some(user).filter(|user| !user.is_empty()),
+            expire_at: connected.expire_at,
+            info: connected.info.unwrap_or_default(),
+            data: connected.data.unwrap_or_default(),
+            meta: connected.meta,
+            takes_wishes: true,
+        }
     }
 
     /// The room of a user alone, if every user is in theirs. A user whose id is no name for a room, or would name other users,

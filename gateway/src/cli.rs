@@ -1,5 +1,7 @@
 //! The command line: what to do, and the flags as the highest of the configuration's sources.
 
+mod token;
+
 use std::{
     fs,
     io::{self, Write},
@@ -10,6 +12,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+use self::token::Token;
 use crate::{
     config::{self, Environment, Loader, Settings},
     delete_streams, migrate,
@@ -36,6 +39,8 @@ Examples:
       Says whether two clients can talk through it.
   natter-gateway delete-streams --config gateway.yaml
       Deletes all that the cluster of bus.prefix has stored at NATS; its gateways must be gone.
+  natter-gateway token --config gateway.yaml --user 42
+      A token for the user 42, signed with the first secret of the configuration.
   natter-gateway import-centrifugo config.json > natter.yaml
       Converts a configuration of Centrifugo, and says what it could not convert.
 
@@ -74,6 +79,8 @@ enum Command {
         #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
         time_limit: Duration,
     },
+    /// Print a signed token for a client, for development, and exit: 0 if there is one, 1 with the reason if not
+    Token(Box<Token>),
     /// Convert a configuration of Centrifugo and exit: 0 if every option was converted or is not needed, 1 if not
     ///
     /// The configuration goes to the standard output; the options that are not in it go to the standard error, each with the reason.
@@ -145,6 +152,7 @@ impl Cli {
     pub fn loader_in(&self, environment: Environment) -> Loader {
         let flags = match &self.command {
             Some(Command::CheckConfig(flags) | Command::DeleteStreams { flags, .. }) => flags,
+            Some(Command::Token(token)) => &token.flags,
             _ => &self.flags,
         };
         flags.loader(environment)
@@ -161,6 +169,7 @@ impl Cli {
             Command::DeleteStreams { time_limit, .. } => {
                 delete_streams(&self.loader(), *time_limit, &mut io::stdout(), &mut io::stderr())
             }
+            Command::Token(token) => print_token(token, &self.loader(), &mut io::stdout(), &mut io::stderr()),
             Command::ImportCentrifugo { file } => {
                 import_centrifugo(file, &mut io::stdout(), &mut io::stderr())
             }
@@ -208,6 +217,20 @@ fn check_config(loader: &Loader, out: &mut impl Write, err: &mut impl Write) -> 
             writeln!(out, "configuration is valid")?;
             summary(&settings, out)?;
             Ok(0)
+        }
+        Err(errors) => {
+            writeln!(err, "{errors}")?;
+            Ok(EX_USAGE)
+        }
+    }
+}
+
+fn print_token(token: &Token, loader: &Loader, out: &mut impl Write, err: &mut impl Write) -> io::Result<u8> {
+    match loader.load() {
+        Ok(settings) => {
+            let text = token.make(&settings);
+            let text = text.map_err(|error| io::Error::other(format!("token: {error}")))?;
+            writeln!(out, "{text}").map(|()| 0)
         }
         Err(errors) => {
             writeln!(err, "{errors}")?;

@@ -43,6 +43,7 @@ use crate::{
     recovery::Recovery,
     rooms::{Joined, Rooms, WorkerId},
     telemetry::{LogBudget, PublishSpan, Tracer},
+    token::Tokens,
 };
 
 /// Log lines that one cause may write a second.
@@ -71,6 +72,8 @@ pub struct Gateway {
     pub clients: Clients,
     /// Backends that are asked about what clients do.
     pub proxies: Proxies,
+    /// Who says who clients are.
+    pub tokens: Arc<Tokens>,
     pub drain: Arc<Drain>,
     pub file_limit: Arc<FileLimit>,
     pub log_budget: Arc<LogBudget>,
@@ -197,6 +200,11 @@ impl Gateway {
             recovery: Arc::new(Recovery::new(rooms.clone(), metrics.recovery.clone())),
             reads: Reads::new(MAX_PAGE_READS),
             proxies: Proxies::new(metrics.proxies.clone(), log_budget.clone(), tracer.clone()),
+            tokens: Arc::new(Tokens::new(
+                metrics.tokens.clone(),
+                log_budget.clone(),
+                runtime.clone(),
+            )),
             metrics,
             rooms,
             inboxes,

@@ -18,6 +18,7 @@
 //! | [`worker`] | a thread with its connections: inbox, broadcasts, flush, timers |
 //! | [`session`], [`socket`], [`outbox`] | one connection |
 //! | [`admission`], [`grant`] | what a connection is to be; a subscription that the server decides on |
+//! | [`token`] | what clients bring to show who they are |
 //! | [`room`] | members on one worker |
 //! | [`rooms`] | the rooms of the gateway: first join, last leave |
 //! | [`namespace`] | the policy of a room |
@@ -31,6 +32,7 @@
 //! | [`presence`] | who is in rooms, at all gateways |
 //! | [`config`], [`cli`] | settings, command line |
 //! | [`probe`], [`delete_streams`] | a conversation to see that chat works; the end of what a cluster has stored |
+//! | [`outbound`] | the HTTP client of what is asked of others |
 //! | [`migrate`] | a configuration of Centrifugo, converted |
 //! | [`telemetry`], [`metrics`], [`ops`], [`limits`] | logs, traces, metrics, health, descriptors |
 
@@ -57,6 +59,7 @@ pub mod metrics;
 pub mod migrate;
 pub mod namespace;
 pub mod ops;
+pub mod outbound;
 pub mod outbox;
 pub mod outgoing;
 pub mod presence;
@@ -71,5 +74,6 @@ pub mod server;
 pub mod session;
 pub mod socket;
 pub mod telemetry;
+pub mod token;
 pub mod wire;
 pub mod worker;

@@ -18,6 +18,7 @@ mod protocol;
 mod proxies;
 mod recovery;
 mod rooms;
+mod tokens;
 mod worker;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub use protocol::ProtocolMetrics;
 pub use proxies::{ProxyKind, ProxyMetrics, ProxyOutcome};
 pub use recovery::RecoveryMetrics;
 pub use rooms::RoomMetrics;
+pub use tokens::TokenMetrics;
 pub use worker::WorkerCounters;
 
 use family::Registrar;
@@ -59,6 +61,7 @@ pub struct Metrics {
     pub bus: BusMetrics,
     pub api: ApiMetrics,
     pub proxies: ProxyMetrics,
+    pub tokens: TokenMetrics,
     pub config: ConfigMetrics,
     pub control: ControlMetrics,
     pub files: FileMetrics,
@@ -81,6 +84,7 @@ impl Metrics {
         let bus = BusMetrics::register(&mut registrar)?;
         let api = ApiMetrics::register(&mut registrar)?;
         let proxies = ProxyMetrics::register(&mut registrar)?;
+        let tokens = TokenMetrics::register(&mut registrar)?;
         let config = ConfigMetrics::register(&mut registrar)?;
         let control = ControlMetrics::register(&mut registrar)?;
         let files = FileMetrics::register(&mut registrar)?;
@@ -101,6 +105,7 @@ impl Metrics {
             bus,
             api,
             proxies,
+            tokens,
             config,
             control,
             files,

@@ -20,6 +20,7 @@ mod proxies;
 mod rooms;
 mod source;
 mod table;
+mod tokens;
 mod v5;
 mod value;
 
@@ -57,16 +58,16 @@ fn convert(source: &Source) -> Result<Outcome, MigrateError> {
                 Fate::Fixed(same) if value::shows(&entry.value, same) => {
                     draft.spare(entry, "the only value here, too");
                 }
-                Fate::Missing | Fate::NotYet if value::is_off(&entry.value) => {
+                Fate::Missing if value::is_off(&entry.value) => {
                     draft.spare(entry, "off, as here");
                 }
-                Fate::NotYet => draft.leave(entry, &format!("not yet: {}", rule.note)),
                 Fate::Fixed(_) | Fate::Missing => draft.leave(entry, rule.note),
             },
         }
     }
     let (proxies, guard) = proxies::convert(source, &mut draft);
-    doors::convert(source, guard, &mut draft);
+    let checks_tokens = tokens::convert(source, &mut draft);
+    doors::convert(source, guard, checks_tokens, &mut draft);
     rooms::convert(source, &proxies, &mut draft);
     draft.finish().ok_or(MigrateError::Refused)
 }

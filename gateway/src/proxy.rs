@@ -28,7 +28,9 @@ use tokio::{
 use tracing::{Level, info, warn};
 
 pub use self::{
-    answer::{Answer, Connected, Data, Foreign, Malformed, Published, Renewal, Renewed, Subscribed, Verdict},
+    answer::{
+        Answer, Connected, Data, Foreign, Malformed, Published, Renewal, Renewed, Subscribed, Verdict, result,
+    },
     headers::{Forwarded, HeadersError},
     request::{Caller, NoJson, Question},
 };

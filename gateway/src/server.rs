@@ -78,6 +78,8 @@ impl Server {
         let (gateway, linger, traces) = assemble(settings)?;
         let proxies = gateway.proxies.prepare(&gateway.live().settings.proxies)?;
         gateway.proxies.apply(proxies);
+        let tokens = gateway.tokens.prepare(&gateway.live().settings.tokens)?;
+        gateway.tokens.apply(tokens);
         let bus = connect(&gateway).await?;
         gateway.attach(bus.clone());
 

@@ -20,6 +20,7 @@ mod replies;
 mod stream;
 mod subscriptions;
 mod terms;
+mod token;
 mod wish;
 
 use std::{

@@ -1,4 +1,4 @@
-"""The table of docs/conformance.md: a row for each command, and in each cell a test that exists, or a dash."""
+"""The table of docs/conformance.md: a row for each command, and in each cell a test that exists and belongs there, or a dash."""
 
 from __future__ import annotations
 
@@ -21,6 +21,14 @@ COMMANDS = (
     "refresh",
     "sub_refresh",
 )
+# Tests of one transport in one encoding are called so in every module.
+COLUMNS = {
+    "WebSocket, JSON": "websocket_json",
+    "WebSocket, Protobuf": "websocket_protobuf",
+    "server-sent events, JSON": "sse_json",
+    "HTTP streaming, JSON": "http_stream_json",
+    "HTTP streaming, Protobuf": "http_stream_protobuf",
+}
 NONE = "–"
 TEST = re.compile(r"`(\w+)::(\w+)`")
 
@@ -40,17 +48,22 @@ def cells_have_tests(repo: Repo) -> list[str]:
     if text is None:
         return []
     known = tests(repo)
-    violations, rows = [], set()
+    violations, rows, columns = [], set(), []
     for row in re.finditer(r"^\| (.+) \|$", text, re.MULTILINE):
         where = f"{PAGE}:{line_of(text, row.start())}"
         head, *cells = row.group(1).split(" | ")
         rows.update(re.findall(r"`(\w+)`", head))
-        if not head.startswith("`"):
+        if head.startswith("| "):
+            columns = [head.removeprefix("| "), *cells]
+        if "`" not in head:
             continue
-        for cell in cells:
+        for index, cell in enumerate(cells):
             named = TEST.findall(cell)
             if not named and cell.strip() != NONE:
                 violations.append(f"{where}: '{cell}' names no test")
             violations += [f"{where}: no test {module}::{test}" for module, test in named if (module, test) not in known]
+            column = columns[index] if index < len(columns) else ""
+            other = [test for _, test in named if test in COLUMNS.values() and test != COLUMNS.get(column)]
+            violations += [f"{where}: {test} stands under '{column}'" for test in other]
     violations += [f"{PAGE}: no row for `{command}`" for command in COMMANDS if command not in rows]
     return violations

@@ -68,10 +68,12 @@ impl Backend {
 
     /// The YAML of a gateway that knows this backend as `backend`, with `more` of the proxy (begun by a comma).
     pub fn proxies(&self, more: &str) -> String {
-        format!(
-            "proxies: [{{name: backend, endpoint: '{}', timeout: 30s{more}}}]\n",
-            self.url()
-        )
+        format!("proxies: [{}]\n", self.proxy("backend", more))
+    }
+
+    /// The same as one of several `proxies`, under any name.
+    pub fn proxy(&self, name: &str, more: &str) -> String {
+        format!("{{name: {name}, endpoint: '{}', timeout: 30s{more}}}", self.url())
     }
 
     pub fn url(&self) -> String {

@@ -61,6 +61,19 @@ pub fn canonical(reply: &Value) -> Result<Value> {
     protobuf::decode(schema::REPLY, &bytes)
 }
 
+/// The body of a request that says `commands` in the name of a stream, itself in `encoding`; `names` has `session` and `node`.
+pub fn emulation_request(encoding: Encoding, names: &Value, commands: &[u8]) -> Result<Vec<u8>> {
+    let mut request = json!({ "session": names["session"], "node": names["node"] });
+    if encoding == Encoding::Json {
+        request["data"] = std::str::from_utf8(commands)?.into();
+        return Ok(request.to_string().into_bytes());
+    }
+    let mut body = protobuf::encode(schema::EMULATION, &request)?;
+    body.push(schema::EMULATION_DATA);
+    protobuf::put_bytes(&mut body, commands);
+    Ok(body)
+}
+
 impl Wire {
     /// Opens a connection and sends its connect command; gives the client and the whole reply.
     pub async fn connect(
@@ -69,26 +82,8 @@ impl Wire {
         encoding: Encoding,
         request: Value,
     ) -> Result<(Self, Value)> {
-        let command = json!({ "id": 1, "connect": request });
-        let first = encoding.write(std::slice::from_ref(&command))?;
-        let carrier = match transport {
-            Transport::WebSocket => Carrier::Socket(Box::new(socket(gateway, encoding).await?)),
-            Transport::Sse => Carrier::Stream(Box::new(Stream::events(gateway, first.clone()).await?)),
-            Transport::HttpStream => {
-                Carrier::Stream(Box::new(Stream::body(gateway, encoding, first.clone()).await?))
-            }
-        };
-        let mut wire = Self {
-            carrier,
-            encoding,
-            waiting: VecDeque::new(),
-            last_id: 1,
-            pings: 0,
-            pong: false,
-        };
-        if matches!(wire.carrier, Carrier::Socket(_)) {
-            wire.write(first).await?;
-        }
+        let first = encoding.write(&[json!({ "id": 1, "connect": request })])?;
+        let mut wire = Self::open(gateway, transport, encoding, first).await?;
         let reply = wire.recv().await?.context("it ended at once")?;
         wire.pong = reply["connect"]["pong"] == true;
         if let Carrier::Stream(stream) = &mut wire.carrier {
@@ -97,10 +92,51 @@ impl Wire {
         Ok((wire, reply))
     }
 
+    /// Opens a connection with any bytes as its first frame or request; no answer is waited for.
+    pub async fn open(
+        gateway: SocketAddr,
+        transport: Transport,
+        encoding: Encoding,
+        first: Vec<u8>,
+    ) -> Result<Self> {
+        let with = |carrier| Self {
+            carrier,
+            encoding,
+            waiting: VecDeque::new(),
+            last_id: 1,
+            pings: 0,
+            pong: false,
+        };
+        let stream = match transport {
+            Transport::WebSocket => {
+                let mut wire = with(Carrier::Socket(Box::new(socket(gateway, encoding).await?)));
+                wire.send_bytes(first).await?;
+                return Ok(wire);
+            }
+            Transport::Sse => Stream::events(gateway, first).await?,
+            Transport::HttpStream => Stream::body(gateway, encoding, first).await?,
+        };
+        Ok(with(Carrier::Stream(Box::new(stream))))
+    }
+
     /// Sends commands together: in one frame, or in one request.
     pub async fn send(&mut self, commands: &[Value]) -> Result<()> {
         let bytes = self.encoding.write(commands)?;
-        self.write(bytes).await
+        self.send_bytes(bytes).await
+    }
+
+    /// Sends any bytes as one frame or request.
+    pub async fn send_bytes(&mut self, bytes: Vec<u8>) -> Result<()> {
+        match &mut self.carrier {
+            Carrier::Stream(stream) => stream.write(self.encoding, bytes).await,
+            Carrier::Socket(socket) => {
+                let message = match self.encoding {
+                    Encoding::Json => Message::text(String::from_utf8(bytes)?),
+                    Encoding::Protobuf => Message::binary(bytes),
+                };
+                timeout(LIMIT, socket.send(message)).await?.context("cannot send")
+            }
+        }
     }
 
     /// Sends a command under the next id and waits for its reply; pushes stay for later.
@@ -195,24 +231,19 @@ impl Wire {
             Some(Err(_)) | None => Ok(None),
         }
     }
-
-    async fn write(&mut self, bytes: Vec<u8>) -> Result<()> {
-        match &mut self.carrier {
-            Carrier::Stream(stream) => stream.write(self.encoding, bytes).await,
-            Carrier::Socket(socket) => {
-                let message = match self.encoding {
-                    Encoding::Json => Message::text(String::from_utf8(bytes)?),
-                    Encoding::Protobuf => Message::binary(bytes),
-                };
-                timeout(LIMIT, socket.send(message)).await?.context("cannot send")
-            }
-        }
-    }
 }
 
 impl Encoding {
+    /// What bodies in it are called.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Protobuf => "application/octet-stream",
+        }
+    }
+
     /// Commands as one frame has them.
-    fn write(self, commands: &[Value]) -> Result<Vec<u8>> {
+    pub fn write(self, commands: &[Value]) -> Result<Vec<u8>> {
         if self == Self::Json {
             let lines: Vec<_> = commands.iter().map(Value::to_string).collect();
             return Ok(lines.join("\n").into_bytes());
@@ -226,7 +257,7 @@ impl Encoding {
     }
 
     /// The replies of a whole frame.
-    fn read(self, frame: &[u8]) -> Result<Vec<Value>> {
+    pub fn read(self, frame: &[u8]) -> Result<Vec<Value>> {
         let mut unread = frame.to_vec();
         if self == Self::Json {
             unread.push(b'\n');

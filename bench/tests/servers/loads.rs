@@ -92,10 +92,10 @@ async fn every_server_with_http_delivers_what_comes_by_it() -> Result<()> {
     Ok(())
 }
 
-/// More than anybody carries: most of it waits to be sent when the schedule ends.
+/// A schedule that is hard to keep, of messages that the kernel can hold all: the floor ends whoever does not read in time.
 #[tokio::test]
 async fn a_backlog_counts_wherever_it_waits() -> Result<()> {
-    let words = "--members 1 --publishers 1 --rate 200000 --warmup 0 --duration 1";
+    let words = "--members 1 --publishers 1 --rate 50000 --warmup 0 --duration 1";
     let words: Vec<_> = words.split(' ').collect();
     let outcome = fanout(Name::Floor, &words).await?;
     assert!(outcome.is_ok, "{}", outcome.said);

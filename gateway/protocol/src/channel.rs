@@ -1,5 +1,8 @@
 //! The names of rooms, which the protocol calls channels.
 
+/// Begins the name of a room that nobody joins without a token.
+const PRIVATE: char = '$';
+
 /// Checks a room's name: not empty, at most `max_len` bytes, printable ASCII (space to tilde) only. Anything
 /// wrong is a bad request (107): names end up in log lines, metrics and subjects of the bus.
 pub fn check(name: &str, max_len: usize) -> Result<(), ChannelError> {
@@ -18,9 +21,15 @@ pub fn check(name: &str, max_len: usize) -> Result<(), ChannelError> {
     }
 }
 
-/// The namespace that a room belongs to: what stands before the first `:`, if there is one.
+/// The namespace that a room belongs to: what stands before the first `:`, if there is one, without the mark of private rooms.
 pub fn namespace_of(name: &str) -> Option<&str> {
+    let name = name.strip_prefix(PRIVATE).unwrap_or(name);
     name.split_once(':').map(|(namespace, _)| namespace)
+}
+
+/// Whether nobody joins the room without a token or by the server's decision: `$room`, `$namespace:room`.
+pub fn is_private(name: &str) -> bool {
+    name.starts_with(PRIVATE)
 }
 
 /// Whether `user` may have to do with a room: what stands behind the last `#` of a name, if there is one, lists the users

@@ -74,7 +74,8 @@ impl Refusal {
     pub(super) fn transport_status(&self) -> StatusCode {
         match self.code() {
             ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            ErrorCode::NotAvailable => StatusCode::BAD_REQUEST,
+            // What has expired is a time that the request names, and no key.
+            ErrorCode::NotAvailable | ErrorCode::Expired => StatusCode::BAD_REQUEST,
             ErrorCode::UnrecoverablePosition => StatusCode::RANGE_NOT_SATISFIABLE,
             code => status_of(code),
         }
@@ -109,6 +110,24 @@ fn status_of(code: ErrorCode) -> StatusCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_status_in_transport_mode_speaks_of_the_request() {
+        for (code, status) in [
+            (ErrorCode::Internal, 500),
+            (ErrorCode::UnknownChannel, 404),
+            (ErrorCode::MethodNotFound, 404),
+            (ErrorCode::LimitExceeded, 413),
+            (ErrorCode::BadRequest, 400),
+            (ErrorCode::NotAvailable, 400),
+            (ErrorCode::Expired, 400),
+            (ErrorCode::TooManyRequests, 429),
+            (ErrorCode::UnrecoverablePosition, 416),
+            (ErrorCode::ConcurrentPagination, 409),
+        ] {
+            assert_eq!(Refusal::from(code).transport_status(), status, "{code}");
+        }
+    }
 
     #[test]
     fn what_may_be_tried_again_says_when() {

@@ -42,6 +42,8 @@ const MAX_SURVEYS: usize = 64;
 const MAX_ROOMS: usize = 4_096;
 /// An answer serves whoever asks so soon.
 const SERVES: Duration = Duration::from_secs(1);
+/// Between two looks for answers that serve nobody any more: a look goes through all of them.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the other gateways said about their members of a room.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,14 +116,44 @@ type Asked = Shared<BoxFuture<Result<Arc<Answer>, SurveyError>>>;
 /// Rooms that all gateways are asked about.
 pub(super) struct PresenceSurveys {
     turns: Arc<Semaphore>,
-    asked: Mutex<HashMap<Channel, (Instant, Asked)>>,
+    rooms: Mutex<AskedRooms>,
+}
+
+#[derive(Default)]
+struct AskedRooms {
+    asked: HashMap<Channel, (Instant, Asked)>,
+    looked_at: Option<Instant>,
+}
+
+impl AskedRooms {
+    /// What is asked about a room, or was just now.
+    fn get(&self, channel: &str) -> Option<Asked> {
+        let (at, asked) = self.asked.get(channel)?;
+        (at.elapsed() < SERVES).then(|| asked.clone())
+    }
+
+    fn has_place_for(&mut self, channel: &str) -> bool {
+        if self.asked.len() < MAX_ROOMS || self.asked.contains_key(channel) {
+            return true;
+        }
+        if self.looked_at.is_none_or(|at| at.elapsed() >= LOOK_PAUSE) {
+            self.drop_old();
+        }
+        self.asked.len() < MAX_ROOMS
+    }
+
+    fn drop_old(&mut self) {
+        self.looked_at = Some(Instant::now());
+        self.asked
+            .retain(|_, (at, asked)| at.elapsed() < SERVES || asked.peek().is_none());
+    }
 }
 
 impl Default for PresenceSurveys {
     fn default() -> Self {
         Self {
             turns: Arc::new(Semaphore::new(MAX_SURVEYS)),
-            asked: Mutex::default(),
+            rooms: Mutex::default(),
         }
     }
 }
@@ -193,7 +225,7 @@ impl Cluster {
 
     /// Drops answers that serve nobody any more.
     pub fn drop_answers(&self) {
-        self.presence_surveys.asked.lock().retain(serves);
+        self.presence_surveys.rooms.lock().drop_old();
     }
 
     pub fn send_digest(&self, gateway: &Gateway, node: Uuid, digest: Digest) -> Result<(), BusError> {
@@ -205,26 +237,20 @@ impl Cluster {
             return Err(BusError::Disconnected.into());
         };
         let asked = {
-            let mut rooms = self.presence_surveys.asked.lock();
+            let mut rooms = self.presence_surveys.rooms.lock();
             match rooms.get(channel) {
-                Some((at, asked)) if at.elapsed() < SERVES => asked.clone(),
-                _ => {
-                    rooms.retain(serves);
-                    if rooms.len() >= MAX_ROOMS {
-                        return Err(BusError::Overloaded.into());
-                    }
+                Some(asked) => asked,
+                None if !rooms.has_place_for(channel) => return Err(BusError::Overloaded.into()),
+                None => {
                     let asked = begin(gateway, channel.into());
-                    rooms.insert(channel.into(), (Instant::now(), asked.clone()));
+                    let known = (Instant::now(), asked.clone());
+                    rooms.asked.insert(channel.into(), known);
                     asked
                 }
             }
         };
         asked.await
     }
-}
-
-fn serves(_: &Channel, (at, asked): &mut (Instant, Asked)) -> bool {
-    at.elapsed() < SERVES || asked.peek().is_none()
 }
 
 /// Runs to its end also when those who asked do not wait for it.
@@ -302,3 +328,6 @@ fn parts(clients: u32, users: u32, members: Option<&[Arc<Member>]>) -> Vec<(Memb
         .map(|(index, members)| (part(0, 0, members), index == last))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

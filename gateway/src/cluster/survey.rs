@@ -119,6 +119,14 @@ impl<C> Drop for Open<'_, C> {
 }
 
 #[cfg(test)]
+impl<C> Surveys<C> {
+    /// The numbers of those that are open.
+    pub(super) fn questions(&self) -> Vec<Uuid> {
+        self.open.lock().keys().copied().collect()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -45,6 +45,7 @@ pub(super) enum Kind {
     ProxyUrl,
     Namespaces,
     Proxies,
+    Issuers,
     /// A section that may be `null`, which means something else than leaving it out.
     Nullable,
 }
@@ -52,7 +53,10 @@ pub(super) enum Kind {
 impl Kind {
     /// Whether a variable holds YAML text and not the bare value.
     pub(super) fn is_tree(self) -> bool {
-        matches!(self, Self::Namespaces | Self::Proxies | Self::Nullable)
+        matches!(
+            self,
+            Self::Namespaces | Self::Proxies | Self::Issuers | Self::Nullable
+        )
     }
 
     pub(super) fn is_list(self) -> bool {
@@ -95,7 +99,7 @@ impl Kind {
             Self::Choice(choices) => text.is_some_and(|t| choices.contains(&t)),
             Self::Origins => text.is_some_and(is_origin),
             Self::NatsUrls => text.is_some_and(|t| t.parse::<NatsUrl>().is_ok()),
-            Self::Namespaces | Self::Proxies => value.is_sequence(),
+            Self::Namespaces | Self::Proxies | Self::Issuers => value.is_sequence(),
             Self::Nullable => value.is_mapping() || value.is_null(),
         }
     }
@@ -153,10 +157,11 @@ impl Kind {
             Self::Endpoint => "the URL of a collector",
             Self::OneOf(_) | Self::Choice(_) => "a choice here",
             Self::Origins => "an origin",
-            Self::Secrets => "an API key",
+            Self::Secrets => "a secret",
             Self::NatsUrls => "a NATS URL",
             Self::Namespaces => "a list of namespaces",
             Self::Proxies => "a list of proxies",
+            Self::Issuers => "a list of those who sign",
             Self::Nullable => "a section or null",
         }
     }
@@ -179,6 +184,7 @@ impl Kind {
             Self::Origins => "\"*\" or scheme://host[:port] in lower case, such as https://chat.example or https://*.example",
             Self::NatsUrls => "nats://host:4222 or tls://host:4222",
             Self::Namespaces => "such as [{name: news, subscribe: anyone, publish: server}]",
+            Self::Issuers => "such as [{name: backend, public_keys_file: /etc/natter/keys.pem}]",
             Self::Proxies => "such as [{name: backend, endpoint: http://backend:3000/centrifugo}]",
             Self::Nullable => "keys and values, or null",
             Self::Between(least, most) => return format!("{least} to {most}"),
@@ -207,7 +213,7 @@ impl Kind {
             Self::Origins => "list of origins",
             Self::Secrets => "list of keys",
             Self::NatsUrls => "list of NATS URLs",
-            Self::Namespaces | Self::Proxies => "list of sections",
+            Self::Namespaces | Self::Proxies | Self::Issuers => "list of sections",
             Self::Nullable => "section or null",
             Self::Between(least, most) => return format!("{least} to {most}"),
             Self::OneOf(numbers) => return alternatives(numbers),

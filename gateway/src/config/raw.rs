@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::settings::{
-    ApiSettings, BusSettings, ClientSettings, DrainSettings, HttpSettings, LogSettings, MetricsSettings,
-    OpsSettings, PageSettings, ProxySettings, RoomSettings, TracingSettings,
+    ApiSettings, BusSettings, ClientSettings, DrainSettings, HttpSettings, IssuerSettings, LogSettings,
+    MetricsSettings, OpsSettings, PageSettings, ProxySettings, RoomSettings, TracingSettings,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -19,6 +19,7 @@ pub(super) struct RawSettings {
     /// `None`: the host name.
     pub(super) node_name: Option<String>,
     pub(super) client: ClientSettings,
+    pub(super) tokens: Vec<IssuerSettings>,
     pub(super) http: HttpSettings,
     pub(super) api: ApiSettings,
     pub(super) ops: OpsSettings,
@@ -40,6 +41,7 @@ impl Default for RawSettings {
             workers: 0,
             node_name: None,
             client: ClientSettings::default(),
+            tokens: Vec::new(),
             http: HttpSettings::default(),
             api: ApiSettings::default(),
             ops: OpsSettings::default(),

@@ -6,7 +6,7 @@ use super::{
     environment::variable,
     raw::RawSettings,
     schema::KEYS,
-    settings::{HistoryOptions, Namespace, NatsSettings, ProxySettings},
+    settings::{HistoryOptions, IssuerSettings, Namespace, NatsSettings, ProxySettings},
 };
 
 const BEGIN: &str = "<!-- begin: natter-gateway config-reference -->\n";
@@ -41,10 +41,11 @@ pub fn rewrite_reference(document: &str) -> Option<String> {
 }
 
 fn default_of(path: &str) -> String {
-    const REQUIRED: [&str; 4] = [
+    const REQUIRED: [&str; 5] = [
         "rooms.namespaces[].name",
         "proxies[].name",
         "proxies[].endpoint",
+        "tokens[].name",
         "bus.nats.servers",
     ];
     if REQUIRED.contains(&path) {
@@ -56,6 +57,8 @@ fn default_of(path: &str) -> String {
         (serde_yaml_ng::to_value(Namespace::default()), inner)
     } else if let Some(inner) = path.strip_prefix("proxies[].") {
         (serde_yaml_ng::to_value(ProxySettings::default()), inner)
+    } else if let Some(inner) = path.strip_prefix("tokens[].") {
+        (serde_yaml_ng::to_value(IssuerSettings::default()), inner)
     } else if let Some(inner) = path.strip_prefix("bus.nats.") {
         (serde_yaml_ng::to_value(NatsSettings::default()), inner)
     } else {

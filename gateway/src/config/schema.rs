@@ -3,8 +3,9 @@
 //! Defaults are not here: they are read from the raw types' `Default`.
 
 use super::kind::Kind::{
-    self, Address, Between, Choice, Count, Duration, Endpoint, Filter, Header, HeaderNames, Namespaces,
-    NatsUrls, Nullable, OneOf, Origins, Proxies, ProxyUrl, Ratio, Secrets, Size, StaticHeaders, Switch, Text,
+    self, Address, Between, Choice, Count, Duration, Endpoint, Filter, Header, HeaderNames, Issuers,
+    Namespaces, NatsUrls, Nullable, OneOf, Origins, Proxies, ProxyUrl, Ratio, Secrets, Size, StaticHeaders,
+    Switch, Text,
 };
 
 /// A key of the configuration.
@@ -81,6 +82,20 @@ pub(super) const KEYS: &[Key] = &[
     live("client.refresh_proxy", Text, "Name of the proxy that is asked about connections that have expired, which their clients then cannot renew; null = nobody is asked."),
     live("client.rpc_proxy", Text, "Name of the proxy that answers calls of clients (`rpc`); null = they are refused with 108."),
 
+    live("tokens", Issuers, "Who signs the tokens of clients (JWT); see docs/tokens.md."),
+    live("tokens[].name", Text, "In logs and metrics: 1 to 64 letters, digits, `_` or `-`."),
+    live("tokens[].signs", Choice(&["both", "connections", "subscriptions"]), "What it may sign tokens for."),
+    live("tokens[].hmac_secrets", Secrets, "Secrets for HS256, HS384 and HS512, any of which may have signed; at least 32 characters where `listen` is not a loopback address."),
+    live("tokens[].hmac_secrets_file", Text, "File with more of them, one a line; read again every 5s; null = none."),
+    live("tokens[].public_keys_file", Text, "File with public keys in PEM (RSA, ECDSA with P-256 or P-384, Ed25519), any of which may have signed; read like `hmac_secrets_file`; null = none."),
+    live("tokens[].jwks_url", ProxyUrl, "Where public keys are fetched, as a JWK Set; null = nowhere."),
+    live("tokens[].jwks_ca_file", Text, "File with the certificates of the authorities that are trusted there with https, in PEM; null = the system's."),
+    live("tokens[].jwks_refresh", Duration, "Time between two looks for new keys. A token whose key is not known has them looked for at once, at most every 5s."),
+    live("tokens[].issuer", Text, "What the claim `iss` must be; null = anything."),
+    live("tokens[].audience", Text, "What the claim `aud` must be, or list; null = anything."),
+    live("tokens[].user_claim", Text, "The claim with the user id."),
+    live("tokens[].leeway", Duration, "By how much clocks may differ, at most 5m."),
+
     live("http.allowed_origins", Origins, "Web pages that may connect: `*` = all, `scheme://host[:port]` where the host may start with `*.`; empty = the gateway's own origin only."),
     live("http.header_timeout", Duration, "Time in which a request's head must have arrived."),
     live("http.header_max_size", Size, "Largest head of a request."),
@@ -136,7 +151,7 @@ pub(super) const KEYS: &[Key] = &[
     live("rooms.namespaces[].subscribe_proxy", Text, "Name of the proxy that is asked about joins of clients, after `subscribe` has let them; null = nobody is asked."),
     live("rooms.namespaces[].sub_refresh_proxy", Text, "Name of the proxy that is asked about subscriptions that have expired, which their clients then cannot renew; null = nobody is asked."),
     live("rooms.namespaces[].publish_proxy", Text, "Name of the proxy that is asked about what clients publish, after `publish` has let them; null = nobody is asked."),
-    fixed("rooms.namespaces[].presence", Switch, "Whether it can be asked who is in a room (`presence`, `presence_stats`); false = 108. Takes some 150 bytes for each member, and as much at every other gateway with members of the room."),
+    fixed("rooms.namespaces[].presence", Switch, "Whether it can be asked who is in a room (`presence`, `presence_stats`); false = 108. Takes some 270 bytes for each member, and about as much at every other gateway with members of the room."),
     live("rooms.namespaces[].presence_read", WHO, "Which clients may ask; `subscribers` = members of the room, `server` = the server API only."),
     live("rooms.namespaces[].presence_limit", Count, "Members of a room, at most 20000, above which they are only counted: `presence` is refused with 106 and nobody is told who joins and leaves, until a quarter of them has left."),
     fixed("rooms.namespaces[].join_leave", Switch, "Whether members that ask for it (`join_leave` of the subscribe command) are told who joins and leaves."),

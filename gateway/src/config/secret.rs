@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize, Serializer};
 use subtle::ConstantTimeEq as _;
 
-/// An API key. `Debug`, `Display` and serde show `***`; the text leaves only through [`Secret::matches`].
+/// An API key, or the secret of tokens. `Debug`, `Display` and serde show `***`.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -14,6 +14,11 @@ impl Secret {
     /// Whether `given` is this secret, in a time that depends on the lengths alone.
     pub fn matches(&self, given: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(given).into()
+    }
+
+    /// The key itself, for what is signed with it.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 
     pub(super) fn text(&self) -> &str {

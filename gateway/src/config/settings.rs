@@ -8,6 +8,7 @@ mod history;
 mod personal;
 mod proxies;
 mod rooms;
+mod tokens;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -21,6 +22,7 @@ pub use self::{
     personal::PersonalSettings,
     proxies::ProxySettings,
     rooms::{Degraded, DeltaKind, Namespace, PayloadKind, RoomOptions, RoomSettings, Who},
+    tokens::{IssuerSettings, Signs},
 };
 use super::{
     secret::Secret,
@@ -39,6 +41,8 @@ pub struct Settings {
     /// This gateway's name in logs, in `info` and at NATS.
     pub node_name: String,
     pub client: ClientSettings,
+    /// Who signs the tokens of clients.
+    pub tokens: Vec<IssuerSettings>,
     pub http: HttpSettings,
     pub api: ApiSettings,
     pub ops: OpsSettings,
@@ -54,15 +58,20 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether something says who a client is.
+    pub fn names_users(&self) -> bool {
+        let signs = |issuer: &IssuerSettings| issuer.signs != Signs::Subscriptions;
+        self.client.user_id_header.is_some()
+            || self.client.connect_proxy.is_some()
+            || self.tokens.iter().any(signs)
+    }
+
     /// Whether a client may connect without a user.
     pub fn allows_anonymous(&self) -> bool {
         match self.client.anonymous {
             Anonymous::Allow => true,
             Anonymous::Deny => false,
-            Anonymous::Loopback => {
-                let names_users = self.client.user_id_header.is_some() || self.client.connect_proxy.is_some();
-                self.listen.ip().is_loopback() && !names_users
-            }
+            Anonymous::Loopback => self.listen.ip().is_loopback() && !self.names_users(),
         }
     }
 }

@@ -4,6 +4,7 @@
 mod history;
 mod proxies;
 mod security;
+mod tokens;
 
 use std::{collections::HashSet, fmt::Display, ops::RangeInclusive, time::Duration};
 
@@ -38,6 +39,7 @@ pub(super) fn validate(raw: RawSettings, machine: &Machine, problems: &mut Probl
     let settings = resolve(raw, machine);
     listeners(&settings, problems);
     client(&settings.client, problems);
+    tokens::check(&settings, problems);
     http(&settings, problems);
     rooms(&settings.rooms, problems);
     personal(&settings, problems);
@@ -61,6 +63,7 @@ pub(super) fn resolve(raw: RawSettings, machine: &Machine) -> Settings {
         },
         node_name: raw.node_name.unwrap_or_else(|| machine.host_name.clone()),
         client: raw.client,
+        tokens: raw.tokens,
         http: raw.http,
         api: raw.api,
         ops: raw.ops,

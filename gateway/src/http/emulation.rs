@@ -25,6 +25,8 @@ use crate::{
 pub(super) const PATH: &str = "/emulation";
 /// Bytes of a request around what is said.
 const AROUND: usize = 1_024;
+/// Bytes of JSON that one byte of what is said may take: escaped, it is `\u0022`.
+const ESCAPED: usize = 6;
 
 impl Connection {
     pub(super) async fn emulation(&self, request: Request<Incoming>) -> Response<Body> {
@@ -36,18 +38,16 @@ impl Connection {
         if !origin::is_allowed(&parts.headers, &live.settings.http.allowed_origins) {
             return plain(StatusCode::FORBIDDEN, "this origin is not allowed\n");
         }
-        // JSON may escape every byte of a message in two.
-        let limit = 2 * live.settings.client.message_size_limit + AROUND;
-        let Ok(body) = Limited::new(body, limit).collect().await else {
+        let encoding = encoding(&parts.headers);
+        let largest = live.settings.client.message_size_limit;
+        let Ok(body) = Limited::new(body, body_limit(encoding, largest)).collect().await else {
             return plain(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "the body is too large or incomplete\n",
             );
         };
-        let mut response = match read(&body.to_bytes(), encoding(&parts.headers)) {
-            Some((node, said)) if said.data.len() <= live.settings.client.message_size_limit => {
-                self.pass_on(node, said).await
-            }
+        let mut response = match read(&body.to_bytes(), encoding) {
+            Some((node, said)) if said.data.len() <= largest => self.pass_on(node, said).await,
             Some(_) => plain(StatusCode::PAYLOAD_TOO_LARGE, "the message is too large\n"),
             None => plain(StatusCode::BAD_REQUEST, "this is no emulated message\n"),
         };
@@ -75,6 +75,15 @@ impl Connection {
     }
 }
 
+/// Bytes of a request that says as much as may be said, in whatever form.
+fn body_limit(encoding: Encoding, largest: usize) -> usize {
+    let said = match encoding {
+        Encoding::Json => largest.saturating_mul(ESCAPED),
+        Encoding::Protobuf => largest,
+    };
+    said.saturating_add(AROUND)
+}
+
 /// Who is meant and what is said; `None` when it is not readable.
 fn read(body: &Bytes, encoding: Encoding) -> Option<(Uuid, Said)> {
     let request = match encoding {
@@ -90,4 +99,46 @@ fn read(body: &Bytes, encoding: Encoding) -> Option<(Uuid, Said)> {
         Cow::Owned(data) => data.into(),
     };
     Some((node, Said { key, data }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    const LARGEST: usize = 65_536;
+
+    /// A request with everything escaped, as some encoders write what is not plain.
+    fn escaped(data: &str) -> Bytes {
+        let escape = |text: &str| {
+            text.encode_utf16().fold(String::new(), |mut escaped, unit| {
+                let _ = write!(escaped, "\\u{unit:04x}");
+                escaped
+            })
+        };
+        let address = escape(&Uuid::new_v4().to_string());
+        let data = escape(data);
+        let body =
+            format!("{{\"session\":\"{address}{address}\",\"node\":\"{address}\",\"data\":\"{data}\"}}");
+        body.into()
+    }
+
+    #[test]
+    fn the_largest_message_fits_however_it_is_escaped() {
+        for text in ["\"", "a", "\u{e9}", "\u{20ac}", "\u{1f600}"] {
+            let data = text.repeat(LARGEST / text.len());
+            let body = escaped(&data);
+            assert!(body.len() <= body_limit(Encoding::Json, LARGEST), "{text}");
+            let (_, said) = read(&body, Encoding::Json).unwrap();
+            assert_eq!(said.data, data, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_bounded() {
+        assert!(escaped(&"a".repeat(LARGEST + AROUND)).len() > body_limit(Encoding::Json, LARGEST));
+        assert_eq!(body_limit(Encoding::Protobuf, LARGEST), LARGEST + AROUND);
+        assert_eq!(body_limit(Encoding::Json, usize::MAX), usize::MAX);
+    }
 }

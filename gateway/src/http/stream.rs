@@ -183,6 +183,7 @@ fn head(wire: Wire, cors: &HeaderMap) -> Vec<u8> {
         }
         // Clients skip blanks before a text, and empty lines would be empty replies to some.
         (_, Encoding::Json) => head.extend(std::iter::repeat_n(' ', PADDING)),
+        // Whatever came before a message would be read as its length.
         (_, Encoding::Protobuf) => {}
     }
     head.into_bytes()

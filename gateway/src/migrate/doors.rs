@@ -10,9 +10,9 @@ use super::{outcome::Draft, proxies::Guard, source::Source, value};
 const NATS: &str = "nats://127.0.0.1:4222";
 
 /// `guard` says whether a backend is asked about connections.
-pub(super) fn convert(source: &Source, guard: Guard, draft: &mut Draft) {
+pub(super) fn convert(source: &Source, guard: Guard, checks_tokens: bool, draft: &mut Draft) {
     clients(source, guard, draft);
-    listeners(source, guard, draft);
+    listeners(source, guard, checks_tokens, draft);
     api(source, draft);
     bus(source, draft);
     log(source, draft);
@@ -42,12 +42,16 @@ fn clients(source: &Source, guard: Guard, draft: &mut Draft) {
     }
 }
 
-fn listeners(source: &Source, guard: Guard, draft: &mut Draft) {
+fn listeners(source: &Source, guard: Guard, checks_tokens: bool, draft: &mut Draft) {
     const ADDRESS: &str = "http_server.address";
     let port = port(source, "http_server.port", draft).unwrap_or(8000);
     let mut ip = address(source, ADDRESS, draft).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
     let is_known = match guard {
-        Guard::None => source.text("client.user_id_http_header").is_some() || lets_anybody_in(source, guard),
+        Guard::None => {
+            checks_tokens
+                || source.text("client.user_id_http_header").is_some()
+                || lets_anybody_in(source, guard)
+        }
         Guard::Asked => true,
         Guard::Lost => false,
     };

@@ -24,13 +24,11 @@ pub(super) enum Fate {
     Needless,
     /// Has one value here, the one that Centrifugo has by default.
     Fixed(&'static str),
-    /// Will be here, and is not yet.
-    NotYet,
     /// Is not here.
     Missing,
 }
 
-use Fate::{Copied, Fixed, Missing, Needless, NotYet, Weighed};
+use Fate::{Copied, Fixed, Missing, Needless, Weighed};
 use Form::{Duration, List, Number, Switch, Text};
 
 const fn to(option: &'static str, target: &'static str, fate: Fate, note: &'static str) -> Rule {
@@ -47,7 +45,6 @@ const fn none(option: &'static str, fate: Fate, note: &'static str) -> Rule {
 }
 
 const PATHS: &str = "the paths are Centrifugo's own; have a proxy rewrite another one";
-const TOKENS: &str = "a proxy in front names the user (`client.user_id_header`)";
 const ANSWERS: &str =
     "an https backend is trusted by `ca_file` or the system's authorities, and says errors in its answers";
 const GRPC: &str = "backends are asked over HTTP";
@@ -95,9 +92,32 @@ pub(super) const RULES: &[Rule] = &[
     to("client.user_id_http_header", "client.user_id_header", Weighed, "The same trust: only a proxy may set it. Clients without it are refused."),
     to("client.insecure", "client.anonymous", Weighed, "`allow`, and `anyone` for every namespace."),
     to("client.allow_anonymous_connect_without_token", "client.anonymous", Weighed, "`allow`."),
-    none("client.disallow_anonymous_connection_tokens", NotYet, TOKENS),
-    none("client.token.*", NotYet, TOKENS),
-    none("client.subscription_token.*", NotYet, TOKENS),
+    none("client.disallow_anonymous_connection_tokens", Missing, "a token without a user is of an anonymous client; `users` in a permission keeps it out"),
+    to("client.token.hmac_secret_key", "tokens[].hmac_secrets", Weighed, "At least 32 characters."),
+    to("client.token.hmac_previous_secret_key", "tokens[].hmac_secrets", Weighed, "Beside the other, until you take it out."),
+    none("client.token.hmac_previous_secret_key_valid_until", Missing, "a former secret is good until it is taken out of `tokens[].hmac_secrets`"),
+    none("client.token.rsa_public_key", Missing, "keys stand in a file: `tokens[].public_keys_file`"),
+    none("client.token.ecdsa_public_key", Missing, "keys stand in a file: `tokens[].public_keys_file`"),
+    to("client.token.jwks_public_endpoint", "tokens[].jwks_url", Weighed, "Fetched every 5 minutes, and when a token names a key that is not known; no patterns in the address."),
+    to("client.token.audience", "tokens[].audience", Weighed, ""),
+    to("client.token.issuer", "tokens[].issuer", Weighed, ""),
+    to("client.token.user_id_claim", "tokens[].user_claim", Weighed, ""),
+    none("client.token.audience_regex", Missing, "one issuer has one `iss` and one `aud`: write several entries of `tokens`"),
+    none("client.token.issuer_regex", Missing, "one issuer has one `iss` and one `aud`: write several entries of `tokens`"),
+    none("client.token.*", Missing, "not here"),
+    to("client.subscription_token.enabled", "tokens[].signs", Weighed, "A second entry of `tokens`, which signs `subscriptions`."),
+    to("client.subscription_token.hmac_secret_key", "tokens[].hmac_secrets", Weighed, "As above."),
+    to("client.subscription_token.hmac_previous_secret_key", "tokens[].hmac_secrets", Weighed, "As above."),
+    none("client.subscription_token.hmac_previous_secret_key_valid_until", Missing, "a former secret is good until it is taken out of `tokens[].hmac_secrets`"),
+    none("client.subscription_token.rsa_public_key", Missing, "keys stand in a file: `tokens[].public_keys_file`"),
+    none("client.subscription_token.ecdsa_public_key", Missing, "keys stand in a file: `tokens[].public_keys_file`"),
+    to("client.subscription_token.jwks_public_endpoint", "tokens[].jwks_url", Weighed, "As above."),
+    to("client.subscription_token.audience", "tokens[].audience", Weighed, ""),
+    to("client.subscription_token.issuer", "tokens[].issuer", Weighed, ""),
+    to("client.subscription_token.user_id_claim", "tokens[].user_claim", Weighed, ""),
+    none("client.subscription_token.audience_regex", Missing, "one issuer has one `iss` and one `aud`: write several entries of `tokens`"),
+    none("client.subscription_token.issuer_regex", Missing, "one issuer has one `iss` and one `aud`: write several entries of `tokens`"),
+    none("client.subscription_token.*", Missing, "not here"),
     none("client.insecure_skip_token_signature_verify", Missing, "a token that is not verified says nothing"),
     to("client.proxy.connect.enabled", "client.connect_proxy", Weighed, "The backend says who the clients are. The gateway is kept on `127.0.0.1` when it cannot be asked."),
     to("client.proxy.connect.endpoint", "proxies[].endpoint", Weighed, "As those of `proxies[]`, under the name `connect`."),

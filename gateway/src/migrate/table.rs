@@ -19,7 +19,6 @@ fn table() -> String {
 
 fn row(rule: &Rule) -> String {
     let here = match rule.fate {
-        Fate::NotYet => "not yet".to_owned(),
         Fate::Needless => "not needed".to_owned(),
         Fate::Fixed(same) => format!("always `{same}`"),
         Fate::Missing => "–".to_owned(),

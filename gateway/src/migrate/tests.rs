@@ -1,7 +1,7 @@
 //! Whole files of both versions, and single options that go wrong.
 
 use super::*;
-use crate::config::{Namespace, Settings, Who};
+use crate::config::{Namespace, Settings, Signs, Who};
 
 mod proxies;
 
@@ -129,13 +129,50 @@ rpc: {ping: {enabled: true}}",
     assert_eq!(
         left(&outcome),
         [
-            "client.token.hmac_secret_key",
             "rpc.ping.enabled",
+            "client.token.hmac_secret_key",
             "channel.namespaces[1].subscribe_stream_proxy_enabled"
         ]
     );
     let text = format!("{outcome:?}");
     assert!(!text.contains("secret\""), "a secret is shown: {text}");
+}
+
+#[test]
+fn whoever_signs_tokens_is_taken_over_unless_that_would_let_others_in() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let outcome = yaml(&format!(
+        "client: {{token: {{hmac_secret_key: {secret}, audience: chat, user_id_claim: email}},
+  subscription_token: {{enabled: true, jwks_public_endpoint: 'https://id/jwks'}}}}"
+    ));
+    assert_eq!(outcome.left, []);
+    let tokens = settings(&outcome).tokens;
+    let [connections, subscriptions] = tokens.as_slice() else {
+        panic!("{tokens:?}");
+    };
+    assert_eq!(
+        (connections.signs, subscriptions.signs),
+        (Signs::Connections, Signs::Subscriptions)
+    );
+    assert!(connections.hmac_secrets[0].matches(secret.as_bytes()));
+    assert_eq!(
+        (connections.audience.as_deref(), connections.user_claim.as_str()),
+        (Some("chat"), "email")
+    );
+    assert!(subscriptions.jwks_url.is_some());
+    assert_eq!(settings(&outcome).listen.to_string(), "0.0.0.0:8000");
+
+    for guarded in [
+        format!("{{hmac_secret_key: {secret}, issuer_regex: 'a.*'}}"),
+        "{jwks_public_endpoint: 'https://id/jwks', audience_regex: 'a.*'}".to_owned(),
+        "{hmac_secret_key: short, issuer: me}".to_owned(),
+        "{rsa_public_key: pem}".to_owned(),
+    ] {
+        let outcome = yaml(&format!("client: {{token: {guarded}}}"));
+        assert!(settings(&outcome).tokens.is_empty(), "{guarded}");
+        assert!(settings(&outcome).listen.ip().is_loopback(), "{guarded}");
+        assert!(!outcome.left.is_empty(), "{guarded}");
+    }
 }
 
 #[test]

@@ -8,6 +8,8 @@ use natter_protocol::{Payload, ReplyBody, payload};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
+use crate::grant::Grant;
+
 /// Longest reason of a close frame in bytes (RFC 6455 section 5.5.1).
 const MAX_REASON: usize = 123;
 /// What a server may close with of its own (RFC 6455 section 7.4.2).
@@ -112,6 +114,11 @@ pub(super) fn read<T: Answer>(body: &[u8], takes_bytes: bool) -> Result<Verdict<
     Ok(Verdict::Result(result))
 }
 
+/// Reads a result alone; tokens say the same of connections and subscriptions.
+pub fn result<T: Answer>(text: &str, takes_bytes: bool) -> Result<T, Malformed> {
+    T::of(object(text.as_bytes())?, takes_bytes)
+}
+
 /// A derived reader would also take an array of its values.
 fn object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Malformed> {
     if text.trim_ascii_start().first() != Some(&b'{') {
@@ -185,6 +192,19 @@ pub struct Subscribed {
     pub data: Option<Bytes>,
     pub force_recovery: Option<bool>,
     pub force_positioning: Option<bool>,
+}
+
+impl Subscribed {
+    pub fn into_grant(self, channel: &str) -> Grant {
+        Grant {
+            info: self.info.unwrap_or_default(),
+            data: self.data.unwrap_or_default(),
+            expire_at: self.expire_at,
+            force_recovery: self.force_recovery,
+            force_positioning: self.force_positioning,
+            ..Grant::of(channel)
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]

@@ -1,29 +1,18 @@
-//! One request to a backend over HTTP/1.1: connections are kept for the next one, redirects are not followed.
+//! One request to a backend.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::io;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Collected, Full, LengthLimitError, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
-use tokio_rustls::rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject},
-};
 
-use crate::config::{ProxySettings, ProxyUrl};
-
-/// How long a connection is kept unused: less than the 5 s of Node.js, the shortest of the usual servers, so that a request
-/// seldom meets a connection that is just being closed.
-const IDLE: Duration = Duration::from_secs(4);
+use crate::{
+    config::{ProxySettings, ProxyUrl},
+    outbound::{self, Authorities, HttpClient, chain},
+};
 
 pub(super) struct Http {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: HttpClient,
     endpoint: ProxyUrl,
     answer_max_size: usize,
 }
@@ -47,19 +36,8 @@ impl Http {
     pub(super) fn new(settings: &ProxySettings) -> io::Result<Self> {
         // The settings were validated: without an endpoint there is no proxy.
         let endpoint = settings.endpoint.clone().ok_or(io::ErrorKind::InvalidInput)?;
-        let mut tcp = HttpConnector::new();
-        tcp.set_nodelay(true);
-        tcp.enforce_http(false);
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(settings, &endpoint)?)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(settings.max_in_flight)
-            .build(connector);
+        let authorities = Authorities::of(endpoint.is_secure(), settings.ca_file.as_deref());
+        let client = outbound::client(authorities, settings.max_in_flight)?;
         Ok(Self {
             client,
             endpoint,
@@ -98,62 +76,10 @@ fn failed(error: &hyper_util::client::legacy::Error) -> Failed {
         || source
             .and_then(|source| source.downcast_ref::<hyper::Error>())
             .is_some_and(hyper::Error::is_canceled);
-    // The first error says only that there is another.
     let text = chain(error);
     if is_unsent {
         Failed::Unsent(text)
     } else {
         Failed::Cut(text)
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
-}
-
-fn tls(settings: &ProxySettings, endpoint: &ProxyUrl) -> io::Result<ClientConfig> {
-    let authorities = match &settings.ca_file {
-        _ if !endpoint.is_secure() => RootCertStore::empty(),
-        Some(file) => of_file(file)?,
-        None => of_system()?,
-    };
-    // Named, because a process may have several.
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?;
-    Ok(builder.with_root_certificates(authorities).with_no_client_auth())
-}
-
-fn of_file(file: &Path) -> io::Result<RootCertStore> {
-    let bad = |error: &dyn std::fmt::Display| io::Error::other(format!("{}: {error}", file.display()));
-    let mut authorities = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| bad(&error))? {
-        let certificate = certificate.map_err(|error| bad(&error))?;
-        authorities.add(certificate).map_err(|error| bad(&error))?;
-    }
-    if authorities.is_empty() {
-        return Err(bad(&"no certificate"));
-    }
-    Ok(authorities)
-}
-
-/// One that cannot be read keeps nobody from using the others.
-fn of_system() -> io::Result<RootCertStore> {
-    let mut authorities = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    authorities.add_parsable_certificates(found.certs);
-    if authorities.is_empty() {
-        let error = found.errors.into_iter().next();
-        let error = error.map_or_else(String::new, |error| format!(" ({error})"));
-        return Err(io::Error::other(format!(
-            "the system has no authorities, and there is no ca_file{error}"
-        )));
-    }
-    Ok(authorities)
 }

@@ -46,11 +46,14 @@ impl Server {
         }
         let proxies = self.gateway.proxies.prepare(&new.proxies);
         let proxies = proxies.map_err(|error| vec![error.to_string()])?;
+        let tokens = self.gateway.tokens.prepare(&new.tokens);
+        let tokens = tokens.map_err(|error| vec![error.to_string()])?;
         if let Some(logs) = logs {
             logs.set_level(&new.log.level)
                 .map_err(|error| vec![error.to_string()])?;
         }
         self.gateway.proxies.apply(proxies);
+        self.gateway.tokens.apply(tokens);
         self.gateway.reload(new);
         self.gateway.set_config_hash(given.file_hash);
         Ok(true)

@@ -58,7 +58,7 @@ pub(super) struct Backend {
 
 /// What a call is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum CallFor {
+pub(super) enum CallFor {
     Reply(ReplySlot),
     Renewal(Expiring),
 }
@@ -138,11 +138,21 @@ impl Session {
         (proxy, call): (Arc<Proxy>, Call),
         then: impl FnOnce(&Rc<Self>, &Rc<Worker>, Result<Answered<T>, Failure>) + 'static,
     ) {
+        self.wait(worker, purpose, asking(worker, proxy, call), then);
+    }
+
+    /// Waits for somebody's word; `then` gets it, unless the session ends before.
+    pub(super) fn wait<R: 'static>(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        purpose: impl Into<CallFor>,
+        word: impl Future<Output = R> + 'static,
+        then: impl FnOnce(&Rc<Self>, &Rc<Worker>, R) + 'static,
+    ) {
         let purpose = purpose.into();
-        let asking = asking(worker, proxy, call);
         let (session, worker, known) = (self.clone(), worker.clone(), purpose.clone());
         let task = tokio::task::spawn_local(async move {
-            let answered = asking.await;
+            let answered = word.await;
             session.with_backend(|backend| backend.calls.retain(|(call, _)| *call != known));
             if !session.is_over() {
                 then(&session, &worker, answered);

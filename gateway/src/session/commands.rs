@@ -4,15 +4,13 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use natter_protocol::{
-    Command, DecodeError, DisconnectCode, ErrorCode, PublishRequest, RefreshRequest, ReplyBody, Request,
-    SubRefreshRequest, channel, json, protobuf,
+    Command, DecodeError, DisconnectCode, ErrorCode, PublishRequest, ReplyBody, Request, json, protobuf,
 };
 use tracing::debug;
 
-use super::{Ending, Phase, ReplySlot, Session, backend::asks_to_say, expiry::Expiring};
+use super::{Ending, Phase, ReplySlot, Session, backend::asks_to_say};
 use crate::{
     bus::BoxFuture,
-    channel::Channel,
     gateway::{Accept, Accepted, Source, error_code, store_error_code},
     history::{MAX_KEY, Receipt, StoreError},
     namespace::Namespace,
@@ -80,41 +78,11 @@ impl Session {
             Request::Presence(request) => self.presence(worker, id, &request),
             Request::PresenceStats(request) => self.presence_stats(worker, id, &request),
             Request::Send(_) => self.end(worker, &Ending::Disconnect(DisconnectCode::NotAvailable)),
-            Request::Refresh(request) => self.refresh(worker, &request),
+            Request::Refresh(request) => self.refresh(worker, id, &request),
             Request::SubRefresh(request) => self.sub_refresh(worker, id, &request),
             Request::Ping => self.refuse(worker, "ping_command"),
             Request::Rpc(request) => self.rpc(worker, id, &request),
         }
-    }
-
-    /// No key is configured to check a token with, and what a backend renews takes none.
-    fn refresh(self: &Rc<Self>, worker: &Rc<Worker>, request: &RefreshRequest<'_>) {
-        if request.token.is_empty() {
-            return self.refuse(worker, "missing_token");
-        }
-        if Expiring::Connection.proxy(worker).is_some() {
-            return self.refuse(worker, "server_refreshes");
-        }
-        self.end(worker, &Ending::Disconnect(DisconnectCode::InvalidToken));
-    }
-
-    fn sub_refresh(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, request: &SubRefreshRequest<'_>) {
-        if request.channel.is_empty() {
-            return self.refuse(worker, "missing_channel");
-        }
-        let refused = if !self.is_member(&request.channel) {
-            ErrorCode::PermissionDenied
-        } else if Expiring::Room(Channel::from(&*request.channel))
-            .proxy(worker)
-            .is_some()
-        {
-            return self.refuse(worker, "server_refreshes");
-        } else if request.token.is_empty() {
-            ErrorCode::BadRequest
-        } else {
-            return self.end(worker, &Ending::Disconnect(DisconnectCode::InvalidToken));
-        };
-        self.reply_error(worker, id, "sub_refresh", refused);
     }
 
     fn publish(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, request: &PublishRequest<'_>) {
@@ -192,7 +160,7 @@ impl Session {
         message: &Said,
         is_member: bool,
     ) -> Result<(), ErrorCode> {
-        if !namespace.may_publish(self.asker(is_member)) || !channel::admits(channel, self.user()) {
+        if !namespace.may_publish(self.asker(is_member)) || !self.is_for(channel, is_member) {
             return Err(ErrorCode::PermissionDenied);
         }
         let key = message.key.as_ref();

@@ -5,7 +5,9 @@
 //! so that a client that leaves is noticed. After it commands are carried out, and their answers wait behind that of connect. A member
 //! gets no publication before that answer, which brings what it missed ([`Held`]).
 
-use std::{borrow::Cow, rc::Rc, sync::Arc};
+mod wanted;
+
+use std::{rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use natter_protocol::{
@@ -14,9 +16,12 @@ use natter_protocol::{
 };
 use tokio::task::AbortHandle;
 
-use super::{Phase, Refusal, ReplySlot, Session, Wish, expiry::Expiring, recover::Held};
+use self::wanted::{as_wanted, wanted};
+use super::{
+    Phase, Refusal, ReplySlot, Session, Wish, expiry::Expiring, recover::Held, subscriptions::taste,
+};
 use crate::{
-    admission::{Admission, Applicant, Denial, Verdict},
+    admission::{Admission, Denial, Verdict},
     channel::Channel,
     frame::Frame,
     gateway::Live,
@@ -66,16 +71,13 @@ impl Session {
             return self.refuse(worker, "second_connect");
         }
         let wanted = wanted(request);
-        let applicant = Applicant {
-            user: self.user(),
-            request,
-        };
-        let asked = if request.token.is_empty() {
-            self.ask_to_connect(worker, request)
+        let verdict = if !request.token.is_empty() {
+            self.connect_by_token(worker, &request.token)
+        } else if let Some(asked) = self.ask_to_connect(worker, request) {
+            Verdict::Later(asked)
         } else {
-            None
+            Verdict::Now(worker.live().admit(self.user()))
         };
-        let verdict = asked.map_or_else(|| worker.live().admit(&applicant), Verdict::Later);
         self.connect_by(worker, id, wanted, verdict);
     }
 
@@ -230,7 +232,7 @@ impl Session {
             let namespace = live.namespace(&channel)?;
             let wish = Wish::granted(namespace, &grant.into());
             let wish = match wanted.iter().find(|wanted| wanted.channel == *channel) {
-                Some(wanted) => wish.recovering(wanted, namespace),
+                Some(wanted) => as_wanted(wish, wanted, namespace),
                 None => wish,
             };
             rooms.push((channel, wish));
@@ -252,7 +254,10 @@ impl Session {
             {
                 continue;
             }
-            let wish = Wish::of(wanted, namespace, self.asker(false));
+            let Ok(taste) = taste(wanted, namespace) else {
+                continue;
+            };
+            let wish = Wish::of(wanted, namespace, self.asker(false)).with_taste(taste);
             rooms.push((Channel::from(&*wanted.channel), wish));
             if rooms.len() > live.settings.client.channel_limit {
                 return Err(ErrorCode::LimitExceeded.into());
@@ -389,18 +394,4 @@ impl Session {
         let terms = terms.as_ref();
         terms.is_some_and(|terms| terms.admitting.is_some() || terms.joining.is_some())
     }
-}
-
-/// The rooms of a request.
-fn wanted(request: &ConnectRequest<'_>) -> Vec<Wanted> {
-    let own = |(channel, wanted): (&Cow<'_, str>, &SubscribeRequest<'_>)| Wanted {
-        channel: channel.to_string().into(),
-        recover: wanted.recover,
-        epoch: wanted.epoch.to_string().into(),
-        offset: wanted.offset,
-        positioned: wanted.positioned,
-        recoverable: wanted.recoverable,
-        ..Wanted::default()
-    };
-    request.subs.iter().map(own).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use natter_protocol::{ErrorCode, HistoryRequest, HistoryResult, ReplyBody, channel};
+use natter_protocol::{ErrorCode, HistoryRequest, HistoryResult, ReplyBody};
 
 use super::{Refusal, Session};
 use crate::{
@@ -35,7 +35,7 @@ impl Session {
         let namespace = live.namespace(&request.channel)?;
         let policy = namespace.history.as_ref().ok_or(ErrorCode::NotAvailable)?;
         let asker = self.asker(self.is_member(&request.channel));
-        if !namespace.may_read_history(asker) || !channel::admits(&request.channel, self.user()) {
+        if !namespace.may_read_history(asker) || !self.is_for(&request.channel, asker.is_member) {
             return Err(ErrorCode::PermissionDenied.into());
         }
         self.check_encoding(namespace)?;

@@ -3,7 +3,7 @@
 use std::{rc::Rc, sync::Arc};
 
 use bytes::Bytes;
-use natter_protocol::{ChannelRequest, ClientInfo, ErrorCode, PresenceStats, ReplyBody, channel};
+use natter_protocol::{ChannelRequest, ClientInfo, ErrorCode, PresenceStats, ReplyBody};
 use tracing::{Level, warn};
 use uuid::Uuid;
 
@@ -177,8 +177,7 @@ impl Session {
         let asker = self.asker(self.is_member(channel));
         // Whom the server has let in may look around.
         let may = !namespace.options.presence
-            || (namespace.may_read_presence(asker)
-                && (asker.is_member || channel::admits(channel, self.user())));
+            || (namespace.may_read_presence(asker) && (asker.is_member || self.is_for(channel, false)));
         may.then_some(()).ok_or(ErrorCode::PermissionDenied)
     }
 

@@ -123,6 +123,9 @@ impl Session {
         if let Some(name) = subscribe_proxy(worker, &request.channel) {
             return self.subscribe_by_proxy(worker, slot, request, wish, &name);
         }
+        if !request.token.is_empty() {
+            return self.subscribe_by_token(worker, slot, request, wish);
+        }
         wish.slot = Some(slot);
         if let Err(error) = self.join(worker, &request.channel, wish) {
             self.complete_refused(worker, slot, "subscribe", error);
@@ -132,9 +135,14 @@ impl Session {
     fn may_subscribe(&self, worker: &Worker, request: &SubscribeRequest<'_>) -> Result<Wish, Refusal> {
         let live = worker.live();
         let namespace = live.namespace(&request.channel)?;
-        // No key is configured to check a subscription token with; a backend gets it.
-        let is_checked = request.token.is_empty() || namespace.options.subscribe_proxy.is_some();
-        if !is_checked || !self.may_join(namespace, &request.channel) {
+        // A backend gets the token, and judges what the policy permits.
+        let by_token = !request.token.is_empty() && namespace.options.subscribe_proxy.is_none();
+        let may = if by_token {
+            channel::admits(&request.channel, self.user())
+        } else {
+            self.may_join(namespace, &request.channel)
+        };
+        if !may {
             return Err(ErrorCode::PermissionDenied.into());
         }
         self.check_encoding(namespace)?;
@@ -152,7 +160,13 @@ impl Session {
 
     /// Whether the client may come into a room by itself.
     pub(super) fn may_join(&self, namespace: &Namespace, channel: &str) -> bool {
-        namespace.may_subscribe(self.asker(false)) && channel::admits(channel, self.user())
+        let is_judged = namespace.options.subscribe_proxy.is_some() || !channel::is_private(channel);
+        namespace.may_subscribe(self.asker(false)) && is_judged && channel::admits(channel, self.user())
+    }
+
+    /// Whether the client may have to do with the room, as far as its name says.
+    pub(super) fn is_for(&self, channel: &str, is_member: bool) -> bool {
+        channel::admits(channel, self.user()) && (is_member || !channel::is_private(channel))
     }
 
     /// Whoever could not take what a room brings stays out of it.
@@ -371,7 +385,10 @@ impl Session {
 
 /// What a client asks for that does not want every publication as it is. Differences that it may not have it does not get;
 /// it is told so.
-fn taste(request: &SubscribeRequest<'_>, namespace: &Namespace) -> Result<Option<Rc<Taste>>, Refusal> {
+pub(super) fn taste(
+    request: &SubscribeRequest<'_>,
+    namespace: &Namespace,
+) -> Result<Option<Rc<Taste>>, Refusal> {
     let refused = |reason| Refusal::because(ErrorCode::BadRequest, reason);
     if !matches!(&*request.delta, "" | FOSSIL) {
         return Err(refused("delta: the only kind is fossil"));

@@ -66,9 +66,15 @@ impl Terms {
         }
     }
 
-    pub(super) fn set_room_end(&mut self, channel: &str, end: Option<End>) {
-        if let Some(room) = self.room_mut(channel) {
-            room.end = end;
+    pub(super) fn set_room_end(&mut self, channel: &Channel, end: Option<End>) {
+        match self.room_mut(channel) {
+            Some(room) => room.end = end,
+            None if end.is_some() => self.rooms.push(RoomTerms {
+                channel: channel.clone(),
+                info: Bytes::new(),
+                end,
+            }),
+            None => {}
         }
     }
 

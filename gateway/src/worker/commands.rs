@@ -2,7 +2,8 @@
 
 use std::{collections::HashMap, rc::Rc};
 
-use natter_protocol::{DisconnectCode, UnsubscribeCode};
+use natter_protocol::{DisconnectCode, ErrorCode, UnsubscribeCode};
+use tracing::{Level, debug, info};
 
 use super::Worker;
 use crate::{
@@ -92,14 +93,26 @@ impl Worker {
             namespace.map(|namespace| Wish::granted(namespace, &grant.clone().into()))
         };
         for session in self.targets(target) {
-            // A session that is in the room already stays as it is.
             let joined = wish
                 .as_ref()
                 .map_err(|error| Refusal::from(*error))
                 .and_then(|wish| session.join(self, &grant.channel, wish.clone()));
             if let Err(error) = joined {
-                tracing::debug!(connection = %session.id, grant.channel, %error, "not subscribed by order");
+                self.not_subscribed(&session, &grant.channel, error);
             }
+        }
+    }
+
+    /// Whoever gave the order waits for no answer of ours.
+    fn not_subscribed(&self, session: &Session, channel: &str, refusal: Refusal) {
+        let (connection, code) = (session.id, refusal.code.code());
+        if refusal.code == ErrorCode::AlreadySubscribed {
+            debug!(%connection, channel, "stays subscribed as it is");
+            return;
+        }
+        let cause = self.gateway.log_budget.cause("ordered_subscription", Level::INFO);
+        if cause.admit() {
+            info!(%connection, channel, code, reason = %refusal, "did not subscribe as the server API says");
         }
     }
 

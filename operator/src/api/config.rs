@@ -9,6 +9,7 @@ mod history;
 mod proxies;
 mod rooms;
 mod server;
+mod tokens;
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
@@ -21,11 +22,14 @@ pub use self::{
     server::{
         ApiConfig, BusConfig, DrainConfig, HttpConfig, LogConfig, MetricsConfig, NatsClientConfig, PageConfig,
     },
+    tokens::{Issuer, Signs},
 };
 
 /// Settings of every gateway of the cluster. Most of them change without a restart.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.client.userIdHeader) || has(self.client.connectProxy) || (has(self.client.anonymous) && self.client.anonymous == 'allow') || (has(self.tokens) && self.tokens.exists(issuer, !has(issuer.signs) || issuer.signs != 'subscriptions'))")
+    .message("say who the clients are: set tokens for clients that bring one, client.userIdHeader behind an authenticating proxy, client.connectProxy for a backend that knows them, or client.anonymous: allow to let everybody in"))]
 pub struct GatewayConfig {
     /// Worker threads of a gateway, at most 64; 0 = one per core. Default: `0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,6 +37,11 @@ pub struct GatewayConfig {
     pub workers: Option<u32>,
     /// Who may connect, and what a connection may use.
     pub client: ClientConfig,
+    /// Who signs the tokens of clients.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub tokens: Vec<Issuer>,
     /// HTTP up to the upgrade, and requests of the server API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpConfig>,

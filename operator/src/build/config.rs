@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     BuildError, Names,
-    gateway::{nats_settings, refer_proxies, token_path},
+    gateway::{nats_settings, refer_proxies, refer_tokens, token_path},
 };
 use crate::validate::ValidCluster;
 
@@ -62,6 +62,9 @@ pub(super) fn file(cluster: &ValidCluster, names: &Names) -> Result<Value, Build
     }
     if let Some(proxies) = file.get_mut("proxies") {
         refer_proxies(proxies);
+    }
+    if let Some(tokens) = file.get_mut("tokens") {
+        refer_tokens(tokens);
     }
     file.insert("listen".to_owned(), json!(format!("0.0.0.0:{HTTP_PORT}")));
     file.insert("ops_listen".to_owned(), json!(format!("0.0.0.0:{OPS_PORT}")));

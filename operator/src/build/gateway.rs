@@ -10,7 +10,9 @@
 
 mod nats_access;
 mod proxy_headers;
+mod secret_files;
 mod template;
+mod token_keys;
 
 use std::collections::BTreeMap;
 
@@ -27,6 +29,7 @@ pub(super) use self::{
     nats_access::settings as nats_settings,
     proxy_headers::refer as refer_proxies,
     template::{API_KEYS, CONTROL_VOLUME, config_path, grace_seconds, token_path},
+    token_keys::refer as refer_tokens,
 };
 
 use super::{

@@ -9,13 +9,14 @@ use serde_json::Value;
 use crate::fixtures;
 
 /// Keys that the operator decides.
-const DECIDED: [&str; 17] = [
+const DECIDED: [&str; 18] = [
     "listen",
     "ops_listen",
     "ops.control.token_file",
     "node_name",
     "api.keys",
     "proxies[].static_headers_file",
+    "tokens[].hmac_secrets_file",
     "bus.prefix",
     "bus.nats.servers",
     "bus.nats.credentials_file",

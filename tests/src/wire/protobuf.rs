@@ -12,12 +12,15 @@ pub(super) enum Kind {
     Number,
     Switch,
     Text,
+    Texts,
     /// Bytes that hold a JSON text.
     Json,
     One(&'static [Field]),
     Many(&'static [Field]),
     /// By names that are texts.
     Map(&'static [Field]),
+    /// Texts by names.
+    Tags,
 }
 
 const VARINT: u64 = 0;
@@ -47,6 +50,11 @@ fn put(bytes: &mut Vec<u8>, number: u32, kind: &Kind, value: &Value) -> Result<(
         }
         Kind::Switch => put_number(bytes, number, value.as_bool().context("not a switch")?.into()),
         Kind::Text => put_filled(bytes, number, value.as_str().context("not a text")?.as_bytes()),
+        Kind::Texts => {
+            for item in value.as_array().context("not a list")? {
+                put_field(bytes, number, item.as_str().context("not a text")?.as_bytes());
+            }
+        }
         Kind::Json => put_filled(bytes, number, value.to_string().as_bytes()),
         Kind::One(fields) => put_field(bytes, number, &encode(fields, value)?),
         Kind::Many(fields) => {
@@ -59,6 +67,14 @@ fn put(bytes: &mut Vec<u8>, number: u32, kind: &Kind, value: &Value) -> Result<(
                 let mut entry = Vec::new();
                 put_field(&mut entry, 1, name.as_bytes());
                 put_field(&mut entry, 2, &encode(fields, item)?);
+                put_field(bytes, number, &entry);
+            }
+        }
+        Kind::Tags => {
+            for (name, item) in value.as_object().context("not an object")? {
+                let mut entry = Vec::new();
+                put_field(&mut entry, 1, name.as_bytes());
+                put_field(&mut entry, 2, item.as_str().context("not a text")?.as_bytes());
                 put_field(bytes, number, &entry);
             }
         }
@@ -131,26 +147,28 @@ fn insert(object: &mut Map<String, Value>, name: &str, kind: &Kind, bytes: &[u8]
         Kind::Text => std::str::from_utf8(bytes)?.into(),
         Kind::Json => serde_json::from_slice(bytes)?,
         Kind::One(fields) => decode(fields, bytes)?,
-        Kind::Many(fields) => {
-            let items = object.entry(name).or_insert_with(|| json!([]));
-            items
-                .as_array_mut()
-                .context("not a list")?
-                .push(decode(fields, bytes)?);
-            return Ok(());
-        }
-        Kind::Map(fields) => {
-            let entry = decode(
-                &[Field(1, "key", Kind::Text), Field(2, "value", Kind::One(fields))],
-                bytes,
-            )?;
-            let key = entry["key"].as_str().unwrap_or_default();
-            object.entry(name).or_insert_with(|| json!({}))[key] = entry["value"].clone();
-            return Ok(());
-        }
+        Kind::Texts => return push(object, name, std::str::from_utf8(bytes)?.into()),
+        Kind::Many(fields) => return push(object, name, decode(fields, bytes)?),
+        Kind::Map(fields) => return set(object, name, Kind::One(fields), bytes),
+        Kind::Tags => return set(object, name, Kind::Text, bytes),
         Kind::Number | Kind::Switch => bail!("not bytes"),
     };
     object.insert(name.to_owned(), value);
+    Ok(())
+}
+
+/// Adds to a list.
+fn push(object: &mut Map<String, Value>, name: &str, item: Value) -> Result<()> {
+    let items = object.entry(name).or_insert_with(|| json!([]));
+    items.as_array_mut().context("not a list")?.push(item);
+    Ok(())
+}
+
+/// Adds an entry of a map.
+fn set(object: &mut Map<String, Value>, name: &str, kind: Kind, bytes: &[u8]) -> Result<()> {
+    let entry = decode(&[Field(1, "key", Kind::Text), Field(2, "value", kind)], bytes)?;
+    let key = entry["key"].as_str().unwrap_or_default();
+    object.entry(name).or_insert_with(|| json!({}))[key] = entry["value"].clone();
     Ok(())
 }
 

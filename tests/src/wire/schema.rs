@@ -2,7 +2,7 @@
 
 use super::protobuf::{
     Field,
-    Kind::{Json, Many, Map, Number, One, Switch, Text},
+    Kind::{Json, Many, Map, Number, One, Switch, Tags, Text, Texts},
 };
 
 /// The key of the field `data` of an emulation request, which holds any bytes.
@@ -15,6 +15,16 @@ const DATA: &[Field] = &[Field(1, "data", Json)];
 const NONE: &[Field] = &[];
 const POSITION: &[Field] = &[Field(1, "offset", Number), Field(2, "epoch", Text)];
 
+/// Its nodes are filters again.
+static FILTER: [Field; 6] = [
+    Field(1, "op", Text),
+    Field(2, "key", Text),
+    Field(3, "cmp", Text),
+    Field(4, "val", Text),
+    Field(5, "vals", Texts),
+    Field(6, "nodes", Many(&FILTER)),
+];
+
 const SUBSCRIBE: &[Field] = &[
     Field(1, "channel", Text),
     Field(2, "token", Text),
@@ -26,6 +36,7 @@ const SUBSCRIBE: &[Field] = &[
     Field(10, "recoverable", Switch),
     Field(11, "join_leave", Switch),
     Field(12, "delta", Text),
+    Field(13, "tf", One(&FILTER)),
     Field(14, "flag", Number),
 ];
 
@@ -87,6 +98,7 @@ const PUBLICATION: &[Field] = &[
     Field(4, "data", Json),
     Field(5, "info", One(INFO)),
     Field(6, "offset", Number),
+    Field(7, "tags", Tags),
     Field(8, "delta", Switch),
     Field(9, "time", Number),
     Field(10, "channel", Text),
@@ -119,6 +131,17 @@ const PUSH: &[Field] = &[
         One(&[Field(2, "code", Number), Field(3, "reason", Text)]),
     ),
     Field(
+        9,
+        "subscribe",
+        One(&[
+            Field(1, "recoverable", Switch),
+            Field(4, "epoch", Text),
+            Field(5, "offset", Number),
+            Field(6, "positioned", Switch),
+            Field(7, "data", Json),
+        ]),
+    ),
+    Field(
         11,
         "disconnect",
         One(&[
@@ -126,6 +149,11 @@ const PUSH: &[Field] = &[
             Field(2, "reason", Text),
             Field(3, "reconnect", Switch),
         ]),
+    ),
+    Field(
+        12,
+        "refresh",
+        One(&[Field(1, "expires", Switch), Field(2, "ttl", Number)]),
     ),
 ];
 

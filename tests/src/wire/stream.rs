@@ -7,10 +7,7 @@ use reqwest::{Client, RequestBuilder, Response, Url};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{Encoding, LIMIT, protobuf, schema};
-
-/// The media type of Protobuf.
-const BYTES: &str = "application/octet-stream";
+use super::{Encoding, LIMIT, emulation_request};
 
 pub(super) struct Stream {
     http: Client,
@@ -18,8 +15,7 @@ pub(super) struct Stream {
     response: Response,
     unread: Vec<u8>,
     /// What the connect reply says of the session and its gateway.
-    session: String,
-    node: String,
+    names: Value,
 }
 
 impl Stream {
@@ -47,15 +43,13 @@ impl Stream {
             emulation: format!("http://{gateway}/emulation"),
             response,
             unread: Vec::new(),
-            session: String::new(),
-            node: String::new(),
+            names: json!({}),
         })
     }
 
     /// Remembers whom later requests are for.
     pub(super) fn open(&mut self, connected: &Value) {
-        let text = |name: &str| connected[name].as_str().unwrap_or_default().to_owned();
-        (self.session, self.node) = (text("session"), text("node"));
+        self.names = connected.clone();
     }
 
     /// What has come, at least one message; `None` at the end.
@@ -76,21 +70,7 @@ impl Stream {
     }
 
     pub(super) async fn write(&self, encoding: Encoding, commands: Vec<u8>) -> Result<()> {
-        let body = match encoding {
-            Encoding::Json => {
-                let data = String::from_utf8(commands)?;
-                json!({ "session": self.session, "node": self.node, "data": data })
-                    .to_string()
-                    .into_bytes()
-            }
-            Encoding::Protobuf => {
-                let names = json!({ "session": self.session, "node": self.node });
-                let mut body = protobuf::encode(schema::EMULATION, &names)?;
-                body.push(schema::EMULATION_DATA);
-                protobuf::put_bytes(&mut body, &commands);
-                body
-            }
-        };
+        let body = emulation_request(encoding, &self.names, &commands)?;
         let request = typed(self.http.post(&self.emulation), encoding).body(body);
         let answer = timeout(LIMIT, request.send()).await?.context("/emulation")?;
         ensure!(answer.status() == 204, "/emulation: {}", answer.status());
@@ -99,8 +79,5 @@ impl Stream {
 }
 
 fn typed(request: RequestBuilder, encoding: Encoding) -> RequestBuilder {
-    match encoding {
-        Encoding::Json => request,
-        Encoding::Protobuf => request.header("content-type", BYTES),
-    }
+    request.header("content-type", encoding.media_type())
 }

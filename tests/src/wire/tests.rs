@@ -4,6 +4,8 @@ use super::*;
 fn what_is_written_is_read() {
     let replies = [
         json!({ "id": 3, "publish": {} }),
+        json!({ "push": { "channel": "a", "pub": { "data": 1, "tags": { "lang": "en", "x": "y" } } } }),
+        json!({ "push": { "channel": "a", "subscribe": { "epoch": "e", "data": 2 } } }),
         json!({ "push": { "channel": "a", "pub": { "data": { "x": [1, null] }, "offset": 300 } } }),
         json!({ "id": 4, "history": { "publications": [{ "data": "é", "offset": 1 }, { "data": 0, "offset": 2 }], "epoch": "e" } }),
     ];

@@ -1,5 +1,7 @@
 //! Durable rooms over HTTP: what a status promises holds with NATS behind the gateway, also while NATS is away.
 
+mod bytes;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -14,6 +16,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 const CONFIG: &str = "api: {keys: [natter-tests]}\n\
     rooms: {namespaces: [{name: kept, subscribe: anyone, history: {size: 10000}}, \
+    {name: bytes, payload: binary, history: {size: 10000}}, \
     {name: tight, history: {stream: {max_bytes: 1MiB, discard: new}}}]}\n";
 
 /// A backend of one gateway.

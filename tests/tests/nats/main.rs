@@ -2,9 +2,11 @@
 
 mod api;
 mod api_over_nats;
+mod api_ways;
 mod cluster;
 mod conversation;
 mod degraded;
+mod emulation;
 mod formats;
 mod garbage;
 mod joins;

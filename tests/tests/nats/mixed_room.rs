@@ -1,17 +1,21 @@
 //! One durable room with members of every transport and encoding on two gateways, who drop their connections while it is
-//! spoken in.
+//! spoken in. What members say whose connections are streams goes to the gateway that has not got their stream.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use futures_util::StreamExt;
 use natter_tests::nats::NatsServer;
+use natter_tests::proxy::Proxy;
 use natter_tests::wire::{Encoding, Transport, Wire};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::support::{LIMIT, builder, is_temporary, wait_bus};
+use crate::support::{LIMIT, PREFIX, builder, is_temporary, wait_bus, wait_names};
 
 const ROOM: &str = "kept:mixed";
 const ROOMS: &str = "rooms: {namespaces: [{name: kept, subscribe: anyone, publish: anyone, history: {size: 5000, ttl: 1h, read: anyone, force_recovery: true}}]}\n";
@@ -50,16 +54,31 @@ async fn everybody_has_the_same_in_the_end() -> Result<()> {
             .start()
     )?;
     tokio::try_join!(wait_bus(&a, "up"), wait_bus(&b, "up"))?;
+    for gateway in [&a, &b] {
+        wait_names(gateway, &["a", "b"], LIMIT).await?;
+    }
     let gateways = [a.public(), b.public()];
     let room = Room::default();
 
     let kinds = MEMBERS
         .iter()
         .flat_map(|&(count, transport, encoding)| std::iter::repeat_n((transport, encoding), count));
+    let brought = brought(&nats.url()).await?;
+    let mut balancers = Vec::new();
     let mut members = JoinSet::new();
     for (index, (transport, encoding)) in kinds.enumerate() {
+        let own = gateways[index % gateways.len()];
+        let gateway = if transport == Transport::WebSocket {
+            own
+        } else {
+            // Connections go in turn to the one and the other: the stream, and then what is said to it.
+            let other = gateways[(index + 1) % gateways.len()];
+            let balancer = Proxy::to_ports(&[own.port(), other.port()]).await?;
+            balancers.push(balancer);
+            balancers[balancers.len() - 1].address()
+        };
         let member = Member {
-            gateway: gateways[index % gateways.len()],
+            gateway,
             transport,
             encoding,
             heard: Vec::new(),
@@ -71,13 +90,11 @@ async fn everybody_has_the_same_in_the_end() -> Result<()> {
         members.spawn(member.stay([first, first + 900, MESSAGES], room.clone()));
     }
     let everybody = members.len();
-    let joined = room
-        .joined
-        .subscribe()
-        .wait_for(|count| *count == everybody)
-        .await
-        .map(drop);
-    joined.context("somebody did not join")?;
+    let mut joined = room.joined.subscribe();
+    tokio::select! {
+        joined = joined.wait_for(|count| *count == everybody) => drop(joined?),
+        Some(member) = members.join_next() => bail!("somebody has left: {:?}", member?.err()),
+    }
     let mut writers = JoinSet::new();
     for writer in 0..WRITERS {
         writers.spawn(write(
@@ -88,14 +105,44 @@ async fn everybody_has_the_same_in_the_end() -> Result<()> {
         ));
     }
 
-    let members = timeout(6 * LIMIT, members.join_all())
+    let members = timeout(6 * LIMIT, stayed(members))
         .await
-        .context("not everybody heard everything")?;
-    let members = members.into_iter().collect::<Result<Vec<_>>>()?;
+        .context("not everybody heard everything")??;
     for written in writers.join_all().await {
         written?;
     }
+    let brought = brought.load(Ordering::Relaxed);
+    ensure!(
+        brought >= 2 * balancers.len(),
+        "{brought} commands went from one gateway to the other"
+    );
     judge(&members)
+}
+
+/// All members when they have left, or why the first of them did not stay.
+async fn stayed(mut members: JoinSet<Result<Member>>) -> Result<Vec<Member>> {
+    let mut stayed = Vec::with_capacity(members.len());
+    while let Some(member) = members.join_next().await {
+        stayed.push(member??);
+    }
+    Ok(stayed)
+}
+
+/// Counts what is said to streams at the other gateway.
+async fn brought(nats: &str) -> Result<Arc<AtomicUsize>> {
+    let client = async_nats::connect(nats).await?;
+    let mut bus = client.subscribe(format!("{PREFIX}.ctl.node.*")).await?;
+    client.flush().await?;
+    let count = Arc::<AtomicUsize>::default();
+    let counted = count.clone();
+    tokio::spawn(async move {
+        while let Some(message) = bus.next().await {
+            let text = String::from_utf8_lossy(&message.payload);
+            let is_said = usize::from(text.contains("\"emulate\":"));
+            counted.fetch_add(is_said, Ordering::Relaxed);
+        }
+    });
+    Ok(count)
 }
 
 fn judge(members: &[Member]) -> Result<()> {
@@ -175,17 +222,14 @@ impl Member {
     }
 
     async fn join(&mut self, is_back: bool, room: &Room) -> Result<Wire> {
-        let (mut wire, _) = Wire::connect(self.gateway, self.transport, self.encoding, json!({})).await?;
-        let mut subscribe = self.position.clone();
-        subscribe["channel"] = ROOM.into();
-        subscribe["recover"] = is_back.into();
-        let mut reply = wire.request(json!({ "subscribe": subscribe })).await?;
-        for _ in 0..TRIES {
-            if !is_temporary(&reply) {
-                break;
+        let mut tries = 1;
+        let (wire, reply) = loop {
+            match self.ask(is_back).await {
+                // As an SDK does, whose request a busy gateway did not take in time.
+                Err(_) if tries < TRIES => tries += 1,
+                joined => break joined?,
             }
-            reply = wire.request(json!({ "subscribe": subscribe })).await?; // as an SDK does
-        }
+        };
         let joined = &reply["subscribe"];
         if is_back {
             ensure!(joined["recovered"] == true, "{reply}");
@@ -199,6 +243,22 @@ impl Member {
             room.joined.send_modify(|count| *count += 1);
         }
         Ok(wire)
+    }
+
+    /// Connects and asks for the room.
+    async fn ask(&self, is_back: bool) -> Result<(Wire, Value)> {
+        let (mut wire, _) = Wire::connect(self.gateway, self.transport, self.encoding, json!({})).await?;
+        let mut subscribe = self.position.clone();
+        subscribe["channel"] = ROOM.into();
+        subscribe["recover"] = is_back.into();
+        let mut reply = wire.request(json!({ "subscribe": subscribe })).await?;
+        for _ in 0..TRIES {
+            if !is_temporary(&reply) {
+                break;
+            }
+            reply = wire.request(json!({ "subscribe": subscribe })).await?;
+        }
+        Ok((wire, reply))
     }
 
     fn take(&mut self, publication: &Value, room: &Room) -> Result<()> {

@@ -1,124 +1,20 @@
 //! Who is in a room at several gateways, also when one of them dies or loses its bus.
 
-use std::collections::BTreeMap;
+mod costs;
+mod killed;
+mod reads;
+mod scene;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use futures_util::future::try_join_all;
-use natter_tests::client::Client;
-use natter_tests::gateway::Gateway;
 use natter_tests::nats::NatsServer;
 use natter_tests::proxy::Proxy;
 use natter_tests::wait::eventually;
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout};
 
-use crate::support::{LIMIT, builder, call, connect, metric, subscribe, user, wait_bus, wait_names};
-
-const ROOMS: &str = "rooms:
-  namespaces:
-  - {name: live, subscribe: anyone, presence: true, presence_read: anyone, join_leave: true, force_push_join_leave: true}
-  - {name: kept, subscribe: anyone, presence: true, join_leave: true, force_push_join_leave: true, history: {}}
-  - {name: few, subscribe: anyone, presence: true, presence_limit: 6, join_leave: true, force_push_join_leave: true}
-";
-
-/// Silence after which a gateway counts as gone, and what may come on top of it.
-const LEASE: Duration = Duration::from_secs(12);
-/// Longer than two windows and every question that a missed word brings.
-const TOLD: Duration = Duration::from_secs(5);
-
-async fn start(name: &str, nats: &str) -> Result<Gateway> {
-    let gateway = builder(name, nats, ROOMS).start().await?;
-    wait_bus(&gateway, "up").await?;
-    Ok(gateway)
-}
-
-async fn cluster(nats: &str) -> Result<[Gateway; 3]> {
-    let (a, b, c) = tokio::try_join!(start("a", nats), start("b", nats), start("c", nats))?;
-    for gateway in [&a, &b, &c] {
-        wait_names(gateway, &["a", "b", "c"], LIMIT).await?;
-    }
-    Ok([a, b, c])
-}
-
-async fn clients(gateway: &Gateway, room: &str, count: usize) -> Result<Vec<Client>> {
-    let mut clients = Vec::new();
-    while clients.len() < count {
-        let more = (count - clients.len()).min(50);
-        clients.extend(
-            try_join_all((0..more).map(async |_| {
-                let mut client = connect(gateway).await?;
-                subscribe(&mut client, room).await?;
-                anyhow::Ok(client)
-            }))
-            .await?,
-        );
-    }
-    Ok(clients)
-}
-
-async fn count(gateway: &Gateway, room: &str) -> Result<usize> {
-    let answer = call(gateway, "presence", json!({ "channel": room })).await?;
-    let stats = call(gateway, "presence_stats", json!({ "channel": room })).await?;
-    let members = answer["presence"].as_object().context("no members")?.len();
-    ensure!(stats["num_clients"] == members, "{stats} of {members}");
-    Ok(members)
-}
-
-async fn wait_count(gateways: &[&Gateway], room: &str, expected: usize) -> Result<()> {
-    for gateway in gateways {
-        eventually(&format!("{expected} are in {room}"), LIMIT, async || {
-            let count = count(gateway, room).await?;
-            ensure!(count == expected, "{count}");
-            Ok(())
-        })
-        .await?;
-    }
-    Ok(())
-}
-
-/// How often each connection was said to join and to leave, by what came until `enough` or the limit.
-async fn told(client: &mut Client, limit: Duration, enough: impl Fn(&Told) -> bool) -> Result<Told> {
-    let mut told = Told::default();
-    let deadline = Instant::now() + limit;
-    while !enough(&told) {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let Ok(push) = timeout(left, client.push()).await else {
-            break;
-        };
-        told.note(&push?)?;
-    }
-    Ok(told)
-}
-
-#[derive(Default)]
-struct Told {
-    joins: BTreeMap<String, usize>,
-    leaves: BTreeMap<String, usize>,
-}
-
-impl Told {
-    fn note(&mut self, push: &Value) -> Result<()> {
-        let (book, info) = match (&push["join"], &push["leave"]) {
-            (Value::Null, Value::Null) => return Ok(()),
-            (Value::Null, leave) => (&mut self.leaves, &leave["info"]),
-            (join, _) => (&mut self.joins, &join["info"]),
-        };
-        let client = info["client"].as_str().context("no client")?;
-        *book.entry(client.to_owned()).or_default() += 1;
-        Ok(())
-    }
-
-    fn nobody_twice(&self) -> Result<()> {
-        let twice = self
-            .joins
-            .iter()
-            .chain(&self.leaves)
-            .find(|(_, times)| **times > 1);
-        ensure!(twice.is_none(), "{twice:?}");
-        Ok(())
-    }
-}
+use self::scene::{TOLD, clients, cluster, count, start, told, wait_count};
+use crate::support::{LIMIT, call, connect, metric, subscribe, user, wait_bus};
 
 #[tokio::test]
 async fn everybody_is_known_at_every_gateway() -> Result<()> {
@@ -185,54 +81,6 @@ async fn a_newcomer_gets_a_digest_and_is_told_of_nobody() -> Result<()> {
     .await?;
     let told = told(&mut newcomer, Duration::from_secs(1), |told| told.joins.len() > 1).await?;
     assert_eq!(told.joins.len(), 1, "itself");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_gateway_that_is_killed_takes_its_thousand_users_with_it_once() -> Result<()> {
-    const USERS: usize = 1_000;
-    let nats = NatsServer::start().await?;
-    let [a, b, c] = cluster(&nats.url()).await?;
-    let mut watchers = Vec::new();
-    for gateway in [&b, &c] {
-        watchers.extend(clients(gateway, "live:room", 2).await?);
-    }
-    let users = clients(&a, "live:room", USERS).await?;
-    wait_count(&[&a, &b, &c], "live:room", USERS + 4).await?;
-    for watcher in &mut watchers {
-        let told = told(watcher, LIMIT, |told| told.joins.len() >= USERS).await?;
-        ensure!(
-            told.joins.len() >= USERS && told.leaves.is_empty(),
-            "{} joins",
-            told.joins.len()
-        );
-        told.nobody_twice()?;
-    }
-    a.kill()?;
-    let killed = Instant::now();
-    drop(users);
-    let all = try_join_all(
-        watchers
-            .iter_mut()
-            .map(|watcher| told(watcher, LEASE, |told| told.leaves.len() >= USERS)),
-    )
-    .await?;
-    let took = killed.elapsed();
-    for told in all {
-        assert_eq!(told.leaves.len(), USERS, "within {took:?}");
-        ensure!(took <= LEASE, "{took:?}");
-        told.nobody_twice()?;
-    }
-    wait_count(&[&b, &c], "live:room", 4).await?;
-    // Nothing comes behind it.
-    for watcher in &mut watchers {
-        let late = told(watcher, Duration::from_secs(1), |told| !told.leaves.is_empty()).await?;
-        ensure!(
-            late.leaves.is_empty() && late.joins.len() <= 4,
-            "{:?}",
-            late.leaves
-        );
-    }
     Ok(())
 }
 

@@ -95,15 +95,23 @@ pub(crate) async fn metric(gateway: &Gateway, name: &str, labels: &[(&str, &str)
 }
 
 /// Connects as a user that the proxy in front would vouch for.
-pub(crate) async fn user(gateway: &Gateway, name: &'static str) -> Result<Client> {
+pub(crate) async fn user(gateway: &Gateway, name: &str) -> Result<Client> {
+    Ok(identified(gateway, name).await?.0)
+}
+
+/// As [`user`], with the id of the connection.
+pub(crate) async fn identified(gateway: &Gateway, name: &str) -> Result<(Client, String)> {
     let mut request = gateway.ws_url().into_client_request()?;
     request
         .headers_mut()
-        .insert("x-user", HeaderValue::from_static(name));
+        .insert("x-user", HeaderValue::from_str(name)?);
     let mut client = Client::open(request).await?;
     let reply = client.request(json!({ "connect": {} })).await?;
-    ensure!(reply.get("connect").is_some(), "{reply}");
-    Ok(client)
+    let id = reply["connect"]["client"]
+        .as_str()
+        .with_context(|| reply.to_string())?;
+    let id = id.to_owned();
+    Ok((client, id))
 }
 
 /// Calls a method of the server API, which must succeed.

@@ -1,5 +1,7 @@
 //! The gateway behind nginx and `HAProxy`, with the files of `docs/examples/`.
 
+mod streams;
+
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;

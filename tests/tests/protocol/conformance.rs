@@ -1,11 +1,16 @@
 //! Every command over every transport in every encoding: the reply is the same, and so is the push. docs/conformance.md
 //! shows which test stands behind which cell.
 
+mod names;
+mod served;
+
 use anyhow::{Context, Result, ensure};
 use natter_tests::gateway::Gateway;
 use natter_tests::wire::{Encoding, Transport, Wire, canonical};
 use serde_json::{Value, json};
 
+use self::names::Names;
+use self::served::is_served;
 use crate::scene::gateway;
 
 const CONFIG: &str = "client: {ping_interval: 1s, pong_timeout: 500ms}
@@ -13,27 +18,32 @@ rooms: {namespaces: [{name: kept, subscribe: anyone, publish: anyone, presence: 
 
 #[tokio::test]
 async fn websocket_json() -> Result<()> {
-    converse(Transport::WebSocket, Encoding::Json).await
+    converse(Transport::WebSocket, Encoding::Json).await?;
+    is_served(Transport::WebSocket, Encoding::Json).await
 }
 
 #[tokio::test]
 async fn websocket_protobuf() -> Result<()> {
-    converse(Transport::WebSocket, Encoding::Protobuf).await
+    converse(Transport::WebSocket, Encoding::Protobuf).await?;
+    is_served(Transport::WebSocket, Encoding::Protobuf).await
 }
 
 #[tokio::test]
 async fn sse_json() -> Result<()> {
-    converse(Transport::Sse, Encoding::Json).await
+    converse(Transport::Sse, Encoding::Json).await?;
+    is_served(Transport::Sse, Encoding::Json).await
 }
 
 #[tokio::test]
 async fn http_stream_json() -> Result<()> {
-    converse(Transport::HttpStream, Encoding::Json).await
+    converse(Transport::HttpStream, Encoding::Json).await?;
+    is_served(Transport::HttpStream, Encoding::Json).await
 }
 
 #[tokio::test]
 async fn http_stream_protobuf() -> Result<()> {
-    converse(Transport::HttpStream, Encoding::Protobuf).await
+    converse(Transport::HttpStream, Encoding::Protobuf).await?;
+    is_served(Transport::HttpStream, Encoding::Protobuf).await
 }
 
 /// Commands in the order in which they are sent, and what each is answered by. Ids, the epoch and the like are masked.
@@ -169,64 +179,4 @@ async fn batch(wire: &mut Wire) -> Result<()> {
         ensure!(canonical(&reply)? == json!({ "id": id, kind: {} }), "{reply}");
     }
     Ok(())
-}
-
-/// What differs from run to run, and what stands for it.
-struct Names(Vec<(String, &'static str)>);
-
-impl Names {
-    fn of(reply: &Value) -> Self {
-        let mut names = Self(Vec::new());
-        for (field, name) in [
-            ("client", "CLIENT"),
-            ("version", "VERSION"),
-            ("session", "SESSION"),
-            ("node", "NODE"),
-        ] {
-            names.learn(name, &reply["connect"][field]);
-        }
-        names
-    }
-
-    fn learn(&mut self, name: &'static str, value: &Value) {
-        if let Some(text) = value.as_str().filter(|text| !text.is_empty()) {
-            self.0.push((text.to_owned(), name));
-        }
-    }
-
-    fn expect(&self, got: &Value, expected: &Value) -> Result<()> {
-        let masked = self.masked(canonical(got)?);
-        ensure!(masked == *expected, "{got} where {expected} was due");
-        Ok(())
-    }
-
-    fn masked(&self, value: Value) -> Value {
-        match value {
-            Value::String(text) => self.name(&text).into(),
-            Value::Array(items) => items.into_iter().map(|item| self.masked(item)).collect(),
-            Value::Object(fields) => fields
-                .into_iter()
-                .map(|(key, value)| (self.name(&key).to_owned(), self.masked(value)))
-                .collect(),
-            other => other,
-        }
-    }
-
-    fn name<'a>(&self, text: &'a str) -> &'a str {
-        let known = self.0.iter().find(|(known, _)| known == text);
-        known.map_or(text, |(_, name)| *name)
-    }
-
-    /// A command that the server ends the connection for, and says why.
-    async fn ends(&self, mut wire: Wire, command: Value, code: u32, reason: &str) -> Result<()> {
-        wire.send(std::slice::from_ref(&command)).await?;
-        let end = wire
-            .recv_where(|value| value["push"].get("disconnect").is_some())
-            .await?;
-        let expected = json!({ "push": { "disconnect": { "code": code, "reason": reason } } });
-        self.expect(&end, &expected)
-            .with_context(|| command.to_string())?;
-        ensure!(wire.recv().await?.is_none(), "it goes on");
-        Ok(())
-    }
 }

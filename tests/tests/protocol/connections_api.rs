@@ -122,6 +122,42 @@ async fn subscribe_tells_the_client_and_then_delivers() -> Result<()> {
     scene.untroubled().await
 }
 
+/// Nobody waits for what becomes of it at every gateway, so the log says it.
+#[tokio::test]
+async fn who_cannot_be_put_into_a_room_stays_as_it_is() -> Result<()> {
+    let scene = Scene::open(
+        "client: {user_id_header: x-user, anonymous: allow, channel_limit: 2}
+rooms: {namespaces: [{name: bytes, subscribe: anyone, payload: binary}]}",
+    )
+    .await?;
+    let mut client = user(&scene, "42").await?;
+    let watch = scene.watch().await?;
+    for (channel, refused) in [("bytes:a", Some(107)), ("a", None), ("b", None), ("c", Some(106))] {
+        let request = json!({ "user": "42", "channel": channel });
+        assert_eq!(
+            scene.gateway.api("subscribe", &request).await?,
+            json!({ "result": {} }),
+            "{channel}"
+        );
+        if let Some(code) = refused {
+            let fields = [("channel", json!(channel)), ("code", json!(code))];
+            watch
+                .logged("INFO", "did not subscribe as the server API says", &fields)
+                .await?;
+        } else {
+            assert_eq!(
+                client.push().await?,
+                json!({ "channel": channel, "subscribe": {} })
+            );
+        }
+    }
+    client
+        .request(json!({ "publish": { "channel": "a", "data": 1 } }))
+        .await?;
+    assert_eq!(client.push().await?["pub"]["data"], 1);
+    scene.untroubled().await
+}
+
 #[tokio::test]
 async fn unsubscribe_tells_the_client_and_ends_the_deliveries() -> Result<()> {
     let scene = Scene::open(USERS).await?;

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use natter_tests::client::Client;
+use natter_tests::wire::{Encoding, Transport, Wire};
 use serde_json::{Value, json};
 
 use crate::scene::{Scene, connected, settle};
@@ -131,5 +132,61 @@ async fn what_is_no_filter_costs_the_subscription_alone() -> Result<()> {
             .get("error")
             .is_none()
     );
+    scene.untroubled().await
+}
+
+fn is(value: usize) -> Value {
+    json!({ "key": "k", "cmp": "eq", "val": value.to_string() })
+}
+
+/// Filters with so many nodes, values, bytes of keys and values, or levels.
+fn sized(what: &str, count: usize) -> Value {
+    let all = |count: usize, item: fn(usize) -> Value| (0..count).map(item).collect::<Vec<_>>();
+    match what {
+        "nodes" => json!({ "op": "or", "nodes": all(count - 1, is) }),
+        "values" => json!({ "key": "k", "cmp": "in", "vals": all(count, |value| json!(value.to_string())) }),
+        "bytes" => json!({ "key": "k", "cmp": "ct", "val": "x".repeat(count - 1) }),
+        _ => (1..count).fold(is(0), |node, _| json!({ "op": "not", "nodes": [node] })),
+    }
+}
+
+#[tokio::test]
+async fn what_a_filter_may_cost_is_bounded_in_both_encodings() -> Result<()> {
+    let scene = Scene::open(ROOMS).await?;
+    for encoding in [Encoding::Json, Encoding::Protobuf] {
+        let gateway = scene.gateway.public();
+        let (mut wire, _) = Wire::connect(gateway, Transport::WebSocket, encoding, json!({})).await?;
+        // The most that is taken, one more, and more than is read at all.
+        for (what, most, far) in [
+            ("nodes", 64, 1_200),
+            ("values", 256, 5_000),
+            ("bytes", 4_096, 60_000),
+            ("levels", 16, 200),
+        ] {
+            let channel = format!("news:{what}");
+            for count in [most + 1, far] {
+                let tf = sized(what, count);
+                let command = json!({ "subscribe": { "channel": channel, "tf": tf } });
+                let reply = wire.request(command).await?;
+                ensure!(
+                    reply["error"]["code"] == 107
+                        && reply["error"]["message"]
+                            .as_str()
+                            .is_some_and(|text| text.starts_with("tf: ")),
+                    "{encoding:?}, {count} {what}: {reply}"
+                );
+            }
+            let command = json!({ "subscribe": { "channel": channel, "tf": sized(what, most) } });
+            let reply = wire.request(command).await?;
+            ensure!(
+                reply.get("subscribe").is_some(),
+                "{encoding:?}, {most} {what}: {reply}"
+            );
+        }
+        let tagged = json!({ "channel": "news:nodes", "data": 1, "tags": { "k": "62" } });
+        scene.gateway.api("publish", &tagged).await?;
+        let push = wire.recv_where(|value| value.get("push").is_some()).await?;
+        ensure!(push["push"]["pub"]["data"] == 1, "{push}");
+    }
     scene.untroubled().await
 }

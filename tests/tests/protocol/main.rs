@@ -4,6 +4,7 @@
 //! by as much as it should, does the log say it once at the right level, and did a bystander in a busy room notice
 //! nothing ([`scene::Scene`]).
 
+mod bad_frames;
 mod channels;
 mod commands;
 mod commands_api;
@@ -14,6 +15,8 @@ mod conformance;
 mod connections_api;
 mod deltas;
 mod description;
+mod emulation;
+mod encodings;
 mod expiry;
 mod filters;
 mod framing;
@@ -29,6 +32,8 @@ mod raw_member;
 mod refused;
 mod scene;
 mod server_side;
+mod sizes;
 mod slow;
 mod streams;
 mod timers;
+mod tokens;

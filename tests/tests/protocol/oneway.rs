@@ -21,6 +21,7 @@ rooms:
     - {name: kept, subscribe: anyone, publish: anyone, history: {size: 100, ttl: 1h, read: anyone, force_recovery: true}}
     - {name: pushed, subscribe: server, publish: server}
     - {name: bytes, subscribe: anyone, publish: anyone, payload: binary}
+    - {name: news, subscribe: anyone, publish: server, tags_filter: true}
 ";
 
 /// Somebody who listens, by any of the ways.
@@ -164,6 +165,43 @@ async fn who_comes_back_gets_what_was_missed_with_the_first_push() -> Result<()>
             room["recovered"] == true && offsets == [&json!(2), &json!(3)],
             "{how}: {push}"
         );
+    }
+    scene.untroubled().await
+}
+
+#[tokio::test]
+async fn a_room_is_filtered_as_asked_for_or_left_out() -> Result<()> {
+    let scene = Scene::open(ROOMS).await?;
+    let only = |lang: &str| json!({ "tf": { "key": "lang", "cmp": "eq", "val": lang } });
+    let request = json!({ "subs": {
+        "news:a": only("en"),
+        "news:b": {},
+        // Nobody shall hear everything who asks for less.
+        "news:c": { "tf": { "op": "xor", "nodes": [] } },
+        "news:d": { "tf": "lang=en" },
+        "kept:a": only("en"),
+    } });
+    let mut listeners = listeners(&scene, &request).await?;
+    for (how, listener) in &mut listeners {
+        let push = listener.next().await?;
+        assert_eq!(
+            push["connect"]["subs"],
+            json!({ "news:a": {}, "news:b": {} }),
+            "{how}"
+        );
+    }
+    for (channel, lang) in [("news:a", "de"), ("news:a", "en"), ("news:b", "de")] {
+        let message = json!({ "channel": channel, "data": lang, "tags": { "lang": lang } });
+        scene.gateway.api("publish", &message).await?;
+    }
+    for (how, listener) in &mut listeners {
+        let mut heard = [listener.next().await?, listener.next().await?].map(|push| {
+            let (channel, data) = (&push["channel"], &push["pub"]["data"]);
+            format!("{channel} {data}")
+        });
+        // Rooms keep no order among each other.
+        heard.sort();
+        assert_eq!(heard, ["\"news:a\" \"en\"", "\"news:b\" \"de\""], "{how}");
     }
     scene.untroubled().await
 }

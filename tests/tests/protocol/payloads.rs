@@ -1,5 +1,8 @@
 //! Payloads reach the members as they were written, whatever a JSON parser would make of them.
 
+pub(crate) mod bytes;
+mod doors;
+
 use anyhow::Result;
 use natter_tests::raw::Frame;
 use serde_json::{Value, json};

@@ -1,11 +1,14 @@
 //! A backend that is asked about what clients do: what it is told, what clients see of its answers, and what happens when
 //! there is none.
 
+mod bytes;
+mod choice;
 mod connect;
 mod publish;
 mod refresh;
 mod rpc;
 mod subscribe;
+mod wires;
 
 use anyhow::Result;
 use natter_tests::backend::Backend;

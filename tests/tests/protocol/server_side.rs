@@ -196,6 +196,101 @@ async fn a_connect_request_names_rooms_that_its_client_may_join() -> Result<()> 
 }
 
 #[tokio::test]
+async fn a_connect_request_asks_for_what_a_subscribe_command_may() -> Result<()> {
+    let scene = Scene::open(
+        "
+client: {user_id_header: x-user, anonymous: allow, subscribe_to_user_personal_channel: {enabled: true, personal_channel_namespace: me}}
+rooms:
+  namespaces:
+    - {name: me, subscribe: users, publish: server, tags_filter: true}
+    - {name: document, subscribe: anyone, delta: fossil}
+    - {name: told, subscribe: anyone, join_leave: true}
+    - {name: plain, subscribe: anyone}
+",
+    )
+    .await?;
+    let english = json!({ "key": "lang", "cmp": "eq", "val": "en" });
+    let subs = json!({
+        "document:a": { "delta": "fossil" }, "document:b": { "delta": "other" },
+        "told:a": { "join_leave": true }, "plain:a": { "delta": "fossil", "join_leave": true },
+        "me:#42": { "tf": english } });
+    let (mut client, reply) = connect_as(&scene, "42", json!({ "subs": subs })).await?;
+    let expected = json!({ "document:a": { "delta": true }, "told:a": {}, "plain:a": {}, "me:#42": {} });
+    assert_eq!(reply["connect"]["subs"], expected, "{reply}");
+
+    let (mut other, reply) = connect_as(&scene, "43", json!({})).await?;
+    other
+        .request(json!({ "subscribe": { "channel": "told:a" } }))
+        .await?;
+    let id = &reply["connect"]["client"];
+    let join = client
+        .recv_where(|value| value["push"]["join"]["info"]["client"] == *id)
+        .await?;
+    assert_eq!(join["push"]["channel"], "told:a");
+
+    let text = "as it was, ".repeat(40);
+    for end in ["one", "two"] {
+        publish(&scene, "document:a", json!(format!("{text}{end}"))).await?;
+    }
+    let mut documents = Vec::new();
+    for _ in 0..2 {
+        let push = client
+            .recv_where(|value| value["push"]["channel"] == "document:a")
+            .await?;
+        let publication = &push["push"]["pub"];
+        let data = publication["data"].as_str().with_context(|| push.to_string())?;
+        documents.push((publication["delta"] == true, data.to_owned()));
+    }
+    assert_eq!(documents[0], (false, json!(format!("{text}one")).to_string()));
+    ensure!(documents[1].0 && documents[1].1.len() < 60, "{documents:?}");
+    for lang in ["de", "en"] {
+        let message = json!({ "channel": "me:#42", "data": lang, "tags": { "lang": lang } });
+        scene.gateway.api("publish", &message).await?;
+    }
+    let push = client
+        .recv_where(|value| value["push"]["channel"] == "me:#42")
+        .await?;
+    assert_eq!(push["push"]["pub"]["data"], "en");
+    scene.untroubled().await
+}
+
+/// Rooms of one large message each, more of them than one answer brings.
+#[tokio::test]
+async fn rooms_that_do_not_fit_into_the_answer_are_not_recovered() -> Result<()> {
+    const FITTING: usize = 4;
+    let scene = Scene::open(
+        "rooms: {namespaces: [{name: large, subscribe: anyone, history: {read: anyone, force_recovery: true}}]}",
+    )
+    .await?;
+    let text = "x".repeat(900_000);
+    let mut subs = serde_json::Map::new();
+    for room in 0..FITTING + 2 {
+        let channel = format!("large:{room}");
+        let stored = publish(&scene, &channel, json!(text)).await?;
+        let position = json!({ "recover": true, "epoch": stored["epoch"], "offset": 0 });
+        subs.insert(channel, position);
+    }
+    let (mut client, reply) = connect_as(&scene, "", json!({ "subs": subs })).await?;
+    let answered = reply["connect"]["subs"].as_object().context("no subs")?;
+    let (recovered, others): (Vec<_>, Vec<_>) =
+        answered.iter().partition(|(_, room)| room["recovered"] == true);
+    assert_eq!((recovered.len(), others.len()), (FITTING, 2));
+    for (channel, room) in recovered {
+        ensure!(room["publications"][0]["data"] == *text, "{channel}");
+    }
+    // They are as rooms of which too much was missed, and go on.
+    for (channel, room) in others {
+        ensure!(
+            room["was_recovering"] == true && room["offset"] == 1 && room.get("publications").is_none(),
+            "{channel}: {room}"
+        );
+        publish(&scene, channel, json!(2)).await?;
+        assert_eq!(client.push().await?["pub"]["offset"], 2);
+    }
+    scene.untroubled().await
+}
+
+#[tokio::test]
 async fn rooms_of_listed_users_are_closed_to_everybody_else() -> Result<()> {
     let scene = Scene::open(ROOMS).await?;
     let mut members = [user(&scene, "42").await?, user(&scene, "43").await?];

@@ -228,6 +228,12 @@ async fn errors_come_by_their_status_when_asked_for() {
             json!({ "code": 112, "message": "unrecoverable position" }),
         ),
         (
+            "subscribe",
+            json!({ "user": "42", "channel": "passing:room", "expire_at": 1 }),
+            400,
+            json!({ "code": 110, "message": "expired" }),
+        ),
+        (
             "rpc",
             json!({ "method": "m" }),
             404,

@@ -178,8 +178,8 @@ fn keys_must_fit_each_other() {
 }
 
 const OPEN: &str = "client.anonymous: listen 0.0.0.0:8000 can be reached by others and nothing says who they are \
-    (client.anonymous: allow lets everybody who reaches it in, without a name; client.user_id_header takes the user from \
-    an authenticating proxy; or listen on 127.0.0.1)";
+    (client.anonymous: allow lets everybody who reaches it in, without a name; tokens and \
+    client.user_id_header say who users are; or listen on 127.0.0.1)";
 
 #[test]
 fn insecure_combinations_are_refused() {
@@ -188,8 +188,8 @@ fn insecure_combinations_are_refused() {
         (
             "client: {anonymous: deny}",
             &[
-                "client.anonymous: deny without client.user_id_header lets nobody in (client.user_id_header: the header of \
-             an authenticating proxy)",
+                "client.anonymous: deny without tokens and client.user_id_header lets nobody in (tokens: who signs them; \
+             client.user_id_header: the header of an authenticating proxy)",
             ],
         ),
         (
@@ -287,7 +287,7 @@ fn a_file_that_is_no_section_or_no_yaml_is_refused_by_its_name() {
             .map(|line| line.replace(&name, "FILE"))
             .collect::<Vec<_>>()
     };
-    let keys = "keys: listen, ops_listen, workers, node_name, client, http, api, ops, page, rooms, proxies, bus, drain, log, tracing, metrics";
+    let keys = "keys: listen, ops_listen, workers, node_name, client, tokens, http, api, ops, page, rooms, proxies, bus, drain, log, tracing, metrics";
     assert_eq!(
         refused("- a"),
         [format!("FILE: a list where a section belongs ({keys})")]

@@ -35,6 +35,7 @@ fn other(path: &str) -> &'static str {
         | "rooms.default.subscribe_proxy"
         | "rooms.default.sub_refresh_proxy"
         | "rooms.default.publish_proxy" => "b",
+        "tokens" => "[{name: a, hmac_secrets: [b]}]",
         "proxies" => "[{name: a, endpoint: 'http://a', timeout: 2s}, {name: b, endpoint: 'http://b'}]",
         "bus.nats.servers" => "['nats://b']",
         "log.level" => "debug",

@@ -43,15 +43,15 @@ fn user_header(settings: &Settings, problems: &mut Problems) {
 }
 
 fn authentication(settings: &Settings, problems: &mut Problems) {
-    const KEYS: [&str; 4] = [
+    const KEYS: [&str; 5] = [
         "client.anonymous",
         "client.user_id_header",
         "client.connect_proxy",
+        "tokens",
         "listen",
     ];
     let open = !settings.listen.ip().is_loopback();
-    let names_users = settings.client.user_id_header.is_some() || settings.client.connect_proxy.is_some();
-    if names_users || !problems.sound(&KEYS) {
+    if settings.names_users() || !problems.sound(&KEYS) {
         return;
     }
     match settings.client.anonymous {
@@ -62,12 +62,12 @@ fn authentication(settings: &Settings, problems: &mut Problems) {
                 settings.listen
             ),
             "client.anonymous: allow lets everybody who reaches it in, without a name; \
-             client.user_id_header takes the user from an authenticating proxy; or listen on 127.0.0.1",
+             tokens and client.user_id_header say who users are; or listen on 127.0.0.1",
         ),
         Anonymous::Deny => problems.add(
             "client.anonymous",
-            "deny without client.user_id_header lets nobody in",
-            "client.user_id_header: the header of an authenticating proxy",
+            "deny without tokens and client.user_id_header lets nobody in",
+            "tokens: who signs them; client.user_id_header: the header of an authenticating proxy",
         ),
         _ => {}
     }

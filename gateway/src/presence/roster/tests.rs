@@ -431,6 +431,24 @@ async fn a_room_is_read_so_often_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_costs_as_much_as_it_has_members() {
+    let mut cluster = Cluster::new(2);
+    for (gateway, name) in [(0, "ann"), (0, "bob"), (1, "cid"), (1, "dan")] {
+        cluster.join(gateway, name);
+    }
+    cluster.flush();
+    settle().await;
+    for _ in 0..READS / 4 {
+        assert_eq!(cluster.rosters[0].1.members().unwrap().len(), 4);
+    }
+    let refused = cluster.rosters[0].1.members().unwrap_err();
+    assert_eq!(refused, PresenceError::Busy);
+    assert_eq!(cluster.rosters[0].1.stats(), Err(PresenceError::Busy));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(cluster.stats(0), (4, 4));
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_comes_and_goes_within_a_window_is_not_mentioned() {
     let mut roster = Roster::new(POLICY, 1);
     let ann = Member::fixture("ann");

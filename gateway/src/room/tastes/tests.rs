@@ -77,3 +77,29 @@ fn nothing_rests_on_what_is_held_or_was_missed() {
     assert_eq!(tastes.form(0, &third, false), Some(Form::Delta));
     assert_eq!(tastes.form(0, &fifth, false), Some(Form::Whole));
 }
+
+#[test]
+fn a_room_takes_so_many_filters_and_any_number_of_members_with_one_of_them() {
+    let mut tastes = Tastes::default();
+    let filter = |number: usize| only(&number.to_string());
+    let member = |number: usize| Taste {
+        filter: Some(filter(number)),
+        delta: false,
+    };
+    for number in 0..MAX_FILTERS {
+        assert!(tastes.has_space_for(&filter(number)), "{number}");
+        tastes.add(MemberIndex::try_from(number).unwrap(), &member(number));
+    }
+    let place = MemberIndex::try_from(MAX_FILTERS).unwrap();
+    assert_eq!(tastes.filters.len(), 4_096);
+    assert!(!tastes.has_space_for(&filter(MAX_FILTERS)), "one too many");
+    assert!(tastes.has_space_for(&filter(7)), "known");
+    tastes.add(place, &member(7));
+    tastes.remove(7);
+    assert!(
+        !tastes.has_space_for(&filter(MAX_FILTERS)),
+        "somebody else has it"
+    );
+    tastes.remove(place);
+    assert!(tastes.has_space_for(&filter(MAX_FILTERS)), "a place is free");
+}

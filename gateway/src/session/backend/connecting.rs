@@ -9,7 +9,6 @@ use crate::{
     admission::{Admission, Denial},
     bus::BoxFuture,
     gateway::Live,
-    grant::Grant,
     proxy::{Answered, Connected, Failure, ProxyKind, Question, Verdict},
     session::Session,
     wire::Encoding,
@@ -63,23 +62,5 @@ fn decide(
     if !is_named && !live.settings.allows_anonymous() {
         return Err(Denial::Disconnect(DisconnectCode::InvalidToken));
     }
-    let user = if vouched.is_empty() {
-        connected.user.unwrap_or_default().into()
-    } else {
-        vouched
-    };
-    let own = live.personal_room(&user);
-    let listed = connected.channels.into_iter().map(Grant::of);
-    let subs = connected.subs.into_iter();
-    let subs = subs.map(|(channel, subscribed)| subscribed.into_grant(&channel));
-    Ok(Admission {
-        // What is said of a room in `subs` goes before its bare name.
-        rooms: subs.chain(listed).chain(own).collect(),
-        user: Some(user).filter(|user| !user.is_empty()),
-        expire_at: connected.expire_at,
-        info: connected.info.unwrap_or_default(),
-        data: connected.data.unwrap_or_default(),
-        meta: connected.meta,
-        takes_wishes: true,
-    })
+    Ok(live.admit_as(vouched, connected))
 }

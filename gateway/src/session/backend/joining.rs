@@ -7,8 +7,7 @@ use natter_protocol::{ErrorCode, Payload, ReplyBody, SubscribeRequest, Subscribe
 
 use crate::{
     channel::Channel,
-    grant::Grant,
-    proxy::{Failure, ProxyKind, Question, Subscribed, Verdict},
+    proxy::{ProxyKind, Question, Subscribed},
     room::HeldMessage,
     session::{Refusal, ReplySlot, Session, Wish, time_until},
     wire::Encoding,
@@ -46,23 +45,29 @@ impl Session {
         match asked {
             Err(refusal) => self.complete_refused(worker, slot, "subscribe", refusal),
             Ok(asked) => {
-                let asking = Asking {
-                    channel: Channel::from(&*request.channel),
-                    slot,
-                    held: Vec::new(),
-                };
-                self.with_backend(|backend| backend.askings.push(asking));
-                let wanted = owned(request);
+                self.await_judgement(&request.channel, slot);
+                let wanted = Self::owned(request);
                 self.ask(worker, slot, asked, move |session, worker, answered| {
                     let verdict = answered.map(|answered| answered.verdict);
-                    session.join_judged(worker, (slot, wish), &wanted, verdict);
+                    let permitted = session.judged(worker, slot, "subscribe", verdict);
+                    session.join_judged(worker, (slot, wish), &wanted, permitted);
                 });
             }
         }
     }
 
+    /// From now on the client's join waits for somebody's word, and what it says there waits for the join.
+    pub(in crate::session) fn await_judgement(&self, channel: &str, slot: ReplySlot) {
+        let asking = Asking {
+            channel: Channel::from(channel),
+            slot,
+            held: Vec::new(),
+        };
+        self.with_backend(|backend| backend.askings.push(asking));
+    }
+
     /// What a join would be refused for anyway.
-    fn may_ask_to_join(&self, worker: &Worker, channel: &str) -> Result<(), Refusal> {
+    pub(in crate::session) fn may_ask_to_join(&self, worker: &Worker, channel: &str) -> Result<(), Refusal> {
         let rooms = self.subscriptions.borrow().count();
         let limit = worker.live().settings.client.channel_limit;
         if self.is_in(channel) || self.is_asking(channel) {
@@ -74,16 +79,17 @@ impl Session {
         }
     }
 
-    fn join_judged(
+    /// Joins the room if that is `permitted`; otherwise the client was told why not.
+    pub(in crate::session) fn join_judged(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
         (slot, wish): (ReplySlot, Wish),
         wanted: &SubscribeRequest<'static>,
-        verdict: Result<Verdict<Subscribed>, Failure>,
+        permitted: Option<Subscribed>,
     ) {
         let asking = self.take_asking(|asking| asking.slot == slot);
         let held = asking.map(|asking| asking.held).unwrap_or_default();
-        let has_joined = match self.judged(worker, slot, "subscribe", verdict) {
+        let has_joined = match permitted {
             Some(subscribed) => self.join_permitted(worker, (slot, wish), wanted, subscribed),
             None => false,
         };
@@ -167,6 +173,20 @@ impl Session {
         self.with_askings(|askings| askings.iter().any(|asking| &*asking.channel == channel))
     }
 
+    /// What of a request is needed when it is judged.
+    pub(in crate::session) fn owned(request: &SubscribeRequest<'_>) -> SubscribeRequest<'static> {
+        SubscribeRequest {
+            channel: request.channel.to_string().into(),
+            recover: request.recover,
+            epoch: request.epoch.to_string().into(),
+            offset: request.offset,
+            positioned: request.positioned,
+            recoverable: request.recoverable,
+            flag: request.flag,
+            ..SubscribeRequest::default()
+        }
+    }
+
     fn with_askings<R>(&self, read: impl FnOnce(&[Asking]) -> R) -> R {
         let backend = self.backend.borrow();
         read(backend.as_ref().map_or(&[], |backend| backend.askings.as_slice()))
@@ -177,32 +197,5 @@ impl Session {
         let askings = &mut backend.as_mut()?.askings;
         let index = askings.iter().position(is_meant)?;
         Some(askings.swap_remove(index))
-    }
-}
-
-impl Subscribed {
-    pub(super) fn into_grant(self, channel: &str) -> Grant {
-        Grant {
-            info: self.info.unwrap_or_default(),
-            data: self.data.unwrap_or_default(),
-            expire_at: self.expire_at,
-            force_recovery: self.force_recovery,
-            force_positioning: self.force_positioning,
-            ..Grant::of(channel)
-        }
-    }
-}
-
-/// What of a request is needed when it is judged.
-fn owned(request: &SubscribeRequest<'_>) -> SubscribeRequest<'static> {
-    SubscribeRequest {
-        channel: request.channel.to_string().into(),
-        recover: request.recover,
-        epoch: request.epoch.to_string().into(),
-        offset: request.offset,
-        positioned: request.positioned,
-        recoverable: request.recoverable,
-        flag: request.flag,
-        ..SubscribeRequest::default()
     }
 }

@@ -111,9 +111,21 @@ impl Session {
         }
         if let Some(info) = renewed.info {
             self.with_terms(|terms| terms.set_info(what, info));
+            self.reappear_in(worker, what);
         }
         if *what == Expiring::Connection {
             self.note_meta(renewed.meta);
+        }
+    }
+
+    /// Others are told something else of it from now on, in one room or in all.
+    fn reappear_in(&self, worker: &Worker, what: &Expiring) {
+        let Expiring::Room(channel) = what else {
+            return self.reappear(worker);
+        };
+        let present = self.subscriptions.borrow().present();
+        if let Some(room) = present.iter().find(|room| room.channel == *channel) {
+            self.appear(worker, room);
         }
     }
 

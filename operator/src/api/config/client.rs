@@ -9,14 +9,13 @@ use crate::api::text::{DurationText, SizeText};
 /// Who may connect, and what a connection may use.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.userIdHeader) || has(self.connectProxy) || (has(self.anonymous) && self.anonymous == 'allow')")
-    .message("say who the clients are: set userIdHeader behind an authenticating proxy, connectProxy for a backend that knows them, or anonymous: allow to let everybody in"))]
 #[x_kube(validation = Rule::new("!has(self.pingInterval) || duration(self.pingInterval) >= duration('1s')")
     .message("pingInterval must be at least 1s"))]
 #[x_kube(validation = Rule::new("duration(has(self.pongTimeout) ? self.pongTimeout : '8s') < duration(has(self.pingInterval) ? self.pingInterval : '25s')")
     .message("pongTimeout (default 8s) must be shorter than pingInterval (default 25s)"))]
 pub struct ClientConfig {
-    /// Whether clients without a user id may connect: `allow` or `deny`. One of `allow` and `userIdHeader` is needed.
+    /// Whether clients without a user id may connect: `allow` or `deny`. Something has to say who they are: `allow`, `userIdHeader`,
+    /// `connectProxy` or `tokens`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anonymous: Option<Anonymous>,
     /// Request header in which an authenticating proxy passes the user id. Trusted as it is: the proxy

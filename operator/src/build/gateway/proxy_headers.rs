@@ -1,16 +1,14 @@
 //! What gateways show the backends that they ask, and by what they judge them: headers and authorities from Secrets, as files
 //! of one directory.
 
-use k8s_openapi::api::core::v1::{
-    KeyToPath, ProjectedVolumeSource, SecretProjection, Volume, VolumeMount, VolumeProjection,
-};
+use k8s_openapi::api::core::v1::{Volume, VolumeMount, VolumeProjection};
 use serde_json::{Value, json};
 
-use super::template::mount;
-use crate::api::{
-    config::{GatewayConfig, Proxy},
-    reference::SecretKey,
+use super::{
+    secret_files::{self, projection},
+    template::mount,
 };
+use crate::api::config::{GatewayConfig, Proxy};
 
 const VOLUME: &str = "proxies";
 const DIRECTORY: &str = "/etc/natter-proxies";
@@ -35,15 +33,7 @@ pub(in crate::build) fn refer(proxies: &mut Value) {
 
 /// The files, if there are any.
 pub(super) fn volume(config: &GatewayConfig) -> Option<Volume> {
-    let sources: Vec<_> = config.proxies.iter().flat_map(projections).collect();
-    (!sources.is_empty()).then(|| Volume {
-        name: VOLUME.to_owned(),
-        projected: Some(ProjectedVolumeSource {
-            sources: Some(sources),
-            ..ProjectedVolumeSource::default()
-        }),
-        ..Volume::default()
-    })
+    secret_files::volume(VOLUME, config.proxies.iter().flat_map(projections))
 }
 
 pub(super) fn volume_mount() -> VolumeMount {
@@ -56,19 +46,4 @@ fn projections(proxy: &Proxy) -> impl Iterator<Item = VolumeProjection> {
     let authorities = proxy.ca_file.as_ref();
     let authorities = authorities.map(|secret| projection(secret, format!("{}{AUTHORITIES}", proxy.name)));
     headers.into_iter().chain(authorities)
-}
-
-fn projection(secret: &SecretKey, file: String) -> VolumeProjection {
-    VolumeProjection {
-        secret: Some(SecretProjection {
-            name: secret.name.clone(),
-            items: Some(vec![KeyToPath {
-                key: secret.key.clone(),
-                path: file,
-                mode: None,
-            }]),
-            optional: Some(false),
-        }),
-        ..VolumeProjection::default()
-    }
 }

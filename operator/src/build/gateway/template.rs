@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{nats_access, proxy_headers};
+use super::{nats_access, proxy_headers, token_keys};
 use crate::{
     build::{
         Names,
@@ -53,6 +53,7 @@ pub(super) fn build(cluster: &ValidCluster, names: &Names) -> PodTemplateSpec {
     let external = cluster.spec.bus.external.as_ref();
     volumes.extend(external.and_then(nats_access::volume));
     volumes.extend(proxy_headers::volume(&cluster.spec.gateways.config));
+    volumes.extend(token_keys::volume(&cluster.spec.gateways.config));
     let mut template = PodTemplateSpec {
         metadata: Some(ObjectMeta {
             annotations: restarted_at(cluster),
@@ -136,6 +137,9 @@ fn container(cluster: &ValidCluster) -> Container {
     }
     if proxy_headers::volume(&cluster.spec.gateways.config).is_some() {
         mounts.push(proxy_headers::volume_mount());
+    }
+    if token_keys::volume(&cluster.spec.gateways.config).is_some() {
+        mounts.push(token_keys::volume_mount());
     }
     Container {
         name: GATEWAY.to_owned(),

@@ -13,9 +13,9 @@ use super::beside;
 use crate::scene::{LIMIT, settle};
 
 const ROOMS: &str = "rooms:
-  default: {subscribe: anyone, publish: anyone}
+  default: {subscribe: anyone, publish: anyone, presence: true}
   namespaces:
-  - {name: lent, subscribe: anyone, publish: anyone, subscribe_proxy: backend, sub_refresh_proxy: backend}
+  - {name: lent, subscribe: anyone, publish: anyone, presence: true, subscribe_proxy: backend, sub_refresh_proxy: backend}
 ";
 /// Far beyond all tests.
 const LATER: u64 = 4_000_000_000;
@@ -68,6 +68,18 @@ async fn join(backend: &mut Backend, client: &mut Client, channel: &str) -> Resu
     Ok(())
 }
 
+/// What is told of the one member of a room to whom asks who is there.
+async fn told_of(client: &mut Client, channel: &str) -> Result<Value> {
+    let reply = client
+        .request(json!({ "presence": { "channel": channel } }))
+        .await?;
+    let members = reply["presence"]["presence"].as_object();
+    let mut members = members.into_iter().flatten().map(|(_, info)| info.clone());
+    let member = members.next().with_context(|| reply.to_string())?;
+    ensure!(members.next().is_none(), "{reply}");
+    Ok(member)
+}
+
 fn is_of(asked: &Asked, channel: Option<&str>) -> bool {
     asked.body["user"] == "ann" && asked.body.get("channel").and_then(Value::as_str) == channel
 }
@@ -76,6 +88,8 @@ fn is_of(asked: &Asked, channel: Option<&str>) -> bool {
 async fn a_connection_goes_on_as_the_backend_says() -> Result<()> {
     let (mut backend, gateway) = scene("4s", "").await?;
     let mut client = short(&mut backend, &gateway).await?;
+    client.request(json!({ "subscribe": { "channel": "a" } })).await?;
+    assert_eq!(told_of(&mut client, "a").await?.get("conn_info"), None);
     let asked = backend.asked().await?;
     ensure!(
         is_of(&asked, None) && asked.body["meta"] == json!({ "shop": 3 }),
@@ -86,8 +100,11 @@ async fn a_connection_goes_on_as_the_backend_says() -> Result<()> {
     asked.result(&again)?;
     let asked = backend.asked().await?;
     ensure!(asked.body["meta"] == json!({ "shop": 4 }), "{}", asked.body);
+    assert_eq!(
+        told_of(&mut client, "a").await?["conn_info"],
+        json!({ "name": "Ann" })
+    );
     asked.result(&json!({ "expire_at": LATER }))?;
-    client.request(json!({ "subscribe": { "channel": "a" } })).await?;
     client
         .request(json!({ "publish": { "channel": "a", "data": 1 } }))
         .await?;
@@ -97,12 +114,15 @@ async fn a_connection_goes_on_as_the_backend_says() -> Result<()> {
         "{push}"
     );
     let labels = [("kind", "refresh"), ("result", "answered")];
-    let calls = gateway
-        .metrics()
-        .await?
-        .value("natter_proxy_calls_total", &labels);
-    assert_eq!(calls, Some(2.0));
-    Ok(())
+    eventually("both answers are counted", LIMIT, async || {
+        let calls = gateway
+            .metrics()
+            .await?
+            .value("natter_proxy_calls_total", &labels);
+        ensure!(calls == Some(2.0), "{calls:?}");
+        anyhow::Ok(())
+    })
+    .await
 }
 
 #[tokio::test]
@@ -193,11 +213,14 @@ async fn a_subscription_goes_on_or_ends_as_the_backend_says() -> Result<()> {
     let (mut backend, gateway) = scene("4s", "").await?;
     let mut client = lasting(&mut backend, &gateway).await?;
     join(&mut backend, &mut client, "lent:a").await?;
+    client.request(json!({ "subscribe": { "channel": "a" } })).await?;
     let asked = backend.asked().await?;
     ensure!(is_of(&asked, Some("lent:a")), "{}", asked.body);
     let again = json!({ "expire_at": now()? + 2, "info": "captain" });
     asked.result(&again)?;
     let asked = backend.asked().await?;
+    assert_eq!(told_of(&mut client, "lent:a").await?["chan_info"], "captain");
+    assert_eq!(told_of(&mut client, "a").await?.get("chan_info"), None);
     client
         .request(json!({ "publish": { "channel": "lent:a", "data": 1 } }))
         .await?;

@@ -1,0 +1,126 @@
+//! Keys that an issuer publishes: fetched, rotated, and kept when the issuer is away or talks nonsense.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use natter_gateway::token::install_crypto;
+use natter_tests::backend::Backend;
+use natter_tests::gateway::Gateway;
+use natter_tests::wait::eventually;
+use rcgen::KeyPair;
+use serde_json::{Value, json};
+
+use super::{code, connect, refused};
+use crate::scene::gateway;
+
+/// Longer than the pause between two requests for keys.
+const LIMIT: Duration = Duration::from_secs(15);
+
+struct Signer {
+    id: String,
+    pair: KeyPair,
+}
+
+impl Signer {
+    fn new(id: &str) -> Result<Self> {
+        Ok(Self {
+            id: id.to_owned(),
+            pair: KeyPair::generate_for(&rcgen::PKCS_ED25519)?,
+        })
+    }
+
+    fn jwk(&self) -> Value {
+        let x = BASE64_URL_SAFE_NO_PAD.encode(self.pair.public_key_raw());
+        json!({ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": self.id, "x": x })
+    }
+
+    fn token(&self) -> Result<String> {
+        install_crypto();
+        let header = Header {
+            kid: Some(self.id.clone()),
+            ..Header::new(Algorithm::EdDSA)
+        };
+        let key = EncodingKey::from_ed_pem(self.pair.serialize_pem().as_bytes())?;
+        Ok(encode(&header, &json!({ "sub": "ann" }), &key)?)
+    }
+}
+
+async fn open(issuer: &Backend) -> Result<Gateway> {
+    gateway(&format!(
+        "tokens: [{{name: idp, jwks_url: '{}', jwks_refresh: 1h}}]",
+        issuer.url()
+    ))
+    .await
+}
+
+async fn is_let_in(gateway: &Gateway, token: &str) -> Result<()> {
+    let (_, reply) = connect(gateway, token).await?;
+    ensure!(reply.get("connect").is_some(), "{reply}");
+    Ok(())
+}
+
+async fn fetches(gateway: &Gateway, result: &str) -> Result<Option<f64>> {
+    let labels = [("issuer", "idp"), ("result", result)];
+    let metrics = gateway.metrics().await?;
+    Ok(metrics.value("natter_jwks_fetches_total", &labels))
+}
+
+#[tokio::test]
+async fn keys_are_fetched_and_new_ones_when_a_token_names_them() -> Result<()> {
+    let (old, new, never) = (Signer::new("old")?, Signer::new("new")?, Signer::new("never")?);
+    let mut issuer = Backend::start().await?;
+    let gateway = open(&issuer).await?;
+    issuer
+        .asked()
+        .await?
+        .answer(&json!({ "keys": [old.jwk(), { "kty": "unheard-of" }] }))?;
+    eventually("the first key is known", LIMIT, async || {
+        ensure!(fetches(&gateway, "fetched").await? == Some(1.0), "it is not");
+        anyhow::Ok(())
+    })
+    .await?;
+    is_let_in(&gateway, &old.token()?).await?;
+    // Two wait for one request.
+    let tokens = [new.token()?, never.token()?];
+    let (joined, stranger, ()) = tokio::try_join!(
+        async { is_let_in(&gateway, &tokens[0]).await },
+        async { refused(&gateway, &tokens[1]).await },
+        async {
+            issuer
+                .asked()
+                .await?
+                .answer(&json!({ "keys": [old.jwk(), new.jwk()] }))
+        },
+    )?;
+    let () = joined;
+    assert_eq!(stranger.0, 3500);
+    is_let_in(&gateway, &old.token()?).await?;
+    assert_eq!(fetches(&gateway, "fetched").await?, Some(2.0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_away_or_talks_nonsense_takes_no_key_from_anybody() -> Result<()> {
+    let (known, unknown) = (Signer::new("known")?, Signer::new("unknown")?);
+    let mut issuer = Backend::start().await?;
+    let gateway = open(&issuer).await?;
+    issuer.asked().await?.answer(&json!({ "keys": [known.jwk()] }))?;
+    eventually("the key is known", LIMIT, async || {
+        ensure!(fetches(&gateway, "fetched").await? == Some(1.0), "it is not");
+        anyhow::Ok(())
+    })
+    .await?;
+    let token = unknown.token()?;
+    let (reply, ()) = tokio::try_join!(async { Ok(connect(&gateway, &token).await?.1) }, async {
+        issuer.asked().await?.text("<html>down for maintenance</html>")
+    },)?;
+    // Nobody knows whether it is a good one: its client may try again.
+    ensure!(
+        code(&reply) == 100 && reply["error"]["temporary"] == true,
+        "{reply}"
+    );
+    assert_eq!(fetches(&gateway, "failed").await?, Some(1.0));
+    is_let_in(&gateway, &known.token()?).await
+}
