@@ -2,7 +2,7 @@
 //! one of the configured issuers.
 //!
 //! A token is checked where its client is served, with keys that are at hand: microseconds for a shared secret, a tenth of a
-//! millisecond for the dearest key. Only a key that is not known may have to be fetched ([`jwks`]), and then the client waits. What
+//! millisecond for the dearest key. Only a key that is not known may have to be fetched (`jwks`), and then the client waits. What
 //! a token may be signed with follows from the key and never from the token alone, so a public key is no secret that somebody
 //! could sign with, and `none` is no algorithm.
 
