@@ -212,31 +212,18 @@ fn exit_code(error: &clap::Error) -> u8 {
 }
 
 fn check_config(loader: &Loader, out: &mut impl Write, err: &mut impl Write) -> io::Result<u8> {
-    match loader.load() {
-        Ok(settings) => {
-            writeln!(out, "configuration is valid")?;
-            summary(&settings, out)?;
-            Ok(0)
-        }
-        Err(errors) => {
-            writeln!(err, "{errors}")?;
-            Ok(EX_USAGE)
-        }
-    }
+    with_settings(loader, err, |settings| {
+        writeln!(out, "configuration is valid")?;
+        summary(settings, out)
+    })
 }
 
 fn print_token(token: &Token, loader: &Loader, out: &mut impl Write, err: &mut impl Write) -> io::Result<u8> {
-    match loader.load() {
-        Ok(settings) => {
-            let text = token.make(&settings);
-            let text = text.map_err(|error| io::Error::other(format!("token: {error}")))?;
-            writeln!(out, "{text}").map(|()| 0)
-        }
-        Err(errors) => {
-            writeln!(err, "{errors}")?;
-            Ok(EX_USAGE)
-        }
-    }
+    with_settings(loader, err, |settings| {
+        let text = token.make(settings);
+        let text = text.map_err(|error| io::Error::other(format!("token: {error}")))?;
+        writeln!(out, "{text}")
+    })
 }
 
 fn delete_streams(
@@ -245,10 +232,20 @@ fn delete_streams(
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<u8> {
+    with_settings(loader, err, |settings| {
+        delete_streams::run(settings, time_limit, out)
+            .map_err(|error| io::Error::other(format!("delete-streams: {error:#}")))
+    })
+}
+
+/// Does something with a valid configuration, or says all that is wrong with it.
+fn with_settings(
+    loader: &Loader,
+    err: &mut impl Write,
+    work: impl FnOnce(&Settings) -> io::Result<()>,
+) -> io::Result<u8> {
     match loader.load() {
-        Ok(settings) => delete_streams::run(&settings, time_limit, out)
-            .map(|()| 0)
-            .map_err(|error| io::Error::other(format!("delete-streams: {error:#}"))),
+        Ok(settings) => work(&settings).map(|()| 0),
         Err(errors) => {
             writeln!(err, "{errors}")?;
             Ok(EX_USAGE)

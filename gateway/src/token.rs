@@ -25,6 +25,7 @@ use tracing::{Level, info};
 use self::{
     claims::Claims,
     issuer::{Issuer, Tried},
+    jwks::Fetch,
 };
 pub use self::{
     claims::{ConnectionToken, SubscriptionToken},
@@ -202,18 +203,18 @@ impl Tokens {
     ) -> Checked<T> {
         let waits_for = match self.try_now(purpose, token, &read) {
             Ok(Tried::Known(result)) => return Checked::Now(self.counted(purpose, result)),
-            Ok(Tried::Missing(issuer)) => issuer,
+            Ok(Tried::Missing(jwks)) => jwks,
             Err(error) => return Checked::Now(self.counted(purpose, Err(error))),
         };
         let (tokens, token) = (self.clone(), token.to_owned());
         Checked::Later(Box::pin(async move {
             let result = match waits_for.fetch().await {
-                Ok(()) => match tokens.try_now(purpose, &token, &read) {
+                Fetch::Failed => Err(TokenError::Unreachable),
+                Fetch::Done => match tokens.try_now(purpose, &token, &read) {
                     Ok(Tried::Known(result)) => result,
                     Ok(Tried::Missing(_)) => Err(TokenError::UnknownKey),
                     Err(error) => Err(error),
                 },
-                Err(error) => Err(error),
             };
             tokens.counted(purpose, result)
         }))
@@ -243,7 +244,7 @@ impl Tokens {
                 Ok(claims) => return Ok(Tried::Known(read(claims, &issuer.settings))),
                 // Another issuer may know the key.
                 Err(TokenError::UnknownKey) => {
-                    missing = missing.or_else(|| issuer.fetches().then(|| issuer.clone()));
+                    missing = missing.or_else(|| issuer.jwks.clone());
                     found = found.map_err(|known| match known {
                         TokenError::Signature => known,
                         _ => TokenError::UnknownKey,
@@ -253,7 +254,7 @@ impl Tokens {
             }
         }
         match missing {
-            Some(issuer) => Ok(Tried::Missing(issuer)),
+            Some(jwks) => Ok(Tried::Missing(jwks)),
             None => found,
         }
     }
@@ -273,22 +274,10 @@ impl Tokens {
 impl IssuerSettings {
     /// Whether the keys that one has fetched are the other's.
     fn fetches_as(&self, other: &Self) -> bool {
-        let fetched = |settings: &Self| {
-            let Self {
-                name,
-                jwks_url,
-                jwks_ca_file,
-                jwks_refresh,
-                ..
-            } = settings;
-            (
-                name.clone(),
-                jwks_url.clone(),
-                jwks_ca_file.clone(),
-                *jwks_refresh,
-            )
-        };
-        fetched(self) == fetched(other)
+        self.name == other.name
+            && self.jwks_url == other.jwks_url
+            && self.jwks_ca_file == other.jwks_ca_file
+            && self.jwks_refresh == other.jwks_refresh
     }
 
     fn is_for(&self, purpose: Purpose) -> bool {

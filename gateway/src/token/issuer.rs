@@ -6,12 +6,7 @@ use jsonwebtoken::{AlgorithmFamily, DecodingKey, Header, Validation, decode, err
 use serde_json::value::RawValue;
 use tokio::runtime::Handle;
 
-use super::{
-    KeysError, Purpose, TokenError,
-    claims::Claims,
-    files::Files,
-    jwks::{Fetch, Jwks},
-};
+use super::{KeysError, Purpose, TokenError, claims::Claims, files::Files, jwks::Jwks};
 use crate::{config::IssuerSettings, metrics::TokenMetrics};
 
 /// Keys of one file or secret list, and of one key set: a token without a key id is held against all of its kind.
@@ -20,15 +15,15 @@ pub(super) const MAX_KEYS: usize = 64;
 /// Whether it could be said at once.
 pub(super) enum Tried<T> {
     Known(T),
-    /// This issuer may know the key once it has fetched its keys anew.
-    Missing(Arc<Issuer>),
+    /// The key may be among these, once they are fetched anew.
+    Missing(Arc<Jwks>),
 }
 
 pub(super) struct Issuer {
     pub(super) settings: IssuerSettings,
     keys: Vec<Key>,
     files: Files,
-    jwks: Option<Arc<Jwks>>,
+    pub(super) jwks: Option<Arc<Jwks>>,
 }
 
 /// A key, and its id if it has one.
@@ -83,22 +78,6 @@ impl Issuer {
     /// Whether a token that names `iss` may be of this issuer.
     pub(super) fn is_named(&self, iss: Option<&str>) -> bool {
         self.settings.issuer.is_none() || self.settings.issuer.as_deref() == iss
-    }
-
-    /// Whether there may be more keys than are known.
-    pub(super) fn fetches(&self) -> bool {
-        self.jwks.is_some()
-    }
-
-    /// Fetches the keys anew, together with all others who wait for them.
-    pub(super) async fn fetch(&self) -> Result<(), TokenError> {
-        let Some(jwks) = &self.jwks else {
-            return Err(TokenError::UnknownKey);
-        };
-        match jwks.fetch().await {
-            Fetch::Done => Ok(()),
-            Fetch::Failed => Err(TokenError::Unreachable),
-        }
     }
 
     pub(super) fn verify(&self, token: &str, header: &Header) -> Result<Claims, TokenError> {
