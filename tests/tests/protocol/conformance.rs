@@ -13,7 +13,7 @@ use self::names::Names;
 use self::served::is_served;
 use crate::scene::gateway;
 
-const CONFIG: &str = "client: {ping_interval: 1s, pong_timeout: 500ms}
+const CONFIG: &str = "client: {ping_interval: 2s, pong_timeout: 1500ms}
 rooms: {namespaces: [{name: kept, subscribe: anyone, publish: anyone, presence: true, history: {size: 10, ttl: 1h, read: anyone}}]}\n";
 
 #[tokio::test]
@@ -117,9 +117,9 @@ async fn converse(transport: Transport, encoding: Encoding) -> Result<()> {
     let (mut wire, reply) = connect(&gateway, transport, encoding).await?;
     let mut names = Names::of(&reply);
     let connected = if transport == Transport::WebSocket {
-        json!({ "client": "CLIENT", "version": "VERSION", "ping": 1, "pong": true })
+        json!({ "client": "CLIENT", "version": "VERSION", "ping": 2, "pong": true })
     } else {
-        json!({ "client": "CLIENT", "version": "VERSION", "ping": 1, "session": "SESSION", "node": "NODE" })
+        json!({ "client": "CLIENT", "version": "VERSION", "ping": 2, "session": "SESSION", "node": "NODE" })
     };
     names.expect(&reply, &json!({ "id": 1, "connect": connected }))?;
 

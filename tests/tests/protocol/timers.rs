@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::raw_member::PATH;
 use crate::scene::{Scene, connected};
 
-const SHORT_PINGS: &str = "client: {ping_interval: 1s, pong_timeout: 500ms}";
+const SHORT_PINGS: &str = "client: {ping_interval: 2s, pong_timeout: 1500ms}";
 
 #[tokio::test]
 async fn a_client_that_never_connects_is_stale() -> Result<()> {
@@ -38,12 +38,12 @@ async fn a_client_that_answers_pings_stays_and_one_that_does_not_is_cut() -> Res
         if number == 0 {
             let passed = began.elapsed();
             // The first comes after a half to one interval, the others after a whole one; the rest is a busy machine.
-            assert!(passed >= Duration::from_millis(400), "a ping after {passed:?}");
+            assert!(passed >= Duration::from_millis(900), "a ping after {passed:?}");
         }
         good.send_text("{}").await?;
     }
     assert!(
-        began.elapsed() >= Duration::from_millis(2400),
+        began.elapsed() >= Duration::from_millis(4800),
         "three pings within {:?}",
         began.elapsed()
     );

@@ -161,7 +161,7 @@ async fn where_tokens_are_taken_nobody_is_let_in_without() -> Result<()> {
 async fn a_connection_is_renewed_by_a_token_of_the_same_user() -> Result<()> {
     let scene = Scene::open(CONFIG).await?;
     let gateway = &scene.gateway;
-    let mut client = ann(gateway, json!({ "exp": now()? + 2 })).await?;
+    let mut client = ann(gateway, json!({ "exp": now()? + 3 })).await?;
     let fresh = token(&json!({ "sub": "ann", "exp": LATER }))?;
     let reply = client.request(json!({ "refresh": { "token": fresh } })).await?;
     ensure!(reply["refresh"]["expires"] == true, "{reply}");
@@ -176,7 +176,7 @@ async fn a_connection_is_renewed_by_a_token_of_the_same_user() -> Result<()> {
             .await?;
         assert_eq!(client.close_frame().await?.0, expected, "{claims}");
     }
-    let mut mortal = ann(gateway, json!({ "exp": now()? + 2 })).await?;
+    let mut mortal = ann(gateway, json!({ "exp": now()? + 3 })).await?;
     assert_eq!(mortal.close_frame().await?.0, 3005);
     let reply = client
         .request(json!({ "publish": { "channel": "a", "data": 1 } }))
@@ -253,7 +253,7 @@ async fn a_subscription_is_renewed_by_a_token_of_its_room() -> Result<()> {
     let mut client = ann(&scene.gateway, json!({})).await?;
     let lease = |room: &str, exp: u64| token(&json!({ "sub": "ann", "channel": room, "exp": exp }));
     for room in ["$kept", "$left"] {
-        let joined = subscribe(&mut client, room, &lease(room, now()? + 2)?).await?;
+        let joined = subscribe(&mut client, room, &lease(room, now()? + 3)?).await?;
         ensure!(joined["subscribe"]["expires"] == true, "{joined}");
     }
     let renew = json!({ "sub_refresh": { "channel": "$kept", "token": lease("$kept", LATER)? } });
