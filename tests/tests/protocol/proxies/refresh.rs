@@ -49,7 +49,7 @@ async fn connected(backend: &mut Backend, gateway: &Gateway, result: Value) -> R
 }
 
 async fn short(backend: &mut Backend, gateway: &Gateway) -> Result<Client> {
-    let result = json!({ "user": "ann", "expire_at": now()? + 2, "meta": { "shop": 3 } });
+    let result = json!({ "user": "ann", "expire_at": now()? + 3, "meta": { "shop": 3 } });
     connected(backend, gateway, result).await
 }
 
@@ -145,7 +145,7 @@ async fn a_connection_that_is_not_renewed_ends() -> Result<()> {
         clients.push(connected(&mut backend, &gateway, user).await?);
     }
     for user in 0..endings.len() {
-        let refresh = json!({ "user": user.to_string(), "expire_at": now()? + 2 });
+        let refresh = json!({ "user": user.to_string(), "expire_at": now()? + 3 });
         gateway.api("refresh", &refresh).await?;
     }
     for _ in &endings {
