@@ -181,9 +181,10 @@ impl Session {
         channel: &str,
     ) -> Option<Permission> {
         let is_judged = namespace.options.subscribe_proxy.is_some() || !channel::is_private(channel);
-        let is_for = is_judged && channel::admits(channel, self.user());
+        if !is_judged || !channel::admits(channel, self.user()) {
+            return None;
+        }
         self.permission(worker, namespace, channel, Operation::Subscribe, false)
-            .filter(|_| is_for)
     }
 
     /// Whether a client that asks to be brought what it missed may read it, once it is in.

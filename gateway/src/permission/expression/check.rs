@@ -22,6 +22,8 @@ use crate::permission::pattern;
 const MAX_COST: usize = 128;
 /// Of an addition, which may copy, and of a search.
 const DEAR: usize = 8;
+/// What is done for every element of a list costs so many times as much.
+const REPEATED: usize = 4;
 /// Nodes below each other.
 const MAX_DEPTH: usize = 32;
 
@@ -107,7 +109,7 @@ impl Checker {
     }
 
     fn pay(&mut self, price: usize) -> Result<(), ExpressionError> {
-        self.cost += price;
+        self.cost += if self.around.is_some() { price * REPEATED } else { price };
         if self.cost > MAX_COST {
             return Err(ExpressionError::Refused("too long to be evaluated for every command"));
         }

@@ -11,8 +11,8 @@ use super::{Unanswered, check::Uses};
 const MAX_TEXT: usize = 16 * 1024;
 /// Values in one of them, the keys not counted.
 const MAX_VALUES: usize = 1024;
-/// Longest user in bytes.
-const MAX_USER: usize = 1024;
+/// Longest user in bytes: as long as a room's name may be.
+const MAX_USER: usize = 255;
 
 /// A client, what it asks for, and where.
 #[derive(Clone, Copy)]

@@ -112,6 +112,7 @@ fn what_would_cost_much_is_refused() {
         "channel.matches('(')".to_owned(),
         "channel.matches('x{900}{900}')".to_owned(),
         format!("size({}) == 1", vec!["user"; 20].join(" + ")),
+        format!("{list}.all(a, {})", vec!["a != 1"; 10].join(" && ")),
         vec!["user == 'ann'"; 50].join(" || "),
         "{'a': 1}.a == 1".to_owned(),
         "google.protobuf.Int32Value{value: 1} == 1".to_owned(),
@@ -155,7 +156,7 @@ fn inputs_are_bounded() {
         assert_eq!(permits("size(claims) == 1", "ann", "a", &claims), Err(Unanswered::TooLarge));
         assert_eq!(permits("user == 'ann'", "ann", "a", &claims), Ok(true));
     }
-    assert_eq!(permits("true", &"x".repeat(1025), "a", &json!({})), Err(Unanswered::TooLarge));
+    assert_eq!(permits("true", &"x".repeat(256), "a", &json!({})), Err(Unanswered::TooLarge));
 }
 
 /// Not asserted: `cargo test --release -p natter-gateway --lib dearest -- --ignored --nocapture` shows it.
@@ -168,13 +169,13 @@ fn the_dearest_expressions() {
         (vec!["size(claims) > 0"; 20].join(" && "), &numbers),
         (format!("size({}) > 0", vec!["claims.list"; 10].join(" + ")), &texts),
         (vec!["claims.list == claims.list"; 14].join(" && "), &texts),
-        (format!("claims.list.all(a, {})", vec!["a.contains('xyz') == false"; 15].join(" && ")), &texts),
-        (format!("claims.list.all(a, {})", vec!["user.contains(a) == false"; 15].join(" && ")), &texts),
-        (format!("claims.list.all(a, {})", vec!["user.matches('(a*)*b') == false"; 6].join(" && ")), &texts),
-        ("claims.list.all(a, user + user + user + user + user + user != a)".to_owned(), &texts),
+        (format!("claims.list.all(a, {})", vec!["!a.contains('xyz')"; 4].join(" && ")), &texts),
+        (format!("claims.list.all(a, {})", vec!["!user.contains(a)"; 4].join(" && ")), &texts),
+        ("claims.list.all(a, !user.matches('(a*)*b'))".to_owned(), &texts),
+        ("claims.list.all(a, user + user != a)".to_owned(), &texts),
     ] {
         let start = Instant::now();
-        let answer = permits(&text, &"a".repeat(1024), "chat:ann", claims);
+        let answer = permits(&text, &"a".repeat(255), "chat:ann", claims);
         println!("{:?} {answer:?} {text:.60}", start.elapsed());
     }
 }
