@@ -46,8 +46,8 @@ use self::{
     subscriptions::Subscriptions, terms::Terms,
 };
 pub use self::{
-    ending::Ending, expiry::time_until, refusal::Refusal, replies::ReplySlot, rights::Rights, stream::StreamKey,
-    wish::Wish,
+    ending::Ending, expiry::time_until, refusal::Refusal, replies::ReplySlot, rights::Rights,
+    stream::StreamKey, wish::Wish,
 };
 use crate::{
     frame::Frame,

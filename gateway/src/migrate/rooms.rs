@@ -124,7 +124,9 @@ fn room(from: &Room<'_>, to: &str, proxies: &Proxies, draft: &mut Draft) {
 fn permit(from: &Room<'_>, what: &str, (path, who): (&str, &str), option: &str, draft: &mut Draft) {
     let name = format!("{what}_cel");
     let entry = from.source.get(&from.option(&name));
-    let written = entry.and_then(|entry| entry.value.as_str()).filter(|text| !text.is_empty());
+    let written = entry
+        .and_then(|entry| entry.value.as_str())
+        .filter(|text| !text.is_empty());
     let (Some(entry), Some(text)) = (entry, written) else {
         return draft.set(path, who.into(), option);
     };
@@ -145,9 +147,15 @@ fn permit(from: &Room<'_>, what: &str, (path, who): (&str, &str), option: &str, 
         draft.leave(entry, &error.to_string());
         return draft.set(path, who.into(), option);
     }
-    let room = path.strip_suffix(".history.read").or_else(|| Some(path.rsplit_once('.')?.0));
+    let room = path
+        .strip_suffix(".history.read")
+        .or_else(|| Some(path.rsplit_once('.')?.0));
     draft.set(path, "token".into(), option);
-    draft.set(&format!("{}.{name}", room.unwrap_or(path)), all.into(), &entry.written);
+    draft.set(
+        &format!("{}.{name}", room.unwrap_or(path)),
+        all.into(),
+        &entry.written,
+    );
 }
 
 fn presence(from: &Room<'_>, to: &str, subscribe: &str, draft: &mut Draft) {

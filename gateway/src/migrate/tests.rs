@@ -402,7 +402,7 @@ proxies: [{name: mine, endpoint: 'https://b/', binary_encoding: true}, {name: ot
     let expected = [
         (Some("publish"), Who::Anyone),
         (Some("mine"), Who::Anyone),
-        (None, Who::Token),
+        (None, Who::Server),
     ];
     assert_eq!(asked.collect::<Vec<_>>(), expected);
 
@@ -454,11 +454,20 @@ fn an_expression_says_all_that_its_switches_did() {
    allow_publish_for_anonymous: true, presence_cel: claims.ok, history_cel: claims.ok}]}",
     );
     assert_eq!(left(&outcome), ["channel.namespaces[1].subscribe_cel"]);
-    assert!(outcome.left.iter().any(|note| note.why == "there is no variable \"vars\""), "{outcome:?}");
+    assert!(
+        outcome
+            .left
+            .iter()
+            .any(|note| note.why == "there is no variable \"vars\""),
+        "{outcome:?}"
+    );
     assert_eq!(outcome.spared.len(), 3, "{:?}", outcome.spared);
     let rooms = settings(&outcome).rooms.namespaces;
     let (a, b) = (&rooms[0].options, &rooms[1].options);
-    assert_eq!((a.subscribe, a.publish, a.presence_read), (Who::Token, Who::Token, Who::Token));
+    assert_eq!(
+        (a.subscribe, a.publish, a.presence_read),
+        (Who::Token, Who::Token, Who::Token)
+    );
     assert_eq!(a.subscribe_cel.as_deref(), Some("'admin' in meta.roles"));
     assert_eq!(a.publish_cel, None);
     assert_eq!(a.presence_cel.as_deref(), Some("user != '' || (claims.ok)"));

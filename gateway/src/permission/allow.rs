@@ -49,7 +49,9 @@ impl Allow {
 impl<S: AsRef<str>> FromIterator<S> for Allow {
     fn from_iter<I: IntoIterator<Item = S>>(words: I) -> Self {
         let bit = |word: S| {
-            let known = Operation::ALL.into_iter().find(|known| known.word() == word.as_ref());
+            let known = Operation::ALL
+                .into_iter()
+                .find(|known| known.word() == word.as_ref());
             known.map_or(UNKNOWN, Operation::bit)
         };
         Self(words.into_iter().map(bit).fold(0, |all, bit| all | bit))
@@ -83,7 +85,11 @@ mod tests {
         for operation in Operation::ALL {
             let allow = Allow::from_iter([operation.word()]);
             for other in Operation::ALL {
-                assert_eq!(allow.includes(other), other == operation, "{operation:?} {other:?}");
+                assert_eq!(
+                    allow.includes(other),
+                    other == operation,
+                    "{operation:?} {other:?}"
+                );
             }
             assert!(!allow.is_empty() && !allow.has_unknown());
         }

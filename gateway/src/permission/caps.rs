@@ -197,17 +197,36 @@ mod tests {
     fn what_is_not_understood_opens_nothing_and_the_rest_holds() {
         let good = json!({ "channels": ["a"], "allow": ["sub"] });
         for (bad, fault) in [
-            (json!({ "channels": ["a"], "match": "glob", "allow": ["pub"] }), Fault::Match),
+            (
+                json!({ "channels": ["a"], "match": "glob", "allow": ["pub"] }),
+                Fault::Match,
+            ),
             (json!({ "channels": ["a"], "allow": ["pub*"] }), Fault::Allow),
-            (json!({ "channels": ["("], "match": "regex", "allow": ["pub"] }), Fault::Pattern),
-            (json!({ "channels": ["x{900}{900}"], "match": "regex", "allow": ["pub"] }), Fault::Pattern),
+            (
+                json!({ "channels": ["("], "match": "regex", "allow": ["pub"] }),
+                Fault::Pattern,
+            ),
+            (
+                json!({ "channels": ["x{900}{900}"], "match": "regex", "allow": ["pub"] }),
+                Fault::Pattern,
+            ),
             (json!({ "channels": ["a", ""], "allow": ["pub"] }), Fault::Channel),
-            (json!({ "channels": ["a", "b".repeat(513)], "allow": ["pub"] }), Fault::Channel),
+            (
+                json!({ "channels": ["a", "b".repeat(513)], "allow": ["pub"] }),
+                Fault::Channel,
+            ),
         ] {
             let caps = caps(&json!([bad, good]));
-            assert_eq!((opened(&caps, "a"), caps.fault()), (vec!["subscribe"], Some(fault)), "{bad}");
+            assert_eq!(
+                (opened(&caps, "a"), caps.fault()),
+                (vec!["subscribe"], Some(fault)),
+                "{bad}"
+            );
         }
-        assert_eq!(caps(&json!([{ "channels": ["a"] }, { "allow": ["sub"] }])).fault(), None);
+        assert_eq!(
+            caps(&json!([{ "channels": ["a"] }, { "allow": ["sub"] }])).fault(),
+            None
+        );
     }
 
     #[test]

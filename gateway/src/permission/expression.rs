@@ -75,7 +75,9 @@ impl Expression {
         let text = text.to_owned();
         // The parser is the library's and goes down for every level of the text: neither its depth nor a panic may end more
         // than this thread. What is handed out is shallow.
-        let reader = thread::Builder::new().stack_size(STACK).spawn(move || read(&text));
+        let reader = thread::Builder::new()
+            .stack_size(STACK)
+            .spawn(move || read(&text));
         let read = reader.ok().and_then(|reader| reader.join().ok());
         read.unwrap_or_else(|| Err(ExpressionError::Syntax("not understood".to_owned())))
     }
@@ -106,7 +108,8 @@ fn read(text: &str) -> Result<Expression, ExpressionError> {
     let parsed = Parser::new().max_recursion_depth(MAX_NESTING).parse(text);
     let mut node = parsed.map_err(|errors| {
         let first = errors.errors.first();
-        let (message, (line, column)) = first.map_or(("not understood", (1, 0)), |error| (&error.msg, error.pos));
+        let (message, (line, column)) =
+            first.map_or(("not understood", (1, 0)), |error| (&error.msg, error.pos));
         let message = message.lines().next().unwrap_or_default();
         ExpressionError::Syntax(format!("line {line}, column {column}: {message}"))
     })?;
@@ -126,6 +129,8 @@ impl From<cel::ExecutionError> for Unanswered {
 
 impl fmt::Debug for Expression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Expression").field("uses", &self.uses).finish_non_exhaustive()
+        f.debug_struct("Expression")
+            .field("uses", &self.uses)
+            .finish_non_exhaustive()
     }
 }

@@ -37,7 +37,10 @@ fn compiled(pattern: &str) -> Option<Arc<Regex>> {
         return known.clone();
     }
     // Names of rooms are ASCII: the classes of Unicode would make a pattern large for nothing.
-    let regex = RegexBuilder::new(pattern).unicode(false).size_limit(MAX_SIZE).build();
+    let regex = RegexBuilder::new(pattern)
+        .unicode(false)
+        .size_limit(MAX_SIZE)
+        .build();
     let regex = regex.ok().map(Arc::new);
     let mut compiled = COMPILED.lock();
     if compiled.len() >= MAX_PATTERNS {

@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use natter_protocol::{UnsubscribeCode, channel};
-use tracing::{Level, warn};
+use tracing::{Level, info};
 
 use super::Session;
 use crate::{
@@ -114,10 +114,10 @@ impl Session {
             Ok(true) => Decision::Expression,
             Ok(false) => Decision::Refused,
             Err(error) => {
-                let cause = worker.gateway.log_budget.cause("expression", Level::WARN);
+                let cause = worker.gateway.log_budget.cause("expression", Level::INFO);
                 if cause.admit() {
                     let (connection, operation) = (self.id, operation.label());
-                    warn!(%connection, channel, operation, %error, "refused by an expression that has no answer");
+                    info!(%connection, channel, operation, %error, "refused by an expression that has no answer");
                 }
                 Decision::Error
             }
@@ -172,8 +172,13 @@ impl Session {
     }
 
     fn tell_fault(&self, worker: &Worker, fault: Fault) {
-        if worker.gateway.log_budget.cause("capabilities", Level::WARN).admit() {
-            warn!(connection = %self.id, user = self.user(), %fault, "some of a client's capabilities open nothing");
+        if worker
+            .gateway
+            .log_budget
+            .cause("capabilities", Level::INFO)
+            .admit()
+        {
+            info!(connection = %self.id, user = self.user(), %fault, "some of a client's capabilities open nothing");
         }
     }
 }

@@ -77,7 +77,8 @@ impl Subscriptions {
     /// The rooms that the client is in by what its token or an expression said.
     pub(super) fn lent(&self) -> Vec<Channel> {
         let lent = self.0.iter().filter(|subscription| subscription.lent);
-        lent.map(|subscription| subscription.room.channel.clone()).collect()
+        lent.map(|subscription| subscription.room.channel.clone())
+            .collect()
     }
 
     pub(super) fn set_allow(&mut self, channel: &str, allow: Allow) {

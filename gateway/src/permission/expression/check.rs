@@ -8,8 +8,9 @@ use cel::{
     common::ast::{
         CallExpr, ComprehensionExpr, Expr, IdedExpr, ListExpr, LiteralValue, SelectExpr,
         operators::{
-            ADD, CONDITIONAL, DIVIDE, EQUALS, GREATER, GREATER_EQUALS, IN, INDEX, LESS, LESS_EQUALS, LOGICAL_AND,
-            LOGICAL_NOT, LOGICAL_OR, MODULO, MULTIPLY, NEGATE, NOT_EQUALS, NOT_STRICTLY_FALSE, SUBSTRACT,
+            ADD, CONDITIONAL, DIVIDE, EQUALS, GREATER, GREATER_EQUALS, IN, INDEX, LESS, LESS_EQUALS,
+            LOGICAL_AND, LOGICAL_NOT, LOGICAL_OR, MODULO, MULTIPLY, NEGATE, NOT_EQUALS, NOT_STRICTLY_FALSE,
+            SUBSTRACT,
         },
     },
     parser::Expression as Node,
@@ -28,8 +29,24 @@ const REPEATED: usize = 4;
 const MAX_DEPTH: usize = 32;
 
 const OPERATORS: [&str; 18] = [
-    CONDITIONAL, LOGICAL_AND, LOGICAL_OR, LOGICAL_NOT, SUBSTRACT, MULTIPLY, DIVIDE, MODULO, EQUALS, NOT_EQUALS,
-    GREATER_EQUALS, LESS_EQUALS, GREATER, LESS, NEGATE, INDEX, IN, NOT_STRICTLY_FALSE,
+    CONDITIONAL,
+    LOGICAL_AND,
+    LOGICAL_OR,
+    LOGICAL_NOT,
+    SUBSTRACT,
+    MULTIPLY,
+    DIVIDE,
+    MODULO,
+    EQUALS,
+    NOT_EQUALS,
+    GREATER_EQUALS,
+    LESS_EQUALS,
+    GREATER,
+    LESS,
+    NEGATE,
+    INDEX,
+    IN,
+    NOT_STRICTLY_FALSE,
 ];
 const TEXTS: [&str; 3] = ["user", "channel", "namespace"];
 
@@ -69,7 +86,9 @@ pub(super) fn check(node: &mut Node) -> Result<Uses, ExpressionError> {
 
 /// Whether the whole can be seen to be neither true nor false.
 fn is_no_answer(expr: &Expr) -> bool {
-    const VALUES: [&str; 9] = [ADD, SUBSTRACT, MULTIPLY, DIVIDE, MODULO, NEGATE, "size", "int", "string"];
+    const VALUES: [&str; 9] = [
+        ADD, SUBSTRACT, MULTIPLY, DIVIDE, MODULO, NEGATE, "size", "int", "string",
+    ];
     match expr {
         Expr::Literal(literal) => !matches!(literal, LiteralValue::Boolean(_)),
         Expr::Ident(name) => name != "subscribed",
@@ -109,9 +128,15 @@ impl Checker {
     }
 
     fn pay(&mut self, price: usize) -> Result<(), ExpressionError> {
-        self.cost += if self.around.is_some() { price * REPEATED } else { price };
+        self.cost += if self.around.is_some() {
+            price * REPEATED
+        } else {
+            price
+        };
         if self.cost > MAX_COST {
-            return Err(ExpressionError::Refused("too long to be evaluated for every command"));
+            return Err(ExpressionError::Refused(
+                "too long to be evaluated for every command",
+            ));
         }
         Ok(())
     }
@@ -156,7 +181,9 @@ impl Checker {
         let known = FUNCTIONS.iter().find(|(known, _)| *known == name);
         let Some((_, values)) = known else {
             return Err(match name {
-                "map" | "filter" => ExpressionError::Refused("map and filter are not here: say it with exists or all"),
+                "map" | "filter" => {
+                    ExpressionError::Refused("map and filter are not here: say it with exists or all")
+                }
                 _ => ExpressionError::Function(name.to_owned()),
             });
         };
@@ -186,7 +213,9 @@ impl Checker {
             return Err(ExpressionError::Refused("a loop inside another one"));
         }
         if matches!(loops.accu_init.expr, Expr::List(_)) {
-            return Err(ExpressionError::Refused("map and filter are not here: say it with exists or all"));
+            return Err(ExpressionError::Refused(
+                "map and filter are not here: say it with exists or all",
+            ));
         }
         self.node(&mut loops.iter_range, depth)?;
         self.node(&mut loops.accu_init, depth)?;

@@ -36,7 +36,10 @@ impl Facts<'_> {
         context.add_variable_from_value("channel", self.channel);
         context.add_variable_from_value("namespace", self.namespace);
         context.add_variable_from_value("subscribed", self.subscribed);
-        for (name, is_used, text) in [("meta", uses.meta, self.meta), ("claims", uses.claims, self.claims)] {
+        for (name, is_used, text) in [
+            ("meta", uses.meta, self.meta),
+            ("claims", uses.claims, self.claims),
+        ] {
             if is_used {
                 context.add_variable_from_value(name, object(text)?);
             }

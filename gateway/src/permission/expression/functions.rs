@@ -3,10 +3,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use cel::{
-    Context, ExecutionError, FunctionContext, Value,
-    extractors::This,
-};
+use cel::{Context, ExecutionError, FunctionContext, Value, extractors::This};
 
 use crate::permission::pattern;
 
@@ -28,15 +25,17 @@ pub(super) static ROOT: LazyLock<Context<'static>> = LazyLock::new(|| {
     root.add_function("contains", |This(text): This<Arc<String>>, part: Arc<String>| {
         text.contains(part.as_str())
     });
-    root.add_function("startsWith", |This(text): This<Arc<String>>, start: Arc<String>| {
-        text.starts_with(start.as_str())
-    });
+    root.add_function(
+        "startsWith",
+        |This(text): This<Arc<String>>, start: Arc<String>| text.starts_with(start.as_str()),
+    );
     root.add_function("endsWith", |This(text): This<Arc<String>>, end: Arc<String>| {
         text.ends_with(end.as_str())
     });
-    root.add_function("matches", |This(text): This<Arc<String>>, written: Arc<String>| {
-        pattern::is_found(&written, &text)
-    });
+    root.add_function(
+        "matches",
+        |This(text): This<Arc<String>>, written: Arc<String>| pattern::is_found(&written, &text),
+    );
     root.add_function("int", cel::functions::int);
     root.add_function("string", cel::functions::string);
     root

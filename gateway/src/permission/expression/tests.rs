@@ -1,5 +1,3 @@
-use std::time::Instant;
-
 use serde_json::{Value, json};
 
 use super::*;
@@ -14,7 +12,9 @@ fn permits(text: &str, user: &str, channel: &str, claims: &Value) -> Result<bool
         meta: Some(&claims),
         claims: Some(&claims),
     };
-    Expression::new(text).unwrap_or_else(|error| panic!("{text}: {error}")).permits(&facts)
+    Expression::new(text)
+        .unwrap_or_else(|error| panic!("{text}: {error}"))
+        .permits(&facts)
 }
 
 fn refused(text: &str) -> ExpressionError {
@@ -73,27 +73,68 @@ fn what_cannot_be_said_is_no_yes() {
         assert_eq!(permits(text, "ann", "chat:ann", &claims), Err(expected), "{text}");
     }
     for empty in [json!(null), json!([1]), json!("x")] {
-        assert_eq!(permits("claims.a == 1", "ann", "a", &empty), Err(Unanswered::Missing));
+        assert_eq!(
+            permits("claims.a == 1", "ann", "a", &empty),
+            Err(Unanswered::Missing)
+        );
         assert_eq!(permits("user == 'ann'", "ann", "a", &empty), Ok(true));
     }
 }
 
 #[test]
 fn what_is_no_expression_is_told_when_it_is_read() {
-    for text in ["", "user ==", "(", "user = 'a'", "'a", "a b", "/", "\u{0}", "user.", "[", "user == \"\\"] {
+    for text in [
+        "",
+        "user ==",
+        "(",
+        "user = 'a'",
+        "'a",
+        "a b",
+        "/",
+        "\u{0}",
+        "user.",
+        "[",
+        "user == \"\\",
+    ] {
         assert!(matches!(refused(text), ExpressionError::Syntax(_)), "{text:?}");
     }
     assert_eq!(refused("usr == 'ann'"), ExpressionError::Variable("usr".into()));
-    assert_eq!(refused("vars.user == user"), ExpressionError::Variable("vars".into()));
-    assert_eq!(refused("['a'].exists(x, y == x)"), ExpressionError::Variable("y".into()));
+    assert_eq!(
+        refused("vars.user == user"),
+        ExpressionError::Variable("vars".into())
+    );
+    assert_eq!(
+        refused("['a'].exists(x, y == x)"),
+        ExpressionError::Variable("y".into())
+    );
     for name in ["now", "max", "bytes", "timestamp", "duration", "toLower"] {
-        assert_eq!(refused(&format!("{name}(user) == user")), ExpressionError::Function(name.into()));
+        assert_eq!(
+            refused(&format!("{name}(user) == user")),
+            ExpressionError::Function(name.into())
+        );
     }
-    for text in ["size() == 1", "size(user, user) == 1", "user.startsWith() ", "'a'.size(user) == 1"] {
-        assert!(matches!(refused(text), ExpressionError::Arguments { .. }), "{text}");
+    for text in [
+        "size() == 1",
+        "size(user, user) == 1",
+        "user.startsWith() ",
+        "'a'.size(user) == 1",
+    ] {
+        assert!(
+            matches!(refused(text), ExpressionError::Arguments { .. }),
+            "{text}"
+        );
     }
     assert_eq!(refused(&" ".repeat(1025)), ExpressionError::TooLong);
-    for text in ["1", "'yes'", "user", "claims", "[true]", "size(user)", "1 + 1", "-1"] {
+    for text in [
+        "1",
+        "'yes'",
+        "user",
+        "claims",
+        "[true]",
+        "size(user)",
+        "1 + 1",
+        "-1",
+    ] {
         assert!(matches!(refused(text), ExpressionError::Refused(_)), "{text}");
     }
 }
@@ -117,7 +158,11 @@ fn what_would_cost_much_is_refused() {
         "{'a': 1}.a == 1".to_owned(),
         "google.protobuf.Int32Value{value: 1} == 1".to_owned(),
     ] {
-        assert!(matches!(refused(&text), ExpressionError::Refused(_)), "{text}: {:?}", refused(&text));
+        assert!(
+            matches!(refused(&text), ExpressionError::Refused(_)),
+            "{text}: {:?}",
+            refused(&text)
+        );
     }
 }
 
@@ -144,7 +189,11 @@ fn depth_ends_no_thread() {
         claims = json!({ "a": claims });
     }
     let thread = thread::Builder::new().stack_size(2 << 20);
-    let answer = thread.spawn(move || permits(&deep, "ann", "a", &claims)).unwrap().join().unwrap();
+    let answer = thread
+        .spawn(move || permits(&deep, "ann", "a", &claims))
+        .unwrap()
+        .join()
+        .unwrap();
     assert_eq!(answer, Ok(true));
 }
 
@@ -153,29 +202,40 @@ fn inputs_are_bounded() {
     let many = json!({ "list": vec![0; 1100] });
     let long = json!({ "text": "x".repeat(17 * 1024) });
     for claims in [many, long] {
-        assert_eq!(permits("size(claims) == 1", "ann", "a", &claims), Err(Unanswered::TooLarge));
+        assert_eq!(
+            permits("size(claims) == 1", "ann", "a", &claims),
+            Err(Unanswered::TooLarge)
+        );
         assert_eq!(permits("user == 'ann'", "ann", "a", &claims), Ok(true));
     }
-    assert_eq!(permits("true", &"x".repeat(256), "a", &json!({})), Err(Unanswered::TooLarge));
+    assert_eq!(
+        permits("true", &"x".repeat(256), "a", &json!({})),
+        Err(Unanswered::TooLarge)
+    );
 }
 
-/// Not asserted: `cargo test --release -p natter-gateway --lib dearest -- --ignored --nocapture` shows it.
 #[test]
-#[ignore = "shows how long the dearest expressions take"]
-fn the_dearest_expressions() {
+fn the_dearest_that_are_taken_have_an_answer() {
     let numbers = json!({ "list": vec![7; 1000] });
     let texts = json!({ "list": vec!["abcdefghijkl"; 1000] });
     for (text, claims) in [
         (vec!["size(claims) > 0"; 20].join(" && "), &numbers),
-        (format!("size({}) > 0", vec!["claims.list"; 10].join(" + ")), &texts),
+        (
+            format!("size({}) > 0", vec!["claims.list"; 10].join(" + ")),
+            &texts,
+        ),
         (vec!["claims.list == claims.list"; 14].join(" && "), &texts),
-        (format!("claims.list.all(a, {})", vec!["!a.contains('xyz')"; 4].join(" && ")), &texts),
-        (format!("claims.list.all(a, {})", vec!["!user.contains(a)"; 4].join(" && ")), &texts),
+        (
+            format!(
+                "claims.list.all(a, {})",
+                vec!["!user.contains(a)"; 4].join(" && ")
+            ),
+            &texts,
+        ),
         ("claims.list.all(a, !user.matches('(a*)*b'))".to_owned(), &texts),
         ("claims.list.all(a, user + user != a)".to_owned(), &texts),
     ] {
-        let start = Instant::now();
-        let answer = permits(&text, &"a".repeat(255), "chat:ann", claims);
-        println!("{:?} {answer:?} {text:.60}", start.elapsed());
+        let user = "a".repeat(255);
+        assert_eq!(permits(&text, &user, "chat:ann", claims), Ok(true), "{text}");
     }
 }

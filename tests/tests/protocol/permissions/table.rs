@@ -39,7 +39,9 @@ type Answers = BTreeMap<(String, String), Vec<String>>;
 
 fn table() -> Result<Answers> {
     let mut table = Answers::new();
-    let lines = TABLE.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = TABLE
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
     for line in lines {
         let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
         let [room, role, answers @ ..] = words.as_slice() else {
@@ -131,7 +133,11 @@ fn differences(table: &Answers, found: &Answers) -> Vec<String> {
 /// The error's code, or that there is none.
 fn answer(reply: &Value) -> String {
     let code = &reply["error"]["code"];
-    if code.is_null() { "ok".to_owned() } else { code.to_string() }
+    if code.is_null() {
+        "ok".to_owned()
+    } else {
+        code.to_string()
+    }
 }
 
 async fn by_commands(gateway: &Gateway, roles: &[Role], rooms: &[String]) -> Result<Answers> {
@@ -226,7 +232,11 @@ async fn over_http(gateway: &Gateway, rooms: &[String]) -> Result<Answers> {
 async fn every_role_may_do_in_every_room_what_the_table_says() -> Result<()> {
     let table = table()?;
     let answers = table.values().flatten().filter(|answer| *answer != "-").count();
-    ensure!((table.len(), answers) >= LEAST && answers >= LEAST.1, "{} lines, {answers} answers", table.len());
+    ensure!(
+        (table.len(), answers) >= LEAST && answers >= LEAST.1,
+        "{} lines, {answers} answers",
+        table.len()
+    );
     let mut rooms: Vec<_> = table.keys().map(|(_, room)| room.clone()).collect();
     rooms.sort();
     rooms.dedup();
@@ -236,12 +246,25 @@ async fn every_role_may_do_in_every_room_what_the_table_says() -> Result<()> {
     let mut found = by_commands(&gateway, &roles, &rooms).await?;
     found.append(&mut over_http(&gateway, &rooms).await?);
     let wrong = differences(&table, &found);
-    ensure!(wrong.is_empty(), "by commands and over HTTP:\n{}", wrong.join("\n"));
-    ensure!(found.len() == table.len(), "{} of {} lines were asked", found.len(), table.len());
+    ensure!(
+        wrong.is_empty(),
+        "by commands and over HTTP:\n{}",
+        wrong.join("\n")
+    );
+    ensure!(
+        found.len() == table.len(),
+        "{} of {} lines were asked",
+        found.len(),
+        table.len()
+    );
 
     let found = by_the_official_client(&gateway, &roles, &rooms).await?;
     let wrong = differences(&table, &found);
     ensure!(wrong.is_empty(), "by the official client:\n{}", wrong.join("\n"));
-    ensure!(found.len() == roles.len() * rooms.len(), "the official client asked {} lines", found.len());
+    ensure!(
+        found.len() == roles.len() * rooms.len(),
+        "the official client asked {} lines",
+        found.len()
+    );
     Ok(())
 }
