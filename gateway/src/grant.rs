@@ -28,8 +28,8 @@ pub struct Grant {
     /// In place of the namespace's `force_positioning`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force_positioning: Option<bool>,
-    /// What its member may do there beside what the namespace permits.
-    #[serde(default, skip_serializing_if = "Allow::is_empty")]
+    /// What its member may do there beside what the namespace permits; said by its token or a backend, where the client is.
+    #[serde(skip)]
     pub allow: Allow,
 }
 

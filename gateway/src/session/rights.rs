@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use natter_protocol::{UnsubscribeCode, channel};
+use natter_protocol::{SubscribeRequest, UnsubscribeCode, channel};
 use tracing::{Level, info};
 
 use super::Session;
@@ -77,6 +77,36 @@ impl Session {
         };
         worker.gateway.metrics.permissions.decided(operation, decision);
         matches!(decision, Decision::Capability | Decision::Expression).then_some(Permission::Lent)
+    }
+
+    /// Whether the client may come into a room by itself, and by what.
+    pub(super) fn may_join(
+        &self,
+        worker: &Worker,
+        namespace: &Namespace,
+        channel: &str,
+    ) -> Option<Permission> {
+        let is_judged = namespace.options.subscribe_proxy.is_some() || !channel::is_private(channel);
+        if !is_judged || !channel::admits(channel, self.user()) {
+            return None;
+        }
+        self.permission(worker, namespace, channel, Operation::Subscribe, false)
+    }
+
+    /// Whether a client that asks to be brought what it missed may read it, once it is in.
+    pub(super) fn may_catch_up(
+        &self,
+        worker: &Worker,
+        namespace: &Namespace,
+        request: &SubscribeRequest<'_>,
+    ) -> bool {
+        (request.recoverable || request.positioned)
+            && self.may(worker, namespace, &request.channel, Operation::History, true)
+    }
+
+    /// Whether the client may have to do with the room, as far as its name says.
+    pub(super) fn is_for(&self, channel: &str, is_member: bool) -> bool {
+        channel::admits(channel, self.user()) && (is_member || !channel::is_private(channel))
     }
 
     /// Whether a capability of the subscription or of the connection opens it.

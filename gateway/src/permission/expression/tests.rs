@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -237,5 +238,23 @@ fn the_dearest_that_are_taken_have_an_answer() {
     ] {
         let user = "a".repeat(255);
         assert_eq!(permits(&text, &user, "chat:ann", claims), Ok(true), "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_ends_more_than_itself(text in "([a-z\\.\\(\\)\\[\\]{}?:!&|=<>+*/%,'\"@#\\\\ 0-9-]|user|claims|in|true|has|all|[^a]){0,80}") {
+        let claims = serde_json::value::to_raw_value(&json!({ "a": [1, "b", null] })).unwrap();
+        let facts = Facts {
+            user: "ann",
+            channel: "chat:a",
+            namespace: "chat",
+            subscribed: true,
+            meta: None,
+            claims: Some(&claims),
+        };
+        if let Ok(expression) = Expression::new(&text) {
+            let _ = expression.permits(&facts);
+        }
     }
 }
