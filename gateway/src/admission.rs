@@ -14,8 +14,10 @@ use crate::{
     bus::BoxFuture,
     gateway::Live,
     grant::Grant,
+    permission::Caps,
     proxy::{Connected, Foreign},
-    session::{Ending, Refusal},
+    session::{Ending, Refusal, Rights},
+    token::WholeClaims,
 };
 
 /// What a connection that is let in is to be.
@@ -33,6 +35,8 @@ pub struct Admission {
     pub rooms: Vec<Grant>,
     /// What a backend said about the connection, for later questions.
     pub meta: Option<Arc<RawValue>>,
+    /// What it may do beside what namespaces permit, and by what expressions judge.
+    pub rights: Option<Box<Rights>>,
     /// Whether it is also put into those rooms that it asks for with its request, as far as it might join them by itself.
     pub takes_wishes: bool,
 }
@@ -111,8 +115,13 @@ impl Live {
     }
 
     /// What a backend or a token says that a connection is to be. `vouched`: the user that the proxy in front names, who stays;
-    /// empty: nobody.
-    pub fn admit_as(&self, vouched: Arc<str>, connected: Connected) -> Admission {
+    /// empty: nobody. `claims`: of the token that says it.
+    pub fn admit_as(
+        &self,
+        vouched: Arc<str>,
+        connected: Connected,
+        claims: Option<WholeClaims>,
+    ) -> Admission {
         let user = if vouched.is_empty() {
             connected.user.unwrap_or_default().into()
         } else {
@@ -130,8 +139,18 @@ impl Live {
             info: connected.info.unwrap_or_default(),
             data: connected.data.unwrap_or_default(),
             meta: connected.meta,
+            rights: self.rights(connected.caps, claims),
             takes_wishes: true,
         }
+    }
+
+    /// What is kept of what a token or a backend says of rights. Claims are, as long as an expression looks at them.
+    pub fn rights(&self, caps: Option<Caps>, claims: Option<WholeClaims>) -> Option<Box<Rights>> {
+        let rights = Rights {
+            caps: caps.unwrap_or_default(),
+            claims: claims.filter(|_| self.namespaces.use_claims()),
+        };
+        rights.is_worth_keeping().then(|| rights.into())
     }
 
     /// The room of a user alone, if every user is in theirs. A user whose id is no name for a room, or would name other users,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use natter_protocol::SubscribeRequest;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::base64;
+use crate::{cluster::base64, permission::Allow};
 
 /// A room and what its member gets there. Travels between gateways: what an older one does not say has its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct Grant {
     /// In place of the namespace's `force_positioning`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force_positioning: Option<bool>,
+    /// What its member may do there beside what the namespace permits; said by its token or a backend, where the client is.
+    #[serde(skip)]
+    pub allow: Allow,
 }
 
 /// A place in a room's history; an empty epoch stands for the present one.

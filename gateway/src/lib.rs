@@ -21,7 +21,7 @@
 //! | [`token`] | what clients bring to show who they are |
 //! | [`room`] | members on one worker |
 //! | [`rooms`] | the rooms of the gateway: first join, last leave |
-//! | [`namespace`] | the policy of a room |
+//! | [`namespace`], [`permission`] | the policy of a room; what opens it to some |
 //! | [`publication`], [`outgoing`] | a message, and the same on its way to members |
 //! | [`wire`], [`frame`] | how a connection speaks; a message as it is written to a socket |
 //! | [`history`], [`recovery`], [`reads`] | what durable rooms keep, and reading what a client missed |
@@ -62,6 +62,7 @@ pub mod ops;
 pub mod outbound;
 pub mod outbox;
 pub mod outgoing;
+pub mod permission;
 pub mod presence;
 pub mod probe;
 pub mod proxy;

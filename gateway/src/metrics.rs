@@ -12,6 +12,7 @@ mod connections;
 mod control;
 mod family;
 mod messages;
+mod permissions;
 mod presence;
 mod process;
 mod protocol;
@@ -33,6 +34,7 @@ pub use connections::{AcceptFailure, ConnectionMetrics, HandshakeFailure, Refusa
 pub use control::{ControlCall, ControlMetrics, ControlResult};
 pub use family::{Family, LabeledCounter};
 pub use messages::{NamespaceMetrics, Offer, Source};
+pub use permissions::{Decision, PermissionMetrics};
 pub use presence::PresenceMetrics;
 pub use process::{ConfigMetrics, FileMetrics, TraceMetrics};
 pub use protocol::ProtocolMetrics;
@@ -62,6 +64,7 @@ pub struct Metrics {
     pub api: ApiMetrics,
     pub proxies: ProxyMetrics,
     pub tokens: TokenMetrics,
+    pub permissions: PermissionMetrics,
     pub config: ConfigMetrics,
     pub control: ControlMetrics,
     pub files: FileMetrics,
@@ -85,6 +88,7 @@ impl Metrics {
         let api = ApiMetrics::register(&mut registrar)?;
         let proxies = ProxyMetrics::register(&mut registrar)?;
         let tokens = TokenMetrics::register(&mut registrar)?;
+        let permissions = PermissionMetrics::register(&mut registrar)?;
         let config = ConfigMetrics::register(&mut registrar)?;
         let control = ControlMetrics::register(&mut registrar)?;
         let files = FileMetrics::register(&mut registrar)?;
@@ -106,6 +110,7 @@ impl Metrics {
             api,
             proxies,
             tokens,
+            permissions,
             config,
             control,
             files,

@@ -6,6 +6,7 @@ use crate::{
     config::{Degraded, DeltaKind, PayloadKind, RoomOptions, RoomSettings, Who},
     history::HistoryPolicy,
     metrics::{Metrics, NamespaceMetrics},
+    permission::{Expression, Operation},
 };
 
 /// Label and log field of rooms without a namespace.
@@ -17,7 +18,12 @@ pub struct Namespace {
     pub metrics: Arc<NamespaceMetrics>,
     /// Its rooms are durable.
     pub history: Option<Arc<HistoryPolicy>>,
+    expressions: Expressions,
 }
+
+/// Those that let clients do more, one for each operation.
+#[derive(Default)]
+struct Expressions([Option<Expression>; Operation::ALL.len()]);
 
 /// All namespaces of one configuration.
 pub struct Namespaces {
@@ -32,6 +38,25 @@ pub struct Asker {
     pub is_member: bool,
 }
 
+impl Expressions {
+    fn new(options: &RoomOptions) -> Self {
+        Self(Operation::ALL.map(|operation| {
+            let text = match operation {
+                Operation::Subscribe => &options.subscribe_cel,
+                Operation::Publish => &options.publish_cel,
+                Operation::Presence => &options.presence_cel,
+                Operation::History => &options.history_cel,
+            };
+            // It was read when the settings were checked; what could not be read would permit nothing.
+            text.as_ref().and_then(|text| Expression::new(text).ok())
+        }))
+    }
+
+    fn of(&self, operation: Operation) -> Option<&Expression> {
+        self.0[operation as usize].as_ref()
+    }
+}
+
 impl Namespaces {
     pub fn new(settings: &RoomSettings, metrics: &Metrics) -> Self {
         let namespace = |name: &str, options: &RoomOptions| {
@@ -44,6 +69,7 @@ impl Namespaces {
                         options,
                     })
                 }),
+                expressions: Expressions::new(options),
             })
         };
         Self {
@@ -67,6 +93,13 @@ impl Namespaces {
             .collect()
     }
 
+    /// Whether an expression looks at the claims of tokens.
+    pub fn use_claims(&self) -> bool {
+        let namespaces = self.default.iter().chain(self.named.values());
+        let mut expressions = namespaces.flat_map(|namespace| namespace.expressions.0.iter().flatten());
+        expressions.any(Expression::uses_claims)
+    }
+
     /// `None` when the room is in no configured namespace.
     pub fn of(&self, channel: &str) -> Option<&Arc<Namespace>> {
         match natter_protocol::channel::namespace_of(channel) {
@@ -77,8 +110,38 @@ impl Namespaces {
 }
 
 impl Namespace {
-    pub fn may_subscribe(&self, asker: Asker) -> bool {
-        allows(self.options.subscribe, asker)
+    /// The group that may do it; `None`: it is not there to be done.
+    pub fn who(&self, operation: Operation) -> Option<Who> {
+        match operation {
+            Operation::Subscribe => Some(self.options.subscribe),
+            Operation::Publish => Some(self.options.publish),
+            Operation::Presence => self.options.presence.then_some(self.options.presence_read),
+            Operation::History => self.history.as_ref().map(|policy| policy.options.read),
+        }
+    }
+
+    /// Whether a client may do it that brings nothing of its own.
+    pub fn permits(&self, operation: Operation, asker: Asker) -> bool {
+        match self.who(operation) {
+            Some(Who::Anyone) => true,
+            Some(Who::Users) => asker.has_user,
+            Some(Who::Subscribers) => asker.is_member,
+            // A backend is asked afterwards.
+            Some(Who::Token) => self.has_proxy(operation) && self.expression(operation).is_none(),
+            Some(Who::Server) | None => false,
+        }
+    }
+
+    pub fn expression(&self, operation: Operation) -> Option<&Expression> {
+        self.expressions.of(operation)
+    }
+
+    fn has_proxy(&self, operation: Operation) -> bool {
+        match operation {
+            Operation::Subscribe => self.options.subscribe_proxy.is_some(),
+            Operation::Publish => self.options.publish_proxy.is_some(),
+            Operation::Presence | Operation::History => false,
+        }
     }
 
     /// While the bus is away its rooms go on among the members of this gateway.
@@ -86,19 +149,9 @@ impl Namespace {
         self.history.is_none() && self.options.degraded == Degraded::Local
     }
 
-    pub fn may_read_history(&self, asker: Asker) -> bool {
-        self.history
-            .as_ref()
-            .is_some_and(|policy| allows(policy.options.read, asker))
-    }
-
     /// Whether it is known who is in its rooms.
     pub fn keeps_members(&self) -> bool {
         self.options.presence || self.options.join_leave
-    }
-
-    pub fn may_read_presence(&self, asker: Asker) -> bool {
-        self.options.presence && allows(self.options.presence_read, asker)
     }
 
     /// Whether a member is told who joins and leaves, which it has asked for or not.
@@ -114,18 +167,5 @@ impl Namespace {
     /// Whether members may be given differences.
     pub fn has_deltas(&self) -> bool {
         self.options.delta == DeltaKind::Fossil
-    }
-
-    pub fn may_publish(&self, asker: Asker) -> bool {
-        allows(self.options.publish, asker)
-    }
-}
-
-fn allows(who: Who, asker: Asker) -> bool {
-    match who {
-        Who::Anyone => true,
-        Who::Users => asker.has_user,
-        Who::Subscribers => asker.is_member,
-        Who::Server => false,
     }
 }

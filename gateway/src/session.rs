@@ -17,6 +17,7 @@ mod presence;
 mod recover;
 mod refusal;
 mod replies;
+mod rights;
 mod stream;
 mod subscriptions;
 mod terms;
@@ -45,7 +46,8 @@ use self::{
     subscriptions::Subscriptions, terms::Terms,
 };
 pub use self::{
-    ending::Ending, expiry::time_until, refusal::Refusal, replies::ReplySlot, stream::StreamKey, wish::Wish,
+    ending::Ending, expiry::time_until, refusal::Refusal, replies::ReplySlot, rights::Rights,
+    stream::StreamKey, wish::Wish,
 };
 use crate::{
     frame::Frame,

@@ -28,7 +28,7 @@ use self::{
     jwks::Fetch,
 };
 pub use self::{
-    claims::{ConnectionToken, SubscriptionToken},
+    claims::{ConnectionToken, SubscriptionToken, WholeClaims},
     ring::install as install_crypto,
 };
 use crate::{

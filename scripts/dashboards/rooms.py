@@ -106,6 +106,8 @@ ROOM = [
     graph("First joins", "The first join of a room at a gateway subscribes at the bus; later ones cost nothing there.",
           [("sum by (result) (rate(natter_joins_total{@}[$__rate_interval]))", "{{result}}")], "cps", stack=True,
           runbooks=("NatterJoinsRefused",)),
+    graph("Beyond the policy", "What clients may by a `capability` or an `expression` alone; `refused`; `error`: the expression has no answer.",
+          [("sum by (operation, result) (rate(natter_permissions_total{@}[$__rate_interval]))", "{{operation}} {{result}}")], "cps"),
 ]
 
 RECOVERY = [

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     grant::{Grant, Since},
+    permission::Allow,
     session::time_until,
 };
 
@@ -41,6 +42,7 @@ impl Call<'_> {
             }),
             force_recovery: overrides.and_then(|options| value(&options.force_recovery)),
             force_positioning: overrides.and_then(|options| value(&options.force_positioning)),
+            allow: Allow::NOTHING,
         })
     }
 }

@@ -37,8 +37,8 @@ const fn fixed(path: &'static str, kind: Kind, doc: &'static str) -> Key {
     }
 }
 
-const JOIN: Kind = Choice(&["anyone", "users", "server"]);
-const WHO: Kind = Choice(&["anyone", "users", "subscribers", "server"]);
+const JOIN: Kind = Choice(&["anyone", "users", "token", "server"]);
+const WHO: Kind = Choice(&["anyone", "users", "subscribers", "token", "server"]);
 const DEGRADED: Kind = Choice(&["refuse", "local"]);
 const DELTA: Kind = Choice(&["none", "fossil"]);
 const PAYLOAD: Kind = Choice(&["json", "binary"]);
@@ -112,6 +112,10 @@ pub(super) const KEYS: &[Key] = &[
     live("rooms.default", Nullable, "Policy of rooms without a namespace; null = such rooms are refused with 102."),
     live("rooms.default.subscribe", JOIN, "Who may join rooms without a namespace."),
     live("rooms.default.publish", WHO, "Which clients may publish to rooms without a namespace."),
+    live("rooms.default.subscribe_cel", Text, "As `rooms.namespaces[].subscribe_cel`."),
+    live("rooms.default.publish_cel", Text, "As `rooms.namespaces[].publish_cel`."),
+    live("rooms.default.presence_cel", Text, "As `rooms.namespaces[].presence_cel`."),
+    live("rooms.default.history_cel", Text, "As `rooms.namespaces[].history_cel`."),
     live("rooms.default.degraded", DEGRADED, "As `rooms.namespaces[].degraded`."),
     fixed("rooms.default.payload", PAYLOAD, "As `rooms.namespaces[].payload`."),
     live("rooms.default.delta", DELTA, "As `rooms.namespaces[].delta`."),
@@ -141,8 +145,12 @@ pub(super) const KEYS: &[Key] = &[
     fixed("rooms.default.history.stream.discard", DISCARD, "As `rooms.namespaces[].history.stream.discard`."),
     live("rooms.namespaces", Namespaces, "Policies of named namespaces; a namespace that is not listed is refused with 102."),
     live("rooms.namespaces[].name", Text, "What stands before the colon of a room's name: 1 to 64 letters, digits, `_` or `-`; not `default`."),
-    live("rooms.namespaces[].subscribe", JOIN, "Who may join; `users` = clients with a user id, `server` = only by a server API call."),
-    live("rooms.namespaces[].publish", WHO, "Which clients may publish; `subscribers` = members of the room, `server` = the server API only."),
+    live("rooms.namespaces[].subscribe", JOIN, "Who may join; `users` = clients with a user id, `token` = whom a token, a proxy's answer or `subscribe_cel` lets, `server` = only by a server API call."),
+    live("rooms.namespaces[].publish", WHO, "Which clients may publish; `subscribers` = members of the room, `token` = whom a capability, a proxy's answer or `publish_cel` lets, `server` = the server API only."),
+    live("rooms.namespaces[].subscribe_cel", Text, "Expression in CEL that lets clients join, such as `'admin' in meta.roles`; `subscribe` is `token` beside it."),
+    live("rooms.namespaces[].publish_cel", Text, "The same of publishing; `publish` is `token` beside it."),
+    live("rooms.namespaces[].presence_cel", Text, "The same of asking who is there; `presence_read` is `token` beside it."),
+    live("rooms.namespaces[].history_cel", Text, "The same of history, recovery and positioning; `history.read` has to be `token` beside it."),
     live("rooms.namespaces[].degraded", DEGRADED, "What ephemeral rooms do while the bus is away: `refuse` joins and publications, or go on among the members of each gateway (`local`)."),
     fixed("rooms.namespaces[].payload", PAYLOAD, "What messages are: `json` = JSON texts, whatever else is refused with 107; `binary` = any bytes, untouched, in rooms that only clients which speak Protobuf can join. A durable namespace keeps what it has: take a new name to change it."),
     live("rooms.namespaces[].delta", DELTA, "Whether members that ask for it are given the difference to the publication before in place of the whole (`fossil`); pays where a message is much like the one before. The gateway keeps the last publication of each live room for it."),
@@ -152,14 +160,14 @@ pub(super) const KEYS: &[Key] = &[
     live("rooms.namespaces[].sub_refresh_proxy", Text, "Name of the proxy that is asked about subscriptions that have expired, which their clients then cannot renew; null = nobody is asked."),
     live("rooms.namespaces[].publish_proxy", Text, "Name of the proxy that is asked about what clients publish, after `publish` has let them; null = nobody is asked."),
     fixed("rooms.namespaces[].presence", Switch, "Whether it can be asked who is in a room (`presence`, `presence_stats`); false = 108. Takes some 270 bytes for each member, and about as much at every other gateway with members of the room."),
-    live("rooms.namespaces[].presence_read", WHO, "Which clients may ask; `subscribers` = members of the room, `server` = the server API only."),
+    live("rooms.namespaces[].presence_read", WHO, "Which clients may ask; `subscribers` = members of the room, `token` = whom a capability or `presence_cel` lets, `server` = the server API only."),
     live("rooms.namespaces[].presence_limit", Count, "Members of a room, at most 20000, above which they are only counted: `presence` is refused with 106 and nobody is told who joins and leaves, until a quarter of them has left."),
     fixed("rooms.namespaces[].join_leave", Switch, "Whether members that ask for it (`join_leave` of the subscribe command) are told who joins and leaves."),
     live("rooms.namespaces[].force_push_join_leave", Switch, "Whether members that do not ask are told as well; needs `join_leave`."),
     fixed("rooms.namespaces[].history", Nullable, "Makes the rooms durable; `{}` = with every default, null = ephemeral rooms, delivered at most once. A new namespace may bring it by a reload."),
     fixed("rooms.namespaces[].history.size", Count, "Publications kept per room, at most 1000000."),
     fixed("rooms.namespaces[].history.ttl", Duration, "Age at which a publication is forgotten, 1s to 10years."),
-    live("rooms.namespaces[].history.read", WHO, "Which clients may ask for history, recovery and positioning; `subscribers` = members of the room, `server` = the server API only."),
+    live("rooms.namespaces[].history.read", WHO, "Which clients may ask for history, recovery and positioning; `subscribers` = members of the room, `token` = whom a capability or `history_cel` lets, `server` = the server API only."),
     live("rooms.namespaces[].history.force_recovery", Switch, "Whether every client that comes back gets what it missed, asked for or not."),
     live("rooms.namespaces[].history.force_positioning", Switch, "Whether every client's position is watched and a loss told, asked for or not."),
     live("rooms.namespaces[].history.recovery_mode", RECOVERY, "What a client that comes back gets: `stream` = everything it missed, `cache` = the latest publication."),

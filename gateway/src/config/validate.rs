@@ -1,6 +1,7 @@
 //! The whole configuration against itself: ranges, names, keys that must fit each other, and combinations that are
 //! refused because they open the gateway by accident.
 
+mod expressions;
 mod history;
 mod proxies;
 mod security;
@@ -269,6 +270,7 @@ fn room(path: &str, options: &RoomOptions, problems: &mut Problems) {
             "join_leave: true; members are told of what the namespace allows",
         );
     }
+    expressions::check(path, options, problems);
     if let Some(history) = &options.history {
         history::check(&format!("{path}.history"), history, problems);
         if options.degraded == Degraded::Local {

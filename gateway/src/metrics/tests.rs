@@ -8,13 +8,14 @@ const BEGIN: &str = "<!-- families: begin (checked by a test) -->\n";
 const END: &str = "<!-- families: end -->";
 
 /// Every label that a family may have, and where its values come from.
-const CLOSED_LABELS: [&str; 13] = [
+const CLOSED_LABELS: [&str; 14] = [
     "call",
     "code",
     "command",
     "issuer",
     "kind",
     "method",
+    "operation",
     "reason",
     "result",
     "revision",

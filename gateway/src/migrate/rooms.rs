@@ -8,6 +8,7 @@ use super::{
     source::Source,
     value::{self, Form},
 };
+use crate::permission::Expression;
 
 const WITHOUT_NAMESPACE: &str = "channel.without_namespace";
 
@@ -88,7 +89,8 @@ impl<'a> Room<'a> {
                 Err("members without a user id would be among the subscribers; written as `server`")
             }
             (false, true, _) => Ok("subscribers"),
-            (false, false, _) => Ok("server"),
+            // There, too, tokens and capabilities open what nothing else does.
+            (false, false, _) => Ok("token"),
         }
     }
 }
@@ -100,26 +102,60 @@ fn room(from: &Room<'_>, to: &str, proxies: &Proxies, draft: &mut Draft) {
         Guard::None if !has_stream => from.who("subscribe", "").unwrap_or("server"),
         Guard::None | Guard::Lost => "server",
     };
-    draft.set(
-        &format!("{to}.subscribe"),
-        subscribe.into(),
-        &from.written("allow_subscribe_for_client"),
-    );
+    let path = format!("{to}.subscribe");
+    let option = from.written("allow_subscribe_for_client");
+    permit(from, "subscribe", (&path, subscribe), &option, draft);
     let publish = match asked(from, to, "publish", proxies, draft) {
         Guard::Asked => "anyone",
         Guard::None if !has_stream => who_or_server(from, "publish", subscribe, draft),
         Guard::None | Guard::Lost => "server",
     };
-    draft.set(
-        &format!("{to}.publish"),
-        publish.into(),
-        &from.written("allow_publish_for_client"),
-    );
+    let path = format!("{to}.publish");
+    let option = from.written("allow_publish_for_client");
+    permit(from, "publish", (&path, publish), &option, draft);
     asked(from, to, "sub_refresh", proxies, draft);
     payload(from, to, draft);
     history(from, to, subscribe, draft);
     deliveries(from, to, draft);
     presence(from, to, subscribe, draft);
+}
+
+/// Writes who may, at `path`, and the expression that lets others: there it adds to the switches, here it says all of it.
+fn permit(from: &Room<'_>, what: &str, (path, who): (&str, &str), option: &str, draft: &mut Draft) {
+    let name = format!("{what}_cel");
+    let entry = from.source.get(&from.option(&name));
+    let written = entry
+        .and_then(|entry| entry.value.as_str())
+        .filter(|text| !text.is_empty());
+    let (Some(entry), Some(text)) = (entry, written) else {
+        return draft.set(path, who.into(), option);
+    };
+    let all = match who {
+        "users" => format!("user != '' || ({text})"),
+        "subscribers" => format!("subscribed || ({text})"),
+        "token" => text.to_owned(),
+        "anyone" => {
+            draft.spare(entry, "anyone may, or a proxy judges everyone");
+            return draft.set(path, who.into(), option);
+        }
+        _ => {
+            draft.leave(entry, "what it opens is closed: written as `server`");
+            return draft.set(path, who.into(), option);
+        }
+    };
+    if let Err(error) = Expression::new(&all) {
+        draft.leave(entry, &error.to_string());
+        return draft.set(path, who.into(), option);
+    }
+    let room = path
+        .strip_suffix(".history.read")
+        .or_else(|| Some(path.rsplit_once('.')?.0));
+    draft.set(path, "token".into(), option);
+    draft.set(
+        &format!("{}.{name}", room.unwrap_or(path)),
+        all.into(),
+        &entry.written,
+    );
 }
 
 fn presence(from: &Room<'_>, to: &str, subscribe: &str, draft: &mut Draft) {
@@ -139,7 +175,10 @@ fn presence(from: &Room<'_>, to: &str, subscribe: &str, draft: &mut Draft) {
     if from.flag("presence") {
         let read = who_or_server(from, "presence", subscribe, draft);
         let option = from.written("allow_presence_for_subscriber");
-        draft.set(&format!("{to}.presence_read"), read.into(), &option);
+        let path = format!("{to}.presence_read");
+        permit(from, "presence", (&path, read), &option, draft);
+    } else if let Some(entry) = from.source.get(&from.option("presence_cel")) {
+        draft.spare(entry, "presence is off");
     }
 }
 
@@ -238,14 +277,12 @@ fn history(from: &Room<'_>, to: &str, subscribe: &str, draft: &mut Draft) {
         }
     }
     let mut read = who_or_server(from, "history", subscribe, draft);
-    if read == "server" && (from.flag("allow_recovery") || from.flag("allow_positioning")) {
+    if matches!(read, "server" | "token") && (from.flag("allow_recovery") || from.flag("allow_positioning")) {
         read = "subscribers";
     }
-    draft.set(
-        &format!("{to}.history.read"),
-        read.into(),
-        &from.written("allow_history_for_subscriber"),
-    );
+    let path = format!("{to}.history.read");
+    let option = from.written("allow_history_for_subscriber");
+    permit(from, "history", (&path, read), &option, draft);
     for name in ["force_recovery", "force_positioning"] {
         if from.flag(name) {
             draft.set(
@@ -276,6 +313,7 @@ fn spare_history(from: &Room<'_>, draft: &mut Draft) {
         "force_recovery",
         "force_positioning",
         "force_recovery_mode",
+        "history_cel",
     ] {
         if let Some(entry) = from.source.get(&from.option(name)) {
             draft.spare(

@@ -71,10 +71,10 @@ client:
 http: {allowed_origins: ['https://chat.example']}
 api: {keys: [a-key-that-is-long-enough]}
 rooms:
-  default: {subscribe: server, publish: server}
+  default: {subscribe: token, publish: token}
   namespaces:
     - {name: chat, subscribe: users, publish: subscribers, history: {size: 50, ttl: 1day, read: subscribers, force_recovery: true}}
-    - {name: news, subscribe: anyone, publish: server, history: {size: 10, ttl: 5m, read: subscribers, recovery_mode: cache}}
+    - {name: news, subscribe: anyone, publish: token, history: {size: 10, ttl: 5m, read: subscribers, recovery_mode: cache}}
     - {name: bytes, subscribe: users, publish: users, payload: binary}
 ";
 
@@ -260,11 +260,11 @@ fn whoever_may_do_what_may_do_no_more() {
     };
     assert_eq!(
         who("allow_publish_for_anonymous: true"),
-        (Who::Server, Who::Server, 0)
+        (Who::Token, Who::Token, 0)
     );
     assert_eq!(
         who("allow_publish_for_client: true, allow_publish_for_anonymous: true"),
-        (Who::Server, Who::Anyone, 0)
+        (Who::Token, Who::Anyone, 0)
     );
     assert_eq!(
         who("allow_subscribe_for_client: true, allow_publish_for_subscriber: true"),
@@ -281,7 +281,7 @@ fn whoever_may_do_what_may_do_no_more() {
 #[test]
 fn channels_without_a_namespace_are_not_opened() {
     let default = settings(&yaml("{}")).rooms.default.unwrap();
-    assert_eq!((default.subscribe, default.publish), (Who::Server, Who::Server));
+    assert_eq!((default.subscribe, default.publish), (Who::Token, Who::Token));
     let default = settings(&yaml("client: {insecure: true}")).rooms.default.unwrap();
     assert_eq!((default.subscribe, default.publish), (Who::Anyone, Who::Anyone));
 }
@@ -303,7 +303,7 @@ fn whoever_is_there_is_told_to_the_same() {
     });
     let expected = [
         (true, Who::Subscribers, (true, true)),
-        (true, Who::Server, (false, false)),
+        (true, Who::Token, (false, false)),
         (false, Who::Subscribers, (false, false)),
     ];
     assert_eq!(all.collect::<Vec<_>>(), expected);
@@ -442,4 +442,37 @@ channel:
         assert!(outcome.config.contains(choice), "{choice}: {}", outcome.config);
     }
     assert_eq!(settings(&outcome).listen.to_string(), "0.0.0.0:8000");
+}
+
+#[test]
+fn an_expression_says_all_that_its_switches_did() {
+    let outcome = yaml(
+        "channel: {namespaces: [
+  {name: a, subscribe_cel: \"'admin' in meta.roles\", presence: true, presence_cel: claims.ok, allow_presence_for_client: true,
+   history_size: 5, history_ttl: 1m, history_cel: claims.ok, allow_history_for_subscriber: true, publish_cel: ''},
+  {name: b, subscribe_cel: vars.user == user, publish_cel: claims.ok, allow_publish_for_client: true,
+   allow_publish_for_anonymous: true, presence_cel: claims.ok, history_cel: claims.ok}]}",
+    );
+    assert_eq!(left(&outcome), ["channel.namespaces[1].subscribe_cel"]);
+    assert!(
+        outcome
+            .left
+            .iter()
+            .any(|note| note.why == "there is no variable \"vars\""),
+        "{outcome:?}"
+    );
+    assert_eq!(outcome.spared.len(), 3, "{:?}", outcome.spared);
+    let rooms = settings(&outcome).rooms.namespaces;
+    let (a, b) = (&rooms[0].options, &rooms[1].options);
+    assert_eq!(
+        (a.subscribe, a.publish, a.presence_read),
+        (Who::Token, Who::Token, Who::Token)
+    );
+    assert_eq!(a.subscribe_cel.as_deref(), Some("'admin' in meta.roles"));
+    assert_eq!(a.publish_cel, None);
+    assert_eq!(a.presence_cel.as_deref(), Some("user != '' || (claims.ok)"));
+    assert_eq!(a.history_cel.as_deref(), Some("subscribed || (claims.ok)"));
+    assert_eq!(a.history.as_ref().map(|history| history.read), Some(Who::Token));
+    assert_eq!((b.subscribe, b.publish), (Who::Token, Who::Anyone));
+    assert_eq!((&b.subscribe_cel, &b.publish_cel), (&None, &None));
 }

@@ -8,7 +8,10 @@ use natter_protocol::{Payload, ReplyBody, payload};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use crate::grant::Grant;
+use crate::{
+    grant::Grant,
+    permission::{Allow, Caps},
+};
 
 /// Longest reason of a close frame in bytes (RFC 6455 section 5.5.1).
 const MAX_REASON: usize = 123;
@@ -179,6 +182,8 @@ pub struct Connected {
     pub channels: Vec<String>,
     pub subs: BTreeMap<String, Subscribed>,
     pub meta: Option<Arc<RawValue>>,
+    /// What it may do beside what namespaces permit; `None`: nothing is said.
+    pub caps: Option<Caps>,
 }
 
 /// What a subscription is to be.
@@ -192,6 +197,8 @@ pub struct Subscribed {
     pub data: Option<Bytes>,
     pub force_recovery: Option<bool>,
     pub force_positioning: Option<bool>,
+    /// What its member may do beside what the namespace permits.
+    pub allow: Allow,
 }
 
 impl Subscribed {
@@ -202,6 +209,7 @@ impl Subscribed {
             expire_at: self.expire_at,
             force_recovery: self.force_recovery,
             force_positioning: self.force_positioning,
+            allow: self.allow,
             ..Grant::of(channel)
         }
     }
@@ -218,6 +226,8 @@ pub struct WrittenConnection {
     channels: Option<Vec<String>>,
     subs: Option<BTreeMap<String, WrittenSubscription>>,
     meta: Option<Box<RawValue>>,
+    #[serde(deserialize_with = "present")]
+    caps: Option<Box<RawValue>>,
     expire_at: Option<i64>,
 }
 
@@ -230,6 +240,7 @@ pub struct WrittenSubscription {
     b64data: Option<String>,
     #[serde(rename = "override")]
     overrides: Option<Overrides>,
+    allow: Option<Allow>,
     expire_at: Option<i64>,
 }
 
@@ -265,6 +276,7 @@ impl Answer for Connected {
             channels: written.channels.unwrap_or_default(),
             subs: subs.collect::<Result<_, Malformed>>()?,
             meta: written.meta.map(Arc::from),
+            caps: written.caps.as_deref().map(Caps::read),
         })
     }
 }
@@ -281,6 +293,7 @@ impl Answer for Subscribed {
             data: value(written.data.as_deref(), written.b64data.as_deref(), takes_bytes)?,
             force_recovery: value_of(overrides.force_recovery),
             force_positioning: value_of(overrides.force_positioning),
+            allow: written.allow.unwrap_or_default(),
         })
     }
 }
@@ -298,6 +311,8 @@ pub struct Renewed {
     pub info: Option<Bytes>,
     /// In place of what was said about the connection; `None`: the same.
     pub meta: Option<Arc<RawValue>>,
+    /// As above; of a connection.
+    pub caps: Option<Caps>,
 }
 
 #[derive(Default, Deserialize)]
@@ -307,6 +322,8 @@ pub struct WrittenRenewal {
     info: Option<Box<RawValue>>,
     b64info: Option<String>,
     meta: Option<Box<RawValue>>,
+    #[serde(deserialize_with = "present")]
+    caps: Option<Box<RawValue>>,
     expire_at: Option<i64>,
 }
 
@@ -322,6 +339,7 @@ impl Answer for Renewal {
             expire_at: unix(written.expire_at)?,
             info: value(written.info.as_deref(), written.b64info.as_deref(), false)?,
             meta: written.meta.map(Arc::from),
+            caps: written.caps.as_deref().map(Caps::read),
         })))
     }
 }

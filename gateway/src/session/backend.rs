@@ -112,6 +112,11 @@ impl Session {
         }
     }
 
+    /// What a token or the backend said about the connection.
+    pub(super) fn meta(&self) -> Option<Arc<RawValue>> {
+        self.backend.borrow().as_ref()?.meta.clone()
+    }
+
     /// Every change goes through here: the box is there as long as something is in it.
     fn with_backend<R>(&self, change: impl FnOnce(&mut Backend) -> R) -> R {
         let mut slot = self.backend.borrow_mut();
@@ -313,7 +318,7 @@ impl Session {
             namespace.metrics.offer(Source::Client).refuse(error.label());
             error
         };
-        self.may_say(namespace, &saying.channel, message, saying.is_member)
+        self.may_say(worker, namespace, &saying.channel, message, saying.is_member)
             .map_err(refused)?;
         let name = namespace.options.publish_proxy.as_deref();
         let question = Question {

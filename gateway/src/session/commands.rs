@@ -14,6 +14,7 @@ use crate::{
     gateway::{Accept, Accepted, Source, error_code, store_error_code},
     history::{MAX_KEY, Receipt, StoreError},
     namespace::Namespace,
+    permission::Operation,
     room::{HeldMessage, Said},
     worker::Worker,
 };
@@ -155,12 +156,15 @@ impl Session {
     /// Whether the room's policy lets the client say it.
     pub(super) fn may_say(
         &self,
+        worker: &Worker,
         namespace: &Namespace,
         channel: &str,
         message: &Said,
         is_member: bool,
     ) -> Result<(), ErrorCode> {
-        if !namespace.may_publish(self.asker(is_member)) || !self.is_for(channel, is_member) {
+        let may = self.is_for(channel, is_member)
+            && self.may(worker, namespace, channel, Operation::Publish, is_member);
+        if !may {
             return Err(ErrorCode::PermissionDenied);
         }
         let key = message.key.as_ref();
@@ -183,7 +187,7 @@ impl Session {
             namespace.metrics.offer(Source::Client).refuse(error.label());
             error
         };
-        self.may_say(namespace, channel, &message, is_member)
+        self.may_say(worker, namespace, channel, &message, is_member)
             .map_err(refused)?;
         let data = message.data.ok_or(ErrorCode::BadRequest)?;
         let accept = Accept {

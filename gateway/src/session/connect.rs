@@ -24,7 +24,6 @@ use crate::{
     admission::{Admission, Denial, Verdict},
     channel::Channel,
     frame::Frame,
-    gateway::Live,
     grant::Grant,
     wire::Encoding,
     worker::Worker,
@@ -189,8 +188,9 @@ impl Session {
             self.with_terms(|terms| terms.info = admission.info);
         }
         self.note_meta(admission.meta);
+        self.set_rights(worker, admission.rights);
         let wanted = if admission.takes_wishes { wanted } else { &[] };
-        let wishes = match self.first_rooms(&worker.live(), admission.rooms, wanted) {
+        let wishes = match self.first_rooms(worker, admission.rooms, wanted) {
             Ok(wishes) => wishes,
             Err(refusal) => return self.deny(worker, slot, &Denial::Error(refusal)),
         };
@@ -219,10 +219,11 @@ impl Session {
     /// out.
     fn first_rooms(
         &self,
-        live: &Live,
+        worker: &Worker,
         granted: Vec<Grant>,
         wanted: &[Wanted],
     ) -> Result<Vec<(Channel, Wish)>, Refusal> {
+        let live = worker.live();
         let mut rooms: Vec<(Channel, Wish)> = Vec::new();
         for grant in granted {
             let channel = Channel::from(grant.channel.as_str());
@@ -246,18 +247,20 @@ impl Session {
             let is_known = rooms[..granted]
                 .iter()
                 .any(|(known, _)| **known == *wanted.channel);
-            if is_known
-                // A backend is asked about joins that are commands.
-                || namespace.options.subscribe_proxy.is_some()
-                || !self.may_join(namespace, &wanted.channel)
-                || self.check_encoding(namespace).is_err()
-            {
+            // A backend is asked about joins that are commands.
+            let is_asked = namespace.options.subscribe_proxy.is_some();
+            if is_known || is_asked || self.check_encoding(namespace).is_err() {
                 continue;
             }
+            let Some(permission) = self.may_join(worker, namespace, &wanted.channel) else {
+                continue;
+            };
             let Ok(taste) = taste(wanted, namespace) else {
                 continue;
             };
-            let wish = Wish::of(wanted, namespace, self.asker(false)).with_taste(taste);
+            let may_read = self.may_catch_up(worker, namespace, wanted);
+            let wish = Wish::of(wanted, namespace, may_read).with_taste(taste);
+            let wish = wish.with_permission(permission);
             rooms.push((Channel::from(&*wanted.channel), wish));
             if rooms.len() > live.settings.client.channel_limit {
                 return Err(ErrorCode::LimitExceeded.into());

@@ -9,6 +9,7 @@ use crate::{
     bus::{BoxFuture, BusError},
     gateway::error_code,
     history::{self, Page, Query},
+    permission::Operation,
     wire::Wire,
     worker::Worker,
 };
@@ -34,8 +35,10 @@ impl Session {
         let live = worker.live();
         let namespace = live.namespace(&request.channel)?;
         let policy = namespace.history.as_ref().ok_or(ErrorCode::NotAvailable)?;
-        let asker = self.asker(self.is_member(&request.channel));
-        if !namespace.may_read_history(asker) || !self.is_for(&request.channel, asker.is_member) {
+        let is_member = self.is_member(&request.channel);
+        let may = self.is_for(&request.channel, is_member)
+            && self.may(worker, namespace, &request.channel, Operation::History, is_member);
+        if !may {
             return Err(ErrorCode::PermissionDenied.into());
         }
         self.check_encoding(namespace)?;

@@ -11,6 +11,7 @@ use super::{Refusal, Session};
 use crate::{
     channel::Channel,
     namespace::Namespace,
+    permission::Operation,
     presence::{Member, PresenceError, Told, with_infos},
     room::Room,
     worker::Worker,
@@ -165,7 +166,7 @@ impl Session {
         }
         let namespace = worker.live().namespace(&request.channel).cloned();
         let judged = namespace.and_then(|namespace| {
-            self.judge(&namespace, &request.channel)?;
+            self.judge(worker, &namespace, &request.channel)?;
             worker.gateway.presence_limit(&namespace)
         });
         judged
@@ -173,11 +174,12 @@ impl Session {
             .ok()
     }
 
-    fn judge(&self, namespace: &Namespace, channel: &str) -> Result<(), ErrorCode> {
-        let asker = self.asker(self.is_member(channel));
+    fn judge(&self, worker: &Worker, namespace: &Namespace, channel: &str) -> Result<(), ErrorCode> {
+        let is_member = self.is_member(channel);
         // Whom the server has let in may look around.
+        let is_for = is_member || self.is_for(channel, false);
         let may = !namespace.options.presence
-            || (namespace.may_read_presence(asker) && (asker.is_member || self.is_for(channel, false)));
+            || (is_for && self.may(worker, namespace, channel, Operation::Presence, is_member));
         may.then_some(()).ok_or(ErrorCode::PermissionDenied)
     }
 

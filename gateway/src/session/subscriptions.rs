@@ -7,12 +7,16 @@ use natter_protocol::{
     UnsubscribeRequest, channel,
 };
 
-use super::{Ending, Refusal, Session, backend::subscribe_proxy, recover::Held, wish::Wish};
+use super::{
+    Ending, Refusal, Session, backend::subscribe_proxy, recover::Held, rights::Permission, wish::Wish,
+};
 use crate::{
     bus::BusError,
     channel::Channel,
+    config::Who,
     gateway::error_code,
-    namespace::{Asker, Namespace},
+    namespace::Namespace,
+    permission::{Allow, Operation},
     room::{MemberIndex, Room, Taste, Waiting},
     wire::Encoding,
     worker::Worker,
@@ -39,6 +43,10 @@ pub(super) struct Subscription {
     pub(super) listens: bool,
     /// Made by the server API, not by a command.
     by_server: bool,
+    /// Its client was let in by what its token or an expression says, which may change.
+    lent: bool,
+    /// What the client may do there beside what the namespace permits.
+    pub(super) allow: Allow,
     /// While the client recovers: what came meanwhile.
     pub(super) held: Option<Rc<Held>>,
 }
@@ -64,6 +72,20 @@ impl Subscriptions {
 
     pub(super) fn count(&self) -> usize {
         self.0.len()
+    }
+
+    /// The rooms that the client is in by what its token or an expression said.
+    pub(super) fn lent(&self) -> Vec<Channel> {
+        let lent = self.0.iter().filter(|subscription| subscription.lent);
+        lent.map(|subscription| subscription.room.channel.clone())
+            .collect()
+    }
+
+    pub(super) fn set_allow(&mut self, channel: &str, allow: Allow) {
+        let mut all = self.0.iter_mut();
+        if let Some(subscription) = all.find(|subscription| &*subscription.room.channel == channel) {
+            subscription.allow = allow;
+        }
     }
 
     fn add(&mut self, subscription: Subscription) {
@@ -137,36 +159,19 @@ impl Session {
         let namespace = live.namespace(&request.channel)?;
         // A backend gets the token, and judges what the policy permits.
         let by_token = !request.token.is_empty() && namespace.options.subscribe_proxy.is_none();
-        let may = if by_token {
-            channel::admits(&request.channel, self.user())
+        let permission = if by_token {
+            let is_open = namespace.options.subscribe != Who::Server;
+            let is_for = is_open && channel::admits(&request.channel, self.user());
+            is_for.then_some(Permission::Policy)
         } else {
-            self.may_join(namespace, &request.channel)
+            self.may_join(worker, namespace, &request.channel)
         };
-        if !may {
-            return Err(ErrorCode::PermissionDenied.into());
-        }
+        let permission = permission.ok_or(ErrorCode::PermissionDenied)?;
         self.check_encoding(namespace)?;
         let taste = taste(request, namespace)?;
-        Ok(Wish::of(request, namespace, self.asker(false)).with_taste(taste))
-    }
-
-    /// Who asks, as far as a policy cares.
-    pub(super) fn asker(&self, is_member: bool) -> Asker {
-        Asker {
-            has_user: !self.user().is_empty(),
-            is_member,
-        }
-    }
-
-    /// Whether the client may come into a room by itself.
-    pub(super) fn may_join(&self, namespace: &Namespace, channel: &str) -> bool {
-        let is_judged = namespace.options.subscribe_proxy.is_some() || !channel::is_private(channel);
-        namespace.may_subscribe(self.asker(false)) && is_judged && channel::admits(channel, self.user())
-    }
-
-    /// Whether the client may have to do with the room, as far as its name says.
-    pub(super) fn is_for(&self, channel: &str, is_member: bool) -> bool {
-        channel::admits(channel, self.user()) && (is_member || !channel::is_private(channel))
+        let may_read = self.may_catch_up(worker, namespace, request);
+        let wish = Wish::of(request, namespace, may_read).with_taste(taste);
+        Ok(wish.with_permission(permission))
     }
 
     /// Whoever could not take what a room brings stays out of it.
@@ -205,6 +210,8 @@ impl Session {
             present: false,
             listens: wish.listens,
             by_server: wish.slot.is_none(),
+            lent: wish.lent,
+            allow: wish.grant().map_or(Allow::NOTHING, |grant| grant.allow),
             held: None,
         });
         if is_live {
@@ -233,6 +240,7 @@ impl Session {
         }
         if let Some(grant) = wish.grant() {
             self.note_grant(worker, &room.channel, grant);
+            self.tell_unknown(worker, grant.allow);
         }
         let present = self.appear(worker, room);
         if let Some(subscription) = self.subscriptions.borrow_mut().of_room(room) {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
-    Session,
+    Rights, Session,
     connect::{Admitting, Joining},
     expiry::{End, Expiring},
 };
@@ -26,6 +26,8 @@ pub(super) struct Terms {
     pub(super) end: Option<End>,
     /// When the heartbeat is due, while the timer may fire before.
     pub(super) heartbeat_due: Option<Instant>,
+    /// What it may do beside what namespaces permit, and by what expressions judge.
+    pub(super) rights: Option<Box<Rights>>,
     rooms: Vec<RoomTerms>,
 }
 
@@ -45,6 +47,7 @@ impl Terms {
             && self.joining.is_none()
             && self.end.is_none()
             && self.heartbeat_due.is_none()
+            && self.rights.is_none()
             && self.rooms.is_empty()
     }
 

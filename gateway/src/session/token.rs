@@ -57,8 +57,8 @@ impl Session {
         slot: ReplySlot,
         result: Result<ConnectionToken, TokenError>,
     ) {
-        let connected = match result {
-            Ok(token) => token.connected,
+        let (connected, claims) = match result {
+            Ok(token) => (token.connected, token.claims),
             Err(TokenError::Unreachable) => {
                 return self.complete_refused(worker, slot, "refresh", ErrorCode::Internal);
             }
@@ -78,7 +78,10 @@ impl Session {
             self.reappear(worker);
         }
         self.note_meta(connected.meta);
+        let rights = worker.live().rights(connected.caps, Some(claims));
+        self.set_rights(worker, rights);
         self.complete(worker, slot, ReplyBody::Refresh(told(connected.expire_at)));
+        self.review_rooms(worker);
     }
 
     /// Joins the room that a token names.
@@ -189,6 +192,7 @@ impl Session {
         if let Some(info) = renewed.info {
             self.with_terms(|terms| terms.set_info(&Expiring::Room(channel.clone()), info));
         }
+        self.set_allow(worker, channel, renewed.allow);
         self.complete(worker, slot, ReplyBody::SubRefresh(told(renewed.expire_at)));
     }
 }
@@ -199,8 +203,8 @@ fn admitted(
     vouched: Arc<str>,
     result: Result<ConnectionToken, TokenError>,
 ) -> Result<Admission, Denial> {
-    let connected = match result {
-        Ok(token) => token.connected,
+    let (connected, claims) = match result {
+        Ok(token) => (token.connected, token.claims),
         Err(TokenError::Expired | TokenError::Early) => {
             return Err(Denial::Error(ErrorCode::TokenExpired.into()));
         }
@@ -211,5 +215,5 @@ fn admitted(
     if is_another {
         return Err(Denial::Disconnect(DisconnectCode::InvalidToken));
     }
-    Ok(live.admit_as(vouched, connected))
+    Ok(live.admit_as(vouched, connected, Some(claims)))
 }

@@ -4,11 +4,12 @@ use std::{borrow::Cow, rc::Rc};
 
 use natter_protocol::SubscribeRequest;
 
-use super::ReplySlot;
+use super::{ReplySlot, rights::Permission};
 use crate::{
     config::RecoveryMode,
     grant::Grant,
-    namespace::{Asker, Namespace},
+    namespace::Namespace,
+    permission::Operation,
     publication::{Publication, Tags},
     room::Taste,
     wire::Wire,
@@ -29,6 +30,8 @@ pub struct Wish {
     pub(super) was_recovering: bool,
     /// The client is told who joins and leaves.
     pub(super) listens: bool,
+    /// It is let in by what its token or an expression says, which may change.
+    pub(super) lent: bool,
     /// Where the client was before, if it may recover.
     pub(super) recover: Option<Rc<Former>>,
     /// How it wants publications, if not as they are.
@@ -57,8 +60,8 @@ pub(super) enum Wants {
 }
 
 impl Wish {
-    /// What of a client's request its namespace grants.
-    pub(super) fn of(request: &SubscribeRequest<'_>, namespace: &Namespace, asker: Asker) -> Self {
+    /// What of a client's request its namespace grants. `may_read`: the client may read what the room keeps.
+    pub(super) fn of(request: &SubscribeRequest<'_>, namespace: &Namespace, may_read: bool) -> Self {
         let Some(policy) = &namespace.history else {
             return Self {
                 was_recovering: request.recover,
@@ -68,10 +71,6 @@ impl Wish {
         };
         let options = &policy.options;
         // Who recovers reads history.
-        let may_read = namespace.may_read_history(Asker {
-            is_member: true,
-            ..asker
-        });
         let recoverable = options.force_recovery || (request.recoverable && may_read);
         let positioned = recoverable || options.force_positioning || (request.positioned && may_read);
         Self {
@@ -81,6 +80,11 @@ impl Wish {
             ..Self::default()
         }
         .recovering(request, namespace)
+    }
+
+    pub(super) fn with_permission(self, permission: Permission) -> Self {
+        let lent = permission == Permission::Lent;
+        Self { lent, ..self }
     }
 
     pub(super) fn with_taste(self, taste: Option<Rc<Taste>>) -> Self {
@@ -139,9 +143,12 @@ impl Wish {
         grant: &Rc<Grant>,
     ) -> Self {
         let granted = Self::granted(namespace, grant);
+        let may_read = namespace.history.is_some() && grant.allow.includes(Operation::History);
+        let recoverable = self.recoverable || granted.recoverable || (may_read && request.recoverable);
+        let positioned = recoverable || (may_read && request.positioned);
         Self {
-            positioned: self.positioned || granted.positioned,
-            recoverable: self.recoverable || granted.recoverable,
+            positioned: self.positioned || granted.positioned || positioned,
+            recoverable,
             listens: self.listens || granted.listens,
             taste: self.taste,
             ..granted

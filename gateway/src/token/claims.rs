@@ -1,6 +1,7 @@
 //! What a token says: Centrifugo's claims beside those of RFC 7519.
 
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -18,10 +19,15 @@ use crate::{
 /// The claims of a token whose signature is right, as they are written.
 pub(super) struct Claims(pub(super) Box<RawValue>);
 
+/// The same of a token that was accepted. Not shown: it may say who somebody is.
+pub struct WholeClaims(pub Box<RawValue>);
+
 /// What a connection is to be.
 #[derive(Debug)]
 pub struct ConnectionToken {
     pub connected: Connected,
+    /// All of it, for expressions.
+    pub claims: WholeClaims,
     /// Empty: it has none.
     pub id: Arc<str>,
     /// Unix time in seconds; 0: it does not say.
@@ -75,6 +81,12 @@ pub(super) fn issuer(token: &str) -> Result<Option<String>, TokenError> {
     Ok(issued.iss)
 }
 
+impl fmt::Debug for WholeClaims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WholeClaims").finish_non_exhaustive()
+    }
+}
+
 impl Claims {
     fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, TokenError> {
         // A derived reader would also take an array of its values.
@@ -93,6 +105,7 @@ impl Claims {
             connected,
             id: known.id(),
             issued_at: seconds(known.iat),
+            claims: WholeClaims(self.0),
         })
     }
 

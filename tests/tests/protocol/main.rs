@@ -24,6 +24,7 @@ mod http_abuse;
 mod independent;
 mod oneway;
 mod payloads;
+mod permissions;
 mod presence;
 mod protobuf;
 mod proxies;

@@ -4,6 +4,7 @@
 mod bytes;
 mod choice;
 mod connect;
+mod permissions;
 mod publish;
 mod refresh;
 mod rpc;

@@ -24,7 +24,7 @@ client: {anonymous: allow, expired_close_delay: 100ms, expired_sub_close_delay: 
 rooms:
   default: {subscribe: anyone, publish: anyone}
   namespaces:
-  - {name: closed, subscribe: server, publish: subscribers}
+  - {name: closed, subscribe: token, publish: subscribers}
   - {name: users, subscribe: users, publish: users}
 ";
 

@@ -35,6 +35,11 @@ pub struct RoomOptions {
     pub subscribe: Who,
     /// Who may publish as a client.
     pub publish: Who,
+    /// Who else may join, publish, ask who is there, read history: whom an expression lets, where the group is [`Who::Token`].
+    pub subscribe_cel: Option<String>,
+    pub publish_cel: Option<String>,
+    pub presence_cel: Option<String>,
+    pub history_cel: Option<String>,
     /// What ephemeral rooms do while the bus is away; durable ones always refuse.
     pub degraded: Degraded,
     /// What messages are.
@@ -107,7 +112,9 @@ pub enum Who {
     Users,
     /// Members of the room.
     Subscribers,
-    /// No client: the server API only.
+    /// Nobody by itself: whom a token, a proxy's answer or an expression of the namespace lets.
+    Token,
+    /// No client, whatever it brings: the server API only.
     Server,
 }
 
@@ -135,6 +142,10 @@ struct Written {
     name: Option<String>,
     subscribe: Option<Who>,
     publish: Option<Who>,
+    subscribe_cel: Option<String>,
+    publish_cel: Option<String>,
+    presence_cel: Option<String>,
+    history_cel: Option<String>,
     degraded: Degraded,
     payload: PayloadKind,
     delta: DeltaKind,
@@ -145,7 +156,7 @@ struct Written {
     sub_refresh_proxy: Option<String>,
     publish_proxy: Option<String>,
     presence: bool,
-    presence_read: Who,
+    presence_read: Option<Who>,
     presence_limit: usize,
     join_leave: bool,
     force_push_join_leave: bool,
@@ -158,6 +169,10 @@ impl Default for Written {
             name: None,
             subscribe: None,
             publish: None,
+            subscribe_cel: None,
+            publish_cel: None,
+            presence_cel: None,
+            history_cel: None,
             degraded: Degraded::default(),
             payload: PayloadKind::default(),
             delta: DeltaKind::default(),
@@ -167,7 +182,7 @@ impl Default for Written {
             sub_refresh_proxy: None,
             publish_proxy: None,
             presence: false,
-            presence_read: Who::Subscribers,
+            presence_read: None,
             presence_limit: 2_000,
             join_leave: false,
             force_push_join_leave: false,
@@ -177,11 +192,19 @@ impl Default for Written {
 }
 
 impl Written {
-    /// The options, where `missing` stands for whom nothing is said about.
+    /// The options, where `missing` stands for whom nothing is said about: where an expression says it nobody else may.
     fn options(self, missing: Who) -> RoomOptions {
+        let who = |written: Option<Who>, expression: Option<&String>, missing| {
+            written.unwrap_or(if expression.is_some() { Who::Token } else { missing })
+        };
         RoomOptions {
-            subscribe: self.subscribe.unwrap_or(missing),
-            publish: self.publish.unwrap_or(missing),
+            subscribe: who(self.subscribe, self.subscribe_cel.as_ref(), missing),
+            publish: who(self.publish, self.publish_cel.as_ref(), missing),
+            presence_read: who(self.presence_read, self.presence_cel.as_ref(), Who::Subscribers),
+            subscribe_cel: self.subscribe_cel,
+            publish_cel: self.publish_cel,
+            presence_cel: self.presence_cel,
+            history_cel: self.history_cel,
             degraded: self.degraded,
             payload: self.payload,
             delta: self.delta,
@@ -191,7 +214,6 @@ impl Written {
             sub_refresh_proxy: self.sub_refresh_proxy,
             publish_proxy: self.publish_proxy,
             presence: self.presence,
-            presence_read: self.presence_read,
             presence_limit: self.presence_limit,
             join_leave: self.join_leave,
             force_push_join_leave: self.force_push_join_leave,
@@ -206,6 +228,10 @@ impl From<RoomOptions> for Written {
             name: None,
             subscribe: Some(options.subscribe),
             publish: Some(options.publish),
+            subscribe_cel: options.subscribe_cel,
+            publish_cel: options.publish_cel,
+            presence_cel: options.presence_cel,
+            history_cel: options.history_cel,
             degraded: options.degraded,
             payload: options.payload,
             delta: options.delta,
@@ -215,7 +241,7 @@ impl From<RoomOptions> for Written {
             sub_refresh_proxy: options.sub_refresh_proxy,
             publish_proxy: options.publish_proxy,
             presence: options.presence,
-            presence_read: options.presence_read,
+            presence_read: Some(options.presence_read),
             presence_limit: options.presence_limit,
             join_leave: options.join_leave,
             force_push_join_leave: options.force_push_join_leave,

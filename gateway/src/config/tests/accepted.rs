@@ -70,6 +70,10 @@ metrics: {delivery_sample: 1}
     let news = RoomOptions {
         subscribe: Who::Anyone,
         publish: Who::Server,
+        subscribe_cel: None,
+        publish_cel: None,
+        presence_cel: None,
+        history_cel: None,
         degraded: Degraded::Local,
         payload: PayloadKind::Json,
         delta: DeltaKind::None,
@@ -89,6 +93,10 @@ metrics: {delivery_sample: 1}
     let safe = RoomOptions {
         subscribe: Who::Users,
         publish: Who::Users,
+        subscribe_cel: None,
+        publish_cel: None,
+        presence_cel: None,
+        history_cel: None,
         degraded: Degraded::Refuse,
         payload: PayloadKind::Json,
         delta: DeltaKind::None,
@@ -169,4 +177,22 @@ fn named<'a>(settings: &'a Settings, name: &str) -> Option<&'a RoomOptions> {
         .iter()
         .find(|namespace| namespace.name == name)
         .map(|namespace| &namespace.options)
+}
+
+#[test]
+fn where_an_expression_says_it_nobody_else_may() {
+    let settings = yaml(
+        "rooms: {default: {subscribe_cel: \"user != ''\"}, namespaces: [
+            {name: a, subscribe_cel: \"'admin' in meta.roles\", publish_cel: \"subscribed && user == 'ann'\", presence: true,
+             presence_cel: subscribed, history_cel: claims.ok, history: {read: token}},
+            {name: b, subscribe_cel: \"true\", publish: users}]}",
+    );
+    let rooms = settings.load().unwrap().rooms;
+    assert_eq!(rooms.default.unwrap().subscribe, Who::Token);
+    let options = &rooms.namespaces[0].options;
+    let who = (options.subscribe, options.publish, options.presence_read);
+    assert_eq!(who, (Who::Token, Who::Token, Who::Token));
+    assert_eq!(options.subscribe_cel.as_deref(), Some("'admin' in meta.roles"));
+    let options = &rooms.namespaces[1].options;
+    assert_eq!((options.subscribe, options.publish), (Who::Token, Who::Users));
 }

@@ -171,7 +171,7 @@ fn wrong_shapes_and_values_are_all_named() {
         [
             ".size: \"many\" is not a whole number (digits, such as 128)",
             ".ttl: 300 is not a duration (a number with a unit, such as 25s or 1m 30s)",
-            ".read: \"nobody\" is not a choice here (anyone, users, subscribers or server)",
+            ".read: \"nobody\" is not a choice here (anyone, users, subscribers, token or server)",
             ".force_recovery: 1 is not a switch (true or false)",
             ".recovery_mode: \"newest\" is not a choice here (stream or cache)",
             ".idempotencyWindow: unknown key (did you mean rooms.namespaces[].history.idempotency_window?)",

@@ -29,7 +29,7 @@ fn unknown_keys_are_all_named_with_what_was_meant() {
         (
             "{rooms: {namespaces: [{name: a}, {name: b, hue: 3}]}, logg: {}, 7: x}",
             &[
-                "rooms.namespaces[1].hue: unknown key (keys here: name, subscribe, publish, degraded, payload, delta, tags_filter, batch_window, subscribe_proxy, sub_refresh_proxy, publish_proxy, presence, presence_read, presence_limit, join_leave, force_push_join_leave, history)",
+                "rooms.namespaces[1].hue: unknown key (keys here: name, subscribe, publish, subscribe_cel, publish_cel, presence_cel, history_cel, degraded, payload, delta, tags_filter, batch_window, subscribe_proxy, sub_refresh_proxy, publish_proxy, presence, presence_read, presence_limit, join_leave, force_push_join_leave, history)",
                 "logg: unknown key (did you mean log?)",
                 "configuration: the key 7 is not text (names of settings)",
             ],
@@ -76,10 +76,10 @@ fn wrong_types_are_all_named() {
         (
             "rooms: {default: {subscribe: subscribers}, namespaces: [7, {name: 8, publish: nobody}]}",
             &[
-                "rooms.default.subscribe: \"subscribers\" is not a choice here (anyone, users or server)",
-                "rooms.namespaces[0]: a number where a section belongs (keys: name, subscribe, publish, degraded, payload, delta, tags_filter, batch_window, subscribe_proxy, sub_refresh_proxy, publish_proxy, presence, presence_read, presence_limit, join_leave, force_push_join_leave, history)",
+                "rooms.default.subscribe: \"subscribers\" is not a choice here (anyone, users, token or server)",
+                "rooms.namespaces[0]: a number where a section belongs (keys: name, subscribe, publish, subscribe_cel, publish_cel, presence_cel, history_cel, degraded, payload, delta, tags_filter, batch_window, subscribe_proxy, sub_refresh_proxy, publish_proxy, presence, presence_read, presence_limit, join_leave, force_push_join_leave, history)",
                 "rooms.namespaces[1].name: 8 is not text (text, in quotes if it looks like a number)",
-                "rooms.namespaces[1].publish: \"nobody\" is not a choice here (anyone, users, subscribers or server)",
+                "rooms.namespaces[1].publish: \"nobody\" is not a choice here (anyone, users, subscribers, token or server)",
             ],
         ),
         ("metrics: {delivery_sample: 4294967296}", &[
@@ -369,6 +369,34 @@ fn personal_rooms_need_a_policy() {
             &[
                 "client.subscribe_to_user_personal_channel.personal_channel_namespace: rooms of any bytes (a namespace with payload: json, as \
                  every client is in its room)",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn expressions_that_permit_nothing_or_to_others_too() {
+    check(&[
+        (
+            "rooms: {namespaces: [{name: a, subscribe_cel: usr == 'ann', publish_cel: 'user ='}]}",
+            &[
+                "rooms.namespaces[0].subscribe_cel: there is no variable \"usr\" (an expression such as \"'admin' in meta.roles\")",
+                "rooms.namespaces[0].publish_cel: no CEL: line 1, column 6: Syntax error: token recognition error at: '=' (an expression such as \"'admin' in meta.roles\")",
+            ],
+        ),
+        (
+            "rooms: {default: {subscribe: anyone, subscribe_cel: subscribed, publish: server, publish_cel: subscribed}}",
+            &[
+                "rooms.default.subscribe_cel: beside another subscribe than token (subscribe: token; the expression may say `subscribed` or `user != ''`)",
+                "rooms.default.publish_cel: beside another publish than token (publish: token; the expression may say `subscribed` or `user != ''`)",
+            ],
+        ),
+        (
+            "rooms: {namespaces: [{name: a, presence_cel: subscribed, history_cel: subscribed}, {name: b, history_cel: subscribed, history: {}}]}",
+            &[
+                "rooms.namespaces[0].presence_cel: without presence: true (presence: true, or null)",
+                "rooms.namespaces[0].history_cel: without history (history, or null)",
+                "rooms.namespaces[1].history_cel: beside another history.read than token (history.read: token; the expression may say `subscribed` or `user != ''`)",
             ],
         ),
     ]);

@@ -6,7 +6,7 @@ use crate::config::{kind::Kind, schema::KEYS};
 /// A base in which every key has a value, and another value for each key.
 const BASE: &str = "{client: {user_id_header: x-a, rpc_proxy: a}, bus: {nats: {servers: ['nats://a'], name: a, certificate_file: /a, key_file: /a}},
     proxies: [{name: a, endpoint: 'http://a'}, {name: b, endpoint: 'http://b'}],
-    rooms: {namespaces: [{name: n}], default: {join_leave: true, history: {idempotency_window: 1s, stream: {max_bytes: 1MiB}}}}}";
+    rooms: {namespaces: [{name: n}], default: {join_leave: true, presence: true, history: {read: token, idempotency_window: 1s, stream: {max_bytes: 1MiB}}}}}";
 
 fn other(path: &str) -> &'static str {
     match path {
@@ -42,11 +42,13 @@ fn other(path: &str) -> &'static str {
         "log.format" => "json",
         "tracing.otlp_endpoint" => "http://c",
         "tracing.sample_ratio" => "0.5",
-        "page.enabled" | "rooms.default.join_leave" | "rooms.default.history.stream.managed" => "false",
+        "page.enabled"
+        | "rooms.default.join_leave"
+        | "rooms.default.presence"
+        | "rooms.default.history.stream.managed" => "false",
         "api.nats"
         | "bus.critical"
         | "rooms.default.tags_filter"
-        | "rooms.default.presence"
         | "rooms.default.force_push_join_leave"
         | "client.compression.enabled"
         | "client.subscribe_to_user_personal_channel.enabled"
@@ -74,6 +76,10 @@ fn other(path: &str) -> &'static str {
         "rooms.default.batch_window" => "7ms",
         "rooms.default.delta" => "fossil",
         "rooms.default.payload" => "binary",
+        "rooms.default.subscribe_cel"
+        | "rooms.default.publish_cel"
+        | "rooms.default.presence_cel"
+        | "rooms.default.history_cel" => "user == 'ann'",
         _ => "7s",
     }
 }
@@ -115,6 +121,7 @@ fn every_changed_key_is_named() {
             "workers",
             "bus.nats",
             "rooms.default.history",
+            "rooms.default.presence",
             "rooms.default.join_leave"
         ]
     );

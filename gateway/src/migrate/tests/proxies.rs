@@ -126,7 +126,7 @@ fn a_name_without_its_switch_asks_nobody_in_version_6() {
   proxy: {subscribe: {endpoint: 'http://a/'}}
   namespaces: [{name: a, allow_subscribe_for_client: true, subscribe_proxy_name: default}]",
     );
-    assert_eq!(policies(&outcome), (Who::Users, Who::Server));
+    assert_eq!(policies(&outcome), (Who::Users, Who::Token));
     assert_eq!(room(&outcome).subscribe_proxy, None);
     assert_eq!(outcome.spared.len(), 1, "{outcome:?}");
 }
@@ -186,7 +186,7 @@ proxies:
     // The other backend of that name is not asked in its place.
     assert_eq!(all.client.connect_proxy, None);
     assert!(all.listen.ip().is_loopback());
-    assert_eq!(policies(&outcome), (Who::Server, Who::Server));
+    assert_eq!(policies(&outcome), (Who::Server, Who::Token));
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn a_backend_that_has_no_name_is_not_mistaken_for_one_that_has() {
 proxies: [{name: subscribe, endpoint: 'http://b/'}]",
     );
     assert_eq!(room(&outcome).subscribe_proxy, None);
-    assert_eq!(policies(&outcome), (Who::Server, Who::Server));
+    assert_eq!(policies(&outcome), (Who::Server, Who::Token));
 }
 
 #[test]

@@ -62,5 +62,5 @@ fn decide(
     if !is_named && !live.settings.allows_anonymous() {
         return Err(Denial::Disconnect(DisconnectCode::InvalidToken));
     }
-    Ok(live.admit_as(vouched, connected))
+    Ok(live.admit_as(vouched, connected, None))
 }

@@ -115,6 +115,10 @@ impl Session {
         }
         if *what == Expiring::Connection {
             self.note_meta(renewed.meta);
+            if let Some(caps) = renewed.caps {
+                self.set_caps(worker, caps);
+                self.review_rooms(worker);
+            }
         }
     }
 

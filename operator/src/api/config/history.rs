@@ -21,7 +21,7 @@ pub struct HistoryConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<DurationText>,
     /// Which clients may ask for history, recovery and positioning; `subscribers` = members of the room,
-    /// `server` = the server API only. Default: `subscribers`.
+    /// `token` = whom a capability or `historyCel` lets, `server` = the server API only. Default: `subscribers`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read: Option<Publishers>,
     /// Whether every client that comes back gets what it missed, asked for or not. Default: `false`.

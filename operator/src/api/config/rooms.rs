@@ -28,13 +28,39 @@ pub struct RoomsConfig {
     .message("degraded: local is for rooms without history"))]
 #[x_kube(validation = Rule::new("!has(self.forcePushJoinLeave) || !self.forcePushJoinLeave || (has(self.joinLeave) && self.joinLeave)")
     .message("forcePushJoinLeave needs joinLeave"))]
+#[x_kube(validation = Rule::new("!has(self.subscribeCel) || self.subscribe == 'token'")
+    .message("subscribeCel needs subscribe: token"))]
+#[x_kube(validation = Rule::new("!has(self.publishCel) || self.publish == 'token'")
+    .message("publishCel needs publish: token"))]
+#[x_kube(validation = Rule::new("!has(self.presenceCel) || (has(self.presence) && self.presence && has(self.presenceRead) && self.presenceRead == 'token')")
+    .message("presenceCel needs presence and presenceRead: token"))]
+#[x_kube(validation = Rule::new("!has(self.historyCel) || (has(self.history) && has(self.history.read) && self.history.read == 'token')")
+    .message("historyCel needs history.read: token"))]
 pub struct DefaultRooms {
-    /// Who may join; `users` = clients with a user id, `server` = only by a server API call.
+    /// Who may join; `users` = clients with a user id, `token` = whom a token, a proxy's answer or `subscribeCel` lets,
+    /// `server` = only by a server API call.
     #[serde(default)]
     pub subscribe: Joiners,
-    /// Which clients may publish; `subscribers` = members of the room, `server` = the server API only.
+    /// Which clients may publish; `subscribers` = members of the room, `token` = whom a capability, a proxy's answer or
+    /// `publishCel` lets, `server` = the server API only.
     #[serde(default)]
     pub publish: Publishers,
+    /// Expression in CEL that lets clients join, such as `'admin' in meta.roles`; needs `subscribe: token`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub subscribe_cel: Option<String>,
+    /// The same of publishing; needs `publish: token`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub publish_cel: Option<String>,
+    /// The same of asking who is there; needs `presenceRead: token`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub presence_cel: Option<String>,
+    /// The same of history, recovery and positioning; needs `history.read: token`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub history_cel: Option<String>,
     /// What ephemeral rooms do while the bus is away: `refuse` joins and publications, or go on among the members of
     /// each gateway (`local`). Default: `refuse`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,7 +95,8 @@ pub struct DefaultRooms {
     /// Whether it can be asked who is in a room (`presence`, `presence_stats`). Default: `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presence: Option<bool>,
-    /// Which clients may ask; `subscribers` = members of the room. Default: `subscribers`.
+    /// Which clients may ask; `subscribers` = members of the room, `token` = whom a capability or `presenceCel` lets.
+    /// Default: `subscribers`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presence_read: Option<Publishers>,
     /// Members of a room above which they are only counted, and nobody is told who joins and leaves. Default: `2000`.
@@ -94,17 +121,43 @@ pub struct DefaultRooms {
     .message("degraded: local is for rooms without history"))]
 #[x_kube(validation = Rule::new("!has(self.forcePushJoinLeave) || !self.forcePushJoinLeave || (has(self.joinLeave) && self.joinLeave)")
     .message("forcePushJoinLeave needs joinLeave"))]
+#[x_kube(validation = Rule::new("!has(self.subscribeCel) || self.subscribe == 'token'")
+    .message("subscribeCel needs subscribe: token"))]
+#[x_kube(validation = Rule::new("!has(self.publishCel) || self.publish == 'token'")
+    .message("publishCel needs publish: token"))]
+#[x_kube(validation = Rule::new("!has(self.presenceCel) || (has(self.presence) && self.presence && has(self.presenceRead) && self.presenceRead == 'token')")
+    .message("presenceCel needs presence and presenceRead: token"))]
+#[x_kube(validation = Rule::new("!has(self.historyCel) || (has(self.history) && has(self.history.read) && self.history.read == 'token')")
+    .message("historyCel needs history.read: token"))]
 pub struct Namespace {
     /// What stands before the colon of a room's name; not `default`.
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_-]+$"))]
     #[x_kube(validation = Rule::new("self != 'default'").message("the policy of rooms without a namespace is rooms.default"))]
     pub name: String,
-    /// Who may join; `users` = clients with a user id, `server` = only by a server API call.
+    /// Who may join; `users` = clients with a user id, `token` = whom a token, a proxy's answer or `subscribeCel` lets,
+    /// `server` = only by a server API call.
     #[serde(default)]
     pub subscribe: Joiners,
-    /// Which clients may publish; `subscribers` = members of the room, `server` = the server API only.
+    /// Which clients may publish; `subscribers` = members of the room, `token` = whom a capability, a proxy's answer or
+    /// `publishCel` lets, `server` = the server API only.
     #[serde(default)]
     pub publish: Publishers,
+    /// Expression in CEL that lets clients join, such as `'admin' in meta.roles`; needs `subscribe: token`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub subscribe_cel: Option<String>,
+    /// The same of publishing; needs `publish: token`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub publish_cel: Option<String>,
+    /// The same of asking who is there; needs `presenceRead: token`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub presence_cel: Option<String>,
+    /// The same of history, recovery and positioning; needs `history.read: token`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub history_cel: Option<String>,
     /// What ephemeral rooms do while the bus is away: `refuse` joins and publications, or go on among the members of
     /// each gateway (`local`). Default: `refuse`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -139,7 +192,8 @@ pub struct Namespace {
     /// Whether it can be asked who is in a room (`presence`, `presence_stats`). Default: `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presence: Option<bool>,
-    /// Which clients may ask; `subscribers` = members of the room. Default: `subscribers`.
+    /// Which clients may ask; `subscribers` = members of the room, `token` = whom a capability or `presenceCel` lets.
+    /// Default: `subscribers`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presence_read: Option<Publishers>,
     /// Members of a room above which they are only counted, and nobody is told who joins and leaves. Default: `2000`.
@@ -164,6 +218,7 @@ pub enum Joiners {
     Anyone,
     #[default]
     Users,
+    Token,
     Server,
 }
 
@@ -199,5 +254,6 @@ pub enum Publishers {
     #[default]
     Users,
     Subscribers,
+    Token,
     Server,
 }
