@@ -19,8 +19,11 @@ mod durable;
 mod jetstream;
 mod link;
 mod message;
+mod permissions;
+mod refusals;
 mod requests;
 mod room;
+mod setup;
 mod subjects;
 mod supervisor;
 
@@ -50,6 +53,7 @@ use self::{
     credentials::Login,
     durable::Durable,
     link::{Link, LinkConfig, Subscription},
+    refusals::Refusals,
     requests::Requests,
     room::EphemeralRoom,
     supervisor::Supervisor,
@@ -58,6 +62,8 @@ pub use self::{
     credentials::NatsFiles,
     deletion::{DeletedStream, DeletionError, delete_streams},
     jetstream::tested_servers,
+    permissions::{Permissions, Right, UserRights},
+    setup::{SetUpStreams, SetupError, set_up},
     subjects::Subjects,
 };
 use super::{BoxFuture, Bus, BusCondition, BusError, BusEvents, BusStatus, Recipient};
@@ -100,6 +106,8 @@ pub struct NatsConfig {
     pub subscription_capacity: usize,
     /// Whether calls of the server API are taken.
     pub serves_api: bool,
+    /// Whether streams are made and changed, and not only checked.
+    pub manage_streams: bool,
 }
 
 pub struct Nats {
@@ -119,6 +127,7 @@ struct Shared {
     events: Arc<dyn BusEvents>,
     metrics: BusMetrics,
     log_budget: Arc<LogBudget>,
+    refusals: Arc<Refusals>,
     /// Read on every publish, so an atomic beside the watch channel.
     up: AtomicBool,
     status: watch::Sender<BusStatus>,
@@ -153,6 +162,8 @@ impl Nats {
         let log_budget = Arc::new(LogBudget::new(LOG_LINES));
         tokio::spawn(log_budget.clone().run());
         let login = Login::new(&config.servers, config.files.clone());
+        let subjects = Subjects::new(&config.prefix);
+        let refusals = Arc::<Refusals>::default();
         let options = login
             .options()
             .name(&config.name)
@@ -162,10 +173,13 @@ impl Nats {
             .request_timeout(Some(config.request_timeout))
             .subscription_capacity(config.subscription_capacity)
             .reconnect_delay_callback(reconnect_delay)
+            .custom_inbox_prefix(subjects.inbox())
             .event_callback(supervisor::event_callback(
+                config.name.clone(),
                 changed.clone(),
                 metrics.clone(),
                 &log_budget,
+                refusals.clone(),
             ));
         let client = options.connect(config.servers.as_slice()).await?;
         let link = Link::start(LinkConfig {
@@ -178,12 +192,15 @@ impl Nats {
             changed,
             metrics: metrics.clone(),
             log_budget: log_budget.clone(),
+            refusals: refusals.clone(),
         });
 
+        let awaits_streams = !config.manage_streams;
         let shared = Arc::new(Shared {
             client,
             link,
-            subjects: Subjects::new(&config.prefix),
+            subjects,
+            refusals,
             admission: Admission::new(config.join_concurrency, metrics.clone()),
             config,
             events,
@@ -191,7 +208,7 @@ impl Nats {
             log_budget,
             up: AtomicBool::new(false),
             status: watch::Sender::new(BusStatus::Connecting),
-            condition: watch::Sender::default(),
+            condition: watch::Sender::new(BusCondition::expecting(awaits_streams)),
             missed: Arc::default(),
             suspicion: Notify::new(),
             peers: Mutex::default(),

@@ -42,7 +42,10 @@ fn other(path: &str) -> &'static str {
         "log.format" => "json",
         "tracing.otlp_endpoint" => "http://c",
         "tracing.sample_ratio" => "0.5",
-        "page.enabled" | "rooms.default.join_leave" | "rooms.default.history.stream.managed" => "false",
+        "page.enabled"
+        | "bus.nats.manage_streams"
+        | "rooms.default.join_leave"
+        | "rooms.default.history.stream.managed" => "false",
         "api.nats"
         | "bus.critical"
         | "rooms.default.tags_filter"

@@ -99,6 +99,7 @@ impl Scene {
             changed: count,
             metrics: metrics.bus.clone(),
             log_budget: Arc::new(LogBudget::new(10)),
+            refusals: Arc::default(),
         });
         Self {
             listener,
