@@ -73,7 +73,10 @@ impl Namespaces {
 
 /// The policies of all durable namespaces of a configuration, the rooms without a namespace first.
 pub fn durable_policies(settings: &RoomSettings) -> Vec<HistoryPolicy> {
-    let default = settings.default.iter().map(|options| (DEFAULT_NAMESPACE, options));
+    let default = settings
+        .default
+        .iter()
+        .map(|options| (DEFAULT_NAMESPACE, options));
     let named = settings
         .namespaces
         .iter()

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::{
-    bus::{Permissions, Right, UserRights},
+    bus::{Duties, Permissions, Right, UserRights},
     config::{HistoryOptions, Settings, StreamOptions},
     history::HistoryPolicy,
     namespace::durable_policies,
@@ -16,13 +16,24 @@ use crate::{
 const ANSWERS: u32 = 1;
 const ANSWER_SECONDS: u32 = 60;
 
+/// The duties of the gateways in the tables.
+const SERVES_API: Duties = Duties {
+    manage_streams: false,
+    serve_api: true,
+};
+
 const BEGIN: &str = "<!-- begin: natter-gateway nats-permissions -->\n";
 const END: &str = "<!-- end: natter-gateway nats-permissions -->";
 
 /// What the users of a configuration need.
 pub fn of(settings: &Settings) -> Permissions {
     let durable = durable_policies(&settings.rooms);
-    Permissions::new(&settings.bus.prefix, &durable, settings.api.nats)
+    let nats = settings.bus.nats.as_ref();
+    let duties = Duties {
+        manage_streams: nats.is_none_or(|nats| nats.manage_streams),
+        serve_api: settings.api.nats,
+    };
+    Permissions::new(&settings.bus.prefix, &durable, duties)
 }
 
 /// A block for the configuration of `nats-server`, or of one of its accounts. The passwords are variables of its environment.
@@ -107,17 +118,26 @@ fn tables() -> String {
             ..HistoryOptions::default()
         },
     };
-    let permissions = Permissions::new("natter", &[chat], true);
+    let permissions = Permissions::new("natter", &[chat], SERVES_API);
     let mut text = String::from("| user | may | subject | needed for |\n|---|---|---|---|\n");
     for (user, rights) in [("gateway", &permissions.gateway), ("admin", &permissions.admin)] {
         for (may, rights) in [("publish", &rights.publish), ("subscribe", &rights.subscribe)] {
             for right in rights {
-                let group = right.group.map_or_else(String::new, |group| format!(" (queue group `{group}`)"));
-                let _ = writeln!(text, "| {user} | {may} | `{}`{group} | {} |", right.subject, right.purpose);
+                let group = right
+                    .group
+                    .map_or_else(String::new, |group| format!(" (queue group `{group}`)"));
+                let _ = writeln!(
+                    text,
+                    "| {user} | {may} | `{}`{group} | {} |",
+                    right.subject, right.purpose
+                );
             }
         }
         if rights.answers {
-            let _ = writeln!(text, "| {user} | answer | whoever asked it, once | calls of the server API |");
+            let _ = writeln!(
+                text,
+                "| {user} | answer | whoever asked it, once | calls of the server API |"
+            );
         }
     }
     text
@@ -140,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_users_are_as_nats_wants_them() {
-        let permissions = Permissions::new("n", &[], true);
+        let permissions = Permissions::new("n", &[], SERVES_API);
         let conf = nats_conf(&permissions);
         for line in [
             "    user: gateway\n    password: $NATTER_GATEWAY_PASSWORD\n",
@@ -154,7 +174,7 @@ mod tests {
         let users = json(&permissions);
         assert_eq!(users["gateway"]["resp"]["ttl"], 60_000_000_000_u64);
         assert_eq!(users["admin"]["sub"]["allow"], json!(["n.admin.inbox.>"]));
-        let quiet = Permissions::new("n", &[], false);
+        let quiet = Permissions::new("n", &[], Duties::default());
         assert!(!nats_conf(&quiet).contains("allow_responses") && json(&quiet)["gateway"]["resp"].is_null());
     }
 }

@@ -71,6 +71,10 @@ async fn until_all_are_there(
 }
 
 fn say(namespace: &str, streams: &SetUpStreams, out: &mut impl Write) -> io::Result<()> {
-    let what = if streams.changed { "made or changed" } else { "found" };
+    let what = if streams.changed {
+        "made or changed"
+    } else {
+        "found"
+    };
     writeln!(out, "{namespace}: {what} {}", streams.names.join(", "))
 }

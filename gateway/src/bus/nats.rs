@@ -62,7 +62,7 @@ pub use self::{
     credentials::NatsFiles,
     deletion::{DeletedStream, DeletionError, delete_streams},
     jetstream::tested_servers,
-    permissions::{Permissions, Right, UserRights},
+    permissions::{Duties, Permissions, Right, UserRights},
     setup::{SetUpStreams, SetupError, set_up},
     subjects::Subjects,
 };

@@ -31,10 +31,18 @@ pub struct UserRights {
     pub answers: bool,
 }
 
+/// What gateways are configured to do beside bridging rooms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Duties {
+    /// `bus.nats.manage_streams`
+    pub manage_streams: bool,
+    /// `api.nats`
+    pub serve_api: bool,
+}
+
 /// What the two users of a cluster may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permissions {
-    /// Gateways that do not make their streams themselves (`bus.nats.manage_streams: false`).
     pub gateway: UserRights,
     /// Whoever makes, changes and deletes streams.
     pub admin: UserRights,
@@ -68,7 +76,7 @@ impl Right {
 impl Permissions {
     /// `durable`: the namespaces with history. Where the number of partitions follows from the NATS servers the greater one
     /// counts.
-    pub fn new(prefix: &str, durable: &[HistoryPolicy], serves_api: bool) -> Self {
+    pub fn new(prefix: &str, durable: &[HistoryPolicy], duties: Duties) -> Self {
         let subjects = Subjects::new(prefix);
         let mut gateway = UserRights::default();
         of_gateways(&subjects, &mut gateway);
@@ -77,14 +85,18 @@ impl Permissions {
             let partitions = policy.options.stream.partitions.unwrap_or(ON_A_CLUSTER);
             for partition in 0..partitions {
                 of_partition(&subjects, &policy.namespace, partition, &mut gateway);
+                if duties.manage_streams && policy.options.stream.managed {
+                    let stream = subjects.stream(&policy.namespace, partition);
+                    gateway.publish(Verb::Create.subject(&stream), "makes the stream");
+                    gateway.publish(Verb::Update.subject(&stream), "changes the stream");
+                }
             }
         }
-        if !durable.is_empty() {
-            for subject in advisories::subjects() {
-                gateway.subscribe(subject, "notices a change of a stream at once");
-            }
+        // A reload may bring the first durable namespace.
+        for subject in advisories::subjects() {
+            gateway.subscribe(subject, "notices a change of a stream at once");
         }
-        if serves_api {
+        if duties.serve_api {
             of_api(&subjects, &mut gateway);
         }
         Self {

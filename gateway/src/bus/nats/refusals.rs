@@ -117,7 +117,10 @@ mod tests {
                 Refusal::Subscribe("n.api".into()),
             ),
             ("maximum subscriptions exceeded", Refusal::Other),
-            ("Permissions Violation for Publish to ", Refusal::Publish(String::new())),
+            (
+                "Permissions Violation for Publish to ",
+                Refusal::Publish(String::new()),
+            ),
         ] {
             assert_eq!(Refusal::read(text), refusal, "{text}");
         }

@@ -55,7 +55,8 @@ pub async fn set_up(
 ) -> Result<(), SetupError> {
     let administration = Administration::connect(bus, nats, "natter-gateway setup-bus").await?;
     for policy in policies {
-        let streams = administration.jetstream.ensure(policy).await.map_err(why)?;
+        let ensured = administration.jetstream.ensure(policy).await;
+        let streams = ensured.map_err(|error| administration.why(error))?;
         let partitions = streams.partitions().iter();
         let streams = SetUpStreams {
             names: partitions.map(|partition| partition.stream.clone()).collect(),
@@ -64,13 +65,6 @@ pub async fn set_up(
         done(&policy.namespace, &streams);
     }
     Ok(())
-}
-
-fn why(error: StreamError) -> SetupError {
-    match error {
-        StreamError::Bus(error) => SetupError::Bus(error),
-        other => SetupError::Streams(other.to_string()),
-    }
 }
 
 /// A connection of whoever makes or deletes streams.
@@ -98,6 +92,17 @@ impl Administration {
         };
         let jetstream = JetStream::start(client, subjects, limits, &refusals).await?;
         Ok(Self { jetstream, refusal })
+    }
+
+    /// Who may not subscribe its inbox gets no answers either.
+    fn why(&self, error: StreamError) -> SetupError {
+        match (error, self.refusal.lock().take()) {
+            (StreamError::Bus(BusError::Timeout), Some(refusal)) => {
+                SetupError::Streams(format!("NATS does not permit it: {refusal}"))
+            }
+            (StreamError::Bus(error), _) => SetupError::Bus(error),
+            (other, _) => SetupError::Streams(other.to_string()),
+        }
     }
 }
 

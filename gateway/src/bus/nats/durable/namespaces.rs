@@ -256,14 +256,11 @@ impl Shared {
                 self.metrics.streams(namespace, true);
                 *entry.failed.lock() = None;
                 self.confirm(namespace, true);
-                if self
-                    .condition
-                    .send_if_modified(|condition| {
-                        let was_there = condition.problems.remove(namespace).is_some();
-                        condition.settle();
-                        was_there
-                    })
-                {
+                if self.condition.send_if_modified(|condition| {
+                    let was_there = condition.problems.remove(namespace).is_some();
+                    condition.settle();
+                    was_there
+                }) {
                     info!(namespace, "a durable namespace can be used again");
                 }
                 Ok(streams)
