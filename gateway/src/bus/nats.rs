@@ -50,7 +50,7 @@ use uuid::Uuid;
 use self::{
     admission::Admission,
     barrier::Barrier,
-    credentials::Login,
+    credentials::{Login, without_login},
     durable::Durable,
     link::{Link, LinkConfig, Subscription},
     refusals::Refusals,
@@ -146,6 +146,8 @@ struct Shared {
 pub enum StartError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    #[error("an address of a server: {0}")]
+    Address(#[from] std::io::Error),
     #[error(transparent)]
     Bus(#[from] BusError),
 }
@@ -181,9 +183,10 @@ impl Nats {
                 &log_budget,
                 refusals.clone(),
             ));
-        let client = options.connect(config.servers.as_slice()).await?;
+        let servers = without_login(&config.servers)?;
+        let client = options.connect(servers.as_slice()).await?;
         let link = Link::start(LinkConfig {
-            servers: config.servers.clone(),
+            servers,
             login,
             name: format!("{} rooms", config.name),
             ping_interval: config.ping_interval,

@@ -166,10 +166,16 @@ async fn everything(a: &Gateway, b: &Gateway, nats: &NatsServer) -> Result<()> {
         publish(&mut here, room, json!("hello")).await?;
         expect(&mut there, room, &json!("hello")).await?;
     }
+    let mut watcher = connect(b).await?;
+    let watch = json!({ "subscribe": { "channel": "kept:room", "join_leave": true } });
+    done(&mut watcher, watch).await?;
     let _member = member(a, "kept:room").await?;
+    watcher
+        .recv_where(|said| said["push"]["join"].is_object())
+        .await?;
     eventually("both gateways know who is there", LIMIT, async || {
         let found = call(b, "presence_stats", json!({ "channel": "kept:room" })).await?;
-        ensure!(found["num_clients"] == 1, "{found}");
+        ensure!(found["num_clients"] == 2, "{found}");
         Ok(())
     })
     .await?;

@@ -21,8 +21,14 @@ const CONTROL: &str = "the-token-of-control-calls";
 
 #[tokio::test]
 async fn a_secret_that_is_shown_is_found_in_the_log() -> Result<()> {
-    let config = format!("node_name: {KEY}\napi: {{ keys: [{KEY}] }}");
-    let gateway = Gateway::builder().config(&config).start().await?;
+    let config = format!("api: {{ keys: [{KEY}] }}\nlog: {{ level: debug }}");
+    let gateway = Gateway::builder().config(&config).api_key(KEY).start().await?;
+    gateway
+        .api("publish", &json!({ "channel": KEY, "data": 1 }))
+        .await?;
+    gateway
+        .wait_log(|line| line.message() == "publication", LIMIT)
+        .await?;
     let leaks = gateway.shown_secrets();
     ensure!(leaks.iter().any(|leak| leak.secret == KEY), "{leaks:?}");
     Ok(())

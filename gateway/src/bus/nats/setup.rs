@@ -1,14 +1,14 @@
 //! Makes the streams that gateways need, over a connection of its own and as a user that may do so: for gateways whose user
 //! may not (`bus.nats.manage_streams: false`).
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use async_nats::{Client, ConnectError, ConnectOptions, Event, ServerError};
 use parking_lot::Mutex;
 
 use super::{
     Subjects,
-    credentials::{Login, NatsFiles},
+    credentials::{Login, NatsFiles, without_login},
     jetstream::{JetStream, Limits, StreamError},
     refusals::{Refusal, Refusals},
 };
@@ -31,6 +31,8 @@ pub struct SetUpStreams {
 pub enum SetupError {
     #[error("cannot connect to NATS: {0}")]
     Connect(#[from] ConnectError),
+    #[error("an address of a server: {0}")]
+    Address(#[from] io::Error),
     #[error(transparent)]
     Bus(#[from] BusError),
     /// Asking again is of no use.
@@ -41,7 +43,7 @@ pub enum SetupError {
 impl SetupError {
     /// Whether it may be over soon.
     pub fn is_temporary(&self) -> bool {
-        !matches!(self, Self::Streams(_))
+        !matches!(self, Self::Streams(_) | Self::Address(_))
     }
 }
 
@@ -111,7 +113,7 @@ async fn client(
     subjects: &Subjects,
     name: &str,
     (refusals, refusal): (Arc<Refusals>, Arc<Mutex<Option<String>>>),
-) -> Result<Client, ConnectError> {
+) -> Result<Client, SetupError> {
     let servers: Vec<_> = nats.servers.iter().map(|url| url.address().clone()).collect();
     let options: ConnectOptions = Login::new(&servers, NatsFiles::of(nats)).options();
     let options = options
@@ -129,5 +131,5 @@ async fn client(
             }
             std::future::ready(())
         });
-    options.connect(servers).await
+    Ok(options.connect(without_login(&servers)?).await?)
 }

@@ -1,8 +1,8 @@
 //! Keys that an issuer publishes: fetched, rotated, and kept when the issuer is away or talks nonsense.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use natter_gateway::token::install_crypto;
@@ -129,6 +129,7 @@ async fn an_issuer_that_is_away_or_talks_nonsense_takes_no_key_from_anybody() ->
 #[tokio::test]
 async fn an_issuer_that_is_slow_or_down_is_asked_seldom_and_holds_nobody_up() -> Result<()> {
     const STRANGERS: usize = 30;
+    let began = Instant::now();
     let known = Signer::new("known")?;
     let mut issuer = Backend::start().await?;
     let gateway = open(&issuer).await?;
@@ -156,8 +157,6 @@ async fn an_issuer_that_is_slow_or_down_is_asked_seldom_and_holds_nobody_up() ->
         let reply = client.recv().await?;
         ensure!(code(&reply) == 100, "{reply}");
     }
-    assert_eq!(fetches(&gateway, "failed").await?, Some(1.0));
-    ensure!(!issuer.is_asked(), "asked again at once");
     drop(slow);
 
     drop(issuer);
@@ -169,5 +168,12 @@ async fn an_issuer_that_is_slow_or_down_is_asked_seldom_and_holds_nobody_up() ->
     client.set_limit(LIMIT * 2);
     let reply = client.request(json!({ "connect": { "token": token } })).await?;
     ensure!(code(&reply) == 100, "{reply}");
+    // One request in 5 s, however many ask for keys.
+    let most = began.elapsed().as_secs_f64() / 5.0 + 1.0;
+    let failed = fetches(&gateway, "failed").await?.context("none failed")?;
+    ensure!(
+        failed + 1.0 <= most,
+        "{failed} failed, of {most} requests at most"
+    );
     is_let_in(&gateway, &known.token()?).await
 }
