@@ -60,7 +60,7 @@ faults SECONDS:
 
 # bounded fuzzing: just fuzz framing 30
 fuzz TARGET SECONDS:
-    gateway/websocket/fuzz/run {{ TARGET }} {{ SECONDS }}
+    ./scripts/fuzz {{ TARGET }} {{ SECONDS }}
 
 # the gateway with its defaults; open the page it names
 run *ARGS:

@@ -6,6 +6,7 @@
 readonly nats_server_versions=(2.12.15 2.14.9 2.15.2)
 readonly nats_server_too_old=2.10.29 # for the test that it is refused
 readonly cargo_deny_version=0.20.2
+readonly cargo_audit_version=0.22.2
 readonly kind_version=0.30.0                # its default node image is Kubernetes 1.34, as in tests/kubernetes/go.mod
 readonly metrics_server_version=0.9.0
 readonly gateway_api_version=1.6.3          # of the CRDs; the newest whose module needs no newer Go

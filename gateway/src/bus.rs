@@ -20,7 +20,8 @@ pub use self::{
     condition::{BusCondition, ServerCondition, ServerSupport},
     embedded::Embedded,
     nats::{
-        DeletedStream, DeletionError, Nats, NatsConfig, NatsFiles, Subjects, delete_streams, tested_servers,
+        DeletedStream, DeletionError, Duties, Nats, NatsConfig, NatsFiles, Permissions, Right, SetUpStreams,
+        SetupError, Subjects, UserRights, delete_streams, set_up, tested_servers,
     },
     request::{Answer, BusRequest},
 };

@@ -10,13 +10,14 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use self::token::Token;
 use crate::{
     config::{self, Environment, Loader, Settings},
-    delete_streams, migrate,
+    delete_streams, migrate, nats_permissions,
     probe::Probe,
+    setup_bus,
 };
 
 /// Exit code of a wrong configuration or command line: `EX_USAGE` of sysexits.h.
@@ -39,6 +40,10 @@ Examples:
       Says whether two clients can talk through it.
   natter-gateway delete-streams --config gateway.yaml
       Deletes all that the cluster of bus.prefix has stored at NATS; its gateways must be gone.
+  natter-gateway nats-permissions --config gateway.yaml > users.conf
+      The users of NATS that the configuration needs, with the least that they must be permitted.
+  natter-gateway setup-bus --config gateway.yaml --nats nats://admin:secret@127.0.0.1:4222
+      Makes the streams for gateways whose user at NATS may not.
   natter-gateway token --config gateway.yaml --user 42
       A token for the user 42, signed with the first secret of the configuration.
   natter-gateway import-centrifugo config.json > natter.yaml
@@ -52,7 +57,7 @@ Environment:
 
 Exit codes:
   0   stopped as asked, clients drained
-  1   failed while starting or running; a probe failed, streams may be left, or options were not converted
+  1   failed while starting or running; a probe failed, streams may be left or missing, or options were not converted
   64  the command line or the configuration is wrong; nothing was opened";
 
 /// WebSocket chat gateway: speaks the Centrifuge client protocol and bridges rooms over NATS
@@ -79,6 +84,25 @@ enum Command {
         #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
         time_limit: Duration,
     },
+    /// Make the streams that the configuration needs at NATS, as a user that may, and exit: 0 if all are there, 1 with the reason if not
+    SetupBus {
+        #[command(flatten)]
+        flags: Flags,
+        /// Time for everything
+        #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
+        time_limit: Duration,
+    },
+    /// Print the users of NATS that the configuration needs, with the least that they must be permitted
+    NatsPermissions {
+        #[command(flatten)]
+        flags: Flags,
+        /// For the configuration of nats-server, or as the claims of the users' JWTs
+        #[arg(long, value_enum, default_value = "nats-conf")]
+        format: PermissionsFormat,
+        /// The document whose tables are replaced
+        #[arg(long, value_name = "FILE", hide = true)]
+        tables: Option<PathBuf>,
+    },
     /// Print a signed token for a client, for development, and exit: 0 if there is one, 1 with the reason if not
     Token(Box<Token>),
     /// Convert a configuration of Centrifugo and exit: 0 if every option was converted or is not needed, 1 if not
@@ -101,6 +125,12 @@ enum Command {
         /// The document whose table is replaced
         file: Option<PathBuf>,
     },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum PermissionsFormat {
+    NatsConf,
+    Json,
 }
 
 // Values are plain text here: the configuration checks them together with all others. They may hold secrets: no `Debug`.
@@ -151,7 +181,12 @@ impl Cli {
     /// As [`Cli::loader`], with another environment.
     pub fn loader_in(&self, environment: Environment) -> Loader {
         let flags = match &self.command {
-            Some(Command::CheckConfig(flags) | Command::DeleteStreams { flags, .. }) => flags,
+            Some(
+                Command::CheckConfig(flags)
+                | Command::DeleteStreams { flags, .. }
+                | Command::SetupBus { flags, .. }
+                | Command::NatsPermissions { flags, .. },
+            ) => flags,
             Some(Command::Token(token)) => &token.flags,
             _ => &self.flags,
         };
@@ -168,6 +203,15 @@ impl Cli {
                 .map_err(|error| io::Error::other(format!("probe: {error:#}"))),
             Command::DeleteStreams { time_limit, .. } => {
                 delete_streams(&self.loader(), *time_limit, &mut io::stdout(), &mut io::stderr())
+            }
+            Command::SetupBus { time_limit, .. } => {
+                setup_bus(&self.loader(), *time_limit, &mut io::stdout(), &mut io::stderr())
+            }
+            Command::NatsPermissions {
+                tables: Some(file), ..
+            } => rewrite(file, nats_permissions::rewrite_tables).map(|()| 0),
+            Command::NatsPermissions { format, .. } => {
+                print_permissions(*format, &self.loader(), &mut io::stdout(), &mut io::stderr())
             }
             Command::Token(token) => print_token(token, &self.loader(), &mut io::stdout(), &mut io::stderr()),
             Command::ImportCentrifugo { file } => {
@@ -235,6 +279,33 @@ fn delete_streams(
     with_settings(loader, err, |settings| {
         delete_streams::run(settings, time_limit, out)
             .map_err(|error| io::Error::other(format!("delete-streams: {error:#}")))
+    })
+}
+
+fn setup_bus(
+    loader: &Loader,
+    time_limit: Duration,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> io::Result<u8> {
+    with_settings(loader, err, |settings| {
+        setup_bus::run(settings, time_limit, out)
+            .map_err(|error| io::Error::other(format!("setup-bus: {error:#}")))
+    })
+}
+
+fn print_permissions(
+    format: PermissionsFormat,
+    loader: &Loader,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> io::Result<u8> {
+    with_settings(loader, err, |settings| {
+        let permissions = nats_permissions::of(settings);
+        match format {
+            PermissionsFormat::NatsConf => write!(out, "{}", nats_permissions::nats_conf(&permissions)),
+            PermissionsFormat::Json => writeln!(out, "{:#}", nats_permissions::json(&permissions)),
+        }
     })
 }
 

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::{
     bus::{DeletedStream, DeletionError, delete_streams},
     config::{NatsSettings, Settings},
+    namespace::durable_policies,
 };
 
 /// Before what failed for the moment is tried again.
@@ -80,20 +81,9 @@ fn conclude(deleted: usize, kept: &[String], out: &mut impl Write) -> io::Result
 
 /// Namespaces whose streams an administrator owns.
 fn unmanaged(settings: &Settings) -> Vec<String> {
-    let rooms = &settings.rooms;
-    let named = rooms
-        .namespaces
-        .iter()
-        .map(|namespace| (&*namespace.name, &namespace.options));
-    let default = rooms.default.iter().map(|options| ("default", options));
-    named
-        .chain(default)
-        .filter(|(_, options)| {
-            options
-                .history
-                .as_ref()
-                .is_some_and(|history| !history.stream.managed)
-        })
-        .map(|(name, _)| name.to_owned())
+    let policies = durable_policies(&settings.rooms).into_iter();
+    policies
+        .filter(|policy| !policy.options.stream.managed)
+        .map(|policy| policy.namespace.to_string())
         .collect()
 }

@@ -31,7 +31,8 @@
 //! | [`gateway`] | what the threads share |
 //! | [`presence`] | who is in rooms, at all gateways |
 //! | [`config`], [`cli`] | settings, command line |
-//! | [`probe`], [`delete_streams`] | a conversation to see that chat works; the end of what a cluster has stored |
+//! | [`probe`] | a conversation to see that chat works |
+//! | [`setup_bus`], [`delete_streams`], [`nats_permissions`] | what a cluster stores at NATS, made and deleted; what its users there may do |
 //! | [`outbound`] | the HTTP client of what is asked of others |
 //! | [`migrate`] | a configuration of Centrifugo, converted |
 //! | [`telemetry`], [`metrics`], [`ops`], [`limits`] | logs, traces, metrics, health, descriptors |
@@ -58,6 +59,7 @@ pub mod listener;
 pub mod metrics;
 pub mod migrate;
 pub mod namespace;
+pub mod nats_permissions;
 pub mod ops;
 pub mod outbound;
 pub mod outbox;
@@ -73,6 +75,7 @@ pub mod room;
 pub mod rooms;
 pub mod server;
 pub mod session;
+pub mod setup_bus;
 pub mod socket;
 pub mod telemetry;
 pub mod token;

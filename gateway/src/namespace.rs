@@ -63,12 +63,7 @@ impl Namespaces {
             Arc::new(Namespace {
                 options: options.clone(),
                 metrics: metrics.namespace(name),
-                history: options.history.clone().map(|options| {
-                    Arc::new(HistoryPolicy {
-                        namespace: name.into(),
-                        options,
-                    })
-                }),
+                history: policy(name, options).map(Arc::new),
                 expressions: Expressions::new(options),
             })
         };
@@ -107,6 +102,30 @@ impl Namespaces {
             None => self.default.as_ref(),
         }
     }
+}
+
+/// The policies of all durable namespaces of a configuration, the rooms without a namespace first.
+pub fn durable_policies(settings: &RoomSettings) -> Vec<HistoryPolicy> {
+    let default = settings
+        .default
+        .iter()
+        .map(|options| (DEFAULT_NAMESPACE, options));
+    let named = settings
+        .namespaces
+        .iter()
+        .map(|named| (named.name.as_str(), &named.options));
+    default
+        .chain(named)
+        .filter_map(|(name, options)| policy(name, options))
+        .collect()
+}
+
+fn policy(namespace: &str, options: &RoomOptions) -> Option<HistoryPolicy> {
+    let options = options.history.clone()?;
+    Some(HistoryPolicy {
+        namespace: namespace.into(),
+        options,
+    })
 }
 
 impl Namespace {

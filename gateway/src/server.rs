@@ -271,6 +271,7 @@ async fn connect(gateway: &Arc<Gateway>) -> anyhow::Result<SharedBus> {
         store_timeout: nats.store_timeout,
         subscription_capacity: SUBSCRIPTION_CAPACITY,
         serves_api: settings.api.nats,
+        manage_streams: nats.manage_streams,
     };
     let bus = Nats::connect(config, gateway.clone(), gateway.metrics.bus.clone()).await;
     Ok(Arc::new(bus.context("cannot start the NATS client")?))

@@ -4,6 +4,7 @@ mod api;
 mod builder;
 mod logs;
 mod metrics;
+mod shown;
 
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -26,6 +28,7 @@ pub use self::logs::LogLine;
 pub use self::metrics::Metrics;
 use crate::port::ReservedPort;
 use crate::process::Process;
+use crate::secrets::Secrets;
 
 /// From the start of the program to its listening line, on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -57,6 +60,8 @@ pub struct Gateway {
     running: Mutex<Running>,
     api_key: String,
     http: Client,
+    /// The test itself looks for secrets.
+    watched: AtomicBool,
 }
 
 /// All that is needed to start the program again in the same way.
@@ -66,6 +71,7 @@ struct Launch {
     env: Vec<(String, String)>,
     args: Vec<String>,
     files: Option<FileLimits>,
+    secrets: Mutex<Secrets>,
     public: ReservedPort,
     ops: ReservedPort,
     directory: TempDir,
@@ -138,6 +144,7 @@ impl Gateway {
     /// Starts the program again on the same ports, killing it first if it runs; logs begin anew.
     pub async fn restart_same_port(&self) -> Result<()> {
         self.kill()?;
+        self.check_shown();
         let next = self.launch.run().await?;
         *self.running.lock() = next;
         Ok(())
@@ -199,6 +206,7 @@ impl Launch {
     }
 
     fn write_config(&self, yaml: &str) -> Result<()> {
+        self.secrets.lock().of_config(yaml);
         let (path, fresh) = (self.config_path(), self.directory.path().join("natter.yaml.new"));
         std::fs::write(&fresh, yaml)
             .and_then(|()| std::fs::rename(&fresh, &path))

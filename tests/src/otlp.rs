@@ -23,6 +23,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::secrets;
 use crate::wait::eventually;
 
 /// The media type of OTLP/HTTP with Protobuf bodies (OTLP specification, section OTLP/HTTP).
@@ -104,6 +105,11 @@ impl OtlpReceiver {
 impl Drop for OtlpReceiver {
     fn drop(&mut self) {
         self.task.abort();
+        let spans = self.spans.lock();
+        let leaks = spans
+            .iter()
+            .flat_map(|span| secrets::shown_in("a span", &format!("{span:?}")));
+        secrets::fail(&leaks.collect::<Vec<_>>());
     }
 }
 

@@ -23,6 +23,9 @@ pub struct BusCondition {
     /// Whether there are durable namespaces at all.
     #[serde(skip)]
     pub durable: bool,
+    /// The gateway may not make streams, and not all that it needs were found as they should be since it started.
+    #[serde(skip)]
+    pub awaits_streams: bool,
 }
 
 /// What durable rooms can expect of the NATS server that the gateway is connected to, or was last.
@@ -49,6 +52,19 @@ pub enum ServerSupport {
 }
 
 impl BusCondition {
+    /// What is known at the start.
+    pub(super) fn expecting(awaits_streams: bool) -> Self {
+        Self {
+            awaits_streams,
+            ..Self::default()
+        }
+    }
+
+    /// Once everything was there, a stream that goes away later concerns its namespace only.
+    pub(super) fn settle(&mut self) {
+        self.awaits_streams &= !(self.problems.is_empty() && self.unconfirmed.is_empty());
+    }
+
     /// Durable namespaces in which nothing can be stored, as far as is known, and why.
     pub fn unusable(&self) -> BTreeMap<String, String> {
         let unconfirmed = self.unconfirmed.iter();

@@ -19,8 +19,11 @@ mod durable;
 mod jetstream;
 mod link;
 mod message;
+mod permissions;
+mod refusals;
 mod requests;
 mod room;
+mod setup;
 mod subjects;
 mod supervisor;
 
@@ -47,9 +50,10 @@ use uuid::Uuid;
 use self::{
     admission::Admission,
     barrier::Barrier,
-    credentials::Login,
+    credentials::{Login, without_login},
     durable::Durable,
     link::{Link, LinkConfig, Subscription},
+    refusals::Refusals,
     requests::Requests,
     room::EphemeralRoom,
     supervisor::Supervisor,
@@ -58,6 +62,8 @@ pub use self::{
     credentials::NatsFiles,
     deletion::{DeletedStream, DeletionError, delete_streams},
     jetstream::tested_servers,
+    permissions::{Duties, Permissions, Right, UserRights},
+    setup::{SetUpStreams, SetupError, set_up},
     subjects::Subjects,
 };
 use super::{BoxFuture, Bus, BusCondition, BusError, BusEvents, BusStatus, Recipient};
@@ -100,6 +106,8 @@ pub struct NatsConfig {
     pub subscription_capacity: usize,
     /// Whether calls of the server API are taken.
     pub serves_api: bool,
+    /// Whether streams are made and changed, and not only checked.
+    pub manage_streams: bool,
 }
 
 pub struct Nats {
@@ -119,6 +127,7 @@ struct Shared {
     events: Arc<dyn BusEvents>,
     metrics: BusMetrics,
     log_budget: Arc<LogBudget>,
+    refusals: Arc<Refusals>,
     /// Read on every publish, so an atomic beside the watch channel.
     up: AtomicBool,
     status: watch::Sender<BusStatus>,
@@ -137,6 +146,8 @@ struct Shared {
 pub enum StartError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    #[error("an address of a server: {0}")]
+    Address(#[from] std::io::Error),
     #[error(transparent)]
     Bus(#[from] BusError),
 }
@@ -153,6 +164,8 @@ impl Nats {
         let log_budget = Arc::new(LogBudget::new(LOG_LINES));
         tokio::spawn(log_budget.clone().run());
         let login = Login::new(&config.servers, config.files.clone());
+        let subjects = Subjects::new(&config.prefix);
+        let refusals = Arc::<Refusals>::default();
         let options = login
             .options()
             .name(&config.name)
@@ -162,14 +175,18 @@ impl Nats {
             .request_timeout(Some(config.request_timeout))
             .subscription_capacity(config.subscription_capacity)
             .reconnect_delay_callback(reconnect_delay)
+            .custom_inbox_prefix(subjects.inbox())
             .event_callback(supervisor::event_callback(
+                config.name.clone(),
                 changed.clone(),
                 metrics.clone(),
                 &log_budget,
+                refusals.clone(),
             ));
-        let client = options.connect(config.servers.as_slice()).await?;
+        let servers = without_login(&config.servers)?;
+        let client = options.connect(servers.as_slice()).await?;
         let link = Link::start(LinkConfig {
-            servers: config.servers.clone(),
+            servers,
             login,
             name: format!("{} rooms", config.name),
             ping_interval: config.ping_interval,
@@ -178,12 +195,15 @@ impl Nats {
             changed,
             metrics: metrics.clone(),
             log_budget: log_budget.clone(),
+            refusals: refusals.clone(),
         });
 
+        let awaits_streams = !config.manage_streams;
         let shared = Arc::new(Shared {
             client,
             link,
-            subjects: Subjects::new(&config.prefix),
+            subjects,
+            refusals,
             admission: Admission::new(config.join_concurrency, metrics.clone()),
             config,
             events,
@@ -191,7 +211,7 @@ impl Nats {
             log_budget,
             up: AtomicBool::new(false),
             status: watch::Sender::new(BusStatus::Connecting),
-            condition: watch::Sender::default(),
+            condition: watch::Sender::new(BusCondition::expecting(awaits_streams)),
             missed: Arc::default(),
             suspicion: Notify::new(),
             peers: Mutex::default(),

@@ -76,6 +76,10 @@ impl Settings {
                     "bus.nats.join_concurrency",
                     old.join_concurrency != new.join_concurrency,
                 ),
+                (
+                    "bus.nats.manage_streams",
+                    old.manage_streams != new.manage_streams,
+                ),
                 ("bus.nats.name", old.name != new.name),
             ],
             (old, new) => vec![("bus.nats", old.is_some() != new.is_some())],

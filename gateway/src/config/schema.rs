@@ -209,6 +209,7 @@ pub(super) const KEYS: &[Key] = &[
     fixed("bus.nats.request_timeout", Duration, "Time limit of every other wait on NATS."),
     fixed("bus.nats.store_timeout", Duration, "Time in which a publication to a durable room must be acknowledged by its stream, and in which a page of history must be read or a gap filled; a stream that loses its leader is back after about 5 seconds."),
     fixed("bus.nats.join_concurrency", Count, "First joins of rooms that NATS is asked for at once, at most 1024; more wait their turn, up to `bus.join_timeout`."),
+    fixed("bus.nats.manage_streams", Switch, "Whether the gateway makes and changes its streams; false = its user at NATS need not be permitted to: `natter-gateway setup-bus` makes them, the gateway checks them and is not ready before all are there. See docs/nats-permissions.md."),
     fixed("bus.nats.name", Text, "Client name that NATS shows, with ` rooms` behind it for the connection of the rooms; null = `node_name`."),
 
     live("drain.accept", Duration, "Time after SIGTERM in which new clients are still accepted, for load balancers to notice."),

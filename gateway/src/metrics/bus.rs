@@ -13,6 +13,25 @@ const BARRIER_BUCKETS: [f64; 11] = [
     0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.0,
 ];
 
+/// Kinds of errors.
+const KINDS: [&str; 15] = [
+    "api_answer",
+    "api_reply",
+    "binary_payload",
+    "connection",
+    "echo",
+    "gap",
+    "gap_unreadable",
+    "no_stream_message",
+    "panic",
+    "permission",
+    "server",
+    "slow_consumer",
+    "stream",
+    "undecodable",
+    "worker_overloaded",
+];
+
 /// Connection, errors and join barriers of the bus.
 #[derive(Clone, Debug)]
 pub struct BusMetrics {
@@ -68,7 +87,7 @@ impl BusMetrics {
                 "natter_bus_errors_total",
                 "Errors of the bus, by kind",
                 &["kind"],
-                [],
+                KINDS,
             )?,
             barriers: registrar.labeled(
                 "natter_join_barriers_total",
@@ -125,6 +144,7 @@ impl BusMetrics {
         self.up.set(0);
     }
 
+    /// `kind` is one of `KINDS`.
     pub fn error(&self, kind: &'static str) {
         self.errors.inc(kind);
     }

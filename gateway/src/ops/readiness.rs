@@ -27,6 +27,8 @@ pub enum NotReady {
     BusConnecting,
     /// The bus is down and `critical` says that this gateway is of no use without it.
     BusDown,
+    /// The gateway may not make streams, and some were never there since its start: `namespaces` says which.
+    StreamsMissing,
     /// The NATS server is too old for the durable rooms that are configured.
     NatsTooOld,
 }
@@ -69,6 +71,7 @@ impl Readiness {
             draining.then_some(NotReady::Draining),
             (bus == BusStatus::Connecting).then_some(NotReady::BusConnecting),
             (bus == BusStatus::Down && self.critical).then_some(NotReady::BusDown),
+            condition.awaits_streams.then_some(NotReady::StreamsMissing),
             condition.refuses().then_some(NotReady::NatsTooOld),
         ]
         .into_iter()

@@ -26,6 +26,7 @@ pub(crate) async fn connect(url: &str, prefix: &str, events: Arc<dyn BusEvents>)
         join_concurrency: 256,
         subscription_capacity: 65_536,
         serves_api: false,
+        manage_streams: true,
         store_timeout: Duration::from_secs(5),
     };
     let bus = Nats::connect(config, events, Metrics::new()?.bus).await?;

@@ -1,6 +1,7 @@
 //! How a test asks for a gateway.
 
 use std::process::ExitStatus;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -8,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::{API_KEY, Gateway, Launch};
 use crate::port::ReservedPort;
+use crate::secrets::Secrets;
 use crate::{http, tools};
 
 /// A gateway's configuration and environment before the start.
@@ -89,6 +91,7 @@ impl GatewayBuilder {
             running,
             api_key,
             http: http::client()?,
+            watched: AtomicBool::new(false),
         })
     }
 
@@ -99,6 +102,18 @@ impl GatewayBuilder {
         self.launch().await?.finish(args, limit).await
     }
 
+    /// What the gateway is told and must not tell.
+    fn secrets(&self) -> Secrets {
+        let mut secrets = Secrets::default();
+        for (name, value) in &self.env {
+            secrets.of_variable(name, value);
+        }
+        for arg in &self.args {
+            secrets.of_flag(arg);
+        }
+        secrets
+    }
+
     async fn launch(&self) -> Result<Launch> {
         let launch = Launch {
             binary: tools::gateway().await?,
@@ -106,6 +121,7 @@ impl GatewayBuilder {
             env: self.env.clone(),
             args: self.args.clone(),
             files: self.files,
+            secrets: Mutex::new(self.secrets()),
             public: ReservedPort::take()?,
             ops: ReservedPort::take()?,
             directory: tempfile::tempdir().context("cannot create the directory of a gateway")?,

@@ -214,7 +214,10 @@ async fn a_room_that_may_not_be_subscribed_is_refused() -> Result<()> {
     assert_eq!(node.subscribe("secret").await, Err(BusError::Refused));
     let kept = |room| node.bus.subscribe(Channel::from(room), Some(policy()));
     assert_eq!(kept("chat:secret").await.err(), Some(BusError::Refused));
-    assert_eq!(node.counted("natter_bus_errors_total", &[("kind", "server")])?, 2);
+    assert_eq!(
+        node.counted("natter_bus_errors_total", &[("kind", "permission")])?,
+        2
+    );
     kept("chat:open").await?;
     node.subscribe("open").await?;
     node.publish("secret", "not here")?;

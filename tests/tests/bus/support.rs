@@ -76,6 +76,7 @@ pub(crate) fn config(url: &str, prefix: &str) -> Result<NatsConfig> {
         store_timeout: Duration::from_secs(5),
         subscription_capacity: 65_536,
         serves_api: false,
+        manage_streams: true,
     })
 }
 

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use natter_tests::nats::NatsServer;
 use natter_tests::wait::eventually;
 use serde_json::json;
 
 use crate::support::{LIMIT, call, connect, expect, gateway, member, names, publish, user, wait_names};
+use crate::users;
 
 #[tokio::test]
 async fn orders_reach_users_at_the_other_gateway() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let (a, b) = tokio::try_join!(gateway("a", nats.url()), gateway("b", nats.url()))?;
     let mut ann = user(&b, "ann").await?;
     let mut bob = user(&b, "bob").await?;
@@ -47,7 +47,7 @@ async fn orders_reach_users_at_the_other_gateway() -> Result<()> {
 
 #[tokio::test]
 async fn channels_are_counted_over_all_gateways() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let (a, b) = tokio::try_join!(gateway("a", nats.url()), gateway("b", nats.url()))?;
     wait_names(&a, &["a", "b"], LIMIT).await?;
     let _members = [
@@ -66,7 +66,7 @@ async fn channels_are_counted_over_all_gateways() -> Result<()> {
 
 #[tokio::test]
 async fn info_lists_who_is_there_and_forgets_who_is_gone() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let start = async |name| gateway(name, nats.url()).await;
     let (a, b, c) = tokio::try_join!(start("a"), start("b"), start("c"))?;
     for gateway in [&a, &b, &c] {

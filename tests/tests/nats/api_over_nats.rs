@@ -10,6 +10,7 @@ use natter_tests::wait::eventually;
 use serde_json::{Value, json};
 
 use crate::support::{self, LIMIT, PREFIX, builder, expect, member, metric, wait_bus};
+use crate::users;
 
 fn asked(name: &str, nats: &str) -> GatewayBuilder {
     builder(name, nats, "").env("NATTER_API_NATS", "true")
@@ -48,7 +49,7 @@ async fn answered(gateway: &Gateway, code: &str) -> Result<f64> {
 
 #[tokio::test]
 async fn any_gateway_of_the_cluster_answers() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let (a, b) = pair(&nats).await?;
     let client = async_nats::connect(nats.url()).await?;
     let mut members = [member(&a, "room").await?, member(&b, "room").await?];
@@ -71,7 +72,7 @@ async fn any_gateway_of_the_cluster_answers() -> Result<()> {
 
 #[tokio::test]
 async fn commands_and_batches_are_answered_as_over_http() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let gateway = start(asked("a", &nats.url())).await?;
     let client = async_nats::connect(nats.url()).await?;
     let commands = json!([
@@ -91,7 +92,7 @@ async fn commands_and_batches_are_answered_as_over_http() -> Result<()> {
 
 #[tokio::test]
 async fn what_is_wrong_is_an_error_in_the_same_shape() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let gateway = start(asked("a", &nats.url()).env("NATTER_HTTP_BODY_MAX_SIZE", "2KiB")).await?;
     let client = async_nats::connect(nats.url()).await?;
     for garbage in ["no json", "[]", "{\"channel\":", "\u{0}", "null"] {
@@ -122,7 +123,7 @@ async fn what_is_wrong_is_an_error_in_the_same_shape() -> Result<()> {
 
 #[tokio::test]
 async fn a_gateway_that_goes_takes_no_more_calls() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let slow = |name| {
         asked(name, &nats.url())
             .env("NATTER_DRAIN_ACCEPT", "5s")
@@ -159,7 +160,7 @@ async fn a_gateway_that_goes_takes_no_more_calls() -> Result<()> {
 
 #[tokio::test]
 async fn calls_come_back_with_nats_and_not_unasked() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let silent = support::gateway("silent", nats.url()).await?;
     let client = async_nats::connect(nats.url()).await?;
     let refused = client

@@ -10,6 +10,7 @@ use reqwest::Client as Http;
 use serde_json::{Value, json};
 
 use crate::support::{LIMIT, PREFIX, builder, call, expect, identified, member, subscribe, wait_bus};
+use crate::users;
 
 const ROOMS: &str = "rooms:
   default: { subscribe: anyone, publish: anyone }
@@ -50,7 +51,7 @@ struct Scene {
 
 impl Scene {
     async fn open() -> Result<Self> {
-        let server = NatsServer::builder().jetstream().start().await?;
+        let server = users::server().jetstream().start().await?;
         let builder = builder("a", &server.url(), ROOMS).env("NATTER_API_NATS", "true");
         let gateway = builder.start().await?;
         wait_bus(&gateway, "up").await?;

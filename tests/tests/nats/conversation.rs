@@ -6,10 +6,11 @@ use natter_tests::node;
 use natter_tests::wait::eventually;
 
 use crate::support::{LIMIT, PREFIX, gateway};
+use crate::users;
 
 #[tokio::test]
 async fn a_thousand_messages_come_once_and_in_order_to_everybody() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let (a, b) = tokio::try_join!(gateway("a", nats.url()), gateway("b", nats.url()))?;
     let urls = format!("{},{}", a.ws_url(), b.ws_url());
     let script = node::start(

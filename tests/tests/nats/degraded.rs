@@ -2,13 +2,13 @@
 
 use anyhow::{Result, ensure};
 use natter_tests::gateway::Gateway;
-use natter_tests::nats::NatsServer;
 use natter_tests::wait::eventually;
 use serde_json::json;
 
 use crate::support::{
     LIMIT, PREFIX, builder, connect, done, expect, is_temporary, member, metric, publish, wait_bus,
 };
+use crate::users;
 
 const ROOMS: &str = "rooms:
   namespaces:
@@ -23,7 +23,7 @@ async fn gateway(name: &str, nats: &str) -> Result<Gateway> {
 
 #[tokio::test]
 async fn members_of_one_gateway_go_on_and_meet_the_others_again() -> Result<()> {
-    let nats = NatsServer::builder().jetstream().start().await?;
+    let nats = users::server().jetstream().start().await?;
     let url = nats.url();
     let (a, b) = tokio::try_join!(gateway("a", &url), gateway("b", &url))?;
     for gateway in [&a, &b] {
@@ -98,7 +98,7 @@ async fn members_of_one_gateway_go_on_and_meet_the_others_again() -> Result<()> 
 #[tokio::test]
 async fn a_gateway_that_never_saw_nats_serves_its_own_members() -> Result<()> {
     // A port that nothing listens on.
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     nats.kill()?;
     let gateway = gateway("alone", &nats.url()).await?;
     let (mut ann, mut abe) =

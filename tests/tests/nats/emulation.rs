@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use natter_tests::backend::Backend;
 use natter_tests::gateway::{Gateway, GatewayBuilder};
-use natter_tests::nats::NatsServer;
 use natter_tests::wait::eventually;
 use natter_tests::wire::{Encoding, Transport, Wire};
 use reqwest::Client as Http;
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::support::{LIMIT, builder, expect, member, metric, wait_bus, wait_names};
+use crate::users;
 
 /// How long the gateway of a stream is waited for, and what may come on top of it on a busy machine.
 const SILENCE: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(8));
@@ -90,7 +90,7 @@ async fn counted(gateway: &Gateway) -> Result<[String; 4]> {
 
 #[tokio::test]
 async fn a_stream_is_heard_through_every_gateway() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let (a, b) = pair(|name| builder(name, &nats.url(), "")).await?;
     let mut member = member(&b, "room").await?;
     let speaker = Speaker::new()?;
@@ -115,7 +115,7 @@ async fn a_stream_is_heard_through_every_gateway() -> Result<()> {
 
 #[tokio::test]
 async fn nobody_speaks_through_another_gateway_without_the_key() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let (a, b) = pair(|name| builder(name, &nats.url(), "")).await?;
     let (mut stream_of_ann, ann) = stream(&a, Transport::Sse).await?;
     let (mut stream_of_bob, bob) = stream(&b, Transport::Sse).await?;
@@ -159,7 +159,7 @@ fn signal(gateway: &Gateway, signal: Signal) -> Result<()> {
 
 #[tokio::test]
 async fn a_gateway_that_does_not_answer_is_not_waited_for_for_ever() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let (a, b) = pair(|name| builder(name, &nats.url(), "")).await?;
     let (mut halted, name) = stream(&a, Transport::HttpStream).await?;
     let (mut well, other) = stream(&b, Transport::HttpStream).await?;
@@ -198,7 +198,7 @@ async fn a_gateway_that_does_not_answer_is_not_waited_for_for_ever() -> Result<(
 
 #[tokio::test]
 async fn who_has_too_many_commands_waiting_is_told_so() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let mut backend = Backend::start().await?;
     let proxies = backend.proxies("");
     let (a, b) =

@@ -2,11 +2,11 @@
 
 use anyhow::{Result, ensure};
 use natter_gateway::bus::Subjects;
-use natter_tests::nats::NatsServer;
 use natter_tests::wait::eventually;
 use serde_json::json;
 
 use crate::support::{LIMIT, PREFIX, expect, gateway, member, metric, publish};
+use crate::users;
 
 const MESSAGES: u32 = 500;
 /// Lines that one cause may write a second, over the few seconds that this takes.
@@ -14,7 +14,7 @@ const MOST_LINES: usize = 100;
 
 #[tokio::test]
 async fn garbage_on_nats_is_counted_and_does_not_flood_the_log() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let gateway = gateway("a", nats.url()).await?;
     let mut client = member(&gateway, "room").await?;
     let stranger = async_nats::connect(nats.url()).await?;

@@ -10,6 +10,7 @@ use natter_tests::nats::{NatsCluster, NatsServer};
 use serde_json::json;
 
 use crate::support::{connect, gateway, publish, subscribe};
+use crate::users;
 
 /// Joins `rooms` fresh rooms at `joining`, one after another, while a client at `publishing` publishes to each.
 pub(crate) async fn race(joining: &Gateway, publishing: &Gateway, name: &str, rooms: usize) -> Result<()> {
@@ -64,7 +65,7 @@ async fn one_room(member: &mut Client, publisher: &mut Client, room: &str) -> Re
 
 #[tokio::test]
 async fn three_hundred_joins_lose_nothing_on_one_server() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let (a, b) = tokio::try_join!(gateway("a", nats.url()), gateway("b", nats.url()))?;
     try_join_all((0..6).map(|lane| {
         let (joining, publishing) = if lane % 2 == 0 { (&a, &b) } else { (&b, &a) };

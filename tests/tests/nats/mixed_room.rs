@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::StreamExt;
-use natter_tests::nats::NatsServer;
 use natter_tests::proxy::Proxy;
 use natter_tests::wire::{Encoding, Transport, Wire};
 use serde_json::{Value, json};
@@ -16,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::support::{LIMIT, PREFIX, builder, is_temporary, wait_bus, wait_names};
+use crate::users;
 
 const ROOM: &str = "kept:mixed";
 const ROOMS: &str = "rooms: {namespaces: [{name: kept, subscribe: anyone, publish: anyone, history: {size: 5000, ttl: 1h, read: anyone, force_recovery: true}}]}\n";
@@ -44,7 +44,7 @@ const MEMBERS: [(usize, Transport, Encoding); 5] = [
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everybody_has_the_same_in_the_end() -> Result<()> {
-    let nats = NatsServer::builder().jetstream().start().await?;
+    let nats = users::server().jetstream().start().await?;
     let (a, b) = tokio::try_join!(
         builder("a", &nats.url(), ROOMS)
             .env(RECOVERY.0, RECOVERY.1)

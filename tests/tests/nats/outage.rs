@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use natter_tests::client::Client;
 use natter_tests::gateway::Gateway;
-use natter_tests::nats::NatsServer;
 use natter_tests::node;
 use natter_tests::proxy::Proxy;
 use natter_tests::raw::RawSocket;
@@ -16,6 +15,7 @@ use tokio::time::Instant;
 use crate::support::{
     LIMIT, builder, connect, expect, gateway, is_temporary, member, metric, publish, subscribe, wait_bus,
 };
+use crate::users;
 
 /// Much longer than a refusal takes, much shorter than any time limit.
 const AT_ONCE: Duration = Duration::from_millis(1500);
@@ -40,7 +40,7 @@ async fn refused_at_once(gateway: &Gateway, client: &mut Client) -> Result<()> {
 
 #[tokio::test]
 async fn a_killed_nats_costs_no_client_its_connection() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let (a, b) = tokio::try_join!(gateway("a", nats.url()), gateway("b", nats.url()))?;
     let urls = format!("{},{}", a.ws_url(), b.ws_url());
     let script = node::start("sdk/survive.mjs", &[], &[("NATTER_URLS", &urls)])?;
@@ -110,7 +110,7 @@ async fn a_killed_nats_costs_no_client_its_connection() -> Result<()> {
 
 #[tokio::test]
 async fn without_nats_rooms_are_refused_and_members_stay() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let gateway = gateway("gateway", nats.url()).await?;
     let mut client = member(&gateway, "room").await?;
     nats.kill()?;
@@ -142,7 +142,7 @@ async fn without_nats_rooms_are_refused_and_members_stay() -> Result<()> {
 
 #[tokio::test]
 async fn a_critical_bus_closes_the_door() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let gateway = builder("critical", &nats.url(), "  critical: true")
         .start()
         .await?;
@@ -177,7 +177,7 @@ const HANDSHAKE: &[u8] = b"GET /connection/websocket HTTP/1.1\r\nHost: localhost
 
 #[tokio::test]
 async fn a_gateway_is_not_ready_before_its_first_nats() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     nats.kill()?;
     let gateway = builder("early", &nats.url(), "").start().await?;
     assert_eq!(wait_bus(&gateway, "connecting").await?, 503);
@@ -195,7 +195,7 @@ async fn a_gateway_is_not_ready_before_its_first_nats() -> Result<()> {
 
 #[tokio::test]
 async fn a_cut_and_a_black_hole_are_noticed_and_survived() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let link = Proxy::to_port(nats.port()).await?;
     let (near, far) = tokio::try_join!(
         gateway("near", nats.url()),

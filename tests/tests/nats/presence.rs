@@ -8,17 +8,17 @@ mod scene;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use natter_tests::nats::NatsServer;
 use natter_tests::proxy::Proxy;
 use natter_tests::wait::eventually;
 use serde_json::{Value, json};
 
 use self::scene::{TOLD, clients, cluster, count, start, told, wait_count};
 use crate::support::{LIMIT, call, connect, metric, subscribe, user, wait_bus};
+use crate::users;
 
 #[tokio::test]
 async fn everybody_is_known_at_every_gateway() -> Result<()> {
-    let nats = NatsServer::builder().jetstream().start().await?;
+    let nats = users::server().jetstream().start().await?;
     let [a, b, c] = cluster(&nats.url()).await?;
     for room in ["live:room", "kept:room"] {
         let mut ann = user(&a, "ann").await?;
@@ -53,7 +53,7 @@ async fn everybody_is_known_at_every_gateway() -> Result<()> {
 
 #[tokio::test]
 async fn a_newcomer_gets_a_digest_and_is_told_of_nobody() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let [a, b, c] = cluster(&nats.url()).await?;
     let _first = clients(&a, "live:room", 300).await?;
     let _second = clients(&b, "live:room", 200).await?;
@@ -86,7 +86,7 @@ async fn a_newcomer_gets_a_digest_and_is_told_of_nobody() -> Result<()> {
 
 #[tokio::test]
 async fn a_gateway_that_takes_its_leave_is_not_waited_for() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let [a, b, _c] = cluster(&nats.url()).await?;
     let mut watcher = connect(&b).await?;
     subscribe(&mut watcher, "live:room").await?;
@@ -102,7 +102,7 @@ async fn a_gateway_that_takes_its_leave_is_not_waited_for() -> Result<()> {
 
 #[tokio::test]
 async fn what_happens_while_the_bus_is_away_is_known_after_it() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let proxy = Proxy::to_port(nats.port()).await?;
     let (cut, whole) = (format!("nats://{}", proxy.address()), nats.url());
     let (a, b) = tokio::try_join!(start("a", &cut), start("b", &whole))?;
@@ -135,7 +135,7 @@ async fn what_happens_while_the_bus_is_away_is_known_after_it() -> Result<()> {
 
 #[tokio::test]
 async fn a_room_over_its_limit_is_counted_over_all_gateways() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let [a, b, c] = cluster(&nats.url()).await?;
     let mut first = clients(&a, "few:room", 4).await?;
     let mut second = clients(&b, "few:room", 4).await?;

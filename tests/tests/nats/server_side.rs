@@ -4,12 +4,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use natter_tests::gateway::Gateway;
-use natter_tests::nats::NatsServer;
 use natter_tests::node;
 use natter_tests::proxy::Proxy;
 use serde_json::{Value, json};
 
 use crate::support::{LIMIT, PREFIX, call, user, wait_bus};
+use crate::users;
 
 const SETTINGS: &str = "
 client:
@@ -26,7 +26,8 @@ rooms:
 async fn gateway(name: &str, nats: String) -> Result<Gateway> {
     let config = format!(
         "node_name: {name}\napi: {{keys: [natter-tests]}}\ndrain: {{accept: 0s, duration: 0s}}\n\
-         bus: {{prefix: {PREFIX}, nats: {{servers: ['{nats}']}}}}\n{SETTINGS}"
+         bus: {{prefix: {PREFIX}, nats: {{servers: ['{}']}}}}\n{SETTINGS}",
+        users::login(&nats)
     );
     let gateway = Gateway::builder().name(name).config(&config).start().await?;
     wait_bus(&gateway, "up").await?;
@@ -35,7 +36,7 @@ async fn gateway(name: &str, nats: String) -> Result<Gateway> {
 
 #[tokio::test]
 async fn orders_of_one_gateway_reach_sessions_at_the_other_one() -> Result<()> {
-    let nats = NatsServer::builder().jetstream().start().await?;
+    let nats = users::server().jetstream().start().await?;
     let (a, b) = tokio::try_join!(gateway("a", nats.url()), gateway("b", nats.url()))?;
     let mut client = user(&b, "42").await?;
     call(&a, "publish", json!({ "channel": "me:#42", "data": 1 })).await?;
@@ -61,7 +62,7 @@ async fn orders_of_one_gateway_reach_sessions_at_the_other_one() -> Result<()> {
 
 #[tokio::test]
 async fn the_official_client_recovers_rooms_of_the_server() -> Result<()> {
-    let nats = NatsServer::builder().jetstream().start().await?;
+    let nats = users::server().jetstream().start().await?;
     let (a, b) = tokio::try_join!(gateway("a", nats.url()), gateway("b", nats.url()))?;
     let proxy = Proxy::start(a.public()).await?;
     let host = proxy.address().to_string();

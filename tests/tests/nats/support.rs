@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
+use crate::users;
+
 /// The bound of a single wait.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
@@ -26,8 +28,9 @@ drain: {{ accept: 0s, duration: 0s }}
 bus:
   prefix: {PREFIX}
   linger: 200ms
-  nats: {{ servers: ['{nats}'], ping_interval: 300ms }}
-{more}"
+  nats: {{ servers: ['{}'], ping_interval: 300ms }}
+{more}",
+        users::login(nats)
     );
     Gateway::builder().name(name).config(&config)
 }

@@ -1,13 +1,13 @@
 //! Official clients over every transport and encoding that they speak, over two gateways, in a room that is cut and comes back.
 
 use anyhow::{Context, Result};
-use natter_tests::nats::NatsServer;
 use natter_tests::proxy::Proxy;
 use natter_tests::script::Script;
 use natter_tests::{java, node, python};
 use serde_json::Value;
 
 use crate::support::{LIMIT, builder, wait_bus};
+use crate::users;
 
 const ROOMS: &str = "rooms: {namespaces: [{name: kept, subscribe: anyone, publish: anyone, presence: true, history: {size: 1000, ttl: 1h, read: anyone, force_recovery: true}}]}\n";
 
@@ -28,7 +28,7 @@ async fn centrifuge_java_recovers_what_a_cut_kept_back() -> Result<()> {
 
 /// Cuts what the clients of a script connect to, and lets them come back; the script judges what they got.
 async fn recovers(start: impl FnOnce(&[(&str, &str)]) -> Result<Script>) -> Result<()> {
-    let nats = NatsServer::builder().jetstream().start().await?;
+    let nats = users::server().jetstream().start().await?;
     let (a, b) = tokio::try_join!(
         builder("a", &nats.url(), ROOMS).start(),
         builder("b", &nats.url(), ROOMS).start()

@@ -15,5 +15,6 @@ mod ops;
 mod probe;
 mod proxies;
 mod reload;
+mod secrets;
 mod support;
 mod traces;

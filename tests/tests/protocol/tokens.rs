@@ -1,6 +1,7 @@
 //! Tokens: who a client is, which rooms it may join, and until when.
 
 mod jwks;
+mod rsa;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -19,10 +19,16 @@ const UPDATED: &str = "UPDATED";
 const DELETED: &str = "DELETED";
 const LEADER_ELECTED: &str = "LEADER_ELECTED";
 
+/// What is subscribed.
+pub(super) fn subjects() -> impl Iterator<Item = String> {
+    let events = [CREATED, UPDATED, DELETED, LEADER_ELECTED];
+    events.into_iter().map(|event| format!("{ADVISORIES}.{event}.*"))
+}
+
 pub(super) async fn start(shared: &Arc<Shared>) -> Result<(), BusError> {
     let mut subscribers = Vec::new();
-    for event in [CREATED, UPDATED, DELETED, LEADER_ELECTED] {
-        let subscribe = shared.client.subscribe(format!("{ADVISORIES}.{event}.*"));
+    for subject in subjects() {
+        let subscribe = shared.client.subscribe(subject);
         let subscriber = timeout(shared.config.request_timeout, subscribe)
             .await
             .map_err(|_| BusError::Timeout)?

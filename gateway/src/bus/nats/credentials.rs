@@ -7,6 +7,7 @@
 use std::{
     fs,
     future::ready,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -93,6 +94,21 @@ impl Login {
     }
 }
 
+/// The addresses without what stands in them to log in with: the client writes them into its log.
+pub(super) fn without_login(servers: &[ServerAddr]) -> io::Result<Vec<ServerAddr>> {
+    let bare = servers.iter().map(|server| {
+        let mut url = server.clone().into_inner();
+        // Every address has a host, and so may have none.
+        let is_bare = url.set_username("").is_ok() && url.set_password(None).is_ok();
+        let refused = || io::Error::from(io::ErrorKind::InvalidInput);
+        is_bare
+            .then_some(url)
+            .ok_or_else(refused)
+            .and_then(ServerAddr::from_url)
+    });
+    bare.collect()
+}
+
 /// A token stands where there is no password.
 fn of_address(server: &ServerAddr) -> Auth {
     let mut auth = Auth::new();
@@ -130,6 +146,23 @@ fn sign(file: &Path, nonce: &[u8]) -> Result<Auth, AuthError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_as_it_was_but_for_its_login() {
+        let urls = [
+            "nats://user:pass@a:1",
+            "tls://token@b",
+            "nats://c:4222",
+            "nats://u:p%40@[::1]:5",
+        ];
+        let servers: Vec<ServerAddr> = urls.iter().map(|url| url.parse().unwrap()).collect();
+        let bare = without_login(&servers).unwrap();
+        let shown: Vec<_> = bare.iter().map(|server| server.as_url_str().to_owned()).collect();
+        assert_eq!(
+            shown,
+            ["nats://a:1", "tls://b", "nats://c:4222", "nats://[::1]:5"]
+        );
+    }
 
     #[test]
     fn tls_is_required_where_nothing_else_was_named() {

@@ -3,19 +3,19 @@
 //! Gateways make a stream again that they miss, so none of them may run. Nobody can see that from here; what can be seen is
 //! that streams come back.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use async_nats::{ConnectError, Event};
+use async_nats::ConnectError;
 use parking_lot::Mutex;
 use tokio::time::sleep;
 
 pub use super::jetstream::DeletedStream;
 use super::{
-    credentials::{Login, NatsFiles},
-    jetstream::{CallError, JetStream, Limits},
+    jetstream::CallError,
+    setup::{Administration, SetupError},
 };
 use crate::{
-    bus::{BusError, Subjects},
+    bus::BusError,
     config::{BusSettings, NatsSettings},
 };
 
@@ -53,8 +53,8 @@ pub async fn delete_streams(
     unmanaged: &[String],
     mut deleted: impl FnMut(&DeletedStream),
 ) -> Result<Vec<String>, DeletionError> {
-    let refusal = Arc::<Mutex<Option<String>>>::default();
-    let jetstream = connect(bus, nats, &refusal).await?;
+    let Administration { jetstream, refusal } =
+        Administration::connect(bus, nats, "natter-gateway delete-streams").await?;
     let mut last = None;
     for _ in 0..LOOKS {
         let removed = jetstream
@@ -70,40 +70,20 @@ pub async fn delete_streams(
     Err(DeletionError::CameBack(last.unwrap_or_default()))
 }
 
-async fn connect(
-    bus: &BusSettings,
-    nats: &NatsSettings,
-    refusal: &Arc<Mutex<Option<String>>>,
-) -> Result<JetStream, DeletionError> {
-    let servers: Vec<_> = nats.servers.iter().map(|url| url.address().clone()).collect();
-    let refused = refusal.clone();
-    let options = Login::new(&servers, NatsFiles::of(nats))
-        .options()
-        .name("natter-gateway delete-streams")
-        .ping_interval(nats.ping_interval)
-        .connection_timeout(nats.request_timeout)
-        .request_timeout(Some(nats.request_timeout))
-        .event_callback(move |event| {
-            if let Event::ServerError(error) = event {
-                *refused.lock() = Some(error.to_string());
-            }
-            std::future::ready(())
-        });
-    let client = options.connect(servers).await?;
-    let limits = Limits {
-        request: nats.request_timeout,
-        store: nats.store_timeout,
-        history: nats.store_timeout,
-    };
-    JetStream::start(client, Subjects::new(&bus.prefix), limits)
-        .await
-        .map_err(|error| why(&error.into(), refusal))
-}
-
-/// A question that is not permitted gets no answer, and the refusal comes by itself.
+/// What NATS said of the inbox of the answers, when none came.
 fn why(error: &CallError, refusal: &Mutex<Option<String>>) -> DeletionError {
     match (error, refusal.lock().take()) {
+        (CallError::NotPermitted(_), _) => DeletionError::NotPermitted(error.to_string()),
         (CallError::Bus(BusError::Timeout), Some(refusal)) => DeletionError::NotPermitted(refusal),
         _ => DeletionError::JetStream(error.to_string()),
+    }
+}
+
+impl From<SetupError> for DeletionError {
+    fn from(error: SetupError) -> Self {
+        match error {
+            SetupError::Connect(error) => Self::Connect(error),
+            other => Self::JetStream(other.to_string()),
+        }
     }
 }

@@ -65,10 +65,17 @@ impl Durable {
             store: shared.config.store_timeout,
             history: shared.config.store_timeout,
         };
-        let jetstream = JetStream::start(shared.client.clone(), shared.subjects.clone(), limits).await?;
+        let jetstream = JetStream::start(
+            shared.client.clone(),
+            shared.subjects.clone(),
+            limits,
+            &shared.refusals,
+        )
+        .await?
+        .managing_streams(shared.config.manage_streams);
         let (joins, queue) = checks::queue();
         let durable = Arc::new(Self {
-            beside: jetstream.beside(&shared.link),
+            beside: jetstream.beside(&shared.link, &shared.refusals),
             shared,
             jetstream,
             namespaces: Namespaces::new(),

@@ -43,16 +43,17 @@ use async_nats::Client;
 use tokio::{sync::Semaphore, time::timeout};
 
 pub(super) use self::{
-    api::CallError,
+    api::{CallError, STREAM_NAMES, Verb},
+    direct_get::{messages_of, newest_of},
     history::{Missed, Range},
     live::{Arrival, Tracker, Verdict},
     partition::{Partition, StoredRoom},
     server_version::judge,
-    streams::{StreamError, Streams},
+    streams::{ON_A_CLUSTER, StreamError, Streams},
 };
 use self::{bodies::Bodies, requests::Requests};
 pub use self::{server_version::tested_servers, streams::DeletedStream};
-use super::{Subjects, link::Link};
+use super::{Subjects, link::Link, refusals::Refusals};
 use crate::bus::BusError;
 
 /// Publications that may wait for their acknowledgement at once; more are refused as overload.
@@ -77,13 +78,20 @@ pub(super) struct JetStream {
     subjects: Subjects,
     limits: Limits,
     in_flight: Arc<Semaphore>,
+    /// Whether streams are made and changed at all.
+    manages_streams: bool,
     bodies: Arc<Bodies>,
 }
 
 impl JetStream {
-    /// Everything is asked over `client`.
-    pub(super) async fn start(client: Client, subjects: Subjects, limits: Limits) -> Result<Self, BusError> {
-        let requests = timeout(limits.request, Requests::start(client.clone()))
+    /// Everything is asked over `client`; `refusals` tells of questions that its user may not ask.
+    pub(super) async fn start(
+        client: Client,
+        subjects: Subjects,
+        limits: Limits,
+        refusals: &Refusals,
+    ) -> Result<Self, BusError> {
+        let requests = timeout(limits.request, Requests::start(client.clone(), refusals))
             .await
             .map_err(|_| BusError::Timeout)??;
         Ok(Self {
@@ -92,13 +100,23 @@ impl JetStream {
             subjects,
             limits,
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
+            manages_streams: true,
             bodies: Arc::default(),
         })
     }
-    /// The same, asked over `link`: for [`JetStream::head`], which vouches for the subscriptions there.
-    pub(super) fn beside(&self, link: &Link) -> Self {
+
+    /// The same for a user that may not make or change streams: they are checked.
+    pub(super) fn managing_streams(self, manages_streams: bool) -> Self {
         Self {
-            requests: Arc::new(Requests::over(link, &self.client.new_inbox())),
+            manages_streams,
+            ..self
+        }
+    }
+
+    /// The same, asked over `link`: for [`JetStream::head`], which vouches for the subscriptions there.
+    pub(super) fn beside(&self, link: &Link, refusals: &Refusals) -> Self {
+        Self {
+            requests: Arc::new(Requests::over(link, &self.client.new_inbox(), refusals)),
             ..self.clone()
         }
     }

@@ -52,7 +52,7 @@ use tracing::{Level, debug, warn};
 
 pub(super) use self::{delivery::Delivery, desk::Outgoing};
 use self::{desk::Desk, dial::LinkError, interests::Sid, servers::Servers};
-use super::credentials::Login;
+use super::{credentials::Login, refusals::Refusals};
 use crate::{bus::BusError, metrics::BusMetrics, telemetry::LogBudget};
 
 /// Takes what a subscription brings.
@@ -75,6 +75,8 @@ pub(super) struct LinkConfig {
     pub(super) changed: watch::Sender<u64>,
     pub(super) metrics: BusMetrics,
     pub(super) log_budget: Arc<LogBudget>,
+    /// Is told what the server does not permit.
+    pub(super) refusals: Arc<Refusals>,
 }
 
 /// Handle to the connection, which lasts as long as the process. Clones share it.

@@ -18,7 +18,7 @@ use super::{Shared, message};
 use crate::bus::{Answer, BusError, BusRequest};
 
 /// All gateways of a cluster share the calls.
-const GROUP: &str = "gateways";
+pub(super) const GROUP: &str = "gateways";
 
 /// The calls that this gateway takes.
 pub(super) struct Requests {

@@ -8,6 +8,7 @@
 //! | `<prefix>.ctl.all`, `<prefix>.ctl.node.<node>` | gateways | gateways |
 //! | `<prefix>.ctl.echo`, `<prefix>.ctl.echoed.<node>` | gateways | gateways |
 //! | `<prefix>.api`, `<prefix>.api.<method>` | backends | gateways, as a queue group |
+//! | `<prefix>.inbox.>`, `<prefix>.admin.inbox.>` | NATS, in answers | gateways; whoever sets the bus up |
 //!
 //! On `eph` and `live` gateways also tell each other about their members of the room (header `Natter-Presence`), for
 //! whoever has some listens there already. Nothing else of a gateway goes to `live`: a stored message is known by the
@@ -23,6 +24,13 @@ use uuid::Uuid;
 /// Partition of every ephemeral room: core NATS needs no spreading, the token keeps the shape of all room subjects.
 const EPHEMERAL_PARTITION: u16 = 0;
 
+/// Families with a subject for each gateway.
+const CONTROL: &str = "ctl.node";
+const ECHOED: &str = "ctl.echoed";
+
+/// One token of a subject, whatever it is; a room is one.
+const ANY: &str = "*";
+
 #[derive(Clone, Debug)]
 pub struct Subjects {
     prefix: String,
@@ -37,9 +45,18 @@ impl Subjects {
 
     /// Where publications of an ephemeral room travel.
     pub fn ephemeral(&self, room: &str) -> String {
-        let mut subject = format!("{}.eph.{EPHEMERAL_PARTITION}.", self.prefix);
+        let mut subject = self.ephemeral_start();
         encode_room(room, &mut subject);
         subject
+    }
+
+    /// Where those of all ephemeral rooms travel.
+    pub fn all_ephemeral(&self) -> String {
+        self.ephemeral_start() + ANY
+    }
+
+    fn ephemeral_start(&self) -> String {
+        format!("{}.eph.{EPHEMERAL_PARTITION}.", self.prefix)
     }
 
     /// Where publications of a durable room are sent to be stored.
@@ -55,6 +72,16 @@ impl Subjects {
     /// Every subject that one stream takes.
     pub fn all_stored(&self, namespace: &str, partition: u16) -> String {
         format!("{}.msg.{namespace}.{partition}.>", self.prefix)
+    }
+
+    /// The subjects of the rooms that one stream keeps.
+    pub fn stored_rooms(&self, namespace: &str, partition: u16) -> String {
+        self.durable_start("msg", namespace, partition) + ANY
+    }
+
+    /// The subjects where they arrive live.
+    pub fn live_rooms(&self, namespace: &str, partition: u16) -> String {
+        self.durable_start("live", namespace, partition) + ANY
     }
 
     /// Every subject that one stream publishes to.
@@ -78,9 +105,13 @@ impl Subjects {
     }
 
     fn durable(&self, family: &str, namespace: &str, partition: u16, room: &str) -> String {
-        let mut subject = format!("{}.{family}.{namespace}.{partition}.", self.prefix);
+        let mut subject = self.durable_start(family, namespace, partition);
         encode_room(room, &mut subject);
         subject
+    }
+
+    fn durable_start(&self, family: &str, namespace: &str, partition: u16) -> String {
+        format!("{}.{family}.{namespace}.{partition}.", self.prefix)
     }
 
     pub fn control_all(&self) -> String {
@@ -88,7 +119,16 @@ impl Subjects {
     }
 
     pub fn control_node(&self, node: Uuid) -> String {
-        format!("{}.ctl.node.{}", self.prefix, node.simple())
+        self.of_node(CONTROL, &node.simple().to_string())
+    }
+
+    /// Where every gateway gets its own control messages.
+    pub fn control_nodes(&self) -> String {
+        self.of_node(CONTROL, ANY)
+    }
+
+    fn of_node(&self, family: &str, node: &str) -> String {
+        format!("{}.{family}.{node}", self.prefix)
     }
 
     /// Answered by one gateway on each NATS server.
@@ -98,7 +138,23 @@ impl Subjects {
 
     /// Where the echoes for one gateway arrive.
     pub fn echoed(&self, node: Uuid) -> String {
-        format!("{}.ctl.echoed.{}", self.prefix, node.simple())
+        self.of_node(ECHOED, &node.simple().to_string())
+    }
+
+    /// Where the echoes for all gateways arrive.
+    pub fn all_echoed(&self) -> String {
+        self.of_node(ECHOED, ANY)
+    }
+
+    /// What the subjects of answers to gateways begin with: below the prefix of the cluster, so that nobody else on NATS can be
+    /// permitted to read them by the way.
+    pub fn inbox(&self) -> String {
+        format!("{}.inbox", self.prefix)
+    }
+
+    /// The same for whoever makes or deletes streams, apart from gateways.
+    pub fn admin_inbox(&self) -> String {
+        format!("{}.admin.inbox", self.prefix)
     }
 
     /// Where backends call the server API with commands.
@@ -120,7 +176,7 @@ impl Subjects {
     pub fn is_echoed(&self, subject: &str) -> bool {
         subject
             .strip_prefix(&self.prefix)
-            .and_then(|rest| rest.strip_prefix(".ctl.echoed."))
+            .and_then(|rest| rest.strip_prefix('.')?.strip_prefix(ECHOED)?.strip_prefix('.'))
             .is_some_and(|node| Uuid::try_parse(node).is_ok())
     }
 

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Event, Subscriber};
+use async_nats::{Event, ServerError, Subscriber};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use tokio::{
@@ -26,6 +26,7 @@ use super::{
     barrier::{self, Barrier, Echo, Echoes},
     link::Subscription,
     message,
+    refusals::{REFUSAL_LINES, Refusal, Refusals},
 };
 use crate::{
     bus::{BusError, BusStatus},
@@ -38,11 +39,13 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// Turns client events into metrics, log lines and a wake-up of the supervisor.
 pub(super) fn event_callback(
+    name: String,
     changed: watch::Sender<u64>,
     metrics: BusMetrics,
     log_budget: &LogBudget,
+    refusals: Arc<Refusals>,
 ) -> impl Fn(Event) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> + Send + Sync + use<> {
-    let refusals = log_budget.cause("nats_refusal", Level::WARN);
+    let lines = log_budget.cause(REFUSAL_LINES, Level::WARN);
     let drops = log_budget.cause("slow_consumer", Level::WARN);
     move |event| {
         match &event {
@@ -55,10 +58,13 @@ pub(super) fn event_callback(
                 }
             }
             Event::ServerError(error) => {
-                metrics.error("server");
-                if refusals.admit() {
-                    warn!(%error, "NATS refused something");
-                }
+                let text = match error {
+                    ServerError::Other(text) => text.clone(),
+                    other => other.to_string(),
+                };
+                let refusal = Refusal::read(&text);
+                refusals.hear(&refusal);
+                refusal.report(&text, &name, &metrics, &lines);
             }
             Event::ClientError(error) => {
                 metrics.error("connection");

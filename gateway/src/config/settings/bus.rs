@@ -61,6 +61,8 @@ pub struct NatsSettings {
     pub store_timeout: Duration,
     /// First joins of rooms, and looks at their heads, that NATS is asked for at once; the others wait their turn.
     pub join_concurrency: usize,
+    /// Whether the gateway makes and changes streams; otherwise they are checked, and it is not ready before they are there.
+    pub manage_streams: bool,
     /// The client name that NATS shows, with ` rooms` behind it for the connection of the rooms; `None`: the node name.
     pub name: Option<String>,
 }
@@ -77,6 +79,7 @@ impl Default for NatsSettings {
             request_timeout: Duration::from_secs(2),
             store_timeout: Duration::from_secs(5),
             join_concurrency: 256,
+            manage_streams: true,
             name: None,
         }
     }

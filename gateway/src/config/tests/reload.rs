@@ -43,6 +43,7 @@ fn other(path: &str) -> &'static str {
         "tracing.otlp_endpoint" => "http://c",
         "tracing.sample_ratio" => "0.5",
         "page.enabled"
+        | "bus.nats.manage_streams"
         | "rooms.default.join_leave"
         | "rooms.default.presence"
         | "rooms.default.history.stream.managed" => "false",

@@ -87,6 +87,10 @@ pub struct NatsClientConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1024))]
     pub join_concurrency: Option<u16>,
+    /// Whether gateways make and change their streams at NATS. With `false` their user need not be permitted to: somebody runs
+    /// `natter-gateway setup-bus` as another user, and gateways are not ready before all streams are there. Default: `true`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manage_streams: Option<bool>,
 }
 
 /// How a gateway takes leave of its clients. The time that the pod is given to end follows from it.

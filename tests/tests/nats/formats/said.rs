@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use async_nats::{Client as Nats, Subscriber};
 use natter_tests::gateway::Gateway;
-use natter_tests::nats::NatsServer;
 use reqwest::Client as Http;
 use serde_json::{Value, json};
 
 use super::recorded::{Recorded, find};
 use super::start;
 use crate::support::{LIMIT, PREFIX, call, member, publish, user, wait_names};
+use crate::users;
 
 /// The gateway that the test plays.
 pub(super) const STRANGER: &str = "5f0c1f0a-7d6c-4b0e-9a1d-2c3b4a596877";
@@ -29,7 +29,7 @@ struct Recorder {
 
 /// Plays the scene and takes down what a gateway says of it on the bus.
 pub(super) async fn record() -> Result<BTreeMap<String, Recorded>> {
-    let server = NatsServer::builder().jetstream().start().await?;
+    let server = users::server().jetstream().start().await?;
     let gateway = start("a", &server).await?;
     let nats = async_nats::connect(server.url()).await?;
     let bus = nats.subscribe(format!("{PREFIX}.>")).await?;

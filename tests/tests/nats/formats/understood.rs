@@ -16,6 +16,7 @@ use super::recorded::{Recorded, find, recorded};
 use super::said::NOBODY;
 use super::start;
 use crate::support::{LIMIT, PREFIX, call, connect, expect, is_temporary, member, user, wait_names};
+use crate::users;
 
 /// A gateway, and the one whose messages were recorded.
 struct Replay {
@@ -31,7 +32,7 @@ struct Replay {
 
 impl Replay {
     async fn new() -> Result<Self> {
-        let server = NatsServer::builder().jetstream().start().await?;
+        let server = users::server().jetstream().start().await?;
         let gateway = start("b", &server).await?;
         let nats = async_nats::connect(server.url()).await?;
         let said = recorded()?;

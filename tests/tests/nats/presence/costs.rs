@@ -3,13 +3,13 @@
 use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
 use natter_tests::gateway::Gateway;
-use natter_tests::nats::NatsServer;
 use natter_tests::wait::eventually;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::scene::{clients, many, pair, wait_count};
 use crate::support::{LIMIT, call, connect, metric, subscribe};
+use crate::users;
 
 /// Messages about members that a gateway has sent.
 async fn words(gateway: &Gateway) -> Result<f64> {
@@ -25,7 +25,7 @@ async fn pushes(gateway: &Gateway) -> Result<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_thousand_joins_are_some_tens_of_messages() -> Result<()> {
     const JOINS: usize = 2_000;
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let [a, b] = pair(&nats.url()).await?;
     let _member = clients(&b, "quiet:room", 1).await?;
     let mut users = many(JOINS, async |_| connect(&a).await).await?;
@@ -45,7 +45,7 @@ async fn two_thousand_joins_are_some_tens_of_messages() -> Result<()> {
 
 #[tokio::test]
 async fn nobody_is_told_of_anybody_above_the_limit() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let [a, b] = pair(&nats.url()).await?;
     let mut first = clients(&a, "few:room", 4).await?;
     let _others = clients(&b, "few:room", 4).await?;

@@ -7,12 +7,12 @@ use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
 use natter_tests::client::Client;
 use natter_tests::gateway::Gateway;
-use natter_tests::nats::NatsServer;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::scene::{Told, Who, clients, cluster, users, wait_count};
 use crate::support::{LIMIT, call, metric};
+use crate::users;
 
 const USERS: usize = 1_000;
 const ROOM: &str = "live:room";
@@ -49,7 +49,7 @@ async fn num_users(gateway: &Gateway) -> Result<serde_json::Value> {
 
 #[tokio::test]
 async fn a_gateway_that_is_killed_takes_its_thousand_users_with_it_once() -> Result<()> {
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let [a, b, c] = cluster(&nats.url()).await?;
     let mut watchers = Vec::new();
     for gateway in [&b, &c] {

@@ -6,13 +6,13 @@ use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use natter_tests::client::Client;
 use natter_tests::gateway::Gateway;
-use natter_tests::nats::NatsServer;
 use natter_tests::wait::eventually;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::scene::{many, pair, users, wait_count};
 use crate::support::{LIMIT, call, connect, done, expect, member, metric};
+use crate::users;
 
 const READERS: usize = 20;
 /// Commands that a reader sends at once.
@@ -99,7 +99,7 @@ async fn questions(gateway: &Gateway) -> Result<f64> {
 async fn ten_thousand_reads_are_a_question_a_second() -> Result<()> {
     const READS: usize = 10_000;
     const PRESENT: usize = 10;
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let [a, b] = pair(&nats.url()).await?;
     let _users = users(&a, "live:room", PRESENT).await?;
     wait_count(&[&a, &b], "live:room", PRESENT).await?;
@@ -143,7 +143,7 @@ async fn ten_thousand_reads_are_a_question_a_second() -> Result<()> {
 async fn a_large_room_is_read_so_often_and_no_more() -> Result<()> {
     const READS: usize = 10_000;
     const PRESENT: usize = 500;
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let [a, b] = pair(&nats.url()).await?;
     let _users = users(&a, "quiet:room", PRESENT).await?;
     wait_count(&[&a, &b], "quiet:room", PRESENT).await?;
@@ -171,7 +171,7 @@ async fn a_large_room_is_read_so_often_and_no_more() -> Result<()> {
 async fn more_rooms_than_may_be_asked_about_in_a_second_are_refused() -> Result<()> {
     const ASKERS: usize = 8;
     const ASKED: usize = 1_000;
-    let nats = NatsServer::start().await?;
+    let nats = users::server().start().await?;
     let [_a, b] = pair(&nats.url()).await?;
     let mut askers = many(ASKERS, async |_| connect(&b).await).await?;
     let before = questions(&b).await?;

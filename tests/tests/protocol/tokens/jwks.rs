@@ -1,12 +1,13 @@
 //! Keys that an issuer publishes: fetched, rotated, and kept when the issuer is away or talks nonsense.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use natter_gateway::token::install_crypto;
 use natter_tests::backend::Backend;
+use natter_tests::client::Client;
 use natter_tests::gateway::Gateway;
 use natter_tests::wait::eventually;
 use rcgen::KeyPair;
@@ -122,5 +123,57 @@ async fn an_issuer_that_is_away_or_talks_nonsense_takes_no_key_from_anybody() ->
         "{reply}"
     );
     assert_eq!(fetches(&gateway, "failed").await?, Some(1.0));
+    is_let_in(&gateway, &known.token()?).await
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_slow_or_down_is_asked_seldom_and_holds_nobody_up() -> Result<()> {
+    const STRANGERS: usize = 30;
+    let began = Instant::now();
+    let known = Signer::new("known")?;
+    let mut issuer = Backend::start().await?;
+    let gateway = open(&issuer).await?;
+    issuer.asked().await?.answer(&json!({ "keys": [known.jwk()] }))?;
+    eventually("the key is known", LIMIT, async || {
+        ensure!(fetches(&gateway, "fetched").await? == Some(1.0), "it is not");
+        anyhow::Ok(())
+    })
+    .await?;
+
+    // Many keys that nobody knows: one request, which is not answered.
+    let mut strangers = Vec::new();
+    for number in 0..STRANGERS {
+        let mut client = Client::connect(&gateway.ws_url()).await?;
+        client.set_limit(LIMIT * 2);
+        let token = Signer::new(&number.to_string())?.token()?;
+        client
+            .send(&json!({ "id": 1, "connect": { "token": token } }))
+            .await?;
+        strangers.push(client);
+    }
+    let slow = issuer.asked().await?;
+    is_let_in(&gateway, &known.token()?).await?;
+    for client in &mut strangers {
+        let reply = client.recv().await?;
+        ensure!(code(&reply) == 100, "{reply}");
+    }
+    drop(slow);
+
+    drop(issuer);
+    is_let_in(&gateway, &known.token()?).await?;
+    let (mut client, token) = (
+        Client::connect(&gateway.ws_url()).await?,
+        Signer::new("last")?.token()?,
+    );
+    client.set_limit(LIMIT * 2);
+    let reply = client.request(json!({ "connect": { "token": token } })).await?;
+    ensure!(code(&reply) == 100, "{reply}");
+    // One request in 5 s, however many ask for keys.
+    let most = began.elapsed().as_secs_f64() / 5.0 + 1.0;
+    let failed = fetches(&gateway, "failed").await?.context("none failed")?;
+    ensure!(
+        failed + 1.0 <= most,
+        "{failed} failed, of {most} requests at most"
+    );
     is_let_in(&gateway, &known.token()?).await
 }

@@ -256,10 +256,11 @@ impl Shared {
                 self.metrics.streams(namespace, true);
                 *entry.failed.lock() = None;
                 self.confirm(namespace, true);
-                if self
-                    .condition
-                    .send_if_modified(|condition| condition.problems.remove(namespace).is_some())
-                {
+                if self.condition.send_if_modified(|condition| {
+                    let was_there = condition.problems.remove(namespace).is_some();
+                    condition.settle();
+                    was_there
+                }) {
                     info!(namespace, "a durable namespace can be used again");
                 }
                 Ok(streams)
@@ -273,7 +274,6 @@ impl Shared {
             Err(problem) => {
                 self.metrics.error("stream");
                 self.metrics.streams(namespace, false);
-                self.confirm(namespace, true);
                 *entry.failed.lock() = Some((Instant::now(), BusError::Refused));
                 let text = problem.to_string();
                 if self.condition.send_if_modified(|condition| {
@@ -281,6 +281,7 @@ impl Shared {
                 }) {
                     error!(namespace, error = %problem, "a durable namespace cannot be used");
                 }
+                self.confirm(namespace, true);
                 Err(BusError::Refused)
             }
         }
@@ -305,6 +306,7 @@ impl Shared {
             condition.problems.retain(|name, _| wanted(name));
             condition.unconfirmed.retain(wanted);
             condition.unconfirmed.extend(new);
+            condition.settle();
             durability_changed = condition.durable == policies.is_empty();
             condition.durable = !policies.is_empty();
         });

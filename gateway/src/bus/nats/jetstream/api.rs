@@ -8,8 +8,41 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{JetStream, partition::StoredRoom, requests::Question};
+use super::{
+    JetStream,
+    partition::StoredRoom,
+    requests::{AskError, Question},
+};
 use crate::bus::BusError;
+
+/// What is asked about one stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::bus::nats) enum Verb {
+    Info,
+    Message,
+    Purge,
+    Create,
+    Update,
+    Delete,
+}
+
+impl Verb {
+    /// Where it is asked.
+    pub(in crate::bus::nats) fn subject(self, stream: &str) -> String {
+        let verb = match self {
+            Self::Info => "INFO",
+            Self::Message => "MSG.GET",
+            Self::Purge => "PURGE",
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+        };
+        format!("$JS.API.STREAM.{verb}.{stream}")
+    }
+}
+
+/// The one question about streams that names none.
+pub(in crate::bus::nats) const STREAM_NAMES: &str = "$JS.API.STREAM.NAMES";
 
 /// Error numbers of the server that decide something here.
 pub(super) mod code {
@@ -54,6 +87,17 @@ pub(in crate::bus::nats) enum CallError {
     Api(ApiError),
     #[error("unreadable answer of JetStream")]
     Unreadable,
+    #[error("NATS does not permit to publish to {0}")]
+    NotPermitted(String),
+}
+
+impl From<AskError> for CallError {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Bus(error) => Self::Bus(error),
+            AskError::NotPermitted(subject) => Self::NotPermitted(subject),
+        }
+    }
 }
 
 impl From<CallError> for BusError {
@@ -61,7 +105,7 @@ impl From<CallError> for BusError {
         match error {
             CallError::Bus(error) => error,
             CallError::NoResponders => Self::Disconnected,
-            CallError::Api(_) | CallError::Unreadable => Self::Refused,
+            CallError::Api(_) | CallError::Unreadable | CallError::NotPermitted(_) => Self::Refused,
         }
     }
 }
@@ -90,15 +134,24 @@ pub(super) fn read<T: DeserializeOwned>(message: &Message) -> Result<T, CallErro
 }
 
 impl JetStream {
-    /// Asks `$JS.API.<verb>.<stream>`; null stands for no body.
+    /// Asks something about a stream; null stands for no body.
     pub(super) async fn call<T: DeserializeOwned>(
         &self,
-        verb: &str,
+        verb: Verb,
         stream: &str,
         body: &Value,
     ) -> Result<T, CallError> {
+        self.call_at(verb.subject(stream), body).await
+    }
+
+    /// As [`JetStream::call`], at a subject of its own.
+    pub(super) async fn call_at<T: DeserializeOwned>(
+        &self,
+        subject: String,
+        body: &Value,
+    ) -> Result<T, CallError> {
         let answer = self.requests.ask(Question {
-            subject: format!("$JS.API.{verb}.{stream}"),
+            subject: subject.into(),
             headers: HeaderMap::new(),
             payload: match body {
                 Value::Null => Bytes::new(),
@@ -134,7 +187,7 @@ impl JetStream {
             #[serde(default)]
             data: String,
         }
-        match self.call::<Found>("STREAM.MSG.GET", stream, wanted).await {
+        match self.call::<Found>(Verb::Message, stream, wanted).await {
             Ok(Found { message }) => Ok(Some(LeaderMessage {
                 sequence: message.seq,
                 subject: message.subject,

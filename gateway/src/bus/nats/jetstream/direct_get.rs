@@ -56,6 +56,16 @@ impl Stored {
     }
 }
 
+/// Where a stream is asked for messages.
+pub(in crate::bus::nats) fn messages_of(stream: &str) -> String {
+    format!("$JS.API.DIRECT.GET.{stream}")
+}
+
+/// Where a stream is asked for the newest message of one of its subjects.
+pub(in crate::bus::nats) fn newest_of(stream: &str, subject: &str) -> String {
+    format!("$JS.API.DIRECT.GET.{stream}.{subject}")
+}
+
 pub(super) fn number(message: &impl Headers, name: &'static str) -> Option<u64> {
     message.header(name)?.parse().ok()
 }
@@ -81,13 +91,13 @@ impl JetStream {
 
     /// Sequence of the newest message of `subject`, as some replica knows it.
     pub(super) async fn last(&self, stream: &str, subject: &str) -> Result<Option<u64>, BusError> {
-        let subject = format!("$JS.API.DIRECT.GET.{stream}.{subject}");
+        let subject = newest_of(stream, subject);
         Ok(self.single(subject, None).await?.map(|stored| stored.sequence))
     }
 
     /// The message with this sequence, if the replica that answers has it.
     pub(super) async fn message(&self, stream: &str, sequence: u64) -> Result<Option<Stored>, BusError> {
-        let subject = format!("$JS.API.DIRECT.GET.{stream}");
+        let subject = messages_of(stream);
         self.single(subject, Some(json!({ "seq": sequence }))).await
     }
 
@@ -141,7 +151,7 @@ impl JetStream {
     }
 
     async fn batch(&self, stream: &str, body: &Value, limit: usize) -> Result<Batch, BusError> {
-        let subject = format!("$JS.API.DIRECT.GET.{stream}");
+        let subject = messages_of(stream);
         let deadline = Instant::now() + self.limits.request;
         // The end is a message of its own.
         let answers = self
@@ -153,7 +163,7 @@ impl JetStream {
 
 fn question(subject: String, body: Option<&Value>) -> Question {
     Question {
-        subject,
+        subject: subject.into(),
         headers: HeaderMap::new(),
         payload: body.map(|body| body.to_string().into()).unwrap_or_default(),
     }

@@ -72,7 +72,7 @@ impl JetStream {
         let mut headers = HeaderMap::new();
         headers.insert(expectation, value);
         let answer = self.requests.ask(Question {
-            subject: room.subject.clone(),
+            subject: room.subject.as_str().into(),
             headers,
             payload: Bytes::new(),
         })?;

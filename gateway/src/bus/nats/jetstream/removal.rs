@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{JetStream, live, partition::StoredRoom, requests::Question, store};
+use super::{JetStream, api::Verb, live, partition::StoredRoom, requests::Question, store};
 use crate::{bus::BusError, history::StoreError};
 
 impl JetStream {
@@ -45,7 +45,7 @@ impl JetStream {
         let mut headers = HeaderMap::new();
         headers.insert(live::MARKER, "removed");
         let answer = self.requests.ask(Question {
-            subject: room.subject.clone(),
+            subject: room.subject.as_str().into(),
             headers,
             payload: Bytes::new(),
         })?;
@@ -60,7 +60,7 @@ impl JetStream {
         struct Purged {}
 
         let before = json!({ "filter": room.subject, "seq": sequence });
-        let Purged {} = self.call("STREAM.PURGE", &room.partition.stream, &before).await?;
+        let Purged {} = self.call(Verb::Purge, &room.partition.stream, &before).await?;
         Ok(())
     }
 }

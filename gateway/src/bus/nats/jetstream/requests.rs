@@ -8,12 +8,12 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use async_nats::{Client, HeaderMap, Message, client::PublishErrorKind, connection::State};
+use async_nats::{Client, HeaderMap, Message, Subject, client::PublishErrorKind, connection::State};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
@@ -23,9 +23,15 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::bus::{
-    BusError,
-    nats::link::{Delivery, Link, Outgoing, Subscription, Taker},
+use crate::{
+    bus::{
+        BusError,
+        nats::{
+            link::{Delivery, Link, Outgoing, Subscription, Taker},
+            refusals::{Asker, Refusals},
+        },
+    },
+    history::StoreError,
 };
 
 pub(super) struct Requests {
@@ -46,27 +52,60 @@ enum Carrier {
 #[derive(Default)]
 struct Waiting(Mutex<HashMap<u64, Waiter>>);
 
-enum Waiter {
-    One(oneshot::Sender<Message>),
-    Many(mpsc::Sender<Message>),
+struct Waiter {
+    /// Of the question.
+    subject: Subject,
+    answers: Sender,
+}
+
+enum Sender {
+    One(oneshot::Sender<Answered>),
+    Many(mpsc::Sender<Answered>),
+}
+
+type Answered = Result<Message, AskError>;
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum AskError {
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// NATS says so by itself, and nothing in its place.
+    #[error("NATS does not permit to publish to {0}")]
+    NotPermitted(String),
+}
+
+impl From<AskError> for BusError {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Bus(error) => error,
+            AskError::NotPermitted(_) => Self::Refused,
+        }
+    }
+}
+
+impl From<AskError> for StoreError {
+    fn from(error: AskError) -> Self {
+        BusError::from(error).into()
+    }
 }
 
 /// What is sent.
 pub(super) struct Question {
-    pub(super) subject: String,
+    pub(super) subject: Subject,
     pub(super) headers: HeaderMap,
     pub(super) payload: Bytes,
 }
 
 /// The wait for the one answer of a question.
 pub(super) struct Answer {
-    receiver: oneshot::Receiver<Message>,
+    receiver: oneshot::Receiver<Answered>,
     _place: Place,
 }
 
 /// The wait for all answers of a question.
 pub(super) struct Answers {
-    receiver: mpsc::Receiver<Message>,
+    receiver: mpsc::Receiver<Answered>,
     _place: Place,
 }
 
@@ -92,13 +131,13 @@ impl Drop for Carrier {
 
 impl Requests {
     /// Over the client.
-    pub(super) async fn start(client: Client) -> Result<Self, BusError> {
+    pub(super) async fn start(client: Client, refusals: &Refusals) -> Result<Self, BusError> {
         let inbox = client.new_inbox();
         let mut answers = client
             .subscribe(format!("{inbox}.*"))
             .await
             .map_err(|_| BusError::Refused)?;
-        let waiting = Arc::<Waiting>::default();
+        let waiting = Waiting::told_by(refusals);
         let shared = waiting.clone();
         let receive = async move {
             while let Some(answer) = answers.next().await {
@@ -112,8 +151,8 @@ impl Requests {
     }
 
     /// Over the link; `inbox` is a subject of nobody else.
-    pub(super) fn over(link: &Link, inbox: &str) -> Self {
-        let waiting = Arc::<Waiting>::default();
+    pub(super) fn over(link: &Link, inbox: &str, refusals: &Refusals) -> Self {
+        let waiting = Waiting::told_by(refusals);
         let carrier = Carrier::Link {
             link: link.clone(),
             _inbox: link.subscribe(&format!("{inbox}.*"), waiting.clone()),
@@ -139,7 +178,7 @@ impl Requests {
     /// Queues a question that has one answer.
     pub(super) fn ask(&self, question: Question) -> Result<Answer, BusError> {
         let (sender, receiver) = oneshot::channel();
-        let place = self.send(question, Waiter::One(sender))?;
+        let place = self.send(question, Sender::One(sender))?;
         Ok(Answer {
             receiver,
             _place: place,
@@ -149,16 +188,17 @@ impl Requests {
     /// Queues a question that has at most `most` answers; more are dropped.
     pub(super) fn ask_many(&self, question: Question, most: usize) -> Result<Answers, BusError> {
         let (sender, receiver) = mpsc::channel(most);
-        let place = self.send(question, Waiter::Many(sender))?;
+        let place = self.send(question, Sender::Many(sender))?;
         Ok(Answers {
             receiver,
             _place: place,
         })
     }
 
-    fn send(&self, question: Question, waiter: Waiter) -> Result<Place, BusError> {
+    fn send(&self, question: Question, answers: Sender) -> Result<Place, BusError> {
+        let subject = question.subject.clone();
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
-        self.waiting.0.lock().insert(token, waiter);
+        self.waiting.0.lock().insert(token, Waiter { subject, answers });
         let place = Place {
             token,
             waiting: self.waiting.clone(),
@@ -179,7 +219,7 @@ impl Carrier {
             Self::Client { client, .. } => client,
             Self::Link { link, .. } => {
                 return link.publish(&Outgoing {
-                    subject: &subject,
+                    subject: subject.as_str(),
                     reply: Some(&reply),
                     headers: &headers,
                     payload: &payload,
@@ -210,16 +250,48 @@ impl Waiting {
             return;
         };
         let mut waiting = self.0.lock();
-        match waiting.get(&token) {
+        match waiting.get(&token).map(|waiter| &waiter.answers) {
             // A full queue shows to its reader as a hole in the answers.
-            Some(Waiter::Many(sender)) => drop(sender.try_send(message)),
-            Some(Waiter::One(_)) => {
-                if let Some(Waiter::One(sender)) = waiting.remove(&token) {
-                    // The caller may have given up.
-                    let _ = sender.send(message);
+            Some(Sender::Many(sender)) => drop(sender.try_send(Ok(message))),
+            Some(Sender::One(_)) => {
+                if let Some(waiter) = waiting.remove(&token) {
+                    waiter.answer(Ok(message));
                 }
             }
             None => {}
+        }
+    }
+
+    fn told_by(refusals: &Refusals) -> Arc<Self> {
+        let waiting = Arc::<Self>::default();
+        let asker: Weak<Self> = Arc::downgrade(&waiting);
+        refusals.tell(asker);
+        waiting
+    }
+}
+
+impl Waiter {
+    /// The caller may have given up.
+    fn answer(self, answer: Answered) {
+        match self.answers {
+            Sender::One(sender) => drop(sender.send(answer)),
+            Sender::Many(sender) => drop(sender.try_send(answer)),
+        }
+    }
+}
+
+impl Asker for Waiting {
+    /// NATS does not say which question it means: one that may not be asked now may not be asked by its neighbours either.
+    fn refused(&self, subject: &str) {
+        let refused = {
+            let mut waiting = self.0.lock();
+            let refused: Vec<_> = waiting
+                .extract_if(|_, waiter| waiter.subject.as_str() == subject)
+                .collect();
+            refused
+        };
+        for (_, waiter) in refused {
+            waiter.answer(Err(AskError::NotPermitted(subject.to_owned())));
         }
     }
 }
@@ -231,21 +303,21 @@ impl Taker for Waiting {
 }
 
 impl Answer {
-    pub(super) async fn until(self, deadline: Instant) -> Result<Message, BusError> {
+    pub(super) async fn until(self, deadline: Instant) -> Result<Message, AskError> {
         match timeout_at(deadline, self.receiver).await {
-            Ok(Ok(message)) => Ok(message),
-            Ok(Err(_)) => Err(BusError::Disconnected),
-            Err(_) => Err(BusError::Timeout),
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(BusError::Disconnected.into()),
+            Err(_) => Err(BusError::Timeout.into()),
         }
     }
 }
 
 impl Answers {
-    pub(super) async fn next(&mut self, deadline: Instant) -> Result<Message, BusError> {
+    pub(super) async fn next(&mut self, deadline: Instant) -> Result<Message, AskError> {
         match timeout_at(deadline, self.receiver.recv()).await {
-            Ok(Some(message)) => Ok(message),
-            Ok(None) => Err(BusError::Disconnected),
-            Err(_) => Err(BusError::Timeout),
+            Ok(Some(answer)) => answer,
+            Ok(None) => Err(BusError::Disconnected.into()),
+            Err(_) => Err(BusError::Timeout.into()),
         }
     }
 }

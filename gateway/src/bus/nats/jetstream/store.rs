@@ -56,7 +56,7 @@ impl JetStream {
         }
         let deadline = Instant::now() + self.limits.store;
         let asked = self.requests.ask(Question {
-            subject: room.subject.clone(),
+            subject: room.subject.as_str().into(),
             headers,
             payload: publication.data.clone(),
         });

@@ -31,7 +31,7 @@ pub(in crate::bus::nats) use self::error::StreamError;
 use self::settings::{Change, Wanted};
 use super::{
     JetStream, Subjects,
-    api::{ApiError, CallError, code},
+    api::{ApiError, CallError, Verb, code},
     partition::{self, Partition, Progress, StoredRoom},
     server_version,
 };
@@ -42,7 +42,10 @@ use crate::{
 
 /// Partitions where the configuration names no number.
 const ON_A_SINGLE_SERVER: u16 = 1;
-const ON_A_CLUSTER: u16 = 4;
+pub(in crate::bus::nats) const ON_A_CLUSTER: u16 = 4;
+
+/// The option that keeps the gateway from making any stream.
+const MANAGE_STREAMS: &str = "bus.nats.manage_streams";
 
 /// The streams of one namespace, ready for use.
 #[derive(Debug)]
@@ -189,7 +192,7 @@ impl JetStream {
     }
 
     pub(super) async fn stream_info(&self, stream: &str) -> Result<Option<StreamInfo>, CallError> {
-        match self.call("STREAM.INFO", stream, &Value::Null).await {
+        match self.call(Verb::Info, stream, &Value::Null).await {
             Ok(found) => Ok(Some(found)),
             Err(CallError::Api(error)) if error.number == code::STREAM_NOT_FOUND => Ok(None),
             Err(error) => Err(error),
@@ -209,6 +212,11 @@ impl Ensure<'_> {
         format!("{}.stream.{name}", self.path)
     }
 
+    /// Whether the gateway makes and changes the streams, and does not only check them.
+    fn manages(&self) -> bool {
+        self.jetstream.manages_streams && self.policy.options.stream.managed
+    }
+
     fn name(&self, partition: u16) -> String {
         self.jetstream.subjects.stream(&self.policy.namespace, partition)
     }
@@ -216,7 +224,7 @@ impl Ensure<'_> {
     /// Some versions of a single server take a stream with more replicas than there are servers and keep one copy.
     fn single_replica(&self) -> Result<(), StreamError> {
         let wanted = &self.policy.options.stream;
-        if !wanted.managed || wanted.replicas <= 1 {
+        if !self.manages() || wanted.replicas <= 1 {
             return Ok(());
         }
         Err(StreamError::Refused {
@@ -284,13 +292,16 @@ impl Ensure<'_> {
         let wanted = Wanted::new(self.policy, &self.jetstream.subjects, number, count);
         let info = match found {
             Some(info) => self.reconcile(&stream, &wanted, count, info).await?,
-            None if self.policy.options.stream.managed => {
+            None if self.manages() => {
                 let (made, info) = self.make(&stream, &wanted).await?;
                 if made {
                     info
                 } else {
                     self.reconcile(&stream, &wanted, count, info).await?
                 }
+            }
+            None if self.policy.options.stream.managed => {
+                return Err(StreamError::NotSetUp { stream });
             }
             None => {
                 return Err(StreamError::Missing {
@@ -330,15 +341,19 @@ impl Ensure<'_> {
         }
         // Taken away by hand, the generation is put back.
         let generation = known.generation + u64::from(progress == Progress::WentBack);
-        if !self.policy.options.stream.managed {
+        if !self.manages() {
             return Err(StreamError::WentBack {
                 stream,
-                option: self.option("managed"),
+                option: if self.jetstream.manages_streams {
+                    self.option("managed")
+                } else {
+                    MANAGE_STREAMS.to_owned()
+                },
             });
         }
         let config = settings::with_generation(&info.config, generation);
         let info = self
-            .change("STREAM.UPDATE", &stream, &config)
+            .change(Verb::Update, &stream, &config)
             .await
             .map_err(|error| self.failed(&stream, error))?;
         if generation == known.generation {
@@ -354,7 +369,7 @@ impl Ensure<'_> {
 
     /// The new stream, or the one that another gateway made meanwhile.
     async fn make(&self, stream: &str, wanted: &Wanted) -> Result<(bool, StreamInfo), StreamError> {
-        match self.change("STREAM.CREATE", stream, wanted.config()).await {
+        match self.change(Verb::Create, stream, wanted.config()).await {
             Ok(info) => {
                 self.changed.store(true, Ordering::Relaxed);
                 info!(stream, "made a stream");
@@ -381,7 +396,7 @@ impl Ensure<'_> {
         if settings::partitions(&info.config).is_some_and(|found| found != count) {
             self.count(stream, &info, Some(count))?;
         }
-        if !self.policy.options.stream.managed {
+        if !self.manages() {
             return self.acceptable(stream, wanted.broken_promises(&info.config), info);
         }
         let change = if self.known.is_some() && wanted.is_superseded(&info.config) {
@@ -393,7 +408,7 @@ impl Ensure<'_> {
             Change::None => Ok(info),
             Change::Update { config, names } => {
                 let info = self
-                    .change("STREAM.UPDATE", stream, &config)
+                    .change(Verb::Update, stream, &config)
                     .await
                     .map_err(|error| self.failed(stream, error))?;
                 self.changed.store(true, Ordering::Relaxed);
@@ -429,7 +444,7 @@ impl Ensure<'_> {
 
     async fn change(
         &self,
-        verb: &str,
+        verb: Verb,
         stream: &str,
         config: &Map<String, Value>,
     ) -> Result<StreamInfo, CallError> {
@@ -440,6 +455,10 @@ impl Ensure<'_> {
         match error {
             CallError::Bus(error) => StreamError::Bus(error),
             CallError::NoResponders => StreamError::NoJetStream,
+            CallError::NotPermitted(subject) => StreamError::NotPermitted {
+                stream: stream.to_owned(),
+                subject,
+            },
             CallError::Unreadable => StreamError::Bus(BusError::Refused),
             CallError::Api(error) => self.refused(stream, &error),
         }

@@ -110,14 +110,15 @@ fn publication(number: usize) -> Publication {
 
 async fn connect(url: &str) -> JetStream {
     let client = async_nats::connect(url).await.unwrap();
-    JetStream::start(client, Subjects::new("n"), LIMITS)
+    JetStream::start(client, Subjects::new("n"), LIMITS, &Refusals::default())
         .await
         .unwrap()
 }
 
 /// A question to the API as an administrator would ask it.
 async fn admin(jetstream: &JetStream, verb: &str, stream: &str, body: Value) -> Value {
-    jetstream.call(verb, stream, &body).await.unwrap()
+    let subject = format!("$JS.API.{verb}.{stream}");
+    jetstream.call_at(subject, &body).await.unwrap()
 }
 
 /// Purges one room by hand.

@@ -14,7 +14,7 @@ use tokio::{
     task::yield_now,
     time::{Instant, MissedTickBehavior, interval_at},
 };
-use tracing::{Level, info, warn};
+use tracing::{Level, info};
 
 use super::{
     Inner,
@@ -23,6 +23,7 @@ use super::{
     interests::Sid,
     protocol::{self, Operation},
 };
+use crate::bus::nats::refusals::{REFUSAL_LINES, Refusal};
 
 /// What is read at once, when the network has so much.
 const READ: usize = 64 * 1024;
@@ -30,8 +31,6 @@ const READ: usize = 64 * 1024;
 const MUCH: usize = READ / 4;
 /// Buffers that a large message or many subscriptions made larger are given back.
 const KEEP: usize = 4 * READ;
-/// What the server says of a subject that may not be subscribed; the subject follows in quotes.
-const REFUSED: &str = "Permissions Violation for Subscription to ";
 /// What it says when there are too many, without saying which it left out.
 const TOO_MANY: &str = "maximum subscriptions exceeded";
 
@@ -126,16 +125,15 @@ impl Reading<'_> {
     /// What concerns a subscription leaves the connection as it is; with anything else the server ends it.
     fn refused(&self, text: &str) {
         let inner = self.inner;
-        inner.config.metrics.error("server");
-        if let Some(subject) = text.strip_prefix(REFUSED) {
-            let subject = subject.split('"').nth(1).unwrap_or_default();
-            inner.desk.lock().refuse(subject.as_bytes());
-        } else if text.eq_ignore_ascii_case(TOO_MANY) {
-            inner.too_many();
+        let refusal = Refusal::read(text);
+        match &refusal {
+            Refusal::Subscribe(subject) => inner.desk.lock().refuse(subject.as_bytes()),
+            Refusal::Publish(_) => inner.config.refusals.hear(&refusal),
+            Refusal::Other if text.eq_ignore_ascii_case(TOO_MANY) => inner.too_many(),
+            Refusal::Other => {}
         }
-        if inner.config.log_budget.cause("nats_refusal", Level::WARN).admit() {
-            warn!(error = text, connection = %inner.config.name, "NATS refused something");
-        }
+        let lines = inner.config.log_budget.cause(REFUSAL_LINES, Level::WARN);
+        refusal.report(text, &inner.config.name, &inner.config.metrics, &lines);
     }
 }
 

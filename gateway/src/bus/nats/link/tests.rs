@@ -99,6 +99,7 @@ impl Scene {
             changed: count,
             metrics: metrics.bus.clone(),
             log_budget: Arc::new(LogBudget::new(10)),
+            refusals: Arc::default(),
         });
         Self {
             listener,
@@ -172,7 +173,10 @@ async fn a_subscription_that_is_not_permitted_is_known_to_be() {
         .await;
     assert_eq!(peer.line().await, "PONG");
     assert!(crowded.is_refused());
-    assert_eq!(scene.errors("server"), "2");
+    assert_eq!(
+        (scene.errors("permission"), scene.errors("server")),
+        ("1".into(), "1".into())
+    );
 }
 
 #[tokio::test]

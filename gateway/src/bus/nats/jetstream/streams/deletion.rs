@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{StreamInfo, settings};
 use crate::bus::nats::jetstream::{
     JetStream,
-    api::{CallError, code},
+    api::{CallError, STREAM_NAMES, Verb, code},
 };
 
 /// What one look at all streams came to.
@@ -95,8 +95,8 @@ impl JetStream {
         let prefix = self.subjects.stream_prefix();
         let (mut names, mut offset) = (BTreeSet::new(), 0);
         loop {
-            // `$JS.API.STREAM.NAMES`: the one question about streams that names none.
-            let page: Names = self.call("STREAM", "NAMES", &json!({ "offset": offset })).await?;
+            let wanted = json!({ "offset": offset });
+            let page: Names = self.call_at(STREAM_NAMES.to_owned(), &wanted).await?;
             let page_of = page.streams.unwrap_or_default();
             offset += page_of.len();
             let done = page_of.is_empty() || offset >= page.total;
@@ -108,7 +108,7 @@ impl JetStream {
     }
 
     async fn delete_stream(&self, stream: &str) -> Result<(), CallError> {
-        match self.call::<Value>("STREAM.DELETE", stream, &Value::Null).await {
+        match self.call::<Value>(Verb::Delete, stream, &Value::Null).await {
             // Somebody else deleted it meanwhile.
             Err(CallError::Api(error)) if error.number == code::STREAM_NOT_FOUND => Ok(()),
             answer => answer.map(drop),

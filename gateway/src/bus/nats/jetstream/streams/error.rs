@@ -14,6 +14,12 @@ pub(in crate::bus::nats) enum StreamError {
     #[error("stream {stream} does not exist, and {option} says that the gateway does not make it")]
     Missing { stream: String, option: String },
     #[error(
+        "stream {stream} does not exist, and bus.nats.manage_streams says that the gateway does not make it: natter-gateway setup-bus does"
+    )]
+    NotSetUp { stream: String },
+    #[error("NATS does not permit this user to ask about stream {stream}: it may not publish to {subject}")]
+    NotPermitted { stream: String, subject: String },
+    #[error(
         "stream {stream} says that its namespace has {found} partitions, which is fixed; {option} is {configured}: set it back, or use another namespace"
     )]
     Partitions {
