@@ -11,6 +11,7 @@ mod compression;
 mod connections;
 mod control;
 mod family;
+mod limits;
 mod messages;
 mod presence;
 mod process;
@@ -32,6 +33,7 @@ pub use compression::CompressionMetrics;
 pub use connections::{AcceptFailure, ConnectionMetrics, HandshakeFailure, Refusal};
 pub use control::{ControlCall, ControlMetrics, ControlResult};
 pub use family::{Family, LabeledCounter};
+pub use limits::LimitMetrics;
 pub use messages::{NamespaceMetrics, Offer, Source};
 pub use presence::PresenceMetrics;
 pub use process::{ConfigMetrics, FileMetrics, TraceMetrics};
@@ -62,6 +64,7 @@ pub struct Metrics {
     pub api: ApiMetrics,
     pub proxies: ProxyMetrics,
     pub tokens: TokenMetrics,
+    pub limits: LimitMetrics,
     pub config: ConfigMetrics,
     pub control: ControlMetrics,
     pub files: FileMetrics,
@@ -85,6 +88,7 @@ impl Metrics {
         let api = ApiMetrics::register(&mut registrar)?;
         let proxies = ProxyMetrics::register(&mut registrar)?;
         let tokens = TokenMetrics::register(&mut registrar)?;
+        let limits = LimitMetrics::register(&mut registrar)?;
         let config = ConfigMetrics::register(&mut registrar)?;
         let control = ControlMetrics::register(&mut registrar)?;
         let files = FileMetrics::register(&mut registrar)?;
@@ -106,6 +110,7 @@ impl Metrics {
             api,
             proxies,
             tokens,
+            limits,
             config,
             control,
             files,

@@ -8,12 +8,13 @@ const BEGIN: &str = "<!-- families: begin (checked by a test) -->\n";
 const END: &str = "<!-- families: end -->";
 
 /// Every label that a family may have, and where its values come from.
-const CLOSED_LABELS: [&str; 13] = [
+const CLOSED_LABELS: [&str; 14] = [
     "call",
     "code",
     "command",
     "issuer",
     "kind",
+    "limit",
     "method",
     "reason",
     "result",
