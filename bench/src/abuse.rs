@@ -117,7 +117,11 @@ impl Abuse {
         let after = others.measure(duration).await?;
         Ok(Self {
             sent,
-            others: Phases { before, during, after },
+            others: Phases {
+                before,
+                during,
+                after,
+            },
             resident_before,
             resident_peak,
             resident_after: run.server.memory()?.resident,
@@ -207,7 +211,9 @@ async fn counted_since(run: &Rc<Run>, before: &[Metrics]) -> anyhow::Result<BTre
                 let labels = [(label, value)];
                 let moved = count(now, name, &labels) - count(before, name, &labels);
                 if moved > 0 {
-                    *counted.entry(format!("{name}{{{label}=\"{value}\"}}")).or_default() += moved;
+                    *counted
+                        .entry(format!("{name}{{{label}=\"{value}\"}}"))
+                        .or_default() += moved;
                 }
             }
         }

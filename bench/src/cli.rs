@@ -9,8 +9,8 @@ use tokio::{
 };
 
 use crate::{
-    abuse, bystanders, compare, connect, density, fanout, flood, peer::Peer, presence, publish, reconnect, render,
-    rooms, saturate, scale, slow, storm,
+    abuse, bystanders, compare, connect, density, fanout, flood, peer::Peer, presence, publish, reconnect,
+    render, rooms, saturate, scale, slow, storm,
 };
 
 /// Load tool for servers of the Centrifuge client protocol: starts a gateway, or drives one that runs

@@ -199,7 +199,11 @@ async fn half_open(run: Rc<Run>, number: usize, trickle: Option<Duration>, count
 }
 
 async fn ended(run: &Rc<Run>, receiver: &mut Receiver) {
-    while receiver.receive(&run.scratch, |bytes| Ok(bytes.len())).await.is_ok() {}
+    while receiver
+        .receive(&run.scratch, |bytes| Ok(bytes.len()))
+        .await
+        .is_ok()
+    {}
 }
 
 async fn bytes(sender: &Sender, trickle: Option<Duration>) {

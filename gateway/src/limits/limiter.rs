@@ -5,12 +5,8 @@
 
 use std::{
     fmt::Display,
-    hash::Hash,
     net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -171,7 +167,11 @@ impl Limiter {
 
     /// Whether a wrong key from this address is answered as one.
     pub fn forgives(&self, address: IpAddr, rate: Rate) -> bool {
-        rate == 0 || take(&self.wrong_keys, &Network::of(address), self.now(), rate)
+        let network = Network::of(address);
+        rate == 0
+            || self
+                .wrong_keys
+                .with(&network, |meter| meter.take(self.now(), rate))
     }
 
     /// Whether one more connection may be opened, from this address; it is counted until the place is dropped.
@@ -203,15 +203,6 @@ impl Limiter {
             self.addresses.sweep();
         }
     }
-
-    /// Connections that hold a place.
-    pub fn placed(&self) -> u64 {
-        self.places.load(Ordering::Relaxed)
-    }
-}
-
-fn take(meters: &Keyed<Meter>, key: &impl Hash, now: Nanos, rate: Rate) -> bool {
-    meters.with(key, |meter| meter.take(now, rate))
 }
 
 #[cfg(test)]

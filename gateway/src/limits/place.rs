@@ -138,7 +138,7 @@ mod tests {
             Err(Limit::Connections)
         ));
         drop(two);
-        assert_eq!(limiter.placed(), 0);
+        assert_eq!(limiter.places.load(Ordering::Relaxed), 0);
         assert!(limiter.addresses.0.lock().is_empty());
     }
 
