@@ -9,8 +9,8 @@ use tokio::{
 };
 
 use crate::{
-    bystanders, compare, connect, density, fanout, flood, peer::Peer, presence, publish, reconnect, render,
-    rooms, saturate, scale, slow, storm,
+    abuse, bystanders, compare, connect, density, fanout, flood, peer::Peer, presence, publish, reconnect,
+    render, rooms, saturate, scale, slow, storm,
 };
 
 /// Load tool for servers of the Centrifuge client protocol: starts a gateway, or drives one that runs
@@ -46,6 +46,8 @@ enum Command {
     Scale(scale::Args),
     /// One large room is flooded: latency in other rooms
     Flood(flood::Args),
+    /// Floods, half requests and members that never read, all at once: latency of those who only chat, memory, counters
+    Abuse(abuse::Args),
     /// Some members do not keep up: latency of the others, memory, how they end
     Slow(slow::Args),
     /// Everybody drops and comes back at once: time, CPU, latency in other rooms
@@ -103,6 +105,7 @@ impl Command {
             Self::Saturate(args) => saturate::run(args).await,
             Self::Scale(args) => scale::run(args).await,
             Self::Flood(args) => flood::run(args).await,
+            Self::Abuse(args) => abuse::run(args).await,
             Self::Slow(args) => slow::run(args).await,
             Self::Storm(args) => storm::run(args).await,
             Self::Presence(args) => presence::run(args).await,

@@ -16,10 +16,11 @@
 //! [`compare`] runs the scenarios for all servers, each as a process of its own, and [`render`] writes its page.
 //!
 //! What differs between servers is behind [`protocol::Protocol`]; [`server`] starts them, some of which are part of this program
-//! ([`peer`]). [`density`], [`connect`], [`fanout`], [`saturate`], [`scale`], [`flood`], [`slow`] and [`storm`] are the
+//! ([`peer`]). [`density`], [`connect`], [`fanout`], [`saturate`], [`scale`], [`flood`], [`abuse`], [`slow`] and [`storm`] are the
 //! subcommands; they stand on a [`crowd`] of [`client`]s and a [`publisher`], which share a [`run::Run`]. Members of rooms
 //! that are not loaded live in a second process ([`bystanders`]), so that the load's own client does not hold them up.
 
+pub mod abuse;
 pub mod bystanders;
 pub mod caller;
 pub mod cli;

@@ -93,6 +93,17 @@ pub struct Args {
     own: GatewayArgs,
 }
 
+impl Args {
+    /// The same with these keys of the configuration in front of those that were given.
+    #[must_use]
+    pub fn with_settings(self, keys: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            own: self.own.with(keys),
+            ..self
+        }
+    }
+}
+
 pub struct Server {
     /// What is measured, and its version, for results.
     pub label: Label,

@@ -32,13 +32,15 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use http::{StatusCode, header};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
 use natter_protocol::ErrorCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 pub use self::over_bus::{BusCalls, take};
 use self::{
+    auth::Judgement,
     refusal::Refusal,
     request::{Call, parse},
 };
@@ -100,12 +102,15 @@ async fn serve(gateway: &Gateway, name: &str, known: Option<&'static str>, reque
         .headers()
         .get(ERROR_MODE_HEADER)
         .is_some_and(|mode| mode == "transport");
-    let outcome = match known {
-        _ if !auth::admits(gateway, name, &request) => {
+    let outcome = match (auth::judge(gateway, name, &request), known) {
+        (Judgement::WrongKeys, _) => {
+            Outcome::Status(StatusCode::TOO_MANY_REQUESTS, "too many wrong API keys\n".into())
+        }
+        (Judgement::WrongKey, _) => {
             Outcome::Status(StatusCode::UNAUTHORIZED, "a valid API key is missing\n".into())
         }
-        None => Outcome::Status(StatusCode::NOT_FOUND, "there is no such method\n".into()),
-        Some(method) => dispatch(gateway, method, request).await,
+        (_, None) => Outcome::Status(StatusCode::NOT_FOUND, "there is no such method\n".into()),
+        (_, Some(method)) => dispatch(gateway, method, request).await,
     };
     let label = known.unwrap_or(UNKNOWN_METHOD);
     gateway
@@ -135,15 +140,29 @@ impl Outcome {
 
     fn into_response(self, by_status: bool) -> Response {
         match self {
-            Self::Answered(Err(refusal)) if by_status => json_response(
-                refusal.transport_status(),
-                json_text(&error_object(refusal.code())),
-            ),
+            Self::Answered(Err(refusal)) if by_status => {
+                let status = refusal.transport_status();
+                let mut response = json_response(status, json_text(&error_object(refusal.code())));
+                if let (StatusCode::TOO_MANY_REQUESTS, Some(seconds)) = (status, refusal.retry_after()) {
+                    response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+                }
+                response
+            }
             Self::Answered(answer) => json_response(StatusCode::OK, answer_body(answer)),
             Self::Replies(body) => json_response(StatusCode::OK, body),
+            Self::Status(StatusCode::TOO_MANY_REQUESTS, text) => wrong_keys(text.into_response()),
             Self::Status(status, text) => (status, text).into_response(),
         }
     }
+}
+
+/// Of somebody who tries keys, who need not be kept at hand for the next one.
+fn wrong_keys(mut response: Response) -> Response {
+    *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+    let headers = response.headers_mut();
+    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn json_response(status: StatusCode, body: Vec<u8>) -> Response {
@@ -173,6 +192,7 @@ fn json_text(value: &Value) -> Vec<u8> {
 }
 
 async fn dispatch(gateway: &Gateway, method: &'static str, request: Request) -> Outcome {
+    let key = auth::given(&request).map(Bytes::copy_from_slice);
     let (parts, body) = request.into_parts();
     let Some(body) = request::read_body(gateway, body).await else {
         return Outcome::Status(
@@ -180,7 +200,7 @@ async fn dispatch(gateway: &Gateway, method: &'static str, request: Request) -> 
             "the body is too large or incomplete\n".into(),
         );
     };
-    carry_out(&Call::new(gateway, &parts.headers), method, &body).await
+    carry_out(&Call::new(gateway, &parts.headers, key), method, &body).await
 }
 
 async fn carry_out(call: &Call<'_>, method: &'static str, body: &[u8]) -> Outcome {
@@ -199,6 +219,9 @@ async fn carry_out(call: &Call<'_>, method: &'static str, body: &[u8]) -> Outcom
 
 /// An error when the body is not what the method takes.
 async fn answer(call: &Call<'_>, method: &str, body: &[u8]) -> serde_json::Result<Answer> {
+    if let Err(refusal) = call.count() {
+        return Ok(Err(refusal));
+    }
     Ok(match method {
         "publish" => call.publish(parse(body)?).await,
         "broadcast" => call.broadcast(parse(body)?).await,

@@ -12,6 +12,7 @@ mod nodes;
 mod orders;
 mod presence;
 mod survey;
+mod users;
 
 use std::{
     mem,
@@ -31,6 +32,7 @@ use self::{
     nodes::Nodes,
     presence::{OthersMembers, PresenceSurveys},
     survey::Surveys,
+    users::Elsewhere,
 };
 pub use self::{
     emulation::{Hearing, Said},
@@ -57,6 +59,7 @@ pub struct Cluster {
     room_counts: Surveys<RoomCounts>,
     emulations: Surveys<Option<Hearing>>,
     members: Surveys<OthersMembers>,
+    user_counts: Surveys<Elsewhere>,
     presence_surveys: PresenceSurveys,
     left: AtomicBool,
     /// When the bus came back last.
@@ -71,6 +74,7 @@ impl Cluster {
             room_counts: Surveys::default(),
             emulations: Surveys::default(),
             members: Surveys::default(),
+            user_counts: Surveys::default(),
             presence_surveys: PresenceSurveys::default(),
             left: AtomicBool::new(false),
             came_back: Mutex::default(),
@@ -155,6 +159,10 @@ impl Cluster {
             }
             Message::SurveyedMembers { survey, part, last } => {
                 self.members.collect(survey, envelope.from, part, last);
+            }
+            Message::CountUser { survey, user } => users::answer(gateway, envelope.from, survey, &user),
+            Message::UserCount { survey, connections } => {
+                self.user_counts.collect(survey, envelope.from, connections, true);
             }
         }
     }

@@ -20,7 +20,7 @@ use tokio::{runtime::Handle, time::Instant};
 use tracing::{Level, debug, warn};
 use uuid::Uuid;
 
-pub use self::clients::Clients;
+pub use self::clients::{Clients, TooMany};
 pub use crate::metrics::Source;
 use crate::{
     api::{self, BusCalls},
@@ -32,7 +32,7 @@ use crate::{
     frame::DeliveryMark,
     history::{Position, Receipt, StoreError},
     inbox::{Inbox, Note},
-    limits::FileLimit,
+    limits::{FileLimit, Limiter},
     metrics::{Metrics, Offer},
     namespace::{Namespace, Namespaces},
     outgoing::Outgoing,
@@ -76,6 +76,8 @@ pub struct Gateway {
     pub tokens: Arc<Tokens>,
     pub drain: Arc<Drain>,
     pub file_limit: Arc<FileLimit>,
+    /// What connections may do together.
+    pub limiter: Arc<Limiter>,
     pub log_budget: Arc<LogBudget>,
     pub tracer: Tracer,
     /// Drives the bus; workers hand it what has to wait.
@@ -205,6 +207,7 @@ impl Gateway {
                 log_budget.clone(),
                 runtime.clone(),
             )),
+            limiter: Limiter::new(metrics.limits.clone(), log_budget.clone()),
             metrics,
             rooms,
             inboxes,
@@ -431,6 +434,8 @@ impl BusEvents for Gateway {
                     return None;
                 }
                 let namespace = namespace?;
+                self.limiter
+                    .room_given(&channel, namespace.options.publication_rate);
                 let mark = self.mark(&live, namespace, &channel, publication);
                 debug!(message_id = %publication.id, channel = &*channel, "delivery");
                 let outgoing = Outgoing::new(channel, publication.clone(), mark);

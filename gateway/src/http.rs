@@ -6,13 +6,14 @@
 mod admission;
 mod cors;
 mod emulation;
+mod handshakes;
 mod lent;
 mod origin;
 mod page;
 mod stream;
 mod upgrade;
 
-use std::{cell::Cell, convert::Infallible, fmt::Display, rc::Rc, sync::Arc};
+use std::{cell::Cell, convert::Infallible, fmt::Display, net::IpAddr, rc::Rc, sync::Arc};
 
 use axum::{Router, body::Body};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -22,7 +23,8 @@ use tokio::{net::TcpStream, select, sync::Notify, time::timeout};
 use tower::ServiceExt;
 use tracing::{Level, debug, info};
 
-use self::{lent::Lent, stream::Stream};
+pub use self::handshakes::Handshakes;
+use self::{handshakes::Handshake, lent::Lent, stream::Stream};
 use crate::{
     api, gateway::Gateway, limits::FileGuard, metrics::HandshakeFailure, wire::Carrier, worker::Worker,
 };
@@ -45,6 +47,9 @@ const MIN_HEAD_BUFFER: usize = 8 * 1024;
 struct Connection {
     worker: Rc<Worker>,
     router: Router,
+    peer: IpAddr,
+    /// Until the first request is there.
+    handshake: Cell<Option<Handshake>>,
     /// Counts the socket. Moves to the session.
     file: Cell<Option<FileGuard>>,
     /// Whether any request was read.
@@ -63,7 +68,7 @@ pub fn router(gateway: &Arc<Gateway>) -> Router {
 }
 
 /// Serves one accepted socket until it closes or becomes a WebSocket.
-pub async fn serve(worker: Rc<Worker>, router: Router, stream: TcpStream, file: FileGuard) {
+pub async fn serve(worker: Rc<Worker>, router: Router, stream: TcpStream, peer: IpAddr, file: FileGuard) {
     let (header_timeout, head_buffer) = {
         let live = worker.live();
         (
@@ -71,9 +76,12 @@ pub async fn serve(worker: Rc<Worker>, router: Router, stream: TcpStream, file: 
             live.settings.http.header_max_size.max(MIN_HEAD_BUFFER),
         )
     };
+    let (handshake, gives_way) = Handshake::begin(&worker);
     let connection = Rc::new(Connection {
         worker,
         router,
+        peer,
+        handshake: Cell::new(Some(handshake)),
         file: Cell::new(Some(file)),
         used: Cell::new(false),
         socket: Lent::new(stream),
@@ -97,12 +105,14 @@ pub async fn serve(worker: Rc<Worker>, router: Router, stream: TcpStream, file: 
             }
         }
         () = connection.is_taken.notified() => connection.start_stream(),
+        () = gives_way.notified() => {}
     }
 }
 
 impl Connection {
     async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         self.used.set(true);
+        self.handshake.take();
         let path = request.uri().path();
         if path == WEBSOCKET_PATH || path == ONE_WAY_WEBSOCKET_PATH {
             return Ok(self.upgrade(request));
@@ -130,7 +140,10 @@ impl Connection {
             stream::ONE_WAY_HTTP_STREAM_PATH => (Carrier::HttpStream, true),
             emulation::PATH => return self.emulation(request).await,
             _ => {
-                let Ok(response) = self.router.clone().oneshot(request.map(Body::new)).await;
+                let mut request = request.map(Body::new);
+                let address = self.address();
+                request.extensions_mut().insert(ClientAddress(address));
+                let Ok(response) = self.router.clone().oneshot(request).await;
                 return response;
             }
         };
@@ -139,6 +152,11 @@ impl Connection {
             Ok(()) => std::future::pending().await,
             Err(response) => response,
         }
+    }
+
+    /// Where the client is: the other end of the socket.
+    fn address(&self) -> IpAddr {
+        self.peer
     }
 
     /// The question that a browser asks before the request of a page from elsewhere.
@@ -175,6 +193,10 @@ impl Connection {
         }
     }
 }
+
+/// Where a request is from, for those who answer it.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientAddress(pub IpAddr);
 
 /// A short text for people.
 fn plain(status: StatusCode, text: impl Into<Body>) -> Response<Body> {

@@ -1,9 +1,16 @@
-//! The limit of open files: raised at start, watched while running, never run into.
+//! Limits: how often something may happen and how many connections there may be (`meter`, `limiter`), by name (`kind`), and
+//! the limit of open files, which is raised at start, watched while running, and never run into.
 //!
 //! A gateway that runs out of descriptors can neither accept nor reconnect to its bus, so new sockets are
 //! refused at 95 % of the limit, and at 98 % closed without a word: whoever opens sockets and says nothing must not
 //! lock out the ops port, whose probes would then have the gateway restarted. Sockets are counted where they are
 //! accepted; everything else (bus, log, runtime) is a base that is measured now and then.
+
+mod keyed;
+mod kind;
+mod limiter;
+mod meter;
+mod place;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +19,13 @@ use std::{fs, io};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::{MissedTickBehavior, interval};
+
+pub use self::{
+    kind::Limit,
+    limiter::Limiter,
+    meter::{Meter, Nanos, Rate},
+    place::Place,
+};
 
 /// Share of the limit, in percent, from which new sockets are refused.
 const FULL_PERCENT: u64 = 95;

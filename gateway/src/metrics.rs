@@ -11,6 +11,7 @@ mod compression;
 mod connections;
 mod control;
 mod family;
+mod limits;
 mod messages;
 mod permissions;
 mod presence;
@@ -33,6 +34,7 @@ pub use compression::CompressionMetrics;
 pub use connections::{AcceptFailure, ConnectionMetrics, HandshakeFailure, Refusal};
 pub use control::{ControlCall, ControlMetrics, ControlResult};
 pub use family::{Family, LabeledCounter};
+pub use limits::LimitMetrics;
 pub use messages::{NamespaceMetrics, Offer, Source};
 pub use permissions::{Decision, PermissionMetrics};
 pub use presence::PresenceMetrics;
@@ -65,6 +67,7 @@ pub struct Metrics {
     pub proxies: ProxyMetrics,
     pub tokens: TokenMetrics,
     pub permissions: PermissionMetrics,
+    pub limits: LimitMetrics,
     pub config: ConfigMetrics,
     pub control: ControlMetrics,
     pub files: FileMetrics,
@@ -89,6 +92,7 @@ impl Metrics {
         let proxies = ProxyMetrics::register(&mut registrar)?;
         let tokens = TokenMetrics::register(&mut registrar)?;
         let permissions = PermissionMetrics::register(&mut registrar)?;
+        let limits = LimitMetrics::register(&mut registrar)?;
         let config = ConfigMetrics::register(&mut registrar)?;
         let control = ControlMetrics::register(&mut registrar)?;
         let files = FileMetrics::register(&mut registrar)?;
@@ -111,6 +115,7 @@ impl Metrics {
             proxies,
             tokens,
             permissions,
+            limits,
             config,
             control,
             files,

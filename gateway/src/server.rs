@@ -282,6 +282,7 @@ fn spawn_background(gateway: &Arc<Gateway>, linger: Linger, bus: SharedBus) {
     tokio::spawn(cluster::announce(gateway.clone()));
     tokio::spawn(presence::run(gateway.clone()));
     tokio::spawn(gateway.file_limit.clone().run());
+    tokio::spawn(gateway.limiter.clone().run());
     let log_budget = gateway.log_budget.clone();
     tokio::spawn(async move { log_budget.run().await });
 }

@@ -14,6 +14,7 @@ mod heartbeat;
 mod history;
 mod output;
 mod presence;
+mod rates;
 mod recover;
 mod refusal;
 mod replies;
@@ -42,8 +43,13 @@ use tracing::{Level, debug, info};
 use uuid::Uuid;
 
 use self::{
-    backend::Backend, heartbeat::Heartbeat, output::CONNECTION_ENDED, replies::Replies,
-    subscriptions::Subscriptions, terms::Terms,
+    backend::Backend,
+    heartbeat::Heartbeat,
+    output::CONNECTION_ENDED,
+    rates::{Meters, Rest},
+    replies::Replies,
+    subscriptions::Subscriptions,
+    terms::Terms,
 };
 pub use self::{
     ending::Ending, expiry::time_until, refusal::Refusal, replies::ReplySlot, rights::Rights,
@@ -51,7 +57,7 @@ pub use self::{
 };
 use crate::{
     frame::Frame,
-    limits::FileGuard,
+    limits::{FileGuard, Place},
     outbox::Outbox,
     socket::Socket,
     wire::{Carrier, Encoding, Wire},
@@ -71,6 +77,7 @@ pub struct Session {
     subscriptions: RefCell<Subscriptions>,
     terms: RefCell<Option<Box<Terms>>>,
     backend: RefCell<Option<Box<Backend>>>,
+    meters: Cell<Meters>,
     heartbeat: Cell<Heartbeat>,
     timer: Cell<Option<delay_queue::Key>>,
     /// Place in the worker's list of sessions.
@@ -87,6 +94,7 @@ pub struct Session {
     /// Compression was negotiated: messages of either side may be compressed.
     compression: bool,
     _file: FileGuard,
+    _place: Option<Box<Place>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +119,7 @@ impl Session {
         user: Option<Arc<str>>,
         wire: Wire,
         compression: bool,
-        file: FileGuard,
+        (file, place): (FileGuard, Option<Box<Place>>),
     ) -> Rc<Self> {
         Rc::new(Self {
             id: Uuid::new_v4(),
@@ -124,6 +132,7 @@ impl Session {
             subscriptions: RefCell::default(),
             terms: RefCell::default(),
             backend: RefCell::default(),
+            meters: Cell::default(),
             heartbeat: Cell::new(Heartbeat::AwaitingConnect),
             timer: Cell::new(None),
             key: Cell::new(usize::MAX),
@@ -134,6 +143,7 @@ impl Session {
             secret: (wire.one_way || wire.carrier != Carrier::WebSocket).then(|| Uuid::new_v4().into()),
             compression,
             _file: file,
+            _place: place,
         })
     }
 
@@ -203,7 +213,8 @@ impl Session {
     }
 
     async fn serve(self: Rc<Self>, worker: Rc<Worker>) {
-        while let Some(length) = poll_fn(|cx| self.poll_input(cx, &worker)).await {
+        let mut rest = Rest::None;
+        while let Some(length) = poll_fn(|cx| self.poll_input(cx, &worker, &mut rest)).await {
             match length {
                 Ok(0) | Err(_) => self.end(&worker, &Ending::Lost),
                 Ok(length) => {
@@ -223,6 +234,7 @@ impl Session {
         self: &Rc<Self>,
         cx: &mut Context<'_>,
         worker: &Rc<Worker>,
+        rest: &mut Rest,
     ) -> Poll<Option<io::Result<usize>>> {
         if self.phase.get() == Phase::Gone {
             return Poll::Ready(None);
@@ -232,7 +244,7 @@ impl Session {
             self.blocked.set(false);
             worker.mark_dirty(self, Lane::Prompt);
         }
-        if self.replies.borrow().is_full() {
+        if self.replies.borrow().is_full() || self.rests(cx, worker, rest) {
             return Poll::Pending;
         }
         self.socket
@@ -305,8 +317,14 @@ impl Session {
                 self.stop_listening();
             }
             _ if self.phase.get() == Phase::Ending => {}
-            Incoming::Text(text) if self.wire.one_way => self.say_once(worker, text.as_bytes()),
-            Incoming::Binary(bytes) if self.wire.one_way => self.say_once(worker, &bytes),
+            Incoming::Text(text) if self.wire.one_way => {
+                self.spend(worker, 1);
+                self.say_once(worker, text.as_bytes());
+            }
+            Incoming::Binary(bytes) if self.wire.one_way => {
+                self.spend(worker, 1);
+                self.say_once(worker, &bytes);
+            }
             Incoming::Text(text) => match self.wire.encoding {
                 Encoding::Json => self.say_text(worker, &text, 0),
                 Encoding::Protobuf => self.refuse(worker, "text_frame"),
@@ -320,10 +338,11 @@ impl Session {
                 Encoding::Protobuf => self.say_bytes(worker, &bytes, 0),
             },
             Incoming::Ping(payload) => {
+                self.spend(worker, 1);
                 let pong = natter_websocket::pong(&payload);
                 self.push(worker, &Arc::new(Frame::from_bytes(pong)));
             }
-            Incoming::Pong => {}
+            Incoming::Pong => self.spend(worker, 1),
         }
     }
 

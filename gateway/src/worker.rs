@@ -36,7 +36,8 @@ use self::{broadcast::Broadcasts, compression::Codec, flush::Dirty, timers::Time
 use crate::{
     channel::Channel,
     frame::Frame,
-    gateway::{Gateway, Live},
+    gateway::{Gateway, Live, TooMany},
+    http::Handshakes,
     metrics::WorkerCounters,
     outgoing::Outgoing,
     publication::unix_nanos,
@@ -57,6 +58,7 @@ pub struct Worker {
     counters: WorkerCounters,
     rooms: RefCell<HashMap<Channel, Rc<Room>>>,
     sessions: RefCell<Sessions>,
+    handshakes: Handshakes,
     /// Sessions whose clients speak by requests, by what these name.
     streams: RefCell<HashMap<Uuid, Rc<Session>>>,
     scratch: RefCell<Box<[u8]>>,
@@ -85,6 +87,7 @@ impl Worker {
             gateway,
             rooms: RefCell::default(),
             sessions: RefCell::default(),
+            handshakes: Handshakes::default(),
             streams: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_SIZE].into()),
             codec: Codec::default(),
@@ -106,6 +109,11 @@ impl Worker {
 
     pub fn counters(&self) -> &WorkerCounters {
         &self.counters
+    }
+
+    /// Sockets that have not asked for anything yet.
+    pub fn handshakes(&self) -> &Handshakes {
+        &self.handshakes
     }
 
     pub fn scratch(&self) -> RefMut<'_, Box<[u8]>> {
@@ -158,9 +166,10 @@ impl Worker {
         self.gateway.open_sockets.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The connect command was accepted.
-    pub fn connected(&self, session: &Rc<Session>) {
-        if let Some(user) = self.gateway.clients.add(session.user()) {
+    /// The connect command was accepted, unless its user has too many connections.
+    pub fn connected(&self, session: &Rc<Session>) -> Result<(), TooMany> {
+        let limit = self.live().settings.client.user_connection_limit;
+        if let Some(user) = self.gateway.clients.add(session.user(), limit)? {
             self.sessions
                 .borrow_mut()
                 .by_user
@@ -168,6 +177,7 @@ impl Worker {
                 .or_default()
                 .push(session.clone());
         }
+        Ok(())
     }
 
     /// The session takes no more part in anything; its socket may still have to close.

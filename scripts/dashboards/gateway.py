@@ -34,7 +34,7 @@ CONNECTIONS = [
     graph("Connections ended by reason", "Why connections end. `closed_by_peer` is a user who leaves, `shutdown` a drain.",
           [("sum by (reason) (rate(natter_disconnects_total{@}[$__rate_interval])) > 0", "{{reason}}")], "cps", stack=True,
           runbooks=("NatterReconnectRate", "NatterSlowReaders")),
-    graph("Upgrades refused by reason", "`file_limit`: out of descriptors; `bus`: critical and down; `draining`: on its way out.",
+    graph("Upgrades refused by reason", "`file_limit`: out of descriptors; `bus`: critical and down; `draining`: on its way out; `limit`: too many or too fast.",
           [("sum by (reason) (rate(natter_connections_refused_total{@}[$__rate_interval]))", "{{reason}}")], "cps",
           runbooks=("NatterFileDescriptors",)),
     graph("Handshake failures by kind", "Connections that ended before a valid upgrade: scanners, broken proxies, slow peers.",
@@ -50,6 +50,8 @@ COMMANDS = [
           [("sum by (command, code) (rate(natter_command_errors_total{@}[$__rate_interval]))", "{{command}} {{code}}")], "cps"),
     graph("Protocol violations", "Connections closed because their bytes were no WebSocket frames or no commands.",
           [("sum by (kind) (rate(natter_protocol_errors_total{@}[$__rate_interval]))", "{{kind}}")], "cps"),
+    graph("Limits reached", "What was refused or held back, by limit: docs/limits.md says what each one does and which key sets it.",
+          [("sum by (limit) (rate(natter_limited_total{@}[$__rate_interval]))", "{{limit}}")], "cps"),
     graph("Requests of streams", "What clients on SSE and HTTP streams send by `/emulation`; all but `heard` are refused.",
           [("sum by (result) (rate(natter_emulation_requests_total{@}[$__rate_interval]))", "{{result}}")], "cps"),
 ]

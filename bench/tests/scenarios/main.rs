@@ -92,6 +92,27 @@ async fn a_flood_counts_every_delivery() {
 }
 
 #[tokio::test]
+async fn abuse_says_what_was_refused_and_by_which_name() {
+    let program =
+        Program::new("abuse --commands 20000 --half-open 20 --trickling 2 --deaf 5 --publications 500")
+            .with("--duration 4 --set http.header_timeout=1s")
+            .with(OTHERS);
+    let result = program.result().await.unwrap();
+    assert_bystanders_are_correct(&result);
+    assert_eq!(result["sent"]["deaf"], 5);
+    for counter in [
+        "natter_limited_total{limit=\"commands\"}",
+        "natter_limited_total{limit=\"room_publications\"}",
+        "natter_handshake_failures_total{kind=\"timeout\"}",
+    ] {
+        assert!(
+            result["counted"][counter].as_u64() > Some(0),
+            "{counter}: {result:#}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn scale_has_a_slope_for_each_axis() {
     let program = Program::new("scale --axis rooms,size --rooms 1,10 --sizes 100,400")
         .with("--deliveries 1000 --duration 1");

@@ -4,14 +4,51 @@ use axum::extract::Request;
 use http::header;
 use tracing::{Level, info};
 
-use crate::{config::Secret, gateway::Gateway};
+use crate::{config::Secret, gateway::Gateway, http::ClientAddress, limits::Limit};
 
 const KEY_HEADER: &str = "x-api-key";
 const SCHEME: &str = "apikey ";
 const QUERY_NAME: &str = "api_key=";
 
-/// Whether the request may go on; one that may not leaves a log line.
-pub(super) fn admits(gateway: &Gateway, method: &str, request: &Request) -> bool {
+/// What becomes of a request before anything of it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judgement {
+    Admitted,
+    /// It shows no valid key.
+    WrongKey,
+    /// As above, and there were many from where it comes.
+    WrongKeys,
+}
+
+/// Whether the request may go on. Wrong keys are counted by where they come from; a good one is never held up by them.
+pub(super) fn judge(gateway: &Gateway, method: &str, request: &Request) -> Judgement {
+    if admits(gateway, method, request) {
+        return Judgement::Admitted;
+    }
+    let limit = gateway.live().settings.api.wrong_key_limit;
+    match request.extensions().get() {
+        Some(ClientAddress(address)) if !gateway.limiter.forgives(*address, limit) => {
+            gateway.limiter.reached(Limit::WrongKeys, address);
+            Judgement::WrongKeys
+        }
+        _ => Judgement::WrongKey,
+    }
+}
+
+/// Whether the key that the request shows may be used for one more call.
+pub(super) fn is_within_rate(gateway: &Gateway, key: &[u8]) -> bool {
+    let rate = gateway.live().settings.api.rate_limit;
+    let within = gateway.limiter.calls(key, rate);
+    if !within {
+        gateway
+            .limiter
+            .reached(Limit::ApiCalls, &"a call of the server API");
+    }
+    within
+}
+
+/// One that may not leaves a log line.
+fn admits(gateway: &Gateway, method: &str, request: &Request) -> bool {
     let authorized = is_authorized(&gateway.live().settings.api.keys, request);
     if !authorized && gateway.log_budget.cause("api_key", Level::INFO).admit() {
         info!(%method, "refused an API call without a valid key");
@@ -24,7 +61,8 @@ fn is_authorized(keys: &[Secret], request: &Request) -> bool {
     given(request).is_some_and(|given| keys.iter().fold(false, |any, key| any | key.matches(given)))
 }
 
-fn given(request: &Request) -> Option<&[u8]> {
+/// The key that a request shows.
+pub(super) fn given(request: &Request) -> Option<&[u8]> {
     let headers = request.headers();
     if let Some(key) = headers.get(KEY_HEADER) {
         return Some(key.as_bytes());

@@ -93,6 +93,7 @@ async fn call(gateway: &Gateway, method: &'static str, request: &BusRequest) -> 
     let call = Call {
         gateway,
         traceparent: request.traceparent.as_deref(),
+        key: None,
     };
     let deadline = Instant::now() + http.request_timeout;
     match timeout_at(deadline, carry_out(&call, method, body(&request.body))).await {

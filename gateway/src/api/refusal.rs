@@ -28,6 +28,8 @@ pub(super) enum Refusal {
     /// The reader counts in an epoch that has passed, or what follows its position was removed since.
     #[error("what follows this position is not known any more: read from the beginning")]
     Unrecoverable,
+    #[error("too many wrong API keys")]
+    WrongKeys,
     #[error("the body is too large or incomplete")]
     Body,
     #[error("there is nothing at this path")]
@@ -54,6 +56,7 @@ impl Refusal {
             Self::Store(error) => store_error_code(*error),
             Self::NoHistory | Self::NoPresence => ErrorCode::NotAvailable,
             Self::Presence(error) => error.code(),
+            Self::WrongKeys => ErrorCode::TooManyRequests,
             Self::Unrecoverable => ErrorCode::UnrecoverablePosition,
             Self::Body => ErrorCode::LimitExceeded,
             Self::Path | Self::Verb => ErrorCode::MethodNotFound,

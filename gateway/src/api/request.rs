@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{message::MessageRequest, refusal::Refusal};
+use super::{auth, message::MessageRequest, refusal::Refusal};
 use crate::{cluster::Target, gateway::Gateway, namespace::Namespace, session::StreamKey};
 
 /// One call under way.
@@ -18,12 +18,25 @@ pub(super) struct Call<'a> {
     pub(super) gateway: &'a Gateway,
     /// W3C trace context of the caller.
     pub(super) traceparent: Option<&'a str>,
+    /// The key that it shows; `None` where none is needed.
+    pub(super) key: Option<Bytes>,
 }
 
 impl<'a> Call<'a> {
-    pub(super) fn new(gateway: &'a Gateway, headers: &'a HeaderMap) -> Self {
+    pub(super) fn new(gateway: &'a Gateway, headers: &'a HeaderMap, key: Option<Bytes>) -> Self {
         let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
-        Self { gateway, traceparent }
+        Self {
+            gateway,
+            traceparent,
+            key,
+        }
+    }
+
+    /// Counts one call of whoever shows the key.
+    pub(super) fn count(&self) -> Result<(), Refusal> {
+        let key = self.key.as_deref();
+        let within = key.is_none_or(|key| auth::is_within_rate(self.gateway, key));
+        within.then_some(()).ok_or(ErrorCode::TooManyRequests.into())
     }
 
     /// The policy of a room.

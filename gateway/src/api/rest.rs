@@ -16,11 +16,19 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, get},
 };
+use bytes::Bytes;
 use http::{HeaderValue, header, request::Parts};
 use natter_protocol::ErrorCode;
 use tokio::time::Instant;
 
-use super::{UNKNOWN_METHOD, auth, error_body, json_response, refusal::Refusal, request::Call};
+use super::{
+    UNKNOWN_METHOD,
+    auth::{self, Judgement},
+    error_body, json_response,
+    refusal::Refusal,
+    request::Call,
+    wrong_keys,
+};
 use crate::gateway::Gateway;
 
 type Verbs = fn() -> MethodRouter<Arc<Gateway>>;
@@ -89,12 +97,16 @@ async fn perform(
     room: Room,
     request: Request,
 ) -> Result<Response, Refusal> {
-    if !auth::admits(gateway, operation.label(), &request) {
-        return Err(ErrorCode::Unauthorized.into());
+    match auth::judge(gateway, operation.label(), &request) {
+        Judgement::Admitted => {}
+        Judgement::WrongKey => return Err(ErrorCode::Unauthorized.into()),
+        Judgement::WrongKeys => return Err(Refusal::WrongKeys),
     }
+    let key = auth::given(&request).map(Bytes::copy_from_slice);
     let Path(room) = room.map_err(|error| Refusal::bad(error.body_text()))?;
     let (parts, body) = request.into_parts();
-    let call = Call::new(gateway, &parts.headers);
+    let call = Call::new(gateway, &parts.headers, key);
+    call.count()?;
     operation.run(&call, &room, &parts, body).await
 }
 
@@ -123,6 +135,9 @@ impl IntoResponse for Refusal {
         let mut response = json_response(self.status(), body);
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if matches!(self, Self::WrongKeys) {
+            return wrong_keys(response);
         }
         if matches!(self, Self::Code(ErrorCode::Unauthorized)) {
             // RFC 9110 section 11.6.1 wants a challenge.

@@ -63,6 +63,15 @@ pub(super) enum Message {
         part: MembersPart,
         last: bool,
     },
+    /// The receiver answers how many connections a user has there.
+    CountUser {
+        survey: Uuid,
+        user: String,
+    },
+    UserCount {
+        survey: Uuid,
+        connections: u64,
+    },
 }
 
 /// What a gateway says of itself, and what it can.
@@ -73,6 +82,9 @@ pub(super) struct Announcement {
     /// It answers who its members are. Those of the version before do not, and must not be waited for.
     #[serde(default)]
     pub(super) tells_members: bool,
+    /// It answers how many connections a user has; as above.
+    #[serde(default)]
+    pub(super) counts_users: bool,
 }
 
 /// One gateway as the others and the server API see it.
@@ -131,6 +143,7 @@ impl Announcement {
         Self {
             info: NodeInfo::of(gateway),
             tells_members: true,
+            counts_users: true,
         }
     }
 }
@@ -197,7 +210,7 @@ mod tests {
         let Message::Node(announcement) = Envelope::decode(before.as_bytes()).unwrap().message else {
             panic!("it is no announcement");
         };
-        assert!(!announcement.tells_members);
+        assert!(!announcement.tells_members && !announcement.counts_users);
         let sent = Message::Node(Announcement {
             tells_members: true,
             ..announcement

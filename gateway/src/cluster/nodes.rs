@@ -60,11 +60,20 @@ impl Nodes {
 
     /// The gateways that answer who their members are.
     pub(super) fn telling_members(&self) -> HashSet<Uuid> {
+        self.those(|said| said.tells_members)
+    }
+
+    /// The gateways that answer how many connections a user has.
+    pub(super) fn counting_users(&self) -> HashSet<Uuid> {
+        self.those(|said| said.counts_users)
+    }
+
+    fn those(&self, able: impl Fn(&Announcement) -> bool) -> HashSet<Uuid> {
         let mut heard = self.heard.lock();
         heard.retain(|_, (at, _)| at.elapsed() < NODE_LIFETIME);
         let present = heard.values().filter_map(|(_, said)| said.as_ref());
-        let telling = present.filter(|said| said.tells_members);
-        telling.map(|said| said.info.uid).collect()
+        let able = present.filter(|said| able(said));
+        able.map(|said| said.info.uid).collect()
     }
 
     /// Sorted by name, so that answers are stable.
@@ -96,6 +105,7 @@ mod tests {
         Announcement {
             info,
             tells_members: true,
+            counts_users: true,
         }
     }
 

@@ -7,6 +7,7 @@ mod compression;
 mod history;
 mod personal;
 mod proxies;
+mod rate_limits;
 mod rooms;
 mod tokens;
 
@@ -21,6 +22,7 @@ pub use self::{
     history::{Discard, HistoryOptions, HistoryReaders, RecoveryMode, Storage, StreamOptions},
     personal::PersonalSettings,
     proxies::ProxySettings,
+    rate_limits::RateLimits,
     rooms::{Degraded, DeltaKind, Namespace, PayloadKind, RoomOptions, RoomSettings, Who},
     tokens::{IssuerSettings, Signs},
 };
@@ -86,6 +88,8 @@ pub struct HttpSettings {
     /// From accept to the end of the request head.
     #[serde(with = "duration")]
     pub header_timeout: Duration,
+    /// Sockets whose first request has not arrived yet; the oldest gives way.
+    pub handshake_limit: u32,
     /// Largest request head in bytes.
     #[serde(with = "size")]
     pub header_max_size: usize,
@@ -102,6 +106,7 @@ impl Default for HttpSettings {
         Self {
             allowed_origins: Vec::new(),
             header_timeout: Duration::from_secs(10),
+            handshake_limit: 4_096,
             header_max_size: 16 << 10,
             body_max_size: 1 << 20,
             request_timeout: Duration::from_secs(10),
@@ -110,12 +115,27 @@ impl Default for HttpSettings {
 }
 
 /// The server API. No keys: it is off over HTTP.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ApiSettings {
     pub keys: Vec<Secret>,
+    /// Calls a second with one key, twice as many at once; 0: no limit.
+    pub rate_limit: u32,
+    /// Requests a second with a wrong key, from one address, that are answered as such; 0: no limit.
+    pub wrong_key_limit: u32,
     /// Whether it is served over NATS too, where NATS says who may call.
     pub nats: bool,
+}
+
+impl Default for ApiSettings {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            rate_limit: 0,
+            wrong_key_limit: 10,
+            nats: false,
+        }
+    }
 }
 
 /// The ops port, but for its address.

@@ -181,6 +181,7 @@ fn client(client: &ClientSettings, problems: &mut Problems) {
     );
     problems.size("client.message_size_limit", client.message_size_limit, 128);
     problems.size("client.queue_max_size", client.queue_max_size, 128);
+    limits(client, problems);
     problems.within("client.channel_limit", client.channel_limit, 1..=100_000, |n| n);
     problems.within(
         "client.channel_max_length",
@@ -217,6 +218,27 @@ fn client(client: &ClientSettings, problems: &mut Problems) {
     }
 }
 
+/// A slip of the keyboard: nothing on one machine is as much.
+const MAX_RATE: u32 = 1_000_000;
+
+fn limits(client: &ClientSettings, problems: &mut Problems) {
+    let rates = &client.rate_limit;
+    for (path, rate) in [
+        ("client.connection_limit", client.connection_limit),
+        ("client.connection_rate_limit", client.connection_rate_limit),
+        ("client.user_connection_limit", client.user_connection_limit),
+        ("client.address_connection_limit", client.address_connection_limit),
+        ("client.rate_limit.commands", rates.commands),
+        ("client.rate_limit.publications", rates.publications),
+        ("client.rate_limit.reads", rates.reads),
+        ("client.rate_limit.user_commands", rates.user_commands),
+        ("client.rate_limit.user_publications", rates.user_publications),
+        ("client.rate_limit.user_reads", rates.user_reads),
+    ] {
+        problems.within(path, rate, 0..=MAX_RATE, |n| n);
+    }
+}
+
 fn compression(compression: &CompressionSettings, problems: &mut Problems) {
     let largest = CompressionSettings::MAX_SIZE;
     let path = "client.compression.min_size";
@@ -228,6 +250,14 @@ fn compression(compression: &CompressionSettings, problems: &mut Problems) {
 fn http(settings: &Settings, problems: &mut Problems) {
     let http = &settings.http;
     problems.duration("http.header_timeout", http.header_timeout, MOMENT);
+    problems.within("http.handshake_limit", http.handshake_limit, 64..=MAX_RATE, |n| n);
+    problems.within("api.rate_limit", settings.api.rate_limit, 0..=MAX_RATE, |n| n);
+    problems.within(
+        "api.wrong_key_limit",
+        settings.api.wrong_key_limit,
+        0..=MAX_RATE,
+        |n| n,
+    );
     problems.within(
         "http.header_max_size",
         http.header_max_size,
@@ -256,6 +286,12 @@ fn room(path: &str, options: &RoomOptions, problems: &mut Problems) {
         options.batch_window,
         Duration::ZERO..=MAX_BATCH_WINDOW,
         show_duration,
+    );
+    problems.within(
+        &format!("{path}.publication_rate"),
+        options.publication_rate,
+        0..=MAX_RATE,
+        |n| n,
     );
     problems.within(
         &format!("{path}.presence_limit"),

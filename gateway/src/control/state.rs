@@ -6,6 +6,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{Closing, Control, DrainSpeed, Usage, usage};
+use crate::gateway::Gateway;
 
 /// The body of `/control/state`, and of the answer to every control call.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,7 +30,7 @@ pub struct ControlState {
     pub empty: bool,
     /// Open connections, those included that only wait for their peer to close.
     pub connections: u64,
-    /// Connections that the limit of open files allows.
+    /// Connections that the limit of open files and `client.connection_limit` allow.
     pub connection_limit: u64,
     /// Whether the bus is connected.
     pub bus_up: bool,
@@ -52,6 +53,14 @@ pub struct DrainState {
     pub ends_in_seconds: u64,
 }
 
+fn connection_limit(gateway: &Gateway) -> u64 {
+    let files = gateway.file_limit.connections();
+    match gateway.live().settings.client.connection_limit {
+        0 => files,
+        limit => files.min(limit.into()),
+    }
+}
+
 impl Control {
     pub fn state(&self) -> ControlState {
         let gateway = &self.gateway;
@@ -68,7 +77,7 @@ impl Control {
             terminating: gateway.drain.is_terminating(),
             empty: gateway.drain.refuses() && connections == 0,
             connections,
-            connection_limit: gateway.file_limit.connections(),
+            connection_limit: connection_limit(gateway),
             bus_up: gateway.bus_is_up(),
             namespaces: gateway.unusable_namespaces(),
             usage: usage::of_process(),

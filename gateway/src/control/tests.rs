@@ -10,7 +10,7 @@ pub(crate) fn gateway(connections: u32) -> Arc<Gateway> {
     let gateway = Gateway::without_bus(Settings::default());
     for _ in 0..connections {
         gateway.open_sockets.fetch_add(1, Ordering::Relaxed);
-        gateway.clients.add("");
+        gateway.clients.add("", 0).unwrap();
     }
     gateway
 }

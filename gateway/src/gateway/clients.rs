@@ -10,6 +10,10 @@ use std::{
 
 use parking_lot::Mutex;
 
+/// A user has as many connections as it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany;
+
 /// Connected clients by user; a user may be connected many times.
 #[derive(Default)]
 pub struct Clients {
@@ -18,21 +22,26 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Counts a client; returns the shared name of its user unless it is anonymous.
-    pub fn add(&self, user: &str) -> Option<Arc<str>> {
-        self.connected.fetch_add(1, Ordering::Relaxed);
+    /// Counts a client; returns the shared name of its user unless it is anonymous. `limit`: of connections that a user may
+    /// have, 0 for any number.
+    pub fn add(&self, user: &str, limit: u32) -> Result<Option<Arc<str>>, TooMany> {
         if user.is_empty() {
-            return None;
+            self.connected.fetch_add(1, Ordering::Relaxed);
+            return Ok(None);
         }
         let mut users = self.users.lock();
+        if limit > 0 && users.get(user).is_some_and(|count| *count >= limit) {
+            return Err(TooMany);
+        }
+        self.connected.fetch_add(1, Ordering::Relaxed);
         if let Some((name, _)) = users.get_key_value(user) {
             let name = name.clone();
             users.entry(name.clone()).and_modify(|count| *count += 1);
-            return Some(name);
+            return Ok(Some(name));
         }
         let name: Arc<str> = user.into();
         users.insert(name.clone(), 1);
-        Some(name)
+        Ok(Some(name))
     }
 
     pub fn remove(&self, user: &str) {
@@ -42,8 +51,16 @@ impl Clients {
             *count -= 1;
             if *count == 0 {
                 users.remove(user);
+                if users.capacity() > 64 && users.capacity() > 4 * users.len() {
+                    users.shrink_to_fit();
+                }
             }
         }
+    }
+
+    /// Connections of a user here.
+    pub fn of(&self, user: &str) -> u32 {
+        self.users.lock().get(user).copied().unwrap_or(0)
     }
 
     pub fn connected(&self) -> u64 {

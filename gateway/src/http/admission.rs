@@ -1,25 +1,38 @@
 //! Who may open a connection here and now, whatever carries it.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::{Connection, origin, plain};
-use crate::{limits::FileGuard, metrics::Refusal};
+use crate::{
+    limits::{FileGuard, Limit, Place},
+    metrics::Refusal,
+};
+
+/// What counts a connection: its descriptor and, where there is a limit, itself.
+pub(super) type Counted = (FileGuard, Option<Box<Place>>);
+
+/// `Retry-After` of those who came too fast or are too many, in seconds.
+const TOO_MANY_RETRY: u64 = 1;
 
 /// Why a well-formed request for a connection is refused.
 pub(super) struct Refused {
     reason: Refusal,
     status: StatusCode,
     text: &'static str,
+    /// Which limit is reached, if one is.
+    limit: Option<Limit>,
 }
 
 impl Connection {
     pub(super) fn refuse(&self, refused: &Refused) -> Response<Body> {
         let gateway = &self.worker.gateway;
         gateway.metrics.connections.refused(refused.reason);
-        if gateway
+        if let Some(limit) = refused.limit {
+            gateway.limiter.reached(limit, &self.address());
+        } else if gateway
             .log_budget
             .cause(refused.reason.label(), tracing::Level::INFO)
             .admit()
@@ -27,8 +40,14 @@ impl Connection {
             tracing::info!(reason = refused.reason.label(), "refused a connection");
         }
         let mut response = plain(refused.status, refused.text);
-        if refused.status == StatusCode::SERVICE_UNAVAILABLE {
-            let seconds = self.worker.live().settings.drain.retry_after.as_secs().max(1);
+        let retry_after = match refused.status {
+            _ if refused.limit.is_some() => Some(TOO_MANY_RETRY),
+            StatusCode::SERVICE_UNAVAILABLE => {
+                Some(self.worker.live().settings.drain.retry_after.as_secs().max(1))
+            }
+            _ => None,
+        };
+        if let Some(seconds) = retry_after {
             let headers = response.headers_mut();
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             // Whoever comes back comes to another gateway, and the socket is free.
@@ -38,12 +57,13 @@ impl Connection {
     }
 
     /// Everything that may speak against a new connection; its descriptor is counted from here on.
-    pub(super) fn admit(&self, headers: &HeaderMap) -> Result<FileGuard, Refused> {
+    pub(super) fn admit(&self, headers: &HeaderMap) -> Result<Counted, Refused> {
         let worker = &self.worker;
         let unavailable = |reason, text| Refused {
             reason,
             status: StatusCode::SERVICE_UNAVAILABLE,
             text,
+            limit: None,
         };
         if !origin::is_allowed(headers, &worker.live().settings.http.allowed_origins) {
             let text = "this origin is not allowed\n";
@@ -51,6 +71,7 @@ impl Connection {
                 reason: Refusal::Origin,
                 status: StatusCode::FORBIDDEN,
                 text,
+                limit: None,
             });
         }
         if worker.gateway.drain.refuses() {
@@ -60,12 +81,37 @@ impl Connection {
             return Err(unavailable(Refusal::Bus, "the bus is down\n"));
         }
         match self.file.take() {
-            Some(file) if !file.is_refused() => Ok(file),
+            Some(file) if !file.is_refused() => match self.place() {
+                Ok(place) => Ok((file, place)),
+                Err(refused) => {
+                    self.file.set(Some(file));
+                    Err(refused)
+                }
+            },
             counted => {
                 self.file.set(counted);
                 Err(unavailable(Refusal::FileLimit, "the gateway is full\n"))
             }
         }
+    }
+
+    fn place(&self) -> Result<Option<Box<Place>>, Refused> {
+        let gateway = &self.worker.gateway;
+        let open = gateway.open_sockets.load(Ordering::Relaxed);
+        let live = self.worker.live();
+        let placed = gateway
+            .limiter
+            .admit(&live.settings.client, open, Some(self.address()));
+        placed.map_err(|limit| Refused {
+            reason: Refusal::Limit,
+            status: if limit == Limit::AddressConnections {
+                StatusCode::TOO_MANY_REQUESTS
+            } else {
+                StatusCode::SERVICE_UNAVAILABLE
+            },
+            text: "too many connections\n",
+            limit: Some(limit),
+        })
     }
 
     /// The user that an authenticating proxy vouches for, when one is configured.
@@ -78,6 +124,7 @@ impl Connection {
             reason: Refusal::Unauthorized,
             status: StatusCode::BAD_REQUEST,
             text: "the user header is not readable\n",
+            limit: None,
         };
         // Of two, one may be the client's own, which the proxy failed to remove.
         let mut values = headers.get_all(name).iter();

@@ -15,9 +15,8 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use natter_protocol::json;
 
-use super::{Connection, cors, plain, wrong_method};
+use super::{Connection, admission::Counted, cors, plain, wrong_method};
 use crate::{
-    limits::FileGuard,
     listener,
     metrics::HandshakeFailure,
     proxy::Forwarded,
@@ -42,7 +41,7 @@ pub(super) struct Stream {
     user: Option<Arc<str>>,
     wire: Wire,
     forwarded: Forwarded,
-    file: FileGuard,
+    counted: Counted,
     head: Vec<u8>,
     /// The first commands.
     commands: Bytes,
@@ -89,13 +88,13 @@ impl Connection {
             return Err(plain(StatusCode::BAD_REQUEST, format!("{text}\n")));
         };
         let user = self.user(headers).map_err(|refused| self.refuse(&refused))?;
-        let file = self.admit(headers).map_err(|refused| self.refuse(&refused))?;
+        let counted = self.admit(headers).map_err(|refused| self.refuse(&refused))?;
         let head = head(wire, &cors::headers(headers));
         self.stream.set(Some(Stream {
             user,
             wire,
             forwarded: self.worker.gateway.proxies.forwarded(headers),
-            file,
+            counted,
             head,
             commands,
         }));
@@ -122,7 +121,7 @@ impl Connection {
             stream.user,
             stream.wire,
             false,
-            stream.file,
+            stream.counted,
         );
         session.forward(stream.forwarded);
         let worker = Rc::clone(&self.worker);

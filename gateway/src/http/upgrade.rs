@@ -11,12 +11,12 @@ use tracing::{debug, warn};
 
 use super::{
     Connection,
+    admission::Counted,
     lent::Lent,
     plain,
     stream::{connect_parameter, is_connect_request},
 };
 use crate::{
-    limits::FileGuard,
     listener,
     metrics::HandshakeFailure,
     proxy::Forwarded,
@@ -63,7 +63,7 @@ impl Connection {
             Err(refused) => return self.refuse(&refused),
         };
         match self.admit(request.headers()) {
-            Ok(file) => {
+            Ok(counted) => {
                 let compression = self.compression(request.headers());
                 let forwarded = self.worker.gateway.proxies.forwarded(request.headers());
                 let upgraded = hyper::upgrade::on(&mut request);
@@ -73,7 +73,7 @@ impl Connection {
                     asked,
                     (user, wire, compression.is_some()),
                     forwarded,
-                    file,
+                    counted,
                 ));
                 switching_protocols(&upgrade, wire.encoding, compression)
             }
@@ -136,7 +136,7 @@ async fn start(
     asked: Option<Bytes>,
     (user, wire, compression): (Option<Arc<str>>, Wire, bool),
     forwarded: Forwarded,
-    file: FileGuard,
+    counted: Counted,
 ) {
     let (stream, early) = match upgraded.await.map(hyper::upgrade::Upgraded::downcast::<Lent>) {
         Ok(Ok(parts)) => (parts.io.take(), BytesMut::from(parts.read_buf)),
@@ -150,7 +150,7 @@ async fn start(
     let unread = wire.one_way.then(|| worker.live().settings.client.ping_interval);
     listener::limit_unread(&stream, unread);
     // On a task of its own, so that nothing of this one stays with the session.
-    let session = Session::new(Socket::plain(stream), user, wire, compression, file);
+    let session = Session::new(Socket::plain(stream), user, wire, compression, counted);
     session.forward(forwarded);
     match asked {
         Some(request) => tokio::task::spawn_local(session.run_asked(worker, request, early)),

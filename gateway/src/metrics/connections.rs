@@ -33,15 +33,18 @@ pub enum Refusal {
     Bus,
     /// Credentials are missing or wrong.
     Unauthorized,
+    /// There are too many connections, or they come too fast.
+    Limit,
 }
 
 impl Refusal {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Draining,
         Self::FileLimit,
         Self::Origin,
         Self::Bus,
         Self::Unauthorized,
+        Self::Limit,
     ];
 
     pub fn label(self) -> &'static str {
@@ -51,6 +54,7 @@ impl Refusal {
             Self::Origin => "origin",
             Self::Bus => "bus",
             Self::Unauthorized => "unauthorized",
+            Self::Limit => "limit",
         }
     }
 }

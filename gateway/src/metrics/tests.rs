@@ -14,6 +14,7 @@ const CLOSED_LABELS: [&str; 14] = [
     "command",
     "issuer",
     "kind",
+    "limit",
     "method",
     "operation",
     "reason",

@@ -23,6 +23,7 @@ impl Session {
     /// Handles the commands of a text, but for the first ones, which are done.
     pub(super) fn say_text(self: &Rc<Self>, worker: &Rc<Worker>, text: &str, done: usize) {
         let taken = self.commands(worker, json::decode(text).skip(done));
+        self.spend(worker, taken.max(1));
         if self.phase.get() == Phase::Admitting {
             self.keep(worker, text.as_bytes(), done + taken);
         }
@@ -31,6 +32,7 @@ impl Session {
     /// The same for Protobuf.
     pub(super) fn say_bytes(self: &Rc<Self>, worker: &Rc<Worker>, bytes: &[u8], done: usize) {
         let taken = self.commands(worker, protobuf::decode(bytes).skip(done));
+        self.spend(worker, taken.max(1));
         if self.phase.get() == Phase::Admitting {
             self.keep(worker, bytes, done + taken);
         }
@@ -90,6 +92,9 @@ impl Session {
         if request.channel.is_empty() {
             return self.refuse(worker, "missing_channel");
         }
+        if let Err(error) = self.may_publish_at_this_rate(worker, &request.channel) {
+            return self.reply_error(worker, id, "publish", error);
+        }
         let message = Said {
             data: request
                 .data
@@ -118,6 +123,18 @@ impl Session {
             }
             Err(error) => self.reply_error(worker, id, "publish", error),
         }
+    }
+
+    /// A room without a policy is refused later, by what its name lacks.
+    fn may_publish_at_this_rate(&self, worker: &Worker, channel: &str) -> Result<(), ErrorCode> {
+        let live = worker.live();
+        let Ok(namespace) = live.namespace(channel) else {
+            return Ok(());
+        };
+        self.may_publish_now(worker, namespace, channel)
+            .inspect_err(|error| {
+                namespace.metrics.offer(Source::Client).refuse(error.label());
+            })
     }
 
     /// Says what waited for the end of a join: as a member, unless the join failed.

@@ -11,8 +11,8 @@ use std::{rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use natter_protocol::{
-    ConnectRequest, ConnectResult, ErrorCode, Push, ReplyBody, SubscribeRequest, SubscribeResult, json,
-    protobuf,
+    ConnectRequest, ConnectResult, DisconnectCode, ErrorCode, Push, ReplyBody, SubscribeRequest,
+    SubscribeResult, json, protobuf,
 };
 use tokio::task::AbortHandle;
 
@@ -25,6 +25,7 @@ use crate::{
     channel::Channel,
     frame::Frame,
     grant::Grant,
+    limits::Limit,
     wire::Encoding,
     worker::Worker,
 };
@@ -77,7 +78,34 @@ impl Session {
         } else {
             Verdict::Now(worker.live().admit(self.user()))
         };
+        let verdict = self.within_user_limit(worker, verdict);
         self.connect_by(worker, id, wanted, verdict);
+    }
+
+    /// The verdict, after other gateways were asked about the user where that may matter.
+    fn within_user_limit(&self, worker: &Worker, verdict: Verdict) -> Verdict {
+        let limit = worker.live().settings.client.user_connection_limit;
+        if limit == 0 {
+            return verdict;
+        }
+        let Some(gateway) = worker.gateway.shared() else {
+            return verdict;
+        };
+        let vouched: Arc<str> = self.user().into();
+        Verdict::Later(Box::pin(async move {
+            let admission = match verdict {
+                Verdict::Now(decided) => decided,
+                Verdict::Later(decision) => decision.await,
+            }?;
+            let user = admission.user.as_deref().unwrap_or(&vouched);
+            if user.is_empty() || gateway.cluster.admits_one_more(&gateway, user, limit).await {
+                return Ok(admission);
+            }
+            gateway
+                .limiter
+                .reached(Limit::UserConnections, &"a connect command");
+            Err(Denial::Disconnect(DisconnectCode::ConnectionLimit))
+        }))
     }
 
     /// A client that only listens says what it wants; all else that it may say means nothing.
@@ -179,8 +207,11 @@ impl Session {
             // Whom the proxy in front vouches for stays.
             let _ = self.user.set(user);
         }
+        if worker.connected(self).is_err() {
+            worker.gateway.limiter.reached(Limit::UserConnections, &self.id);
+            return self.deny(worker, slot, &Denial::Disconnect(DisconnectCode::ConnectionLimit));
+        }
         self.phase.set(Phase::Connected);
-        worker.connected(self);
         if let Err(error) = self.set_expiry(worker, admission.expire_at) {
             return self.deny(worker, slot, &Denial::Error(error.into()));
         }

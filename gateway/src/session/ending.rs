@@ -89,6 +89,8 @@ impl Ending {
                     | DisconnectCode::InvalidToken
                     | DisconnectCode::Slow
                     | DisconnectCode::Stale
+                    | DisconnectCode::TooManyRequests
+                    | DisconnectCode::ConnectionLimit
                     | DisconnectCode::NotAvailable
             ),
             Self::Chosen { .. } | Self::ClosedByPeer(_) | Self::Lost | Self::WriteFailed => false,

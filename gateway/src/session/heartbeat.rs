@@ -116,6 +116,10 @@ impl Session {
                 self.push(worker, worker.ping_frame(self.wire));
             }
             Due::Wait { next } => self.rest(worker, next),
+            Due::End(DisconnectCode::NoPong) => {
+                let code = self.why_no_pong(worker);
+                self.end(worker, &Ending::Disconnect(code));
+            }
             Due::End(code) => self.end(worker, &Ending::Disconnect(code)),
             Due::Go => self.go(worker),
         }

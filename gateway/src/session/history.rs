@@ -25,7 +25,11 @@ impl Session {
         if request.channel.is_empty() {
             return self.refuse(worker, "missing_channel");
         }
-        match self.start_reading(worker, request) {
+        let reading = self
+            .may_read_now(worker)
+            .map_err(Refusal::from)
+            .and_then(|()| self.start_reading(worker, request));
+        match reading {
             Ok(reading) => self.reply_when_read(worker, id, reading),
             Err(error) => self.reply_error(worker, id, "history", error),
         }

@@ -166,6 +166,7 @@ impl Session {
         }
         let namespace = worker.live().namespace(&request.channel).cloned();
         let judged = namespace.and_then(|namespace| {
+            self.may_read_now(worker)?;
             self.judge(worker, &namespace, &request.channel)?;
             worker.gateway.presence_limit(&namespace)
         });

@@ -76,7 +76,10 @@ impl Session {
         if self.is_over() || self.wire.one_way {
             return Hearing::Unknown;
         }
-        if self.replies.borrow().is_full() || self.phase.get() == Phase::Admitting {
+        if self.replies.borrow().is_full()
+            || self.phase.get() == Phase::Admitting
+            || self.has_said_too_much(worker)
+        {
             return Hearing::Busy;
         }
         worker.counters().received(data.len());

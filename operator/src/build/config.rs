@@ -56,9 +56,15 @@ pub(super) fn file(cluster: &ValidCluster, names: &Names) -> Result<Value, Build
         _ => Map::new(),
     };
     // The keys of the server API come from a Secret, by a variable.
-    let api = file.remove("api");
-    if let Some(nats) = api.as_ref().and_then(|api| api.get("nats")) {
-        put(&mut file, "api", "nats", nats.clone());
+    if let Some(api) = file.get_mut("api").and_then(Value::as_object_mut) {
+        api.remove("keys");
+    }
+    if file
+        .get("api")
+        .and_then(Value::as_object)
+        .is_some_and(Map::is_empty)
+    {
+        file.remove("api");
     }
     if let Some(proxies) = file.get_mut("proxies") {
         refer_proxies(proxies);

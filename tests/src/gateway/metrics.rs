@@ -1,6 +1,6 @@
 //! The Prometheus text format (version 0.0.4), as far as tests need it: samples by name and labels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
 
@@ -45,6 +45,13 @@ impl Metrics {
             .filter(fits)
             .map(|sample| sample.value)
             .reduce(|sum, value| sum + value)
+    }
+
+    /// The values of a label that samples of `name` carry, each once.
+    pub fn labels<'a>(&'a self, name: &str, label: &str) -> BTreeSet<&'a str> {
+        let of_name = self.samples.iter().filter(|sample| sample.name == name);
+        let values = of_name.filter_map(|sample| sample.labels.get(label));
+        values.map(String::as_str).collect()
     }
 
     /// The sum of all samples of `name`; 0 when there is none.

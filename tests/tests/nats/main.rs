@@ -10,6 +10,7 @@ mod emulation;
 mod formats;
 mod garbage;
 mod joins;
+mod limits;
 mod mixed_room;
 mod outage;
 mod permissions;

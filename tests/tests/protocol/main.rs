@@ -22,6 +22,7 @@ mod filters;
 mod framing;
 mod http_abuse;
 mod independent;
+mod limits;
 mod oneway;
 mod payloads;
 mod permissions;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderName;
 use serde::{Deserialize, Serialize};
 
-use super::{CompressionSettings, PersonalSettings};
+use super::{CompressionSettings, PersonalSettings, RateLimits};
 use crate::config::units::{duration, size};
 
 /// Who may connect and what a connection may use.
@@ -32,6 +32,15 @@ pub struct ClientSettings {
     /// Bytes that may wait for a slow reader before it is closed with 3008.
     #[serde(with = "size")]
     pub queue_max_size: usize,
+    /// Connections that one gateway has; 0: as many as there are descriptors for.
+    pub connection_limit: u32,
+    /// New connections a second at one gateway, twice as many at once; 0: no limit.
+    pub connection_rate_limit: u32,
+    /// Connections of one user; 0: no limit.
+    pub user_connection_limit: u32,
+    /// Connections of one address at one gateway; 0: no limit.
+    pub address_connection_limit: u32,
+    pub rate_limit: RateLimits,
     /// Rooms a connection may be in.
     pub channel_limit: usize,
     /// Longest channel name in bytes, 1 to 255.
@@ -69,6 +78,11 @@ impl Default for ClientSettings {
             stale_timeout: Duration::from_secs(10),
             message_size_limit: 64 << 10,
             queue_max_size: 1 << 20,
+            connection_limit: 0,
+            connection_rate_limit: 0,
+            user_connection_limit: 0,
+            address_connection_limit: 0,
+            rate_limit: RateLimits::default(),
             channel_limit: 128,
             channel_max_length: 255,
             recovery_limit: 300,

@@ -50,6 +50,8 @@ pub struct RoomOptions {
     pub tags_filter: bool,
     /// How long publications of a busy room are collected, at most 100 ms; zero: not at all.
     pub batch_window: Duration,
+    /// Publications of clients a second in one room, twice as many at once; 0: no limit.
+    pub publication_rate: u32,
     /// Who is asked about joins of clients; `None`: nobody.
     pub subscribe_proxy: Option<String>,
     /// Who renews subscriptions that expire; `None`: their clients.
@@ -152,6 +154,7 @@ struct Written {
     tags_filter: bool,
     #[serde(with = "duration")]
     batch_window: Duration,
+    publication_rate: u32,
     subscribe_proxy: Option<String>,
     sub_refresh_proxy: Option<String>,
     publish_proxy: Option<String>,
@@ -178,6 +181,7 @@ impl Default for Written {
             delta: DeltaKind::default(),
             tags_filter: false,
             batch_window: Duration::from_millis(4),
+            publication_rate: 0,
             subscribe_proxy: None,
             sub_refresh_proxy: None,
             publish_proxy: None,
@@ -210,6 +214,7 @@ impl Written {
             delta: self.delta,
             tags_filter: self.tags_filter,
             batch_window: self.batch_window,
+            publication_rate: self.publication_rate,
             subscribe_proxy: self.subscribe_proxy,
             sub_refresh_proxy: self.sub_refresh_proxy,
             publish_proxy: self.publish_proxy,
@@ -237,6 +242,7 @@ impl From<RoomOptions> for Written {
             delta: options.delta,
             tags_filter: options.tags_filter,
             batch_window: options.batch_window,
+            publication_rate: options.publication_rate,
             subscribe_proxy: options.subscribe_proxy,
             sub_refresh_proxy: options.sub_refresh_proxy,
             publish_proxy: options.publish_proxy,

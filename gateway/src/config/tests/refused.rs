@@ -29,7 +29,7 @@ fn unknown_keys_are_all_named_with_what_was_meant() {
         (
             "{rooms: {namespaces: [{name: a}, {name: b, hue: 3}]}, logg: {}, 7: x}",
             &[
-                "rooms.namespaces[1].hue: unknown key (keys here: name, subscribe, publish, subscribe_cel, publish_cel, presence_cel, history_cel, degraded, payload, delta, tags_filter, batch_window, subscribe_proxy, sub_refresh_proxy, publish_proxy, presence, presence_read, presence_limit, join_leave, force_push_join_leave, history)",
+                "rooms.namespaces[1].hue: unknown key (keys here: name, subscribe, publish, subscribe_cel, publish_cel, presence_cel, history_cel, degraded, payload, delta, tags_filter, batch_window, publication_rate, subscribe_proxy, sub_refresh_proxy, publish_proxy, presence, presence_read, presence_limit, join_leave, force_push_join_leave, history)",
                 "logg: unknown key (did you mean log?)",
                 "configuration: the key 7 is not text (names of settings)",
             ],
@@ -42,7 +42,8 @@ fn wrong_types_are_all_named() {
     check(&[
         ("client: 3", &[
             "client: a number where a section belongs (keys: anonymous, user_id_header, ping_interval, pong_timeout, \
-             stale_timeout, message_size_limit, queue_max_size, channel_limit, channel_max_length, recovery_limit, history_limit, close_timeout, \
+             stale_timeout, message_size_limit, queue_max_size, connection_limit, connection_rate_limit, \
+             user_connection_limit, address_connection_limit, rate_limit, channel_limit, channel_max_length, recovery_limit, history_limit, close_timeout, \
              expired_close_delay, expired_sub_close_delay, subscribe_to_user_personal_channel, compression, connect_proxy, refresh_proxy, rpc_proxy)",
         ]),
         ("http: {allowed_origins: https://a.example}", &[
@@ -77,7 +78,7 @@ fn wrong_types_are_all_named() {
             "rooms: {default: {subscribe: subscribers}, namespaces: [7, {name: 8, publish: nobody}]}",
             &[
                 "rooms.default.subscribe: \"subscribers\" is not a choice here (anyone, users, token or server)",
-                "rooms.namespaces[0]: a number where a section belongs (keys: name, subscribe, publish, subscribe_cel, publish_cel, presence_cel, history_cel, degraded, payload, delta, tags_filter, batch_window, subscribe_proxy, sub_refresh_proxy, publish_proxy, presence, presence_read, presence_limit, join_leave, force_push_join_leave, history)",
+                "rooms.namespaces[0]: a number where a section belongs (keys: name, subscribe, publish, subscribe_cel, publish_cel, presence_cel, history_cel, degraded, payload, delta, tags_filter, batch_window, publication_rate, subscribe_proxy, sub_refresh_proxy, publish_proxy, presence, presence_read, presence_limit, join_leave, force_push_join_leave, history)",
                 "rooms.namespaces[1].name: 8 is not text (text, in quotes if it looks like a number)",
                 "rooms.namespaces[1].publish: \"nobody\" is not a choice here (anyone, users, subscribers, token or server)",
             ],
@@ -107,6 +108,18 @@ fn values_out_of_range_are_all_named() {
                 "client.history_limit: 10001 is too large (1 to 10000)",
                 "client.compression.min_size: 129KiB is too large (1 to 128KiB)",
                 "client.compression.min_members: 0 is too small (1 to 1000000)",
+            ],
+        ),
+        (
+            "{client: {user_connection_limit: 1000001, rate_limit: {commands: 1000001, user_reads: 1000001}}, http: {handshake_limit: 63},
+              api: {rate_limit: 1000001}, rooms: {default: {publication_rate: 1000001}}}",
+            &[
+                "client.user_connection_limit: 1000001 is too large (0 to 1000000)",
+                "client.rate_limit.commands: 1000001 is too large (0 to 1000000)",
+                "client.rate_limit.user_reads: 1000001 is too large (0 to 1000000)",
+                "http.handshake_limit: 63 is too small (64 to 1000000)",
+                "api.rate_limit: 1000001 is too large (0 to 1000000)",
+                "rooms.default.publication_rate: 1000001 is too large (0 to 1000000)",
             ],
         ),
         ("client: {ping_interval: 1500ms, pong_timeout: 1s}", &[
@@ -342,7 +355,8 @@ fn flags_are_refused_like_everything_else() {
          set by --listen",
             "bus.nats.servers[1]: the value is not a NATS URL (nats://host:4222 or tls://host:4222), set by --nats",
             "client.colour: unknown key (keys here: anonymous, user_id_header, ping_interval, pong_timeout, stale_timeout, \
-         message_size_limit, queue_max_size, channel_limit, channel_max_length, recovery_limit, history_limit, close_timeout, expired_close_delay, expired_sub_close_delay, \
+         message_size_limit, queue_max_size, connection_limit, connection_rate_limit, \
+             user_connection_limit, address_connection_limit, rate_limit, channel_limit, channel_max_length, recovery_limit, history_limit, close_timeout, expired_close_delay, expired_sub_close_delay, \
          subscribe_to_user_personal_channel, compression, connect_proxy, refresh_proxy, rpc_proxy), set by --set",
         ]
     );

@@ -82,7 +82,7 @@ impl Fixture {
             None,
             Wire::default(),
             false,
-            self.files.admit().unwrap(),
+            (self.files.admit().unwrap(), None),
         );
         let frames = commands.iter().map(|command| frame(command));
         let early = BytesMut::from(&*frames.collect::<Vec<_>>().concat());

@@ -39,6 +39,29 @@ pub struct ClientConfig {
     /// Bytes that may wait for a slow reader before it is closed with 3008. Default: `1MiB`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_max_size: Option<SizeText>,
+    /// Connections that one gateway has; more are refused with HTTP 503; 0 = as many as there are descriptors for.
+    /// Default: `0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
+    pub connection_limit: Option<u32>,
+    /// New connections a second at one gateway, twice as many at once; more are refused with HTTP 503; 0 = no limit.
+    /// Default: `0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
+    pub connection_rate_limit: Option<u32>,
+    /// Connections of one user; a further one is closed with 3504; 0 = no limit. Over several gateways it is kept
+    /// approximately. Default: `0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
+    pub user_connection_limit: Option<u32>,
+    /// Connections of one address (IPv6: of one /64 network) at one gateway; more are refused with HTTP 429; 0 = no
+    /// limit. Behind a load balancer that hides addresses, all clients have the same one. Default: `0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
+    pub address_connection_limit: Option<u32>,
+    /// How often clients may do things.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimitConfig>,
     /// Rooms one connection may be in. Default: `128`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
@@ -86,6 +109,38 @@ pub struct ClientConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub rpc_proxy: Option<String>,
+}
+
+/// How often clients may do things: numbers a second, twice as many at once; 0 = no limit.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RateLimitConfig {
+    /// Commands a second of one connection; beyond it the connection is not read until it may say more. WebSocket
+    /// pings and pongs count. Default: `2000`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
+    pub commands: Option<u32>,
+    /// Publications a second of one connection; more are refused with 111. Default: `0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
+    pub publications: Option<u32>,
+    /// Questions a second of one connection for history, presence and presence statistics; more are refused with
+    /// 111. Default: `0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
+    pub reads: Option<u32>,
+    /// As `commands`, of all connections of a user at one gateway. Default: `0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
+    pub user_commands: Option<u32>,
+    /// As `publications`, of all connections of a user at one gateway. Default: `0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
+    pub user_publications: Option<u32>,
+    /// As `reads`, of all connections of a user at one gateway. Default: `0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
+    pub user_reads: Option<u32>,
 }
 
 /// A room that a client with a user id is in from the beginning, whatever it asks for.

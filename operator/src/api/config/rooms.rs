@@ -80,6 +80,11 @@ pub struct DefaultRooms {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('100ms')").message("batchWindow must be at most 100ms"))]
     pub batch_window: Option<DurationText>,
+    /// Publications of clients a second in one room, twice as many at once; more are refused with 111; 0 = no limit.
+    /// Those of other gateways and of the server API count where the room has members. Default: `0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
+    pub publication_rate: Option<u32>,
     /// Name of the proxy that is asked about joins of clients, after `subscribe` has let them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
@@ -177,6 +182,11 @@ pub struct Namespace {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('100ms')").message("batchWindow must be at most 100ms"))]
     pub batch_window: Option<DurationText>,
+    /// Publications of clients a second in one room, twice as many at once; more are refused with 111; 0 = no limit.
+    /// Those of other gateways and of the server API count where the room has members. Default: `0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
+    pub publication_rate: Option<u32>,
     /// Name of the proxy that is asked about joins of clients, after `subscribe` has let them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]

@@ -18,6 +18,11 @@ pub struct HttpConfig {
     /// Time in which a request's head must have arrived. Default: `10s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header_timeout: Option<DurationText>,
+    /// Sockets at one gateway whose first request has not arrived yet, 64 to 1000000; when one more comes, the oldest of
+    /// them is closed. Default: `4096`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 64, max = 1_000_000))]
+    pub handshake_limit: Option<u32>,
     /// Largest head of a request. Default: `16KiB`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header_max_size: Option<SizeText>,
@@ -36,6 +41,16 @@ pub struct ApiConfig {
     /// Secret with the keys of the server API (`X-API-Key`), separated by commas, each at least 16 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<SecretKey>,
+    /// Calls a second with one key at one gateway, each of a batch, twice as many at once; more are refused with 111;
+    /// 0 = no limit. Default: `0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
+    pub rate_limit: Option<u32>,
+    /// Requests a second without a valid key, from one address, that are answered with 401, twice as many at once; more
+    /// are answered with 429; 0 = no limit. Default: `10`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
+    pub wrong_key_limit: Option<u32>,
     /// Whether the server API is served over NATS too, on `<prefix>.api.<method>`: to everybody whom NATS lets publish
     /// there. Default: `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -193,6 +193,10 @@ impl Recorder {
         self.hears(&survey).await?;
         self.keep("members surveyed", |message| message.is("surveyed_members"))
             .await?;
+        let count = json!({ "count_user": { "survey": STRANGER, "user": "ann" } });
+        self.hears(&count).await?;
+        self.keep("user counted", |message| message.is("user_count"))
+            .await?;
         Ok(())
     }
 

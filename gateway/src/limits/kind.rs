@@ -1,0 +1,133 @@
+//! The limits by name: one enum gives the metric label, the log field and the row of `docs/limits.md`.
+
+/// Something that only so much of is let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    Commands,
+    UserCommands,
+    Publications,
+    UserPublications,
+    RoomPublications,
+    Reads,
+    UserReads,
+    Connections,
+    ConnectionRate,
+    AddressConnections,
+    UserConnections,
+    Handshakes,
+    ApiCalls,
+    WrongKeys,
+}
+
+impl Limit {
+    pub const ALL: [Self; 14] = [
+        Self::Commands,
+        Self::UserCommands,
+        Self::Publications,
+        Self::UserPublications,
+        Self::RoomPublications,
+        Self::Reads,
+        Self::UserReads,
+        Self::Connections,
+        Self::ConnectionRate,
+        Self::AddressConnections,
+        Self::UserConnections,
+        Self::Handshakes,
+        Self::ApiCalls,
+        Self::WrongKeys,
+    ];
+
+    /// Metric label and log field.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Commands => "commands",
+            Self::UserCommands => "user_commands",
+            Self::Publications => "publications",
+            Self::UserPublications => "user_publications",
+            Self::RoomPublications => "room_publications",
+            Self::Reads => "reads",
+            Self::UserReads => "user_reads",
+            Self::Connections => "connections",
+            Self::ConnectionRate => "connection_rate",
+            Self::AddressConnections => "address_connections",
+            Self::UserConnections => "user_connections",
+            Self::Handshakes => "handshakes",
+            Self::ApiCalls => "api_calls",
+            Self::WrongKeys => "wrong_keys",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::table as reference;
+
+    const DOCUMENTATION: &str = include_str!("../../../docs/limits.md");
+    const BEGIN: &str = "<!-- limits: begin (checked by a test) -->\n";
+    const END: &str = "<!-- limits: end -->";
+
+    /// The key, and what happens beyond it.
+    fn described(limit: Limit) -> (&'static str, &'static str) {
+        match limit {
+            Limit::Commands => (
+                "client.rate_limit.commands",
+                "the connection is not read until it may say more; 429 at `/emulation`; 3013 when its pong is overdue meanwhile",
+            ),
+            Limit::UserCommands => (
+                "client.rate_limit.user_commands",
+                "as above, every connection of the user that says something",
+            ),
+            Limit::Publications => ("client.rate_limit.publications", "111"),
+            Limit::UserPublications => ("client.rate_limit.user_publications", "111"),
+            Limit::RoomPublications => (
+                "rooms.namespaces[].publication_rate",
+                "111; the server API is never refused",
+            ),
+            Limit::Reads => ("client.rate_limit.reads", "111"),
+            Limit::UserReads => ("client.rate_limit.user_reads", "111"),
+            Limit::Connections => ("client.connection_limit", "HTTP 503 with `Retry-After`"),
+            Limit::ConnectionRate => ("client.connection_rate_limit", "HTTP 503 with `Retry-After`"),
+            Limit::AddressConnections => ("client.address_connection_limit", "HTTP 429 with `Retry-After`"),
+            Limit::UserConnections => (
+                "client.user_connection_limit",
+                "the new connection is closed with 3504",
+            ),
+            Limit::Handshakes => ("http.handshake_limit", "the oldest of them is closed"),
+            Limit::ApiCalls => ("api.rate_limit", "111 (HTTP 429 where errors have a status)"),
+            Limit::WrongKeys => (
+                "api.wrong_key_limit",
+                "HTTP 429 in place of 401, and the connection is closed",
+            ),
+        }
+    }
+
+    #[test]
+    fn the_documentation_lists_exactly_the_limits() {
+        let keys = reference();
+        let default_of = |key: &str| {
+            let row = keys
+                .lines()
+                .find_map(|line| line.strip_prefix(&format!("| `{key}` | ")));
+            let row = row.unwrap_or_else(|| panic!("there is no key {key}"));
+            row.split(" | ").nth(2).unwrap_or_default().to_owned()
+        };
+        let mut table = "| limit | key | default | beyond it |\n|---|---|---|---|\n".to_owned();
+        for limit in Limit::ALL {
+            let (key, beyond) = described(limit);
+            table += &format!(
+                "| `{}` | `{key}` | {} | {beyond} |\n",
+                limit.label(),
+                default_of(key)
+            );
+        }
+        let documented = DOCUMENTATION
+            .split_once(BEGIN)
+            .and_then(|(_, rest)| rest.split_once(END));
+        assert_eq!(
+            documented.map(|(table, _)| table),
+            Some(&*table),
+            "docs/limits.md should hold this table:\n{table}"
+        );
+    }
+}
