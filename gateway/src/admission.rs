@@ -15,6 +15,7 @@ use crate::{
     gateway::Live,
     grant::Grant,
     proxy::{Connected, Foreign},
+    revocation::Credential,
     session::{Ending, Refusal},
 };
 
@@ -23,6 +24,8 @@ use crate::{
 pub struct Admission {
     /// Who it is, unless the proxy in front vouches for somebody.
     pub user: Option<Arc<str>>,
+    /// What the token said that the client brought.
+    pub token: Option<Arc<Credential>>,
     /// When the connection expires unless its client renews it, as a Unix time in seconds; 0: never.
     pub expire_at: u64,
     /// What others are told of the client wherever it is, JSON text on one line; empty: nothing.
@@ -126,6 +129,7 @@ impl Live {
             // What is said of a room in `subs` goes before its bare name.
             rooms: subs.chain(listed).chain(own).collect(),
             user: Some(user).filter(|user| !user.is_empty()),
+            token: None,
             expire_at: connected.expire_at,
             info: connected.info.unwrap_or_default(),
             data: connected.data.unwrap_or_default(),

@@ -11,6 +11,7 @@ mod message;
 mod nodes;
 mod orders;
 mod presence;
+mod revocations;
 mod survey;
 
 use std::{
@@ -30,6 +31,7 @@ use self::{
     message::{Announcement, Envelope, Message},
     nodes::Nodes,
     presence::{OthersMembers, PresenceSurveys},
+    revocations::Confirmed,
     survey::Surveys,
 };
 pub use self::{
@@ -39,9 +41,10 @@ pub use self::{
     survey::SurveyError,
 };
 use crate::{
-    bus::{BusError, BusStatus, Recipient},
+    bus::{BusError, BusStatus, Kept, Recipient},
     gateway::Gateway,
     inbox::Note,
+    revocation::Heard,
 };
 
 /// How often a gateway says that it is there.
@@ -58,6 +61,7 @@ pub struct Cluster {
     emulations: Surveys<Option<Hearing>>,
     members: Surveys<OthersMembers>,
     presence_surveys: PresenceSurveys,
+    in_force: Surveys<Confirmed>,
     left: AtomicBool,
     /// When the bus came back last.
     came_back: Mutex<Option<Instant>>,
@@ -72,6 +76,7 @@ impl Cluster {
             emulations: Surveys::default(),
             members: Surveys::default(),
             presence_surveys: PresenceSurveys::default(),
+            in_force: Surveys::default(),
             left: AtomicBool::new(false),
             came_back: Mutex::default(),
         }
@@ -133,6 +138,7 @@ impl Cluster {
             }
             Message::Leaving => {
                 self.nodes.forget(envelope.from);
+                self.in_force.forget(envelope.from);
                 gateway.presence.forget(gateway, envelope.from);
             }
             Message::Order(order) => {
@@ -150,6 +156,17 @@ impl Cluster {
             }
             Message::AskMembers { channel } => gateway.presence.asked(gateway, envelope.from, &channel),
             Message::Members(digest) => gateway.presence.digest(gateway, envelope.from, digest),
+            Message::Revoke {
+                question,
+                sequence,
+                key,
+                value,
+            } => gateway.revocations.hear(Heard {
+                kept: Kept { sequence, key, value },
+                from: envelope.from,
+                question,
+            }),
+            Message::Revoked { question } => self.in_force.collect(question, envelope.from, (), true),
             Message::SurveyMembers { survey, channel } => {
                 presence::answer(gateway, envelope.from, survey, &channel);
             }

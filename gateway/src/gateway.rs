@@ -14,7 +14,7 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
-use natter_protocol::{ErrorCode, Payload};
+use natter_protocol::{ErrorCode, Payload, channel};
 use natter_websocket::Limits;
 use tokio::{runtime::Handle, time::Instant};
 use tracing::{Level, debug, warn};
@@ -27,7 +27,7 @@ use crate::{
     bus::{BoxFuture, BusError, BusEvents, BusRequest, Overloaded, SharedBus},
     channel::Channel,
     cluster::Cluster,
-    config::Settings,
+    config::{Settings, Who},
     drain::Drain,
     frame::DeliveryMark,
     history::{Position, Receipt, StoreError},
@@ -41,6 +41,7 @@ use crate::{
     publication::Publication,
     reads::Reads,
     recovery::Recovery,
+    revocation::Revocations,
     rooms::{Joined, Rooms, WorkerId},
     telemetry::{LogBudget, PublishSpan, Tracer},
     token::Tokens,
@@ -74,6 +75,8 @@ pub struct Gateway {
     pub proxies: Proxies,
     /// Who says who clients are.
     pub tokens: Arc<Tokens>,
+    /// What is not good any more.
+    pub revocations: Arc<Revocations>,
     pub drain: Arc<Drain>,
     pub file_limit: Arc<FileLimit>,
     pub log_budget: Arc<LogBudget>,
@@ -134,6 +137,15 @@ impl Live {
         natter_protocol::channel::check(channel, self.settings.client.channel_max_length)
             .map_err(|_| ErrorCode::BadRequest)?;
         self.namespaces.of(channel).ok_or(ErrorCode::UnknownChannel)
+    }
+
+    /// Whether somebody may be kept out of the room: it is not open to everybody, or nobody connects without a name. Only
+    /// then it matters to know who may not be in it any more.
+    pub fn has_access_rules(&self, namespace: &Namespace, channel: &str) -> bool {
+        namespace.options.subscribe != Who::Anyone
+            || !self.settings.allows_anonymous()
+            || channel::is_private(channel)
+            || !channel::admits(channel, "")
     }
 
     /// Data for a room as it travels: `None` when it is no JSON text where messages have to be.
@@ -205,6 +217,7 @@ impl Gateway {
                 log_budget.clone(),
                 runtime.clone(),
             )),
+            revocations: Revocations::new(metrics.revocations.clone()).into(),
             metrics,
             rooms,
             inboxes,
@@ -319,6 +332,11 @@ impl Gateway {
         self.rooms.join(channel, worker, subscribe, &self.runtime)
     }
 
+    /// Whether nothing of the room may be given to anybody, as it is not known who may have it.
+    pub fn holds_back(&self, live: &Live, namespace: &Namespace, channel: &str) -> bool {
+        !self.revocations.is_current() && live.has_access_rules(namespace, channel)
+    }
+
     /// Accepts a message and hands it to the bus, in call order.
     pub fn publish(&self, namespace: &Namespace, accept: Accept<'_>) -> Result<Accepted, BusError> {
         let offer = namespace.metrics.offer(accept.source);
@@ -339,7 +357,10 @@ impl Gateway {
         };
         let Some(policy) = &namespace.history else {
             let result = match bus.publish(accept.channel, &publication) {
-                Err(BusError::Disconnected) if namespace.is_local_without_bus() => {
+                Err(BusError::Disconnected)
+                    if namespace.is_local_without_bus()
+                        && !self.holds_back(&self.live(), namespace, accept.channel) =>
+                {
                     namespace.metrics.degraded();
                     BusEvents::publication(self, accept.channel, publication)
                         .map_err(|Overloaded| BusError::Overloaded)
@@ -397,6 +418,12 @@ impl Gateway {
         may
     }
 
+    fn withholds(&self, channel: &str) -> bool {
+        let live = self.live.load();
+        let namespace = live.namespaces.of(channel);
+        namespace.is_some_and(|namespace| live.has_access_rules(namespace, channel))
+    }
+
     fn mark(
         &self,
         live: &Live,
@@ -423,6 +450,15 @@ impl Gateway {
 
 impl BusEvents for Gateway {
     fn publication(&self, channel: &str, publication: Publication) -> Result<(), Overloaded> {
+        if !self.revocations.is_current() && self.withholds(channel) {
+            self.revocations.withheld();
+            // A durable room keeps it and comes again; its clients recover what was too much to keep.
+            return if publication.offset > 0 {
+                Err(Overloaded)
+            } else {
+                Ok(())
+            };
+        }
         self.rooms
             .deliver(channel, publication, |channel, publication, previous| {
                 let live = self.live.load();

@@ -1,10 +1,12 @@
 //! A subscription that the server decides on: by the server API, or with the connection.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use natter_protocol::SubscribeRequest;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::base64;
+use crate::{cluster::base64, revocation::Credential};
 
 /// A room and what its member gets there. Travels between gateways: what an older one does not say has its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +30,9 @@ pub struct Grant {
     /// In place of the namespace's `force_positioning`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force_positioning: Option<bool>,
+    /// What the token said that the client brought for it. Stays here.
+    #[serde(skip)]
+    pub token: Option<Arc<Credential>>,
 }
 
 /// A place in a room's history; an empty epoch stands for the present one.

@@ -17,6 +17,7 @@ mod process;
 mod protocol;
 mod proxies;
 mod recovery;
+mod revocations;
 mod rooms;
 mod tokens;
 mod worker;
@@ -38,6 +39,7 @@ pub use process::{ConfigMetrics, FileMetrics, TraceMetrics};
 pub use protocol::ProtocolMetrics;
 pub use proxies::{ProxyKind, ProxyMetrics, ProxyOutcome};
 pub use recovery::RecoveryMetrics;
+pub use revocations::RevocationMetrics;
 pub use rooms::RoomMetrics;
 pub use tokens::TokenMetrics;
 pub use worker::WorkerCounters;
@@ -62,6 +64,7 @@ pub struct Metrics {
     pub api: ApiMetrics,
     pub proxies: ProxyMetrics,
     pub tokens: TokenMetrics,
+    pub revocations: RevocationMetrics,
     pub config: ConfigMetrics,
     pub control: ControlMetrics,
     pub files: FileMetrics,
@@ -85,6 +88,7 @@ impl Metrics {
         let api = ApiMetrics::register(&mut registrar)?;
         let proxies = ProxyMetrics::register(&mut registrar)?;
         let tokens = TokenMetrics::register(&mut registrar)?;
+        let revocations = RevocationMetrics::register(&mut registrar)?;
         let config = ConfigMetrics::register(&mut registrar)?;
         let control = ControlMetrics::register(&mut registrar)?;
         let files = FileMetrics::register(&mut registrar)?;
@@ -106,6 +110,7 @@ impl Metrics {
             api,
             proxies,
             tokens,
+            revocations,
             config,
             control,
             files,

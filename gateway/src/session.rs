@@ -17,6 +17,7 @@ mod presence;
 mod recover;
 mod refusal;
 mod replies;
+mod revocation;
 mod stream;
 mod subscriptions;
 mod terms;

@@ -41,6 +41,7 @@ impl Call<'_> {
             }),
             force_recovery: overrides.and_then(|options| value(&options.force_recovery)),
             force_positioning: overrides.and_then(|options| value(&options.force_positioning)),
+            token: None,
         })
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Hearing, Order, Said, presence::MembersPart};
+use super::{Hearing, Order, Said, base64, presence::MembersPart};
 use crate::{gateway::Gateway, presence::Digest};
 
 const FORMAT: u32 = 1;
@@ -52,6 +52,17 @@ pub(super) enum Message {
         channel: String,
     },
     Members(Digest),
+    /// Every gateway puts a change of what is revoked in force, and says so.
+    Revoke {
+        question: Uuid,
+        sequence: u64,
+        key: String,
+        #[serde(with = "base64")]
+        value: Bytes,
+    },
+    Revoked {
+        question: Uuid,
+    },
     /// Every gateway answers with its members of a room.
     SurveyMembers {
         survey: Uuid,
@@ -73,6 +84,9 @@ pub(super) struct Announcement {
     /// It answers who its members are. Those of the version before do not, and must not be waited for.
     #[serde(default)]
     pub(super) tells_members: bool,
+    /// It knows what is revoked, and says when a change is in force. Those of the version before let everybody in.
+    #[serde(default)]
+    pub(super) heeds_revocations: bool,
 }
 
 /// One gateway as the others and the server API see it.
@@ -131,6 +145,7 @@ impl Announcement {
         Self {
             info: NodeInfo::of(gateway),
             tells_members: true,
+            heeds_revocations: true,
         }
     }
 }

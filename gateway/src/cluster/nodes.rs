@@ -60,11 +60,20 @@ impl Nodes {
 
     /// The gateways that answer who their members are.
     pub(super) fn telling_members(&self) -> HashSet<Uuid> {
+        self.able(|said| said.tells_members)
+    }
+
+    /// Those that put revocations in force.
+    pub(super) fn heeding_revocations(&self) -> HashSet<Uuid> {
+        self.able(|said| said.heeds_revocations)
+    }
+
+    fn able(&self, is_able: impl Fn(&Announcement) -> bool) -> HashSet<Uuid> {
         let mut heard = self.heard.lock();
         heard.retain(|_, (at, _)| at.elapsed() < NODE_LIFETIME);
         let present = heard.values().filter_map(|(_, said)| said.as_ref());
-        let telling = present.filter(|said| said.tells_members);
-        telling.map(|said| said.info.uid).collect()
+        let able = present.filter(|said| is_able(said));
+        able.map(|said| said.info.uid).collect()
     }
 
     /// Sorted by name, so that answers are stable.
@@ -96,6 +105,7 @@ mod tests {
         Announcement {
             info,
             tells_members: true,
+            heeds_revocations: true,
         }
     }
 
@@ -104,10 +114,12 @@ mod tests {
         let nodes = Nodes::default();
         let (a, mut b) = (said("a"), said("b"));
         b.tells_members = false;
+        b.heeds_revocations = false;
         nodes.hear(a.clone());
         nodes.hear(b);
         assert_eq!(nodes.present().len(), 2);
         assert_eq!(nodes.telling_members(), HashSet::from([a.info.uid]));
+        assert_eq!(nodes.heeding_revocations(), HashSet::from([a.info.uid]));
         nodes.forget(a.info.uid);
         assert!(nodes.telling_members().is_empty());
     }

@@ -7,6 +7,7 @@ mod compression;
 mod history;
 mod personal;
 mod proxies;
+mod revocation;
 mod rooms;
 mod tokens;
 
@@ -21,6 +22,7 @@ pub use self::{
     history::{Discard, HistoryOptions, HistoryReaders, RecoveryMode, Storage, StreamOptions},
     personal::PersonalSettings,
     proxies::ProxySettings,
+    revocation::RevocationSettings,
     rooms::{Degraded, DeltaKind, Namespace, PayloadKind, RoomOptions, RoomSettings, Who},
     tokens::{IssuerSettings, Signs},
 };
@@ -43,6 +45,7 @@ pub struct Settings {
     pub client: ClientSettings,
     /// Who signs the tokens of clients.
     pub tokens: Vec<IssuerSettings>,
+    pub revocation: RevocationSettings,
     pub http: HttpSettings,
     pub api: ApiSettings,
     pub ops: OpsSettings,

@@ -7,14 +7,15 @@ use tokio::sync::watch;
 
 use crate::bus::{BusCondition, BusStatus};
 use crate::drain::Drain;
+use crate::revocation::Revocations;
 
 /// What readiness follows from. The bus tells its own state; the gateway tells the rest.
-#[derive(Debug)]
 pub struct Readiness {
     bus: watch::Receiver<BusStatus>,
     condition: watch::Receiver<BusCondition>,
     critical: bool,
     drain: Arc<Drain>,
+    revocations: Option<Arc<Revocations>>,
 }
 
 /// Why a gateway is not ready.
@@ -27,6 +28,8 @@ pub enum NotReady {
     BusConnecting,
     /// The bus is down and `critical` says that this gateway is of no use without it.
     BusDown,
+    /// It is not known yet what is revoked: joins of rooms with access rules could only fail.
+    RevocationsUnknown,
     /// The NATS server is too old for the durable rooms that are configured.
     NatsTooOld,
 }
@@ -41,6 +44,8 @@ pub struct ReadinessReport {
     /// The Service shall choose others; the gateway is ready for whoever comes all the same.
     pub cordoned: bool,
     pub reasons: Vec<NotReady>,
+    /// `current`, or `unknown` while rooms with access rules wait; that alone does not make a gateway unready that once knew.
+    pub revocations: &'static str,
     #[serde(flatten)]
     pub condition: BusCondition,
 }
@@ -58,6 +63,16 @@ impl Readiness {
             condition,
             critical,
             drain,
+            revocations: None,
+        }
+    }
+
+    /// Not before it is known what is revoked; later it says so without making the gateway unready.
+    #[must_use]
+    pub fn with_revocations(self, revocations: Arc<Revocations>) -> Self {
+        Self {
+            revocations: Some(revocations),
+            ..self
         }
     }
 
@@ -65,10 +80,13 @@ impl Readiness {
         let bus = *self.bus.borrow();
         let condition = self.condition.borrow().clone();
         let draining = self.drain.is_draining();
+        let revocations = self.revocations.as_deref();
+        let was_current = revocations.is_none_or(Revocations::was_current);
         let reasons: Vec<_> = [
             draining.then_some(NotReady::Draining),
             (bus == BusStatus::Connecting).then_some(NotReady::BusConnecting),
             (bus == BusStatus::Down && self.critical).then_some(NotReady::BusDown),
+            (bus != BusStatus::Connecting && !was_current).then_some(NotReady::RevocationsUnknown),
             condition.refuses().then_some(NotReady::NatsTooOld),
         ]
         .into_iter()
@@ -80,6 +98,11 @@ impl Readiness {
             draining,
             cordoned: self.drain.is_cordoned(),
             reasons,
+            revocations: if revocations.is_none_or(Revocations::is_current) {
+                "current"
+            } else {
+                "unknown"
+            },
             condition,
         }
     }

@@ -8,7 +8,7 @@ use natter_protocol::{Payload, ReplyBody, payload};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use crate::grant::Grant;
+use crate::{grant::Grant, revocation::Credential};
 
 /// Longest reason of a close frame in bytes (RFC 6455 section 5.5.1).
 const MAX_REASON: usize = 123;
@@ -192,6 +192,8 @@ pub struct Subscribed {
     pub data: Option<Bytes>,
     pub force_recovery: Option<bool>,
     pub force_positioning: Option<bool>,
+    /// What the token said that permits it, if it was one.
+    pub token: Option<Arc<Credential>>,
 }
 
 impl Subscribed {
@@ -202,6 +204,7 @@ impl Subscribed {
             expire_at: self.expire_at,
             force_recovery: self.force_recovery,
             force_positioning: self.force_positioning,
+            token: self.token,
             ..Grant::of(channel)
         }
     }
@@ -281,6 +284,7 @@ impl Answer for Subscribed {
             data: value(written.data.as_deref(), written.b64data.as_deref(), takes_bytes)?,
             force_recovery: value_of(overrides.force_recovery),
             force_positioning: value_of(overrides.force_positioning),
+            token: None,
         })
     }
 }

@@ -313,7 +313,7 @@ impl Session {
             namespace.metrics.offer(Source::Client).refuse(error.label());
             error
         };
-        self.may_say(namespace, &saying.channel, message, saying.is_member)
+        self.may_say(worker, namespace, &saying.channel, message, saying.is_member)
             .map_err(refused)?;
         let name = namespace.options.publish_proxy.as_deref();
         let question = Question {

@@ -155,6 +155,7 @@ impl Session {
     /// Whether the room's policy lets the client say it.
     pub(super) fn may_say(
         &self,
+        worker: &Worker,
         namespace: &Namespace,
         channel: &str,
         message: &Said,
@@ -163,6 +164,7 @@ impl Session {
         if !namespace.may_publish(self.asker(is_member)) || !self.is_for(channel, is_member) {
             return Err(ErrorCode::PermissionDenied);
         }
+        self.check_access(worker, namespace, channel, None)?;
         let key = message.key.as_ref();
         if message.data.is_none() || key.is_some_and(|key| key.len() > MAX_KEY) {
             return Err(ErrorCode::BadRequest);
@@ -183,7 +185,7 @@ impl Session {
             namespace.metrics.offer(Source::Client).refuse(error.label());
             error
         };
-        self.may_say(namespace, channel, &message, is_member)
+        self.may_say(worker, namespace, channel, &message, is_member)
             .map_err(refused)?;
         let data = message.data.ok_or(ErrorCode::BadRequest)?;
         let accept = Accept {

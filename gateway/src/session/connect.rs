@@ -180,8 +180,12 @@ impl Session {
             // Whom the proxy in front vouches for stays.
             let _ = self.user.set(user);
         }
+        if let Err(denial) = self.check_connection(worker, admission.token.as_ref()) {
+            return self.deny(worker, slot, &denial);
+        }
         self.phase.set(Phase::Connected);
         worker.connected(self);
+        self.note_token(admission.token);
         if let Err(error) = self.set_expiry(worker, admission.expire_at) {
             return self.deny(worker, slot, &Denial::Error(error.into()));
         }
@@ -190,7 +194,9 @@ impl Session {
         }
         self.note_meta(admission.meta);
         let wanted = if admission.takes_wishes { wanted } else { &[] };
-        let wishes = match self.first_rooms(&worker.live(), admission.rooms, wanted) {
+        let rooms = admission.rooms.into_iter();
+        let granted = rooms.filter(|grant| !self.is_banned(worker, &grant.channel));
+        let wishes = match self.first_rooms(&worker.live(), granted.collect(), wanted) {
             Ok(wishes) => wishes,
             Err(refusal) => return self.deny(worker, slot, &Denial::Error(refusal)),
         };

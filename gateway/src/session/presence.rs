@@ -166,6 +166,7 @@ impl Session {
         let namespace = worker.live().namespace(&request.channel).cloned();
         let judged = namespace.and_then(|namespace| {
             self.judge(&namespace, &request.channel)?;
+            self.check_access(worker, &namespace, &request.channel, None)?;
             worker.gateway.presence_limit(&namespace)
         });
         judged

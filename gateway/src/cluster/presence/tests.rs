@@ -39,6 +39,7 @@ impl Scene {
         gateway.cluster.nodes.hear(Announcement {
             info,
             tells_members: true,
+            heeds_revocations: true,
         });
         Self { gateway, other }
     }

@@ -90,9 +90,7 @@ impl JetStream {
         let everything = self.subjects.kept(">");
         let (mut all, mut at) = (Vec::new(), after);
         while until - at > FEW {
-            let batch = self
-                .read(stream, &everything, at + 1, BATCH, BATCH_BYTES)
-                .await?;
+            let batch = self.read(stream, &everything, at + 1, BATCH, BATCH_BYTES).await?;
             for stored in &batch.messages {
                 at = at.max(stored.sequence.min(until));
                 let value = stored.message.payload.clone();
@@ -183,7 +181,9 @@ impl JetStream {
     fn cannot_keep(&self, error: CallError) -> KeepError {
         match error {
             CallError::NoResponders if !self.client.server_info().jetstream => KeepError::Unavailable,
-            CallError::Api(error) if matches!(error.number, code::NOT_ENABLED | code::ACCOUNT_NOT_ENABLED) => {
+            CallError::Api(error)
+                if matches!(error.number, code::NOT_ENABLED | code::ACCOUNT_NOT_ENABLED) =>
+            {
                 KeepError::Unavailable
             }
             error => KeepError::Bus(BusError::from(error)),
