@@ -251,3 +251,6 @@ impl Keeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ mod joins;
 mod mixed_room;
 mod outage;
 mod presence;
+mod revocation;
 mod server_side;
 mod support;
 mod transports;

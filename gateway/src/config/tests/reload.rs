@@ -59,6 +59,7 @@ fn other(path: &str) -> &'static str {
         | "client.history_limit"
         | "client.compression.level"
         | "rooms.default.presence_limit"
+        | "revocation.max_rules"
         | "rooms.default.history.size"
         | "rooms.default.history.stream.partitions"
         | "bus.nats.join_concurrency"

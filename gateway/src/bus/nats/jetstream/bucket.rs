@@ -10,7 +10,7 @@ use async_nats::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     JetStream,
@@ -69,7 +69,7 @@ impl JetStream {
     /// As [`crate::bus::Bus::changes`].
     pub(in crate::bus::nats) async fn changes(&self, since: Option<Mark>) -> Result<Changes, KeepError> {
         let stream = self.subjects.bucket_stream();
-        let info = self.bucket(&stream).await?;
+        let info = self.bucket(&stream, since.is_none()).await?;
         let epoch: Arc<str> = info.created.into();
         let until = info.state.last_seq;
         let since = since.filter(|mark| mark.epoch == epoch && mark.sequence <= until);
@@ -130,7 +130,7 @@ impl JetStream {
     }
 
     /// The bucket's stream, which is made when it is not there. Safe to run in several gateways at once.
-    async fn bucket(&self, stream: &str) -> Result<StreamInfo, KeepError> {
+    async fn bucket(&self, stream: &str, is_first: bool) -> Result<StreamInfo, KeepError> {
         let server = self.client.server_info();
         if server_version::judge(&server.version).support == ServerSupport::TooOld {
             return Err(KeepError::Unavailable);
@@ -138,21 +138,52 @@ impl JetStream {
         let replicas = if server.cluster.is_some() { REPLICAS } else { 1 };
         let found = self.stream_info(stream).await;
         match found.map_err(|error| self.cannot_keep(error))? {
-            Some(info) if replicas_of(&info) >= replicas => Ok(info),
-            Some(mut info) => {
-                // NATS became a cluster.
-                info.config.insert("num_replicas".to_owned(), replicas.into());
-                let body = Value::Object(info.config);
-                let changed = self.call("STREAM.UPDATE", stream, &body).await;
-                changed.map_err(|error| self.cannot_keep(error))
+            Some(info) if is_first && replicas_of(&info) < replicas => {
+                Ok(self.with_replicas(stream, info, replicas).await)
             }
+            Some(info) => Ok(info),
             None => {
-                let made = self
-                    .call("STREAM.CREATE", stream, &self.bucket_config(stream, replicas))
-                    .await;
-                info!(stream, "made the bucket of revocations");
+                let made = self.make_bucket(stream, replicas).await;
                 made.map_err(|error| self.cannot_keep(error))
             }
+        }
+    }
+
+    /// NATS has become a cluster. Where it does not have so many servers the bucket stays as it is.
+    async fn with_replicas(&self, stream: &str, info: StreamInfo, replicas: u64) -> StreamInfo {
+        let mut config = info.config.clone();
+        config.insert("num_replicas".to_owned(), replicas.into());
+        let changed = self.call("STREAM.UPDATE", stream, &Value::Object(config)).await;
+        changed.unwrap_or_else(|error| {
+            warn!(stream, %error, "the bucket of revocations has fewer copies than it should");
+            info
+        })
+    }
+
+    /// With one copy where there cannot be more.
+    async fn make_bucket(&self, stream: &str, replicas: u64) -> Result<StreamInfo, CallError> {
+        let make = async |replicas| {
+            let config = self.bucket_config(stream, replicas);
+            self.call::<StreamInfo>("STREAM.CREATE", stream, &config).await
+        };
+        let mut made = make(replicas).await;
+        if let Err(CallError::Api(error)) = &made
+            && replicas > 1
+        {
+            warn!(stream, %error, "the bucket of revocations gets one copy only");
+            made = make(1).await;
+        }
+        match made {
+            // Another gateway was faster, with another number.
+            Err(CallError::Api(error)) if error.number == code::NAME_IN_USE => {
+                let found = self.stream_info(stream).await?;
+                found.ok_or(CallError::Api(error))
+            }
+            Ok(info) => {
+                info!(stream, "made the bucket of revocations");
+                Ok(info)
+            }
+            failed => failed,
         }
     }
 
