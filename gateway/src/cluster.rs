@@ -95,8 +95,13 @@ impl Cluster {
 
     /// Whether every gateway has had the time to announce itself since the bus was away.
     fn knows_others(&self) -> bool {
-        let came_back = *self.came_back.lock();
-        came_back.is_none_or(|at| at.elapsed() >= ANNOUNCE_EVERY)
+        self.until_others_are_known().is_none()
+    }
+
+    /// When that will be; `None`: it is so.
+    fn until_others_are_known(&self) -> Option<Instant> {
+        let known = (*self.came_back.lock())? + ANNOUNCE_EVERY;
+        (known > Instant::now()).then_some(known)
     }
 
     /// Whether a gateway was heard lately.

@@ -1,5 +1,6 @@
 //! What the threads of one gateway share: settings, rooms, bus, metrics, and the way of a publication between them.
 
+mod access;
 mod clients;
 #[cfg(test)]
 mod fixture;
@@ -14,7 +15,7 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
-use natter_protocol::{ErrorCode, Payload, channel};
+use natter_protocol::{ErrorCode, Payload};
 use natter_websocket::Limits;
 use tokio::{runtime::Handle, time::Instant};
 use tracing::{Level, debug, warn};
@@ -27,7 +28,7 @@ use crate::{
     bus::{BoxFuture, BusError, BusEvents, BusRequest, Overloaded, SharedBus},
     channel::Channel,
     cluster::Cluster,
-    config::{Settings, Who},
+    config::Settings,
     drain::Drain,
     frame::DeliveryMark,
     history::{Position, Receipt, StoreError},
@@ -137,15 +138,6 @@ impl Live {
         natter_protocol::channel::check(channel, self.settings.client.channel_max_length)
             .map_err(|_| ErrorCode::BadRequest)?;
         self.namespaces.of(channel).ok_or(ErrorCode::UnknownChannel)
-    }
-
-    /// Whether somebody may be kept out of the room: it is not open to everybody, or nobody connects without a name. Only
-    /// then it matters to know who may not be in it any more.
-    pub fn has_access_rules(&self, namespace: &Namespace, channel: &str) -> bool {
-        namespace.options.subscribe != Who::Anyone
-            || !self.settings.allows_anonymous()
-            || channel::is_private(channel)
-            || !channel::admits(channel, "")
     }
 
     /// Data for a room as it travels: `None` when it is no JSON text where messages have to be.
@@ -332,11 +324,6 @@ impl Gateway {
         self.rooms.join(channel, worker, subscribe, &self.runtime)
     }
 
-    /// Whether nothing of the room may be given to anybody, as it is not known who may have it.
-    pub fn holds_back(&self, live: &Live, namespace: &Namespace, channel: &str) -> bool {
-        !self.revocations.is_current() && live.has_access_rules(namespace, channel)
-    }
-
     /// Accepts a message and hands it to the bus, in call order.
     pub fn publish(&self, namespace: &Namespace, accept: Accept<'_>) -> Result<Accepted, BusError> {
         let offer = namespace.metrics.offer(accept.source);
@@ -400,30 +387,6 @@ impl Gateway {
         announced
     }
 
-    /// Whether members may be given it: where they may speak JSON nobody is given bytes, which another gateway with other
-    /// settings has taken.
-    fn is_presentable(
-        &self,
-        channel: &str,
-        namespace: Option<&Arc<Namespace>>,
-        publication: &Publication,
-    ) -> bool {
-        let may = !publication.is_binary || namespace.is_some_and(|namespace| namespace.is_binary());
-        if !may {
-            self.metrics.bus.error("binary_payload");
-            if self.log_budget.cause("binary_payload", Level::WARN).admit() {
-                warn!(channel, "dropped bytes for a room of JSON texts");
-            }
-        }
-        may
-    }
-
-    fn withholds(&self, channel: &str) -> bool {
-        let live = self.live.load();
-        let namespace = live.namespaces.of(channel);
-        namespace.is_some_and(|namespace| live.has_access_rules(namespace, channel))
-    }
-
     fn mark(
         &self,
         live: &Live,
@@ -450,8 +413,7 @@ impl Gateway {
 
 impl BusEvents for Gateway {
     fn publication(&self, channel: &str, publication: Publication) -> Result<(), Overloaded> {
-        if !self.revocations.is_current() && self.withholds(channel) {
-            self.revocations.withheld();
+        if self.withholds(channel) {
             // A durable room keeps it and comes again; its clients recover what was too much to keep.
             return if publication.offset > 0 {
                 Err(Overloaded)

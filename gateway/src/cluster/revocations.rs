@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 use uuid::Uuid;
 
@@ -20,20 +21,27 @@ impl Collected for Confirmed {
 
 impl super::Cluster {
     /// Tells every gateway what was kept and waits, at most `limit`, until all have it in force; false when one did not say
-    /// so. Where others may be that were not heard yet the limit is waited for.
-    pub async fn put_in_force(&self, gateway: &Gateway, kept: Kept, limit: Duration) -> bool {
+    /// so. Where others may be that were not heard yet they are waited for.
+    pub async fn put_in_force(&self, gateway: &Gateway, kept: &Kept, limit: Duration) -> bool {
+        let end = Instant::now() + limit;
+        let unheard = self.until_others_are_known();
+        let confirmed = self.ask_for_force(gateway, kept, end).await;
+        let Some(known) = unheard else {
+            return confirmed;
+        };
+        sleep_until(known.min(end)).await;
+        self.ask_for_force(gateway, kept, end).await && confirmed
+    }
+
+    async fn ask_for_force(&self, gateway: &Gateway, kept: &Kept, end: Instant) -> bool {
         self.nodes.hear(Announcement::of(gateway));
-        let mut missing = self.nodes.heeding_revocations();
-        if !self.knows_others() {
-            missing.insert(Uuid::nil());
-        }
-        let Kept { sequence, key, value } = kept;
+        let missing = self.nodes.heeding_revocations();
         let tell = |question| {
             let message = Message::Revoke {
                 question,
-                sequence,
-                key,
-                value,
+                sequence: kept.sequence,
+                key: kept.key.clone(),
+                value: kept.value.clone(),
             };
             // Whoever is not told finds out by itself.
             if let Err(error) = self.send(gateway, Recipient::All, message) {
@@ -41,6 +49,7 @@ impl super::Cluster {
             }
             Ok(())
         };
+        let limit = end.saturating_duration_since(Instant::now());
         self.in_force.ask_within(limit, missing, tell).await.is_ok()
     }
 

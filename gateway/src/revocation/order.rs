@@ -74,7 +74,7 @@ impl Gateway {
         let sequence = bus.keep(keep).await?;
         let kept = Kept { sequence, key, value };
         let limit = self.live().settings.revocation.lease + MARGIN;
-        if !self.cluster.put_in_force(self, kept, limit).await {
+        if !self.cluster.put_in_force(self, &kept, limit).await {
             // Whoever did not say so knows it by now, or is without a lease.
             warn!("not every gateway has confirmed a revocation; its lease was waited for");
         }
