@@ -16,6 +16,7 @@ use crate::{
     grant::Grant,
     permission::Caps,
     proxy::{Connected, Foreign},
+    revocation::Credential,
     session::{Ending, Refusal, Rights},
     token::WholeClaims,
 };
@@ -25,6 +26,8 @@ use crate::{
 pub struct Admission {
     /// Who it is, unless the proxy in front vouches for somebody.
     pub user: Option<Arc<str>>,
+    /// What the token said that the client brought.
+    pub token: Option<Arc<Credential>>,
     /// When the connection expires unless its client renews it, as a Unix time in seconds; 0: never.
     pub expire_at: u64,
     /// What others are told of the client wherever it is, JSON text on one line; empty: nothing.
@@ -135,6 +138,7 @@ impl Live {
             // What is said of a room in `subs` goes before its bare name.
             rooms: subs.chain(listed).chain(own).collect(),
             user: Some(user).filter(|user| !user.is_empty()),
+            token: None,
             expire_at: connected.expire_at,
             info: connected.info.unwrap_or_default(),
             data: connected.data.unwrap_or_default(),

@@ -20,6 +20,7 @@ mod publish;
 mod refusal;
 mod request;
 mod rest;
+mod revocations;
 
 #[cfg(test)]
 mod tests;
@@ -47,7 +48,7 @@ use self::{
 use crate::gateway::Gateway;
 
 /// Methods by name, which is also their metric label.
-const METHODS: [&str; 14] = [
+const METHODS: [&str; 21] = [
     "publish",
     "broadcast",
     "history",
@@ -61,6 +62,13 @@ const METHODS: [&str; 14] = [
     "info",
     "channels",
     "rpc",
+    "block_user",
+    "unblock_user",
+    "revoke_token",
+    "invalidate_user_tokens",
+    "ban_user",
+    "unban_user",
+    "revocations",
     BATCH,
 ];
 
@@ -235,6 +243,13 @@ async fn answer(call: &Call<'_>, method: &str, body: &[u8]) -> serde_json::Resul
         "refresh" => call.refresh(&parse(body)?),
         "info" => call.info(),
         "rpc" => call.rpc(&parse(body)?),
+        "block_user" => call.block_user(parse(body)?).await,
+        "unblock_user" => call.unblock_user(parse(body)?).await,
+        "revoke_token" => call.revoke_token(parse(body)?).await,
+        "invalidate_user_tokens" => call.invalidate_user_tokens(parse(body)?).await,
+        "ban_user" => call.ban_user(parse(body)?).await,
+        "unban_user" => call.unban_user(parse(body)?).await,
+        "revocations" => call.revocations(&parse(body)?),
         _channels => call.channels(parse(body)?).await,
     })
 }

@@ -7,6 +7,7 @@
 
 mod condition;
 mod embedded;
+mod kept;
 mod nats;
 mod request;
 
@@ -19,6 +20,7 @@ use uuid::Uuid;
 pub use self::{
     condition::{BusCondition, ServerCondition, ServerSupport},
     embedded::Embedded,
+    kept::{Changes, Keep, KeepError, Kept, Mark},
     nats::{
         DeletedStream, DeletionError, Duties, Nats, NatsConfig, NatsFiles, Permissions, Right, SetUpStreams,
         SetupError, Subjects, UserRights, delete_streams, set_up, tested_servers,
@@ -91,6 +93,14 @@ pub trait Bus: Send + Sync {
         policy: Option<&Arc<HistoryPolicy>>,
         message: Bytes,
     ) -> Result<(), BusError>;
+
+    /// Keeps a value for every gateway; the answer, when it is kept, is the number of the change, or 0 where the key had a value
+    /// already and [`Keep::only_new`] was wanted. Bounded in time.
+    fn keep(&self, keep: Keep) -> BoxFuture<Result<u64, KeepError>>;
+
+    /// What is kept and was not known at `since`; all of it without a mark. Whatever was kept before the call is told. Bounded in
+    /// time for each thousand of them.
+    fn changes(&self, since: Option<Mark>) -> BoxFuture<Result<Changes, KeepError>>;
 
     /// Names the durable namespaces of the configuration, all of them, so that what they need is there before their
     /// first use. Does not wait.

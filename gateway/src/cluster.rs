@@ -11,6 +11,7 @@ mod message;
 mod nodes;
 mod orders;
 mod presence;
+mod revocations;
 mod survey;
 mod users;
 
@@ -31,6 +32,7 @@ use self::{
     message::{Announcement, Envelope, Message},
     nodes::Nodes,
     presence::{OthersMembers, PresenceSurveys},
+    revocations::Confirmed,
     survey::Surveys,
     users::Elsewhere,
 };
@@ -41,9 +43,10 @@ pub use self::{
     survey::SurveyError,
 };
 use crate::{
-    bus::{BusError, BusStatus, Recipient},
+    bus::{BusError, BusStatus, Kept, Recipient},
     gateway::Gateway,
     inbox::Note,
+    revocation::Heard,
 };
 
 /// How often a gateway says that it is there.
@@ -61,6 +64,7 @@ pub struct Cluster {
     members: Surveys<OthersMembers>,
     user_counts: Surveys<Elsewhere>,
     presence_surveys: PresenceSurveys,
+    in_force: Surveys<Confirmed>,
     left: AtomicBool,
     /// When the bus came back last.
     came_back: Mutex<Option<Instant>>,
@@ -76,6 +80,7 @@ impl Cluster {
             members: Surveys::default(),
             user_counts: Surveys::default(),
             presence_surveys: PresenceSurveys::default(),
+            in_force: Surveys::default(),
             left: AtomicBool::new(false),
             came_back: Mutex::default(),
         }
@@ -94,8 +99,13 @@ impl Cluster {
 
     /// Whether every gateway has had the time to announce itself since the bus was away.
     fn knows_others(&self) -> bool {
-        let came_back = *self.came_back.lock();
-        came_back.is_none_or(|at| at.elapsed() >= ANNOUNCE_EVERY)
+        self.until_others_are_known().is_none()
+    }
+
+    /// When that will be; `None`: it is so.
+    fn until_others_are_known(&self) -> Option<Instant> {
+        let known = (*self.came_back.lock())? + ANNOUNCE_EVERY;
+        (known > Instant::now()).then_some(known)
     }
 
     /// Whether a gateway was heard lately.
@@ -137,6 +147,7 @@ impl Cluster {
             }
             Message::Leaving => {
                 self.nodes.forget(envelope.from);
+                self.in_force.forget(envelope.from);
                 gateway.presence.forget(gateway, envelope.from);
             }
             Message::Order(order) => {
@@ -154,6 +165,17 @@ impl Cluster {
             }
             Message::AskMembers { channel } => gateway.presence.asked(gateway, envelope.from, &channel),
             Message::Members(digest) => gateway.presence.digest(gateway, envelope.from, digest),
+            Message::Revoke {
+                question,
+                sequence,
+                key,
+                value,
+            } => gateway.revocations.hear(Heard {
+                kept: Kept { sequence, key, value },
+                from: envelope.from,
+                question,
+            }),
+            Message::Revoked { question } => self.in_force.collect(question, envelope.from, (), true),
             Message::SurveyMembers { survey, channel } => {
                 presence::answer(gateway, envelope.from, survey, &channel);
             }

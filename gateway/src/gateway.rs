@@ -1,5 +1,6 @@
 //! What the threads of one gateway share: settings, rooms, bus, metrics, and the way of a publication between them.
 
+mod access;
 mod clients;
 #[cfg(test)]
 mod fixture;
@@ -17,7 +18,7 @@ use bytes::Bytes;
 use natter_protocol::{ErrorCode, Payload};
 use natter_websocket::Limits;
 use tokio::{runtime::Handle, time::Instant};
-use tracing::{Level, debug, warn};
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 pub use self::clients::{Clients, TooMany};
@@ -41,6 +42,7 @@ use crate::{
     publication::Publication,
     reads::Reads,
     recovery::Recovery,
+    revocation::Revocations,
     rooms::{Joined, Rooms, WorkerId},
     telemetry::{LogBudget, PublishSpan, Tracer},
     token::Tokens,
@@ -74,6 +76,8 @@ pub struct Gateway {
     pub proxies: Proxies,
     /// Who says who clients are.
     pub tokens: Arc<Tokens>,
+    /// What is not good any more.
+    pub revocations: Arc<Revocations>,
     pub drain: Arc<Drain>,
     pub file_limit: Arc<FileLimit>,
     /// What connections may do together.
@@ -208,6 +212,7 @@ impl Gateway {
                 runtime.clone(),
             )),
             limiter: Limiter::new(metrics.limits.clone(), log_budget.clone()),
+            revocations: Revocations::new(metrics.revocations.clone()).into(),
             metrics,
             rooms,
             inboxes,
@@ -342,7 +347,10 @@ impl Gateway {
         };
         let Some(policy) = &namespace.history else {
             let result = match bus.publish(accept.channel, &publication) {
-                Err(BusError::Disconnected) if namespace.is_local_without_bus() => {
+                Err(BusError::Disconnected)
+                    if namespace.is_local_without_bus()
+                        && !self.holds_back(&self.live(), namespace, accept.channel) =>
+                {
                     namespace.metrics.degraded();
                     BusEvents::publication(self, accept.channel, publication)
                         .map_err(|Overloaded| BusError::Overloaded)
@@ -382,24 +390,6 @@ impl Gateway {
         announced
     }
 
-    /// Whether members may be given it: where they may speak JSON nobody is given bytes, which another gateway with other
-    /// settings has taken.
-    fn is_presentable(
-        &self,
-        channel: &str,
-        namespace: Option<&Arc<Namespace>>,
-        publication: &Publication,
-    ) -> bool {
-        let may = !publication.is_binary || namespace.is_some_and(|namespace| namespace.is_binary());
-        if !may {
-            self.metrics.bus.error("binary_payload");
-            if self.log_budget.cause("binary_payload", Level::WARN).admit() {
-                warn!(channel, "dropped bytes for a room of JSON texts");
-            }
-        }
-        may
-    }
-
     fn mark(
         &self,
         live: &Live,
@@ -426,6 +416,14 @@ impl Gateway {
 
 impl BusEvents for Gateway {
     fn publication(&self, channel: &str, publication: Publication) -> Result<(), Overloaded> {
+        if self.withholds(channel) {
+            // A durable room keeps it and comes again; its clients recover what was too much to keep.
+            return if publication.offset > 0 {
+                Err(Overloaded)
+            } else {
+                Ok(())
+            };
+        }
         self.rooms
             .deliver(channel, publication, |channel, publication, previous| {
                 let live = self.live.load();

@@ -1,10 +1,12 @@
 //! A subscription that the server decides on: by the server API, or with the connection.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use natter_protocol::SubscribeRequest;
 use serde::{Deserialize, Serialize};
 
-use crate::{cluster::base64, permission::Allow};
+use crate::{cluster::base64, permission::Allow, revocation::Credential};
 
 /// A room and what its member gets there. Travels between gateways: what an older one does not say has its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +33,9 @@ pub struct Grant {
     /// What its member may do there beside what the namespace permits; said by its token or a backend, where the client is.
     #[serde(skip)]
     pub allow: Allow,
+    /// What the token said that the client brought for it. Stays here.
+    #[serde(skip)]
+    pub token: Option<Arc<Credential>>,
 }
 
 /// A place in a room's history; an empty epoch stands for the present one.

@@ -18,6 +18,7 @@
 //! | [`worker`] | a thread with its connections: inbox, broadcasts, flush, timers |
 //! | [`session`], [`socket`], [`outbox`] | one connection |
 //! | [`admission`], [`grant`] | what a connection is to be; a subscription that the server decides on |
+//! | [`revocation`] | what is not good any more: tokens, users, users in rooms |
 //! | [`token`] | what clients bring to show who they are |
 //! | [`room`] | members on one worker |
 //! | [`rooms`] | the rooms of the gateway: first join, last leave |
@@ -71,6 +72,7 @@ pub mod proxy;
 pub mod publication;
 pub mod reads;
 pub mod recovery;
+pub mod revocation;
 pub mod room;
 pub mod rooms;
 pub mod server;

@@ -19,6 +19,7 @@ mod process;
 mod protocol;
 mod proxies;
 mod recovery;
+mod revocations;
 mod rooms;
 mod tokens;
 mod worker;
@@ -42,6 +43,7 @@ pub use process::{ConfigMetrics, FileMetrics, TraceMetrics};
 pub use protocol::ProtocolMetrics;
 pub use proxies::{ProxyKind, ProxyMetrics, ProxyOutcome};
 pub use recovery::RecoveryMetrics;
+pub use revocations::RevocationMetrics;
 pub use rooms::RoomMetrics;
 pub use tokens::TokenMetrics;
 pub use worker::WorkerCounters;
@@ -68,6 +70,7 @@ pub struct Metrics {
     pub tokens: TokenMetrics,
     pub permissions: PermissionMetrics,
     pub limits: LimitMetrics,
+    pub revocations: RevocationMetrics,
     pub config: ConfigMetrics,
     pub control: ControlMetrics,
     pub files: FileMetrics,
@@ -93,6 +96,7 @@ impl Metrics {
         let tokens = TokenMetrics::register(&mut registrar)?;
         let permissions = PermissionMetrics::register(&mut registrar)?;
         let limits = LimitMetrics::register(&mut registrar)?;
+        let revocations = RevocationMetrics::register(&mut registrar)?;
         let config = ConfigMetrics::register(&mut registrar)?;
         let control = ControlMetrics::register(&mut registrar)?;
         let files = FileMetrics::register(&mut registrar)?;
@@ -116,6 +120,7 @@ impl Metrics {
             tokens,
             permissions,
             limits,
+            revocations,
             config,
             control,
             files,

@@ -36,7 +36,7 @@ use crate::{
     inbox::{Inbox, Note},
     metrics::Metrics,
     ops::{self, ControlAccess, Heartbeats, OpsState, Readiness, Tokens},
-    presence,
+    presence, revocation,
     rooms::{Linger, Rooms},
     telemetry::{TraceGuard, TraceSettings, Tracer},
 };
@@ -85,8 +85,10 @@ impl Server {
 
         let critical = gateway.live().settings.bus.critical;
         let drain = gateway.drain.clone();
-        let readiness = Readiness::new(bus.status(), bus.condition(), critical, drain);
+        let readiness = Readiness::new(bus.status(), bus.condition(), critical, drain)
+            .with_revocations(gateway.revocations.clone());
         let access = control_access(&gateway, &control)?;
+        revocation::start(gateway.clone());
         let heartbeats = Heartbeats::new(ports.listeners.len());
         let (stop, _) = watch::channel(false);
         let workers = start_workers(&gateway, ports.listeners, &heartbeats, &stop)?;

@@ -19,6 +19,7 @@ mod recover;
 mod refusal;
 mod replies;
 mod rights;
+mod revocation;
 mod stream;
 mod subscriptions;
 mod terms;

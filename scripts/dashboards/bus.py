@@ -55,6 +55,19 @@ JOINS = [
           [("sum by (result) (rate(natter_join_barriers_total{@}[$__rate_interval]))", "{{result}}")], "cps"),
 ]
 
+REVOCATIONS = [
+    states("What is revoked is known", "By gateway. While it is not, rooms with access rules wait.",
+           "min by (instance) (natter_revocations_current{@})", "{{instance}}", "known", "unknown",
+           runbooks=("NatterRevocationsUnknown",)),
+    graph("Revocations", "Rules in force, by kind: the same at every gateway.",
+          [("max by (kind) (natter_revocations{@})", "{{kind}}")], "short"),
+    graph("What revocations did", "Connections closed, subscriptions ended, commands refused.",
+          [("sum by (kind, result) (rate(natter_revocation_acts_total{@}[$__rate_interval]))", "{{kind}} {{result}}")], "cps"),
+    graph("Publications withheld", "Not given to rooms with access rules, as it was not known what is revoked.",
+          [("sum by (instance) (rate(natter_publications_withheld_total{@}[$__rate_interval]))", "{{instance}}")], "cps",
+          runbooks=("NatterRevocationsUnknown",)),
+]
+
 FLOW = [
     graph("To and from the bus", "Accepted at one gateway, received by each gateway with members in the room.",
           [('sum(rate(natter_publications_total{@, source!="bus"}[$__rate_interval]))', "accepted"),
@@ -75,7 +88,7 @@ SERVERS = [
     states("Streams of durable rooms", "Whether the streams of each namespace were found as they should be.",
            "min by (room_namespace) (natter_streams_ready{@})", "{{room_namespace}}", "ready", "not ready", height=8),
 ]
-for panel in JOINS + FLOW:
+for panel in JOINS + FLOW + REVOCATIONS:
     panel.width = 6
 
 DASHBOARD = Dashboard(
@@ -86,5 +99,5 @@ DASHBOARD = Dashboard(
     variables=GATEWAY_VARIABLES,
     annotations=ANNOTATIONS,
     rows=[Row("Is the bus there?", TOP), Row("Connection", CONNECTION), Row("Joins", JOINS), Row("Flow", FLOW),
-          Row("NATS servers", SERVERS)],
+          Row("Revocations", REVOCATIONS), Row("NATS servers", SERVERS)],
 )

@@ -33,9 +33,11 @@ checks.negative_data_rejection.enabled = false
 """
 MESSAGES = "/v1/rooms/{room}/messages"
 METHODS = "publish broadcast history history_remove presence presence_stats subscribe unsubscribe refresh disconnect info channels"
+# They would take away those whom the other calls are about.
+REVOKE = "block_user unblock_user revoke_token invalidate_user_tokens ban_user unban_user revocations"
 # Kinds of answers, and how many of them there have to be at least.
 DUE = {
-    **{f"POST /api/{method}: result": 5 for method in METHODS.split()},
+    **{f"POST /api/{method}: result": 5 for method in [*METHODS.split(), *REVOKE.split()]},
     "POST /api/batch: result": 5,
     "POST /api: result": 1,
     "POST /api/presence: member": 5,
@@ -64,6 +66,10 @@ def before_call(_context, case, _kwargs):
         case.path_parameters = {**case.path_parameters, "room": room}
     body = case.body
     if not isinstance(body, dict):
+        return
+    if case.operation.path.removeprefix("/api/") in REVOKE.split():
+        if isinstance(body.get("channel"), str):
+            case.body = {**body, "channel": room}
         return
     about = {"channel": room, "user": user}
     named = {name: value for name, value in about.items() if isinstance(body.get(name), str)}

@@ -37,7 +37,7 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 pub const API_KEY: &str = "natter-tests";
 
 /// Every method of the server API.
-pub const API_METHODS: [&str; 14] = [
+pub const API_METHODS: [&str; 21] = [
     "publish",
     "broadcast",
     "history",
@@ -51,6 +51,13 @@ pub const API_METHODS: [&str; 14] = [
     "info",
     "channels",
     "rpc",
+    "block_user",
+    "unblock_user",
+    "revoke_token",
+    "invalidate_user_tokens",
+    "ban_user",
+    "unban_user",
+    "revocations",
     "batch",
 ];
 

@@ -27,7 +27,7 @@ const MAX_REPLIES: usize = 16 << 20;
 const PLACES: usize = 256;
 /// Places of a command that publishes into many rooms, or whose answer may have megabytes.
 const LARGE: usize = 64;
-const LARGE_METHODS: [&str; 3] = ["broadcast", "history", "channels"];
+const LARGE_METHODS: [&str; 4] = ["broadcast", "history", "channels", "revocations"];
 
 impl Call<'_> {
     pub(super) async fn batch(&self, body: &[u8]) -> serde_json::Result<Outcome> {

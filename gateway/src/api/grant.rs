@@ -43,6 +43,7 @@ impl Call<'_> {
             force_recovery: overrides.and_then(|options| value(&options.force_recovery)),
             force_positioning: overrides.and_then(|options| value(&options.force_positioning)),
             allow: Allow::NOTHING,
+            token: None,
         })
     }
 }

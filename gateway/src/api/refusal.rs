@@ -5,7 +5,13 @@ use std::borrow::Cow;
 use http::StatusCode;
 use natter_protocol::ErrorCode;
 
-use crate::{bus::BusError, gateway::store_error_code, history::StoreError, presence::PresenceError};
+use crate::{
+    bus::BusError,
+    gateway::{error_code, store_error_code},
+    history::StoreError,
+    presence::PresenceError,
+    revocation::RevokeError,
+};
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
@@ -25,6 +31,9 @@ pub(super) enum Refusal {
     /// Who is in a room cannot be told.
     #[error(transparent)]
     Presence(#[from] PresenceError),
+    /// Something is not revoked, or not known to be.
+    #[error(transparent)]
+    Revoke(#[from] RevokeError),
     /// The reader counts in an epoch that has passed, or what follows its position was removed since.
     #[error("what follows this position is not known any more: read from the beginning")]
     Unrecoverable,
@@ -54,11 +63,14 @@ impl Refusal {
             Self::Code(code) => *code,
             Self::Bad(_) => ErrorCode::BadRequest,
             Self::Store(error) => store_error_code(*error),
-            Self::NoHistory | Self::NoPresence => ErrorCode::NotAvailable,
+            Self::NoHistory | Self::NoPresence | Self::Revoke(RevokeError::Unavailable) => {
+                ErrorCode::NotAvailable
+            }
             Self::Presence(error) => error.code(),
             Self::WrongKeys => ErrorCode::TooManyRequests,
+            Self::Revoke(RevokeError::Bus(error)) => error_code(*error),
             Self::Unrecoverable => ErrorCode::UnrecoverablePosition,
-            Self::Body => ErrorCode::LimitExceeded,
+            Self::Body | Self::Revoke(RevokeError::Full) => ErrorCode::LimitExceeded,
             Self::Path | Self::Verb => ErrorCode::MethodNotFound,
         }
     }

@@ -9,6 +9,7 @@
 //! [`BusEvents::publication`] takes; `unsubscribe`, which never waits for a room, may be.
 
 mod idempotency;
+mod keeping;
 mod log;
 mod logs;
 
@@ -18,8 +19,8 @@ use bytes::Bytes;
 use tokio::{sync::watch, task::AbortHandle};
 use uuid::Uuid;
 
-use self::logs::Logs;
-use super::{BoxFuture, Bus, BusError, BusEvents, BusStatus, Recipient};
+use self::{keeping::Keeping, logs::Logs};
+use super::{BoxFuture, Bus, BusError, BusEvents, BusStatus, Changes, Keep, KeepError, Mark, Recipient};
 use crate::{
     channel::Channel,
     history::{HistoryPolicy, Page, Position, Query, Receipt, StoreError},
@@ -35,6 +36,7 @@ pub struct Embedded {
     /// Never changes: it is always up.
     status: watch::Sender<BusStatus>,
     logs: Arc<Logs>,
+    keeping: Keeping,
     sweep: AbortHandle,
 }
 
@@ -47,6 +49,7 @@ impl Embedded {
             node,
             events,
             status: watch::Sender::new(BusStatus::Up),
+            keeping: Keeping::default(),
             sweep: tokio::spawn(logs::sweep(logs.clone())).abort_handle(),
             logs,
         }
@@ -128,6 +131,14 @@ impl Bus for Embedded {
     /// There are no others.
     fn announce(&self, _: &str, _: Option<&Arc<HistoryPolicy>>, _: Bytes) -> Result<(), BusError> {
         Ok(())
+    }
+
+    fn keep(&self, keep: Keep) -> BoxFuture<Result<u64, KeepError>> {
+        Box::pin(ready(Ok(self.keeping.keep(keep))))
+    }
+
+    fn changes(&self, since: Option<Mark>) -> BoxFuture<Result<Changes, KeepError>> {
+        Box::pin(ready(Ok(self.keeping.changes(since.as_ref()))))
     }
 
     fn is_up(&self) -> bool {

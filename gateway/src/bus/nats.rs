@@ -66,7 +66,9 @@ pub use self::{
     setup::{SetUpStreams, SetupError, set_up},
     subjects::Subjects,
 };
-use super::{BoxFuture, Bus, BusCondition, BusError, BusEvents, BusStatus, Recipient};
+use super::{
+    BoxFuture, Bus, BusCondition, BusError, BusEvents, BusStatus, Changes, Keep, KeepError, Mark, Recipient,
+};
 use crate::{
     channel::Channel,
     history::{HistoryPolicy, Page, Position, Query, Receipt, StoreError},
@@ -429,6 +431,16 @@ impl Bus for Nats {
 
     fn prepare(&self, policies: Vec<Arc<HistoryPolicy>>) {
         self.durable.prepare(policies);
+    }
+
+    fn keep(&self, keep: Keep) -> BoxFuture<Result<u64, KeepError>> {
+        let jetstream = self.durable.jetstream();
+        Box::pin(async move { jetstream.keep(&keep).await })
+    }
+
+    fn changes(&self, since: Option<Mark>) -> BoxFuture<Result<Changes, KeepError>> {
+        let jetstream = self.durable.jetstream();
+        Box::pin(async move { jetstream.changes(since).await })
     }
 
     fn condition(&self) -> watch::Receiver<BusCondition> {

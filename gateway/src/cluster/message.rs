@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Hearing, Order, Said, presence::MembersPart};
+use super::{Hearing, Order, Said, base64, presence::MembersPart};
 use crate::{gateway::Gateway, presence::Digest};
 
 const FORMAT: u32 = 1;
@@ -52,6 +52,17 @@ pub(super) enum Message {
         channel: String,
     },
     Members(Digest),
+    /// Every gateway puts a change of what is revoked in force, and says so.
+    Revoke {
+        question: Uuid,
+        sequence: u64,
+        key: String,
+        #[serde(with = "base64")]
+        value: Bytes,
+    },
+    Revoked {
+        question: Uuid,
+    },
     /// Every gateway answers with its members of a room.
     SurveyMembers {
         survey: Uuid,
@@ -85,6 +96,9 @@ pub(super) struct Announcement {
     /// It answers how many connections a user has; as above.
     #[serde(default)]
     pub(super) counts_users: bool,
+    /// It knows what is revoked, and says when a change is in force. Those of the version before let everybody in.
+    #[serde(default)]
+    pub(super) heeds_revocations: bool,
 }
 
 /// One gateway as the others and the server API see it.
@@ -144,6 +158,7 @@ impl Announcement {
             info: NodeInfo::of(gateway),
             tells_members: true,
             counts_users: true,
+            heeds_revocations: true,
         }
     }
 }

@@ -68,6 +68,11 @@ impl Nodes {
         self.those(|said| said.counts_users)
     }
 
+    /// Those that put revocations in force.
+    pub(super) fn heeding_revocations(&self) -> HashSet<Uuid> {
+        self.those(|said| said.heeds_revocations)
+    }
+
     fn those(&self, able: impl Fn(&Announcement) -> bool) -> HashSet<Uuid> {
         let mut heard = self.heard.lock();
         heard.retain(|_, (at, _)| at.elapsed() < NODE_LIFETIME);
@@ -106,6 +111,7 @@ mod tests {
             info,
             tells_members: true,
             counts_users: true,
+            heeds_revocations: true,
         }
     }
 
@@ -114,10 +120,12 @@ mod tests {
         let nodes = Nodes::default();
         let (a, mut b) = (said("a"), said("b"));
         b.tells_members = false;
+        b.heeds_revocations = false;
         nodes.hear(a.clone());
         nodes.hear(b);
         assert_eq!(nodes.present().len(), 2);
         assert_eq!(nodes.telling_members(), HashSet::from([a.info.uid]));
+        assert_eq!(nodes.heeding_revocations(), HashSet::from([a.info.uid]));
         nodes.forget(a.info.uid);
         assert!(nodes.telling_members().is_empty());
     }

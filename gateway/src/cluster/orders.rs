@@ -11,6 +11,7 @@ use super::{Hearing, Said, base64};
 use crate::{
     drain::{Pace, Shed},
     grant::Grant,
+    revocation::Concerned,
     session::StreamKey,
 };
 
@@ -85,6 +86,11 @@ pub enum Command {
     Emulate {
         said: Said,
         answer: mpsc::UnboundedSender<Hearing>,
+    },
+    /// Hold connections against what is revoked. Whoever waits for all workers waits until `done` is dropped.
+    Judge {
+        concerned: Concerned,
+        done: mpsc::UnboundedSender<()>,
     },
     /// Close every connection with 3001.
     CloseAll(Pace),

@@ -57,10 +57,20 @@ impl<C: Collected> Surveys<C> {
         missing: HashSet<Uuid>,
         ask: impl FnOnce(Uuid) -> Result<(), BusError>,
     ) -> Result<C, SurveyError> {
+        self.ask_within(TIMEOUT, missing, ask).await
+    }
+
+    /// As [`Surveys::ask`], with another limit.
+    pub(super) async fn ask_within(
+        &self,
+        limit: Duration,
+        missing: HashSet<Uuid>,
+        ask: impl FnOnce(Uuid) -> Result<(), BusError>,
+    ) -> Result<C, SurveyError> {
         let survey = Uuid::new_v4();
         let (result, _open) = self.open(survey, missing);
         ask(survey)?;
-        match timeout(TIMEOUT, result).await {
+        match timeout(limit, result).await {
             Ok(Ok(collected)) => Ok(collected),
             _ => Err(SurveyError::Timeout),
         }
@@ -100,6 +110,20 @@ impl<C: Collected> Surveys<C> {
         if collecting.missing.is_empty()
             && let Some(survey) = open.remove(&survey)
         {
+            // Who asked may have given up.
+            let _ = survey.done.send(survey.collected);
+        }
+    }
+}
+
+impl<C> Surveys<C> {
+    /// A gateway is gone: nobody waits for its answers.
+    pub(super) fn forget(&self, node: Uuid) {
+        let mut open = self.open.lock();
+        for survey in open.values_mut() {
+            survey.missing.remove(&node);
+        }
+        for (_, survey) in open.extract_if(|_, survey| survey.missing.is_empty()) {
             // Who asked may have given up.
             let _ = survey.done.send(survey.collected);
         }
@@ -148,6 +172,17 @@ mod tests {
         assert!(result.try_recv().is_err());
         surveys.collect(survey, a, 0, true);
         assert_eq!(result.await.unwrap(), 3);
+    }
+
+    #[tokio::test]
+    async fn who_leaves_is_not_waited_for() {
+        let surveys = Surveys::<u64>::default();
+        let (survey, a, b) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
+        let (mut result, _open) = surveys.open(survey, HashSet::from([a, b]));
+        surveys.forget(a);
+        assert!(result.try_recv().is_err(), "the other has not answered");
+        surveys.forget(b);
+        assert_eq!(result.await.unwrap(), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::settings::{
     ApiSettings, BusSettings, ClientSettings, DrainSettings, HttpSettings, IssuerSettings, LogSettings,
-    MetricsSettings, OpsSettings, PageSettings, ProxySettings, RoomSettings, TracingSettings,
+    MetricsSettings, OpsSettings, PageSettings, ProxySettings, RevocationSettings, RoomSettings,
+    TracingSettings,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -20,6 +21,7 @@ pub(super) struct RawSettings {
     pub(super) node_name: Option<String>,
     pub(super) client: ClientSettings,
     pub(super) tokens: Vec<IssuerSettings>,
+    pub(super) revocation: RevocationSettings,
     pub(super) http: HttpSettings,
     pub(super) api: ApiSettings,
     pub(super) ops: OpsSettings,
@@ -42,6 +44,7 @@ impl Default for RawSettings {
             node_name: None,
             client: ClientSettings::default(),
             tokens: Vec::new(),
+            revocation: RevocationSettings::default(),
             http: HttpSettings::default(),
             api: ApiSettings::default(),
             ops: OpsSettings::default(),

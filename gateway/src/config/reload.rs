@@ -24,7 +24,7 @@ impl Settings {
         problems.result(Some(()))
     }
 
-    fn fixed_changes(&self, new: &Self) -> [(&'static str, bool); 13] {
+    fn fixed_changes(&self, new: &Self) -> [(&'static str, bool); 14] {
         let (old_bus, new_bus) = (&self.bus, &new.bus);
         [
             ("listen", self.listen != new.listen),
@@ -35,6 +35,7 @@ impl Settings {
                 "ops.control.token_file",
                 self.ops.control.token_file != new.ops.control.token_file,
             ),
+            ("revocation.lease", self.revocation.lease != new.revocation.lease),
             ("api.nats", self.api.nats != new.api.nats),
             ("bus.prefix", old_bus.prefix != new_bus.prefix),
             ("bus.linger", old_bus.linger != new_bus.linger),

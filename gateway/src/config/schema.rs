@@ -106,6 +106,9 @@ pub(super) const KEYS: &[Key] = &[
     live("tokens[].user_claim", Text, "The claim with the user id."),
     live("tokens[].leeway", Duration, "By how much clocks may differ, at most 5m."),
 
+    fixed("revocation.lease", Duration, "How long a gateway goes on without news of what is revoked, 2s to 1m; then rooms with access rules wait until it has caught up. The same for all gateways; see docs/revocation.md."),
+    live("revocation.max_rules", Count, "Revocations that there may be at once, at most 1000000; more are refused with 106. One takes some 400 bytes of every gateway's memory."),
+
     live("http.allowed_origins", Origins, "Web pages that may connect: `*` = all, `scheme://host[:port]` where the host may start with `*.`; empty = the gateway's own origin only."),
     live("http.header_timeout", Duration, "Time in which a request's head must have arrived."),
     live("http.handshake_limit", Count, "Sockets at one gateway whose first request has not arrived yet, 64 to 1000000; when one more comes, the oldest of them is closed."),

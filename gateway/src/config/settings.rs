@@ -8,6 +8,7 @@ mod history;
 mod personal;
 mod proxies;
 mod rate_limits;
+mod revocation;
 mod rooms;
 mod tokens;
 
@@ -23,6 +24,7 @@ pub use self::{
     personal::PersonalSettings,
     proxies::ProxySettings,
     rate_limits::RateLimits,
+    revocation::RevocationSettings,
     rooms::{Degraded, DeltaKind, Namespace, PayloadKind, RoomOptions, RoomSettings, Who},
     tokens::{IssuerSettings, Signs},
 };
@@ -45,6 +47,7 @@ pub struct Settings {
     pub client: ClientSettings,
     /// Who signs the tokens of clients.
     pub tokens: Vec<IssuerSettings>,
+    pub revocation: RevocationSettings,
     pub http: HttpSettings,
     pub api: ApiSettings,
     pub ops: OpsSettings,

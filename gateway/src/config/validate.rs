@@ -15,8 +15,8 @@ use super::{
     nats_url::NatsUrl,
     raw::RawSettings,
     settings::{
-        ClientSettings, CompressionSettings, Degraded, NatsSettings, PayloadKind, RoomOptions, RoomSettings,
-        Settings,
+        ClientSettings, CompressionSettings, Degraded, NatsSettings, PayloadKind, RevocationSettings,
+        RoomOptions, RoomSettings, Settings,
     },
     units::{show_duration, show_size},
 };
@@ -31,6 +31,10 @@ const MOMENT: Duration = Duration::from_millis(1);
 const MAX_BATCH_WINDOW: Duration = Duration::from_millis(100);
 /// Members that are listed: an answer with all of them has some 2 MiB.
 const MAX_PRESENCE_LIMIT: usize = 20_000;
+/// A shorter lease would end while NATS chooses a leader; who revokes something may have to wait for a longer one.
+const LEASES: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_mins(1);
+/// All of them are in every gateway's memory.
+const MAX_RULES: usize = 1_000_000;
 const SECOND: Duration = Duration::from_secs(1);
 /// Largest message, request or queue in bytes.
 const MAX_SIZE: usize = 64 << 20;
@@ -41,6 +45,7 @@ pub(super) fn validate(raw: RawSettings, machine: &Machine, problems: &mut Probl
     listeners(&settings, problems);
     client(&settings.client, problems);
     tokens::check(&settings, problems);
+    revocation(&settings.revocation, problems);
     http(&settings, problems);
     rooms(&settings.rooms, problems);
     personal(&settings, problems);
@@ -65,6 +70,7 @@ pub(super) fn resolve(raw: RawSettings, machine: &Machine) -> Settings {
         node_name: raw.node_name.unwrap_or_else(|| machine.host_name.clone()),
         client: raw.client,
         tokens: raw.tokens,
+        revocation: raw.revocation,
         http: raw.http,
         api: raw.api,
         ops: raw.ops,
@@ -162,6 +168,11 @@ fn listeners(settings: &Settings, problems: &mut Problems) {
     }
     problems.within("workers", settings.workers, 1..=MAX_WORKERS, |n| n);
     problems.label("node_name", &settings.node_name);
+}
+
+fn revocation(revocation: &RevocationSettings, problems: &mut Problems) {
+    problems.within("revocation.lease", revocation.lease, LEASES, show_duration);
+    problems.within("revocation.max_rules", revocation.max_rules, 1..=MAX_RULES, |n| n);
 }
 
 fn client(client: &ClientSettings, problems: &mut Problems) {

@@ -28,7 +28,10 @@ async fn told(gateway: &Gateway) -> Vec<String> {
             Command::CloseAll(pace) => format!("close all in {:?}", pace.window),
             Command::Shed(shed) => format!("shed {} in {:?}", shed.left(), shed.pace.window),
             Command::StopClosing => "stop".to_owned(),
-            Command::Order(_) | Command::CountRooms { .. } | Command::Emulate { .. } => "other".to_owned(),
+            Command::Order(_)
+            | Command::CountRooms { .. }
+            | Command::Emulate { .. }
+            | Command::Judge { .. } => "other".to_owned(),
         },
         _ => "other".to_owned(),
     };

@@ -29,6 +29,7 @@ impl Gateway {
     pub(crate) fn embedded(settings: Settings) -> Arc<Self> {
         let gateway = Self::without_bus(settings);
         gateway.attach(Arc::new(Embedded::new(gateway.node, gateway.clone())));
+        gateway.revocations.waive();
         gateway
     }
 }

@@ -8,7 +8,7 @@ const BEGIN: &str = "<!-- families: begin (checked by a test) -->\n";
 const END: &str = "<!-- families: end -->";
 
 /// Every label that a family may have, and where its values come from.
-const CLOSED_LABELS: [&str; 14] = [
+const CLOSED_LABELS: [&str; 15] = [
     "call",
     "code",
     "command",

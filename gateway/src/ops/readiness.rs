@@ -7,14 +7,15 @@ use tokio::sync::watch;
 
 use crate::bus::{BusCondition, BusStatus};
 use crate::drain::Drain;
+use crate::revocation::Revocations;
 
 /// What readiness follows from. The bus tells its own state; the gateway tells the rest.
-#[derive(Debug)]
 pub struct Readiness {
     bus: watch::Receiver<BusStatus>,
     condition: watch::Receiver<BusCondition>,
     critical: bool,
     drain: Arc<Drain>,
+    revocations: Option<Arc<Revocations>>,
 }
 
 /// Why a gateway is not ready.
@@ -29,6 +30,8 @@ pub enum NotReady {
     BusDown,
     /// The gateway may not make streams, and some were never there since its start: `namespaces` says which.
     StreamsMissing,
+    /// It is not known yet what is revoked: joins of rooms with access rules could only fail.
+    RevocationsUnknown,
     /// The NATS server is too old for the durable rooms that are configured.
     NatsTooOld,
 }
@@ -43,6 +46,8 @@ pub struct ReadinessReport {
     /// The Service shall choose others; the gateway is ready for whoever comes all the same.
     pub cordoned: bool,
     pub reasons: Vec<NotReady>,
+    /// `current`, or `unknown` while rooms with access rules wait; that alone does not make a gateway unready that once knew.
+    pub revocations: &'static str,
     #[serde(flatten)]
     pub condition: BusCondition,
 }
@@ -60,6 +65,16 @@ impl Readiness {
             condition,
             critical,
             drain,
+            revocations: None,
+        }
+    }
+
+    /// Not before it is known what is revoked; later it says so without making the gateway unready.
+    #[must_use]
+    pub fn with_revocations(self, revocations: Arc<Revocations>) -> Self {
+        Self {
+            revocations: Some(revocations),
+            ..self
         }
     }
 
@@ -67,11 +82,14 @@ impl Readiness {
         let bus = *self.bus.borrow();
         let condition = self.condition.borrow().clone();
         let draining = self.drain.is_draining();
+        let revocations = self.revocations.as_deref();
+        let was_current = revocations.is_none_or(Revocations::was_current);
         let reasons: Vec<_> = [
             draining.then_some(NotReady::Draining),
             (bus == BusStatus::Connecting).then_some(NotReady::BusConnecting),
             (bus == BusStatus::Down && self.critical).then_some(NotReady::BusDown),
             condition.awaits_streams.then_some(NotReady::StreamsMissing),
+            (bus != BusStatus::Connecting && !was_current).then_some(NotReady::RevocationsUnknown),
             condition.refuses().then_some(NotReady::NatsTooOld),
         ]
         .into_iter()
@@ -83,6 +101,11 @@ impl Readiness {
             draining,
             cordoned: self.drain.is_cordoned(),
             reasons,
+            revocations: if revocations.is_none_or(Revocations::is_current) {
+                "current"
+            } else {
+                "unknown"
+            },
             condition,
         }
     }

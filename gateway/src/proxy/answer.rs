@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use crate::{
     grant::Grant,
     permission::{Allow, Caps},
+    revocation::Credential,
 };
 
 /// Longest reason of a close frame in bytes (RFC 6455 section 5.5.1).
@@ -199,6 +200,8 @@ pub struct Subscribed {
     pub force_positioning: Option<bool>,
     /// What its member may do beside what the namespace permits.
     pub allow: Allow,
+    /// What the token said that permits it, if it was one.
+    pub token: Option<Arc<Credential>>,
 }
 
 impl Subscribed {
@@ -210,6 +213,7 @@ impl Subscribed {
             force_recovery: self.force_recovery,
             force_positioning: self.force_positioning,
             allow: self.allow,
+            token: self.token,
             ..Grant::of(channel)
         }
     }
@@ -294,6 +298,7 @@ impl Answer for Subscribed {
             force_recovery: value_of(overrides.force_recovery),
             force_positioning: value_of(overrides.force_positioning),
             allow: written.allow.unwrap_or_default(),
+            token: None,
         })
     }
 }

@@ -9,7 +9,7 @@ use tokio::{runtime::Handle, sync::watch};
 
 use super::*;
 use crate::{
-    bus::{BoxFuture, Bus, BusStatus, Recipient},
+    bus::{BoxFuture, Bus, BusStatus, Changes, Keep, KeepError, Mark, Recipient},
     history::{Epoch, HistoryPolicy, Page, Position, Query, Receipt, StoreError},
     metrics::Metrics,
     publication::Publication,
@@ -80,6 +80,14 @@ impl Bus for Counting {
 
     fn send(&self, _: Recipient, _: Bytes) -> Result<(), BusError> {
         Ok(())
+    }
+
+    fn keep(&self, _: Keep) -> BoxFuture<Result<u64, KeepError>> {
+        Box::pin(std::future::ready(Err(KeepError::Unavailable)))
+    }
+
+    fn changes(&self, _: Option<Mark>) -> BoxFuture<Result<Changes, KeepError>> {
+        Box::pin(std::future::ready(Err(KeepError::Unavailable)))
     }
 
     fn is_up(&self) -> bool {

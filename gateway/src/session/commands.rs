@@ -184,6 +184,7 @@ impl Session {
         if !may {
             return Err(ErrorCode::PermissionDenied);
         }
+        self.check_access(worker, namespace, channel, None)?;
         let key = message.key.as_ref();
         if message.data.is_none() || key.is_some_and(|key| key.len() > MAX_KEY) {
             return Err(ErrorCode::BadRequest);

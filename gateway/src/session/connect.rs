@@ -207,11 +207,15 @@ impl Session {
             // Whom the proxy in front vouches for stays.
             let _ = self.user.set(user);
         }
+        if let Err(denial) = self.check_connection(worker, admission.token.as_ref()) {
+            return self.deny(worker, slot, &denial);
+        }
         if worker.connected(self).is_err() {
             worker.gateway.limiter.reached(Limit::UserConnections, &self.id);
             return self.deny(worker, slot, &Denial::Disconnect(DisconnectCode::ConnectionLimit));
         }
         self.phase.set(Phase::Connected);
+        self.note_token(admission.token);
         if let Err(error) = self.set_expiry(worker, admission.expire_at) {
             return self.deny(worker, slot, &Denial::Error(error.into()));
         }
@@ -221,7 +225,9 @@ impl Session {
         self.note_meta(admission.meta);
         self.set_rights(worker, admission.rights);
         let wanted = if admission.takes_wishes { wanted } else { &[] };
-        let wishes = match self.first_rooms(worker, admission.rooms, wanted) {
+        let rooms = admission.rooms.into_iter();
+        let granted = rooms.filter(|grant| !self.is_banned(worker, &grant.channel));
+        let wishes = match self.first_rooms(worker, granted.collect(), wanted) {
             Ok(wishes) => wishes,
             Err(refusal) => return self.deny(worker, slot, &Denial::Error(refusal)),
         };

@@ -7,6 +7,7 @@ use natter_protocol::{ErrorCode, HistoryRequest, HistoryResult, ReplyBody};
 use super::{Refusal, Session};
 use crate::{
     bus::{BoxFuture, BusError},
+    channel::Channel,
     gateway::error_code,
     history::{self, Page, Query},
     permission::Operation,
@@ -14,8 +15,9 @@ use crate::{
     worker::Worker,
 };
 
-/// A read under way, and the epoch that the client counts in, if it named one.
+/// A read of a room under way, and the epoch that the client counts in, if it named one.
 struct Reading {
+    channel: Channel,
     page: BoxFuture<Result<Page, BusError>>,
     epoch: String,
 }
@@ -45,6 +47,7 @@ impl Session {
         if !may {
             return Err(ErrorCode::PermissionDenied.into());
         }
+        self.check_access(worker, namespace, &request.channel, None)?;
         self.check_encoding(namespace)?;
         let bus = worker.gateway.bus().ok_or(ErrorCode::Internal)?;
         // Nothing comes before it, as in the server API.
@@ -62,6 +65,7 @@ impl Session {
             .map(|since| since.epoch.to_string())
             .unwrap_or_default();
         Ok(Reading {
+            channel: Channel::from(&*request.channel),
             page: worker.gateway.reads.page(bus, &request.channel, policy, query),
             epoch,
         })
@@ -71,10 +75,10 @@ impl Session {
         let slot = self.defer_reply(id);
         let (session, worker) = (self.clone(), worker.clone());
         tokio::task::spawn_local(async move {
-            let page = reading.page.await.map_err(error_code).and_then(|page| {
-                let page = page
-                    .in_epoch(&reading.epoch)
-                    .ok_or(ErrorCode::UnrecoverablePosition)?;
+            let Reading { page, channel, epoch } = reading;
+            let page = page.await.map_err(error_code).and_then(|page| {
+                let page = page.in_epoch(&epoch).ok_or(ErrorCode::UnrecoverablePosition)?;
+                session.may_still_be_given(&worker, &channel)?;
                 let has_room = session.has_room_for(&worker, &page.publications);
                 has_room.then_some(page).ok_or(ErrorCode::TooManyRequests)
             });

@@ -168,6 +168,7 @@ impl Session {
         let judged = namespace.and_then(|namespace| {
             self.may_read_now(worker)?;
             self.judge(worker, &namespace, &request.channel)?;
+            self.check_access(worker, &namespace, &request.channel, None)?;
             worker.gateway.presence_limit(&namespace)
         });
         judged

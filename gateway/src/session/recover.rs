@@ -161,9 +161,11 @@ impl Session {
         {
             return;
         }
-        let missed = match missed {
+        let missed = missed.map_err(error_code);
+        let permitted = self.may_still_be_given(worker, &held.room.channel);
+        let missed = match permitted.and(missed) {
             Ok(missed) => missed,
-            Err(error) => return self.turn_away(worker, &held.room, wish, error_code(error)),
+            Err(code) => return self.turn_away(worker, &held.room, wish, code),
         };
         let recovered = matches!(missed, Missed::All(_));
         if let Some(former) = wish

@@ -16,7 +16,7 @@ use crate::{
     config::Who,
     gateway::error_code,
     namespace::Namespace,
-    permission::{Allow, Operation},
+    permission::Allow,
     room::{MemberIndex, Room, Taste, Waiting},
     wire::Encoding,
     worker::Worker,
@@ -68,6 +68,11 @@ impl Subscriptions {
     pub(super) fn present(&self) -> Vec<Rc<Room>> {
         let present = self.0.iter().filter(|subscription| subscription.present);
         present.map(|subscription| subscription.room.clone()).collect()
+    }
+
+    pub(super) fn channels(&self) -> Vec<Channel> {
+        let channels = self.0.iter().map(|subscription| &subscription.room.channel);
+        channels.cloned().collect()
     }
 
     pub(super) fn count(&self) -> usize {
@@ -188,7 +193,10 @@ impl Session {
     pub fn join(self: &Rc<Self>, worker: &Rc<Worker>, channel: &str, wish: Wish) -> Result<(), Refusal> {
         {
             let live = worker.live();
-            self.check_encoding(live.namespace(channel)?)?;
+            let namespace = live.namespace(channel)?;
+            let token = wish.grant().and_then(|grant| grant.token.as_ref());
+            self.check_access(worker, namespace, channel, token)?;
+            self.check_encoding(namespace)?;
             let subscriptions = self.subscriptions.borrow();
             if subscriptions.find(channel).is_some() {
                 return Err(ErrorCode::AlreadySubscribed.into());
@@ -324,13 +332,7 @@ impl Session {
     }
 
     pub fn unsubscribe_all_by_server(self: &Rc<Self>, worker: &Rc<Worker>) {
-        let rooms: Vec<_> = self
-            .subscriptions
-            .borrow()
-            .0
-            .iter()
-            .map(|subscription| subscription.room.channel.clone())
-            .collect();
+        let rooms = self.subscriptions.borrow().channels();
         for channel in rooms.into_iter().chain(self.asking()) {
             self.unsubscribe_with(worker, &channel, UnsubscribeCode::Server);
         }

@@ -1,6 +1,6 @@
 //! What few connections have beside their rooms: in one box, so that all others pay no more than a pointer for it.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -10,12 +10,14 @@ use super::{
     connect::{Admitting, Joining},
     expiry::{End, Expiring},
 };
-use crate::{channel::Channel, grant::Grant, worker::Worker};
+use crate::{channel::Channel, grant::Grant, revocation::Credential, worker::Worker};
 
 #[derive(Default)]
 pub(super) struct Terms {
     /// What others are told of the client wherever it is; empty: nothing.
     pub(super) info: Bytes,
+    /// What the token said with which it came in, or has renewed its connection.
+    pub(super) token: Option<Arc<Credential>>,
     /// While somebody decides whether it is let in.
     pub(super) admitting: Option<Admitting>,
     /// While it is let in and is being put into its first rooms.
@@ -36,6 +38,8 @@ struct RoomTerms {
     channel: Channel,
     /// What others in the room are told of the client.
     info: Bytes,
+    /// What the token said with which the client joined, or has renewed its subscription.
+    token: Option<Arc<Credential>>,
     /// When the subscription is looked at because it has expired.
     end: Option<End>,
 }
@@ -43,6 +47,7 @@ struct RoomTerms {
 impl Terms {
     fn is_empty(&self) -> bool {
         self.info.is_empty()
+            && self.token.is_none()
             && self.admitting.is_none()
             && self.joining.is_none()
             && self.end.is_none()
@@ -75,6 +80,7 @@ impl Terms {
             None if end.is_some() => self.rooms.push(RoomTerms {
                 channel: channel.clone(),
                 info: Bytes::new(),
+                token: None,
                 end,
             }),
             None => {}
@@ -91,6 +97,27 @@ impl Terms {
                 }
             }
         }
+    }
+
+    /// From now on the subscription is by this token.
+    pub(super) fn set_room_token(&mut self, channel: &Channel, token: Arc<Credential>) {
+        match self.room_mut(channel) {
+            Some(room) => room.token = Some(token),
+            None => self.rooms.push(RoomTerms {
+                channel: channel.clone(),
+                info: Bytes::new(),
+                token: Some(token),
+                end: None,
+            }),
+        }
+    }
+
+    pub(super) fn room_token(&self, channel: &str) -> Option<Arc<Credential>> {
+        self.room(channel)?.token.clone()
+    }
+
+    pub(super) fn has_tokens(&self) -> bool {
+        self.token.is_some() || self.rooms.iter().any(|room| room.token.is_some())
     }
 
     fn room_mut(&mut self, channel: &str) -> Option<&mut RoomTerms> {
@@ -120,12 +147,13 @@ impl Session {
         let end = what
             .end(worker, grant.expire_at)
             .unwrap_or_else(|_| Some(End::now()));
-        if grant.info.is_empty() && end.is_none() {
+        if grant.info.is_empty() && grant.token.is_none() && end.is_none() {
             return;
         }
         let room = RoomTerms {
             channel: channel.clone(),
             info: grant.info.clone(),
+            token: grant.token.clone(),
             end,
         };
         self.with_terms(|terms| terms.rooms.push(room));

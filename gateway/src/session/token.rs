@@ -57,8 +57,8 @@ impl Session {
         slot: ReplySlot,
         result: Result<ConnectionToken, TokenError>,
     ) {
-        let (connected, claims) = match result {
-            Ok(token) => (token.connected, token.claims),
+        let (credential, connected, claims) = match result {
+            Ok(token) => (token.credential(), token.connected, token.claims),
             Err(TokenError::Unreachable) => {
                 return self.complete_refused(worker, slot, "refresh", ErrorCode::Internal);
             }
@@ -70,6 +70,10 @@ impl Session {
         if connected.user.as_deref().unwrap_or_default() != self.user() {
             return self.end(worker, &Ending::Disconnect(DisconnectCode::InvalidToken));
         }
+        if let Err(denial) = self.check_connection(worker, Some(&credential)) {
+            return self.end(worker, &denial.ending());
+        }
+        self.note_token(Some(credential));
         if self.set_expiry(worker, connected.expire_at).is_err() {
             return self.end(worker, &Ending::Disconnect(DisconnectCode::Expired));
         }
@@ -122,7 +126,10 @@ impl Session {
     ) -> Option<Subscribed> {
         let refused = match result {
             Ok(token) if token.channel == channel && token.user == self.user() => {
-                return Some(token.subscribed);
+                return Some(Subscribed {
+                    token: Some(token.credential()),
+                    ..token.subscribed
+                });
             }
             Ok(_) => {
                 self.end(worker, &Ending::Disconnect(DisconnectCode::InvalidToken));
@@ -173,8 +180,10 @@ impl Session {
         channel: &Channel,
         result: Result<SubscriptionToken, TokenError>,
     ) {
-        let renewed = match result {
-            Ok(token) if *token.channel == **channel && token.user == self.user() => token.subscribed,
+        let (credential, renewed) = match result {
+            Ok(token) if *token.channel == **channel && token.user == self.user() => {
+                (token.credential(), token.subscribed)
+            }
             Err(TokenError::Unreachable) => {
                 return self.complete_refused(worker, slot, "sub_refresh", ErrorCode::Internal);
             }
@@ -186,6 +195,15 @@ impl Session {
         if !self.is_member(channel) {
             return self.complete_refused(worker, slot, "sub_refresh", ErrorCode::PermissionDenied);
         }
+        let live = worker.live();
+        let namespace = live.namespace(channel);
+        let checked =
+            namespace.and_then(|namespace| self.check_access(worker, namespace, channel, Some(&credential)));
+        if let Err(code) = checked {
+            return self.complete_refused(worker, slot, "sub_refresh", code);
+        }
+        drop(live);
+        self.with_terms(|terms| terms.set_room_token(channel, credential));
         if self.set_room_expiry(worker, channel, renewed.expire_at).is_err() {
             return self.complete_refused(worker, slot, "sub_refresh", ErrorCode::Expired);
         }
@@ -203,8 +221,8 @@ fn admitted(
     vouched: Arc<str>,
     result: Result<ConnectionToken, TokenError>,
 ) -> Result<Admission, Denial> {
-    let (connected, claims) = match result {
-        Ok(token) => (token.connected, token.claims),
+        let (credential, connected, claims) = match result {
+            Ok(token) => (token.credential(), token.connected, token.claims),
         Err(TokenError::Expired | TokenError::Early) => {
             return Err(Denial::Error(ErrorCode::TokenExpired.into()));
         }
@@ -215,5 +233,8 @@ fn admitted(
     if is_another {
         return Err(Denial::Disconnect(DisconnectCode::InvalidToken));
     }
-    Ok(live.admit_as(vouched, connected, Some(claims)))
+    Ok(Admission {
+        token: Some(credential),
+        ..live.admit_as(vouched, connected, Some(claims))
+    })
 }

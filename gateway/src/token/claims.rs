@@ -14,6 +14,7 @@ use super::TokenError;
 use crate::{
     config::IssuerSettings,
     proxy::{Connected, Subscribed, result},
+    revocation::Credential,
 };
 
 /// The claims of a token whose signature is right, as they are written.
@@ -34,6 +35,16 @@ pub struct ConnectionToken {
     pub issued_at: u64,
 }
 
+impl ConnectionToken {
+    /// By which it may be revoked.
+    pub fn credential(&self) -> Arc<Credential> {
+        Arc::new(Credential {
+            id: self.id.clone(),
+            issued_at: self.issued_at,
+        })
+    }
+}
+
 /// What a subscription is to be.
 #[derive(Debug)]
 pub struct SubscriptionToken {
@@ -42,6 +53,16 @@ pub struct SubscriptionToken {
     pub subscribed: Subscribed,
     pub id: Arc<str>,
     pub issued_at: u64,
+}
+
+impl SubscriptionToken {
+    /// By which it may be revoked.
+    pub fn credential(&self) -> Arc<Credential> {
+        Arc::new(Credential {
+            id: self.id.clone(),
+            issued_at: self.issued_at,
+        })
+    }
 }
 
 /// Claims with a meaning here; `NumericDate` may have a fraction (RFC 7519 section 2).

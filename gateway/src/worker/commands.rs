@@ -10,6 +10,7 @@ use crate::{
     cluster::{Command, Hearing, Order, Target},
     glob,
     grant::Grant,
+    revocation::Concerned,
     session::{Ending, Refusal, Session, Wish},
 };
 
@@ -26,6 +27,7 @@ impl Worker {
                 let hearing = session.map_or(Hearing::Unknown, |session| session.hear(self, &said.data));
                 let _ = answer.send(hearing);
             }
+            Command::Judge { concerned, .. } => self.judge(concerned),
             Command::CloseAll(pace) => {
                 let number = self.next_pace();
                 tokio::task::spawn_local(self.clone().close_all(*pace, number));
@@ -113,6 +115,21 @@ impl Worker {
         let cause = self.gateway.log_budget.cause("ordered_subscription", Level::INFO);
         if cause.admit() {
             info!(%connection, channel, code, reason = %refusal, "did not subscribe as the server API says");
+        }
+    }
+
+    /// Holds connections against what is revoked.
+    fn judge(self: &Rc<Self>, concerned: &Concerned) {
+        let sessions: Vec<_> = {
+            let sessions = self.sessions.borrow();
+            let named = concerned.users.iter();
+            let named = named.filter_map(|user| sessions.by_user.get(user.as_str()));
+            let by_token = sessions.all.iter().map(|(_, session)| session);
+            let by_token = by_token.filter(|session| concerned.tokens && session.has_tokens());
+            named.flatten().chain(by_token).cloned().collect()
+        };
+        for session in sessions {
+            session.judge_again(self);
         }
     }
 

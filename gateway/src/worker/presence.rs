@@ -12,6 +12,12 @@ impl Worker {
         let Some(room) = room.filter(|room| room.namespace().options.join_leave) else {
             return 0;
         };
+        if self
+            .gateway
+            .holds_back(&self.live(), &room.namespace(), &room.channel)
+        {
+            return 0;
+        }
         let members = room.members();
         for session in &members {
             session.tell_joins(self, &room, told);

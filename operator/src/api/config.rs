@@ -7,6 +7,7 @@
 mod client;
 mod history;
 mod proxies;
+mod revocation;
 mod rooms;
 mod server;
 mod tokens;
@@ -18,6 +19,7 @@ pub use self::{
     client::{Anonymous, ClientConfig},
     history::{Discard, HistoryConfig, RecoveryMode, Storage, StreamConfig},
     proxies::Proxy,
+    revocation::RevocationConfig,
     rooms::{DefaultRooms, Degraded, Joiners, Namespace, PayloadKind, Publishers, RoomsConfig},
     server::{
         ApiConfig, BusConfig, DrainConfig, HttpConfig, LogConfig, MetricsConfig, NatsClientConfig, PageConfig,
@@ -42,6 +44,9 @@ pub struct GatewayConfig {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub tokens: Vec<Issuer>,
+    /// What the server API revokes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<RevocationConfig>,
     /// HTTP up to the upgrade, and requests of the server API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpConfig>,

@@ -22,6 +22,7 @@ pub const RESTART: &[&str] = &[
     "ops",
     "workers",
     "node_name",
+    "revocation.lease",
     "api.nats",
     "rooms.default.payload",
     "rooms.default.presence",

@@ -42,12 +42,15 @@ impl Gateway {
         self.get(&format!("{}/readyz", self.ops_url())).await
     }
 
-    /// Waits until the body of `/readyz` says that the bus is in this state; gives the status that goes with it.
+    /// Waits until the body of `/readyz` says that the bus is in this state, and with `up` that it is known what is revoked; gives the status that goes with it.
     pub async fn wait_bus(&self, state: &str, limit: Duration) -> Result<u16> {
         eventually(&format!("the bus is {state}"), limit, async || {
             let (status, body) = self.ready().await?;
             let report: Value = serde_json::from_str(&body)?;
             ensure!(report["bus"] == state, "{body}");
+            // It is of no use for all rooms before.
+            let is_current = report["revocations"] == "current";
+            ensure!(state != "up" || is_current, "{body}");
             Ok(status)
         })
         .await

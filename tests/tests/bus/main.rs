@@ -3,6 +3,7 @@
 mod both;
 mod cluster;
 mod drops;
+mod kept;
 mod link;
 mod login;
 mod nats;

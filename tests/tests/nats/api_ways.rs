@@ -157,6 +157,16 @@ fn calls(ann: &str) -> Vec<(&'static str, Value)> {
             json!({ "client": ann, "disconnect": { "code": 4321, "reason": "enough" } }),
         ),
         ("rpc", json!({ "method": "any", "params": {} })),
+        ("block_user", json!({ "user": "eve", "expire_at": null })),
+        ("unblock_user", json!({ "user": "eve" })),
+        ("revoke_token", json!({ "uid": "lost" })),
+        (
+            "invalidate_user_tokens",
+            json!({ "user": "eve", "channel": "room", "issued_before": 7 }),
+        ),
+        ("ban_user", json!({ "user": "eve", "channel": "room" })),
+        ("unban_user", json!({ "user": "eve", "channel": "room" })),
+        ("revocations", json!({ "user": "nobody", "limit": 10 })),
     ]
 }
 
@@ -195,6 +205,18 @@ fn refused() -> Vec<(&'static str, Value, u32)> {
             107,
         ),
         ("rpc", json!({}), 107),
+        ("block_user", json!({}), 107),
+        ("block_user", json!({ "user": "eve", "expire_at": 7 }), 107),
+        ("unblock_user", json!({ "user": "" }), 107),
+        ("revoke_token", json!({ "uid": "x".repeat(1025) }), 107),
+        (
+            "invalidate_user_tokens",
+            json!({ "user": "eve", "expire_at": 90_000_000_000_u64 }),
+            107,
+        ),
+        ("ban_user", json!({ "user": "eve" }), 107),
+        ("unban_user", json!({ "user": "eve", "channel": "no:room" }), 102),
+        ("revocations", json!({ "limit": -1 }), 107),
     ]
 }
 

@@ -15,6 +15,7 @@ mod mixed_room;
 mod outage;
 mod permissions;
 mod presence;
+mod revocation;
 mod server_side;
 mod support;
 mod transports;

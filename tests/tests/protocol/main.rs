@@ -32,6 +32,7 @@ mod proxies;
 mod publish_api;
 mod raw_member;
 mod refused;
+mod revocation;
 mod scene;
 mod server_side;
 mod sizes;

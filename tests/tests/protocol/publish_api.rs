@@ -124,7 +124,7 @@ async fn requests_that_are_none_have_a_status_of_their_own() -> Result<()> {
         assert_eq!(status(method, None, "{}").await?, 401, "{method}");
     }
     watch
-        .counted("natter_api_requests_total", &[("code", "401")], 28)
+        .counted("natter_api_requests_total", &[("code", "401")], 42)
         .await?;
     watch
         .logged(

@@ -87,6 +87,11 @@ impl Durable {
         Ok(durable)
     }
 
+    /// The handle over which everything but probes is asked.
+    pub(super) fn jetstream(&self) -> JetStream {
+        self.jetstream.clone()
+    }
+
     /// As [`crate::bus::Bus::prepare`].
     pub(super) fn prepare(&self, policies: Vec<Arc<HistoryPolicy>>) {
         self.shared

@@ -15,6 +15,7 @@
 //! | [`direct_get`] | reads messages in batches from any replica |
 //! | [`history`] | pages and gap repair on top of it |
 //! | [`removal`] | forgets a room's messages |
+//! | [`bucket`] | what every gateway must know, as a key-value bucket |
 //!
 //! Neither the client's `JetStream` context nor its request function is used. The context waits inside `publish`,
 //! which would lose the order of calls, has no batched reads, and drops stream settings that it does not know when it
@@ -23,6 +24,7 @@
 
 mod api;
 mod bodies;
+mod bucket;
 mod direct_get;
 mod history;
 mod live;

@@ -81,6 +81,7 @@ impl Permissions {
         let mut gateway = UserRights::default();
         of_gateways(&subjects, &mut gateway);
         of_ephemeral_rooms(&subjects, &mut gateway);
+        of_bucket(&subjects, duties, &mut gateway);
         for policy in durable {
             let partitions = policy.options.stream.partitions.unwrap_or(ON_A_CLUSTER);
             for partition in 0..partitions {
@@ -140,6 +141,18 @@ fn of_partition(subjects: &Subjects, namespace: &str, partition: u16, rights: &m
     rights.publish(Verb::Purge.subject(&stream), "removes the history of a room");
     rights.publish(messages_of(&stream), "reads history");
     rights.publish(newest_of(&stream, &stored), "reads the newest message of a room");
+}
+
+fn of_bucket(subjects: &Subjects, duties: Duties, rights: &mut UserRights) {
+    let stream = subjects.bucket_stream();
+    rights.publish(subjects.kept(">"), "keeps revocations");
+    rights.publish(Verb::Info.subject(&stream), "asks for new revocations");
+    rights.publish(Verb::Message.subject(&stream), "reads a revocation from the leader");
+    rights.publish(messages_of(&stream), "reads many revocations");
+    if duties.manage_streams {
+        rights.publish(Verb::Create.subject(&stream), "makes the bucket of revocations");
+        rights.publish(Verb::Update.subject(&stream), "gives the bucket more copies");
+    }
 }
 
 fn of_api(subjects: &Subjects, rights: &mut UserRights) {

@@ -1,4 +1,4 @@
-//! Makes the streams that gateways need, over a connection of its own and as a user that may do so: for gateways whose user
+//! Makes the streams and the bucket that gateways need, over a connection of its own and as a user that may do so: for gateways whose user
 //! may not (`bus.nats.manage_streams: false`).
 
 use std::{io, sync::Arc};
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::{
     Subjects,
     credentials::{Login, NatsFiles, without_login},
-    jetstream::{JetStream, Limits, StreamError},
+    jetstream::{CallError, JetStream, Limits, StreamError},
     refusals::{Refusal, Refusals},
 };
 use crate::{
@@ -18,13 +18,16 @@ use crate::{
     history::HistoryPolicy,
 };
 
-/// The streams of a namespace, as they are now.
+/// The streams of a namespace or of the bucket, as they are now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetUpStreams {
     pub names: Vec<String>,
     /// Some were made or changed just now.
     pub changed: bool,
 }
+
+/// As what [`set_up`] tells of the bucket of revocations.
+pub const BUCKET: &str = "the bucket of revocations";
 
 /// Why streams may be missing.
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +50,8 @@ impl SetupError {
     }
 }
 
-/// Makes the streams of all these namespaces or brings them in line; those of one with `stream.managed: false` are only
-/// checked. `done` is told of each namespace. Safe to repeat.
+/// Makes the bucket of revocations, and the streams of all these namespaces or brings them in line; those of one with
+/// `stream.managed: false` are only checked. `done` is told of each namespace, and of the bucket as [`BUCKET`]. Safe to repeat.
 pub async fn set_up(
     bus: &BusSettings,
     nats: &NatsSettings,
@@ -56,6 +59,9 @@ pub async fn set_up(
     mut done: impl FnMut(&str, &SetUpStreams),
 ) -> Result<(), SetupError> {
     let administration = Administration::connect(bus, nats, "natter-gateway setup-bus").await?;
+    let ensured = administration.jetstream.ensure_bucket().await;
+    let (stream, changed) = ensured.map_err(|error| administration.why(of_bucket(error)))?;
+    done(BUCKET, &SetUpStreams { names: vec![stream], changed });
     for policy in policies {
         let ensured = administration.jetstream.ensure(policy).await;
         let streams = ensured.map_err(|error| administration.why(error))?;
@@ -67,6 +73,14 @@ pub async fn set_up(
         done(&policy.namespace, &streams);
     }
     Ok(())
+}
+
+fn of_bucket(error: CallError) -> StreamError {
+    match error {
+        CallError::Bus(error) => StreamError::Bus(error),
+        CallError::NoResponders => StreamError::NoJetStream,
+        other => StreamError::Bucket(other.to_string()),
+    }
 }
 
 /// A connection of whoever makes or deletes streams.

@@ -9,6 +9,7 @@
 //! | `<prefix>.ctl.echo`, `<prefix>.ctl.echoed.<node>` | gateways | gateways |
 //! | `<prefix>.api`, `<prefix>.api.<method>` | backends | gateways, as a queue group |
 //! | `<prefix>.inbox.>`, `<prefix>.admin.inbox.>` | NATS, in answers | gateways; whoever sets the bus up |
+//! | `$KV.<prefix>_revocations.<key>` | gateways | the bucket's stream only |
 //!
 //! On `eph` and `live` gateways also tell each other about their members of the room (header `Natter-Presence`), for
 //! whoever has some listens there already. Nothing else of a gateway goes to `live`: a stored message is known by the
@@ -112,6 +113,22 @@ impl Subjects {
 
     fn durable_start(&self, family: &str, namespace: &str, partition: u16) -> String {
         format!("{}.{family}.{namespace}.{partition}.", self.prefix)
+    }
+
+    /// The bucket of what every gateway must know. Its name is as `NATS` wants buckets to be named, and a namespace's streams
+    /// begin otherwise.
+    pub fn bucket(&self) -> String {
+        format!("{}_revocations", self.prefix)
+    }
+
+    /// Name of the bucket's stream.
+    pub fn bucket_stream(&self) -> String {
+        format!("KV_{}", self.bucket())
+    }
+
+    /// Where the value of a key is kept in the bucket.
+    pub fn kept(&self, key: &str) -> String {
+        format!("$KV.{}.{key}", self.bucket())
     }
 
     pub fn control_all(&self) -> String {

@@ -40,6 +40,7 @@ impl Scene {
             info,
             tells_members: true,
             counts_users: true,
+            heeds_revocations: true,
         });
         Self { gateway, other }
     }

@@ -134,6 +134,13 @@ fn values_out_of_range_are_all_named() {
             ],
         ),
         (
+            "revocation: {lease: 1s, max_rules: 1000001}",
+            &[
+                "revocation.lease: 1s is too small (2s to 1m)",
+                "revocation.max_rules: 1000001 is too large (1 to 1000000)",
+            ],
+        ),
+        (
             "{bus: {prefix: a.b, nats: {servers: [], join_concurrency: 1025}}, rooms: {namespaces: [{name: a}, {}, {name: 'a:b'}, {name: a}, {name: default}]}}",
             &[
                 "rooms.namespaces[1].name: missing (1 to 64 letters, digits, _ or -)",

@@ -75,6 +75,7 @@ fn other(path: &str) -> &'static str {
         | "rooms.default.presence_limit"
         | "api.rate_limit"
         | "api.wrong_key_limit"
+        | "revocation.max_rules"
         | "rooms.default.history.size"
         | "rooms.default.history.stream.partitions"
         | "bus.nats.join_concurrency"

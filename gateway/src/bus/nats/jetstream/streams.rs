@@ -92,8 +92,8 @@ impl Streams {
 /// What is read of a stream.
 #[derive(Debug, Deserialize)]
 pub(super) struct StreamInfo {
-    config: Map<String, Value>,
-    created: String,
+    pub(super) config: Map<String, Value>,
+    pub(super) created: String,
     pub(super) state: StreamState,
 }
 
@@ -198,6 +198,11 @@ impl JetStream {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Metadata by which a stream beside the namespaces' is known as the gateways' own.
+pub(super) fn made_by_a_gateway() -> Value {
+    settings::made_by_a_gateway()
 }
 
 fn path_of(namespace: &str) -> String {

@@ -1,6 +1,6 @@
 //! The end of a cluster's streams.
 //!
-//! A stream is the cluster's when its name begins as only this cluster's do and a gateway has left its stamp in it. Streams
+//! A stream is the cluster's when its name begins as only this cluster's do, or is that of its bucket, and a gateway has left its stamp in it. Streams
 //! that an administrator owns (`stream.managed: false`) stay: gateways neither make nor change them.
 
 use std::collections::BTreeSet;
@@ -92,7 +92,8 @@ impl JetStream {
 
     /// Names of the streams that only this cluster's can have, page by page, in order.
     async fn stream_names(&self) -> Result<BTreeSet<String>, CallError> {
-        let prefix = self.subjects.stream_prefix();
+        let (prefix, bucket) = (self.subjects.stream_prefix(), self.subjects.bucket_stream());
+        let is_ours = |name: &String| name.starts_with(&prefix) || *name == bucket;
         let (mut names, mut offset) = (BTreeSet::new(), 0);
         loop {
             let wanted = json!({ "offset": offset });
@@ -100,7 +101,7 @@ impl JetStream {
             let page_of = page.streams.unwrap_or_default();
             offset += page_of.len();
             let done = page_of.is_empty() || offset >= page.total;
-            names.extend(page_of.into_iter().filter(|name| name.starts_with(&prefix)));
+            names.extend(page_of.into_iter().filter(is_ours));
             if done {
                 return Ok(names);
             }

@@ -17,6 +17,8 @@ pub(in crate::bus::nats) enum StreamError {
         "stream {stream} does not exist, and bus.nats.manage_streams says that the gateway does not make it: natter-gateway setup-bus does"
     )]
     NotSetUp { stream: String },
+    #[error("the bucket of revocations cannot be made: {0}")]
+    Bucket(String),
     #[error("NATS does not permit this user to ask about stream {stream}: it may not publish to {subject}")]
     NotPermitted { stream: String, subject: String },
     #[error(

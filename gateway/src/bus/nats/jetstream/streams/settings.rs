@@ -188,6 +188,11 @@ pub(super) fn generation(config: &Map<String, Value>) -> u64 {
         .unwrap_or(0)
 }
 
+/// The metadata of a stream that has no settings to be brought in line with, but is a gateway's.
+pub(super) fn made_by_a_gateway() -> Value {
+    json!({ STAMP: "none" })
+}
+
 /// Whether a gateway has brought the stream in line at some time.
 pub(super) fn is_stamped(config: &Map<String, Value>) -> bool {
     config

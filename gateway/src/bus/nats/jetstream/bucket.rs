@@ -1,0 +1,248 @@
+//! What every gateway must know, in a key-value bucket: the stream `KV_<prefix>_revocations`, which any NATS tool reads.
+//!
+//! A reader does not watch: it asks the stream's leader how far the stream is, and reads what it lacks. So an answer says that
+//! nothing older is missing, which a watch that is silent cannot. Many changes are read from whichever replica answers; it may
+//! lag behind, so the last of them are asked of the leader.
+
+use std::sync::Arc;
+
+use async_nats::HeaderMap;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{
+    JetStream,
+    api::{self, CallError, Verb, code},
+    requests::Question,
+    server_version,
+    streams::StreamInfo,
+};
+use crate::bus::{BusError, Changes, Keep, KeepError, Kept, Mark, ServerSupport};
+
+/// Changes that one question to a replica brings, and their bytes.
+const BATCH: usize = 1_000;
+const BATCH_BYTES: usize = 1 << 20;
+/// So many the leader is asked for one by one.
+const FEW: u64 = 16;
+/// Copies in a cluster of NATS servers: one may be lost.
+const REPLICAS: u64 = 3;
+/// How long the bucket knows a message id: none is sent.
+const DUPLICATE_WINDOW_NS: u64 = 1_000_000_000;
+
+const TTL: &str = "Nats-TTL";
+const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
+/// Tools know by it that a key has no value any more.
+const OPERATION: (&str, &str) = ("KV-Operation", "DEL");
+
+#[derive(Deserialize)]
+struct Acknowledgement {
+    #[serde(rename = "seq")]
+    sequence: u64,
+}
+
+impl JetStream {
+    /// As [`crate::bus::Bus::keep`].
+    pub(in crate::bus::nats) async fn keep(&self, keep: &Keep) -> Result<u64, KeepError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(TTL, keep.ttl.as_secs().max(1).to_string().as_str());
+        if keep.value.is_empty() {
+            headers.insert(OPERATION.0, OPERATION.1);
+        }
+        if keep.only_new {
+            headers.insert(EXPECTED, "0");
+        }
+        let answer = self.requests.ask(Question {
+            subject: self.subjects.kept(&keep.key).into(),
+            headers,
+            payload: keep.value.clone(),
+        })?;
+        let message = answer.until(Instant::now() + self.limits.store).await;
+        let message = message.map_err(|error| self.cannot_keep(error.into()))?;
+        match api::read::<Acknowledgement>(&message) {
+            Ok(acknowledged) => Ok(acknowledged.sequence),
+            Err(CallError::Api(error)) if keep.only_new && is_taken(error.number) => Ok(0),
+            Err(error) => Err(self.cannot_keep(error)),
+        }
+    }
+
+    /// As [`crate::bus::Bus::changes`].
+    pub(in crate::bus::nats) async fn changes(&self, since: Option<Mark>) -> Result<Changes, KeepError> {
+        let stream = self.subjects.bucket_stream();
+        let info = self.bucket(&stream, since.is_none()).await?;
+        let epoch: Arc<str> = info.created.into();
+        let until = info.state.last_seq;
+        let since = since.filter(|mark| mark.epoch == epoch && mark.sequence <= until);
+        let whole = since.is_none();
+        let after = since.map_or(0, |mark| mark.sequence);
+        Ok(Changes {
+            kept: self.kept_between(&stream, after, until).await?,
+            mark: Mark {
+                epoch,
+                sequence: until,
+            },
+            whole,
+        })
+    }
+
+    /// The changes with `after` < sequence ≤ `until`, which the leader has named.
+    async fn kept_between(&self, stream: &str, after: u64, until: u64) -> Result<Vec<Kept>, KeepError> {
+        let everything = self.subjects.kept(">");
+        let (mut all, mut at) = (Vec::new(), after);
+        while until - at > FEW {
+            let batch = self.read(stream, &everything, at + 1, BATCH, BATCH_BYTES).await?;
+            for stored in &batch.messages {
+                at = at.max(stored.sequence.min(until));
+                let value = stored.message.payload.clone();
+                all.extend(stored.subject().and_then(|subject| {
+                    let key = self.key(subject)?;
+                    Some(Kept {
+                        sequence: stored.sequence,
+                        key,
+                        value,
+                    })
+                }));
+            }
+            if !batch.more {
+                break;
+            }
+        }
+        let mut next = at;
+        while next < until {
+            let wanted = json!({ "seq": next + 1, "next_by_subj": everything });
+            let found = self.leader_message(stream, &wanted).await;
+            let Some(message) = found.map_err(|error| self.cannot_keep(error))? else {
+                break;
+            };
+            next = message.sequence;
+            all.extend(self.key(&message.subject).map(|key| Kept {
+                sequence: message.sequence,
+                key,
+                value: message.data.into(),
+            }));
+        }
+        Ok(all)
+    }
+
+    fn key(&self, subject: &str) -> Option<String> {
+        let bucket = self.subjects.kept("");
+        subject.strip_prefix(&bucket).map(str::to_owned)
+    }
+
+    /// Makes the bucket unless it is there; the name of its stream, and whether it is new.
+    pub(in crate::bus::nats) async fn ensure_bucket(&self) -> Result<(String, bool), CallError> {
+        let stream = self.subjects.bucket_stream();
+        let is_there = self.stream_info(&stream).await?.is_some();
+        if !is_there {
+            let is_cluster = self.client.server_info().cluster.is_some();
+            self.make_bucket(&stream, if is_cluster { REPLICAS } else { 1 }).await?;
+        }
+        Ok((stream, !is_there))
+    }
+
+    /// The bucket's stream, which is made when it is not there and the gateway makes streams. Safe to run in several gateways at once.
+    async fn bucket(&self, stream: &str, is_first: bool) -> Result<StreamInfo, KeepError> {
+        let server = self.client.server_info();
+        if server_version::judge(&server.version).support == ServerSupport::TooOld {
+            return Err(KeepError::Unavailable);
+        }
+        let replicas = if server.cluster.is_some() { REPLICAS } else { 1 };
+        let found = self.stream_info(stream).await;
+        match found.map_err(|error| self.cannot_keep(error))? {
+            Some(info) if is_first && self.manages_streams && replicas_of(&info) < replicas => {
+                Ok(self.with_replicas(stream, info, replicas).await)
+            }
+            Some(info) => Ok(info),
+            None if !self.manages_streams => Err(KeepError::Missing),
+            None => {
+                let made = self.make_bucket(stream, replicas).await;
+                made.map_err(|error| self.cannot_keep(error))
+            }
+        }
+    }
+
+    /// NATS has become a cluster. Where it does not have so many servers the bucket stays as it is.
+    async fn with_replicas(&self, stream: &str, info: StreamInfo, replicas: u64) -> StreamInfo {
+        let mut config = info.config.clone();
+        config.insert("num_replicas".to_owned(), replicas.into());
+        let changed = self.call(Verb::Update, stream, &Value::Object(config)).await;
+        changed.unwrap_or_else(|error| {
+            warn!(stream, %error, "the bucket of revocations has fewer copies than it should");
+            info
+        })
+    }
+
+    /// With one copy where there cannot be more.
+    async fn make_bucket(&self, stream: &str, replicas: u64) -> Result<StreamInfo, CallError> {
+        let make = async |replicas| {
+            let config = self.bucket_config(stream, replicas);
+            self.call::<StreamInfo>(Verb::Create, stream, &config).await
+        };
+        let mut made = make(replicas).await;
+        if let Err(CallError::Api(error)) = &made
+            && replicas > 1
+        {
+            warn!(stream, %error, "the bucket of revocations gets one copy only");
+            made = make(1).await;
+        }
+        match made {
+            // Another gateway was faster, with another number.
+            Err(CallError::Api(error)) if error.number == code::NAME_IN_USE => {
+                let found = self.stream_info(stream).await?;
+                found.ok_or(CallError::Api(error))
+            }
+            Ok(info) => {
+                info!(stream, "made the bucket of revocations");
+                Ok(info)
+            }
+            failed => failed,
+        }
+    }
+
+    fn bucket_config(&self, stream: &str, replicas: u64) -> Value {
+        json!({
+            "name": stream,
+            "subjects": [self.subjects.kept(">")],
+            "retention": "limits",
+            "storage": "file",
+            "num_replicas": replicas,
+            "max_msgs_per_subject": 1,
+            "max_msgs": -1,
+            "max_bytes": -1,
+            "max_age": 0,
+            "discard": "new",
+            "duplicate_window": DUPLICATE_WINDOW_NS,
+            "allow_direct": true,
+            "allow_rollup_hdrs": true,
+            "allow_msg_ttl": true,
+            "deny_delete": true,
+            "metadata": super::streams::made_by_a_gateway(),
+        })
+    }
+
+    /// Nobody answers where there is no `JetStream`, and where it is away: the server says which.
+    fn cannot_keep(&self, error: CallError) -> KeepError {
+        match error {
+            CallError::NoResponders if !self.client.server_info().jetstream => KeepError::Unavailable,
+            CallError::Api(error)
+                if matches!(error.number, code::NOT_ENABLED | code::ACCOUNT_NOT_ENABLED) =>
+            {
+                KeepError::Unavailable
+            }
+            error => KeepError::Bus(BusError::from(error)),
+        }
+    }
+}
+
+fn is_taken(number: u32) -> bool {
+    matches!(
+        number,
+        code::WRONG_LAST_SEQUENCE | code::WRONG_LAST_SEQUENCE_IN_FLIGHT
+    )
+}
+
+fn replicas_of(info: &StreamInfo) -> u64 {
+    let replicas = info.config.get("num_replicas").and_then(Value::as_u64);
+    replicas.unwrap_or(1)
+}

@@ -1,0 +1,27 @@
+//! What is not good any more, and how long a gateway goes on without news of it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::units::duration;
+
+/// The same for all gateways of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RevocationSettings {
+    /// Without news of what is revoked, rooms with access rules wait after this.
+    #[serde(with = "duration")]
+    pub lease: Duration,
+    /// Rules that there may be at once.
+    pub max_rules: usize,
+}
+
+impl Default for RevocationSettings {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(5),
+            max_rules: 100_000,
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! What is revoked at one gateway, at all of them: at once, later, after restarts, and where one is cut off.
+
+use anyhow::{Result, ensure};
+use futures_util::future::try_join_all;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use natter_gateway::token::install_crypto;
+use natter_tests::client::Client;
+use natter_tests::gateway::Gateway;
+use natter_tests::nats::NatsServer;
+use natter_tests::proxy::Proxy;
+use natter_tests::wait::eventually;
+use serde_json::{Value, json};
+
+use crate::support::{LIMIT, builder, call, connect, done, expect, is_temporary, metric, publish, wait_bus};
+
+const CONFIG: &str = "
+tokens: [{name: backend, hmac_secrets: [of the backend]}]
+rooms:
+  default: {subscribe: anyone, publish: anyone, degraded: local}
+  namespaces:
+  - {name: staff, subscribe: users, publish: users, degraded: local}
+";
+const ROOM: &str = "staff:room";
+/// Connections of the one who is revoked.
+const CONNECTIONS: usize = 50;
+/// When its tokens were issued, and a newer one.
+const BEFORE: u64 = 1_000;
+const AFTER: u64 = 2_000;
+
+fn token(user: &str, issued_at: u64) -> Result<String> {
+    install_crypto();
+    let claims = json!({ "sub": user, "iat": issued_at, "jti": format!("{user}-{issued_at}") });
+    let key = EncodingKey::from_secret(b"of the backend");
+    Ok(encode(&Header::new(Algorithm::HS256), &claims, &key)?)
+}
+
+async fn start(name: &str, nats: &str) -> Result<Gateway> {
+    let gateway = builder(name, nats, CONFIG).start().await?;
+    wait_bus(&gateway, "up").await?;
+    Ok(gateway)
+}
+
+async fn three(nats: &NatsServer) -> Result<[Gateway; 3]> {
+    let url = nats.url();
+    let (a, b, c) = tokio::try_join!(start("a", &url), start("b", &url), start("c", &url))?;
+    Ok([a, b, c])
+}
+
+/// A client that came in with a token, in the room.
+async fn member(gateway: &Gateway, user: &str, issued_at: u64) -> Result<Client> {
+    let request = json!({ "token": token(user, issued_at)? });
+    let (mut client, _) = Client::connected(&gateway.ws_url(), request).await?;
+    done(&mut client, json!({ "subscribe": { "channel": ROOM } })).await?;
+    Ok(client)
+}
+
+/// So many of one user, spread over all gateways.
+async fn crowd(gateways: &[Gateway], user: &str) -> Result<Vec<Client>> {
+    let places = gateways.iter().cycle().take(CONNECTIONS);
+    try_join_all(places.map(|gateway| member(gateway, user, BEFORE))).await
+}
+
+/// How a connection ends that begins with this token.
+async fn refused(gateway: &Gateway, user: &str, issued_at: u64) -> Result<u16> {
+    let mut client = Client::connect(&gateway.ws_url()).await?;
+    let request = json!({ "token": token(user, issued_at)? });
+    client.send(&json!({ "id": 1, "connect": request })).await?;
+    Ok(client.close_frame().await?.0)
+}
+
+async fn all_closed(clients: &mut [Client], expected: u16) -> Result<()> {
+    for client in clients {
+        assert_eq!(client.close_frame().await?.0, expected);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_user_is_out_everywhere_and_back_with_a_newer_token() -> Result<()> {
+    let nats = NatsServer::builder().jetstream().start().await?;
+    let gateways = three(&nats).await?;
+    let mut bystander = member(&gateways[1], "bob", BEFORE).await?;
+    let mut crowd = crowd(&gateways, "ann").await?;
+    let rule = json!({ "user": "ann", "issued_before": AFTER });
+    call(&gateways[0], "invalidate_user_tokens", rule).await?;
+    all_closed(&mut crowd, 3500).await?;
+    for gateway in &gateways {
+        assert_eq!(refused(gateway, "ann", BEFORE).await?, 3500);
+        member(gateway, "ann", AFTER).await?;
+    }
+    publish(&mut bystander, ROOM, json!("still here")).await?;
+    expect(&mut bystander, ROOM, &json!("still here")).await
+}
+
+#[tokio::test]
+async fn a_ban_ends_one_room_everywhere_and_nothing_else() -> Result<()> {
+    let nats = NatsServer::builder().jetstream().start().await?;
+    let gateways = three(&nats).await?;
+    let mut crowd = crowd(&gateways, "ann").await?;
+    call(
+        &gateways[0],
+        "ban_user",
+        json!({ "user": "ann", "channel": ROOM }),
+    )
+    .await?;
+    // What is said once the ban is answered reaches none of them.
+    publish(
+        &mut member(&gateways[1], "bob", BEFORE).await?,
+        ROOM,
+        json!("secret"),
+    )
+    .await?;
+    for client in &mut crowd {
+        let push = client.push().await?;
+        ensure!(
+            push["channel"] == ROOM && push["unsubscribe"]["code"] == 2000,
+            "{push}"
+        );
+        let reply = client
+            .request(json!({ "subscribe": { "channel": ROOM } }))
+            .await?;
+        ensure!(reply["error"]["code"] == 103, "{reply}");
+        done(client, json!({ "subscribe": { "channel": "staff:other" } })).await?;
+        ensure!(
+            client.waiting().all(|value| value["push"].get("pub").is_none()),
+            "it was given what it must not have"
+        );
+    }
+    call(
+        &gateways[2],
+        "unban_user",
+        json!({ "user": "ann", "channel": ROOM }),
+    )
+    .await?;
+    for client in &mut crowd {
+        done(client, json!({ "subscribe": { "channel": ROOM } })).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn rules_outlive_nats_and_gateways() -> Result<()> {
+    let nats = NatsServer::builder().jetstream().start().await?;
+    let gateways = three(&nats).await?;
+    let mut crowd = crowd(&gateways, "ann").await?;
+    let rule = json!({ "user": "eve", "issued_before": AFTER });
+    call(&gateways[0], "invalidate_user_tokens", rule).await?;
+    nats.kill()?;
+    for gateway in &gateways {
+        wait_bus(gateway, "down").await?;
+    }
+    nats.restart().await?;
+    for gateway in &gateways {
+        wait_bus(gateway, "up").await?;
+        assert_eq!(refused(gateway, "eve", BEFORE).await?, 3500);
+    }
+    // Clients of before are found as ever.
+    let rule = json!({ "user": "ann", "issued_before": AFTER });
+    call(&gateways[0], "invalidate_user_tokens", rule).await?;
+    all_closed(&mut crowd, 3500).await?;
+    // One that was not there knows them all.
+    let newcomer = start("newcomer", &nats.url()).await?;
+    for user in ["ann", "eve"] {
+        assert_eq!(refused(&newcomer, user, BEFORE).await?, 3500);
+        member(&newcomer, user, AFTER).await?;
+    }
+    Ok(())
+}
+
+/// Among themselves the members of a gateway that is cut off go on, but not where somebody may be kept out.
+#[tokio::test]
+async fn a_gateway_that_is_cut_off_gives_out_nothing_after_its_lease() -> Result<()> {
+    let nats = NatsServer::builder().jetstream().start().await?;
+    let proxy = Proxy::to_port(nats.port()).await?;
+    let a = start("a", &nats.url()).await?;
+    let far = start("far", &format!("nats://{}", proxy.address())).await?;
+    let (mut ann, mut bob) = (
+        member(&far, "ann", BEFORE).await?,
+        member(&far, "bob", BEFORE).await?,
+    );
+    let mut stranger = connect(&far).await?;
+    done(&mut stranger, json!({ "subscribe": { "channel": "free" } })).await?;
+    proxy.cut();
+    wait_bus(&far, "down").await?;
+    // The answer waits until the other is without a lease.
+    call(&a, "block_user", json!({ "user": "ann" })).await?;
+    let (_, state) = far.ready().await?;
+    ensure!(state.contains(r#""revocations":"unknown""#), "{state}");
+    let said = bob
+        .request(json!({ "publish": { "channel": ROOM, "data": "secret" } }))
+        .await?;
+    ensure!(is_temporary(&said), "{said}");
+    let said = far
+        .api("publish", &json!({ "channel": ROOM, "data": "secret" }))
+        .await?;
+    ensure!(is_temporary(&said), "{said}");
+    for command in [
+        json!({ "subscribe": { "channel": "staff:other" } }),
+        json!({ "publish": { "channel": "staff:other", "data": 1 } }),
+    ] {
+        let reply = bob.request(command.clone()).await?;
+        ensure!(is_temporary(&reply), "{command}: {reply}");
+    }
+    publish(&mut stranger, "free", json!("chat")).await?;
+    expect(&mut stranger, "free", &json!("chat")).await?;
+    ensure!(metric(&far, "natter_revocations_current", &[]).await? < 0.5);
+
+    proxy.resume();
+    assert_eq!(ann.close_frame().await?.0, 3503);
+    ensure!(
+        ann.waiting().all(|value| value["push"].get("pub").is_none()),
+        "it was given something"
+    );
+    wait_bus(&far, "up").await?;
+    publish(&mut bob, ROOM, json!("back")).await?;
+    expect(&mut bob, ROOM, &json!("back")).await
+}
+
+/// Nothing to keep rules in: nobody is kept waiting for them, and whoever calls is told.
+#[tokio::test]
+async fn without_jetstream_nothing_can_be_revoked_and_all_goes_on() -> Result<()> {
+    let nats = NatsServer::start().await?;
+    let gateway = start("gateway", &nats.url()).await?;
+    let mut bob = member(&gateway, "bob", BEFORE).await?;
+    let answer = gateway.api("block_user", &json!({ "user": "bob" })).await?;
+    ensure!(answer["error"]["code"] == 108, "{answer}");
+    publish(&mut bob, ROOM, json!(1)).await?;
+    expect(&mut bob, ROOM, &json!(1)).await
+}
+
+/// By hand or by accident: what gateways know they keep anew, and who comes later knows it as well.
+#[tokio::test]
+async fn a_store_that_is_lost_is_filled_again() -> Result<()> {
+    let nats = NatsServer::builder().jetstream().start().await?;
+    let gateway = start("gateway", &nats.url()).await?;
+    call(&gateway, "block_user", json!({ "user": "ann" })).await?;
+    let client = async_nats::connect(nats.url()).await?;
+    let subject = "$JS.API.STREAM.DELETE.KV_scenario_revocations";
+    client.request(subject, "".into()).await?;
+    eventually("a newcomer knows the rule", LIMIT, async || {
+        let newcomer = start("newcomer", &nats.url()).await?;
+        let code = refused(&newcomer, "ann", AFTER).await;
+        ensure!(matches!(code, Ok(3503)), "{code:?}");
+        Ok(())
+    })
+    .await?;
+    assert_eq!(refused(&gateway, "ann", AFTER).await?, 3503);
+    let listed: Value = call(&gateway, "revocations", json!({})).await?;
+    ensure!(listed["total"] == 1, "{listed}");
+    Ok(())
+}
+
+/// It says nothing any more: its lease is waited for, and the call succeeds all the same.
+#[tokio::test]
+async fn a_killed_gateway_holds_no_call_up_for_longer_than_a_lease() -> Result<()> {
+    let nats = NatsServer::builder().jetstream().start().await?;
+    let gateways = three(&nats).await?;
+    gateways[2].kill()?;
+    call(&gateways[0], "block_user", json!({ "user": "eve" })).await?;
+    assert_eq!(refused(&gateways[1], "eve", AFTER).await?, 3503);
+    call(&gateways[1], "unblock_user", json!({ "user": "eve" })).await?;
+    member(&gateways[0], "eve", AFTER).await.map(drop)
+}
