@@ -16,7 +16,7 @@ use crate::{
     config::Who,
     gateway::error_code,
     namespace::Namespace,
-    permission::{Allow, Operation},
+    permission::Allow,
     room::{MemberIndex, Room, Taste, Waiting},
     wire::Encoding,
     worker::Worker,
