@@ -22,7 +22,6 @@ pub struct Namespace {
 }
 
 /// Those that let clients do more, one for each operation.
-#[derive(Default)]
 struct Expressions([Option<Expression>; Operation::ALL.len()]);
 
 /// All namespaces of one configuration.
@@ -40,16 +39,18 @@ pub struct Asker {
 
 impl Expressions {
     fn new(options: &RoomOptions) -> Self {
-        Self(Operation::ALL.map(|operation| {
-            let text = match operation {
-                Operation::Subscribe => &options.subscribe_cel,
-                Operation::Publish => &options.publish_cel,
-                Operation::Presence => &options.presence_cel,
-                Operation::History => &options.history_cel,
-            };
-            // It was read when the settings were checked; what could not be read would permit nothing.
-            text.as_ref().and_then(|text| Expression::new(text).ok())
-        }))
+        // They were read when the settings were checked; one that could not be read would permit nothing.
+        Self(Operation::ALL.map(|operation| Expression::new(Self::written(options, operation)?).ok()))
+    }
+
+    fn written(options: &RoomOptions, operation: Operation) -> Option<&str> {
+        let text = match operation {
+            Operation::Subscribe => &options.subscribe_cel,
+            Operation::Publish => &options.publish_cel,
+            Operation::Presence => &options.presence_cel,
+            Operation::History => &options.history_cel,
+        };
+        text.as_deref()
     }
 
     fn of(&self, operation: Operation) -> Option<&Expression> {
@@ -145,8 +146,10 @@ impl Namespace {
             Some(Who::Anyone) => true,
             Some(Who::Users) => asker.has_user,
             Some(Who::Subscribers) => asker.is_member,
-            // A backend is asked afterwards.
-            Some(Who::Token) => self.has_proxy(operation) && self.expression(operation).is_none(),
+            // A backend is asked afterwards; about whom, an expression says where there is one.
+            Some(Who::Token) => {
+                self.has_proxy(operation) && Expressions::written(&self.options, operation).is_none()
+            }
             Some(Who::Server) | None => false,
         }
     }

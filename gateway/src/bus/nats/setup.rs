@@ -27,7 +27,7 @@ pub struct SetUpStreams {
 }
 
 /// As what [`set_up`] tells of the bucket of revocations.
-pub const BUCKET: &str = "the bucket of revocations";
+pub(super) const BUCKET: &str = "the bucket of revocations";
 
 /// Why streams may be missing.
 #[derive(Debug, thiserror::Error)]

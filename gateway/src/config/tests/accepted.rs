@@ -94,25 +94,14 @@ metrics: {delivery_sample: 1}
     let safe = RoomOptions {
         subscribe: Who::Users,
         publish: Who::Users,
-        subscribe_cel: None,
-        publish_cel: None,
-        presence_cel: None,
-        history_cel: None,
         degraded: Degraded::Refuse,
-        payload: PayloadKind::Json,
-        delta: DeltaKind::None,
-        tags_filter: false,
         batch_window: Duration::from_millis(4),
-        publication_rate: 0,
-        subscribe_proxy: None,
-        sub_refresh_proxy: None,
-        publish_proxy: None,
         presence: false,
         presence_read: Who::Subscribers,
         presence_limit: 2_000,
         join_leave: false,
         force_push_join_leave: false,
-        history: None,
+        ..news.clone()
     };
     assert_eq!(named(&settings, "chat_1-x"), Some(&safe));
     assert_eq!(named(&settings, "other"), None);

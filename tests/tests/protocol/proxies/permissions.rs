@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::beside;
 
 const CONFIG: &str = "
-client: {connect_proxy: backend, refresh_proxy: backend, expired_close_delay: 30s}
+client: {connect_proxy: backend, refresh_proxy: backend, expired_close_delay: 16s}
 rooms:
   default: {subscribe: users, publish: users}
   namespaces:
