@@ -101,6 +101,7 @@ impl Abuse {
         let duration = Duration::from_secs(args.duration.into());
         let room_rate = args.publications.div_ceil(10);
         let limit = format!("rooms.default.publication_rate={room_rate}");
+        let size = floods::Size::of(&args);
         let run = Run::start(args.server.with_settings([limit, COMMANDS.to_owned()])).await?;
         let mut others = Bystanders::start(&run.server, &args.bystanders).await?;
         eprintln!("without floods, for {duration:?}");
@@ -108,7 +109,7 @@ impl Abuse {
         let (resident_before, counted_before) = (run.server.memory()?.resident, counters(&run).await?);
         eprintln!("with floods, for {duration:?}");
         others.begin()?;
-        let floods = Floods::start(&run, &floods::Size::of(&args))?;
+        let floods = Floods::start(&run, &size)?;
         let resident_peak = peak(&run, duration).await?;
         let during = others.end().await?;
         let counted = counted_since(&run, &counted_before).await?;
