@@ -108,8 +108,8 @@ impl Abuse {
         let before = others.measure(duration).await?;
         let (resident_before, counted_before) = (run.server.memory()?.resident, counters(&run).await?);
         eprintln!("with floods, for {duration:?}");
+        let floods = Floods::start(&run, &size).await?;
         others.begin()?;
-        let floods = Floods::start(&run, &size)?;
         let resident_peak = peak(&run, duration).await?;
         let during = others.end().await?;
         let counted = counted_since(&run, &counted_before).await?;

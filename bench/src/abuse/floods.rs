@@ -2,12 +2,13 @@
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
+use anyhow::Context;
 use natter_websocket::{Opcode, client::encode_masked};
 use serde::Serialize;
 use tokio::{
     select,
     task::{JoinHandle, spawn_local},
-    time::{MissedTickBehavior, interval, sleep},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 use super::Args;
@@ -24,6 +25,8 @@ const TICKS: u32 = 100;
 const TRICKLE: Duration = Duration::from_millis(200);
 /// Until whoever was cut comes back.
 const AGAIN: Duration = Duration::from_secs(1);
+/// For the members that never read to join.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Receive buffer of members that never read, in the kernel: otherwise it would hold what the server should.
 const DEAF_BUFFER: u32 = 4_096;
 const HALF: &[u8] = b"GET /connection/websocket HTTP/1.1\r\nHost: a\r\nX-Slow: ";
@@ -81,7 +84,8 @@ pub(super) struct Floods {
 }
 
 impl Floods {
-    pub(super) fn start(run: &Rc<Run>, size: &Size) -> anyhow::Result<Self> {
+    /// Returns when the members that never read are in their room; all else begins then.
+    pub(super) async fn start(run: &Rc<Run>, size: &Size) -> anyhow::Result<Self> {
         let counts = Rc::<Counts>::default();
         let mut floods = Self {
             counts: counts.clone(),
@@ -98,6 +102,14 @@ impl Floods {
         for _ in 0..size.deaf {
             floods.spawn(deaf(small.clone(), next(), loud.clone(), counts.clone()));
         }
+        let joined = async {
+            while counts.deaf.get() < size.deaf as u64 {
+                sleep(TICK).await;
+            }
+        };
+        timeout(PATIENCE, joined)
+            .await
+            .with_context(|| format!("{} of {} members joined", counts.deaf.get(), size.deaf))?;
         for _ in 0..size.half_open {
             floods.spawn(half_open(run.clone(), next(), None, counts.clone()));
         }

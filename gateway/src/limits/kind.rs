@@ -60,6 +60,8 @@ impl Limit {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
     use crate::config::table as reference;
 
@@ -115,11 +117,8 @@ mod tests {
         let mut table = "| limit | key | default | beyond it |\n|---|---|---|---|\n".to_owned();
         for limit in Limit::ALL {
             let (key, beyond) = described(limit);
-            table += &format!(
-                "| `{}` | `{key}` | {} | {beyond} |\n",
-                limit.label(),
-                default_of(key)
-            );
+            let (label, default) = (limit.label(), default_of(key));
+            let _ = writeln!(table, "| `{label}` | `{key}` | {default} | {beyond} |");
         }
         let documented = DOCUMENTATION
             .split_once(BEGIN)

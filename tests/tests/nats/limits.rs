@@ -58,7 +58,7 @@ async fn connections_of_a_user_count_at_all_gateways() -> Result<()> {
     // The place that becomes free at one gateway is free at the other.
     anns.pop().context("no client")?.close().await?;
     let again = eventually("there is a place again", LIMIT, async || user(&a, "ann").await).await?;
-    is_refused(&b).await?;
+    is_refused(&a).await?;
     drop(again);
     Ok(())
 }

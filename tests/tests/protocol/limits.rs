@@ -97,7 +97,8 @@ async fn too_many_commands_are_answered_later() -> Result<()> {
     client.request(command).await?;
     let took = began.elapsed();
     ensure!(took >= Duration::from_millis(950), "answered after {took:?}");
-    counted(&watch, "commands", 1).await?;
+    let fields = [("limit", json!("commands"))];
+    watch.logged("INFO", "a limit is reached", &fields).await?;
     scene.untroubled().await
 }
 
@@ -288,7 +289,7 @@ async fn a_reload_changes_the_rates_of_those_who_are_there() -> Result<()> {
     scene.gateway.reload()?;
     eventually("the new rate holds", LIMIT, async || {
         let metrics = scene.gateway.metrics().await?;
-        let reloads = metrics.value("natter_config_reloads_total", &[("result", "ok")]);
+        let reloads = metrics.value("natter_config_reloads_total", &[("result", "applied")]);
         ensure!(reloads.is_some_and(|count| count >= 1.0), "{reloads:?}");
         anyhow::Ok(())
     })
