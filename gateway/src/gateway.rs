@@ -18,7 +18,7 @@ use bytes::Bytes;
 use natter_protocol::{ErrorCode, Payload};
 use natter_websocket::Limits;
 use tokio::{runtime::Handle, time::Instant};
-use tracing::{Level, debug, warn};
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 pub use self::clients::Clients;

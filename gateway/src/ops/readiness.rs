@@ -45,7 +45,8 @@ pub struct ReadinessReport {
     pub cordoned: bool,
     pub reasons: Vec<NotReady>,
     /// `current`, or `unknown` while rooms with access rules wait; that alone does not make a gateway unready that once knew.
-    pub revocations: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revocations: Option<&'static str>,
     #[serde(flatten)]
     pub condition: BusCondition,
 }
@@ -98,11 +99,13 @@ impl Readiness {
             draining,
             cordoned: self.drain.is_cordoned(),
             reasons,
-            revocations: if revocations.is_none_or(Revocations::is_current) {
-                "current"
-            } else {
-                "unknown"
-            },
+            revocations: revocations.map(|revocations| {
+                if revocations.is_current() {
+                    "current"
+                } else {
+                    "unknown"
+                }
+            }),
             condition,
         }
     }
