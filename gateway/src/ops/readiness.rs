@@ -47,7 +47,8 @@ pub struct ReadinessReport {
     pub cordoned: bool,
     pub reasons: Vec<NotReady>,
     /// `current`, or `unknown` while rooms with access rules wait; that alone does not make a gateway unready that once knew.
-    pub revocations: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revocations: Option<&'static str>,
     #[serde(flatten)]
     pub condition: BusCondition,
 }
@@ -101,11 +102,13 @@ impl Readiness {
             draining,
             cordoned: self.drain.is_cordoned(),
             reasons,
-            revocations: if revocations.is_none_or(Revocations::is_current) {
-                "current"
-            } else {
-                "unknown"
-            },
+            revocations: revocations.map(|revocations| {
+                if revocations.is_current() {
+                    "current"
+                } else {
+                    "unknown"
+                }
+            }),
             condition,
         }
     }

@@ -11,7 +11,7 @@ use natter_tests::wait::eventually;
 
 use crate::support::{LIMIT, Node, config};
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 fn value(key: &str, text: &str) -> Keep {
     Keep {

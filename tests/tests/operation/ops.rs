@@ -23,7 +23,7 @@ async fn a_gateway_that_runs_is_alive_and_ready() -> Result<()> {
     assert_eq!(status, 200);
     assert_eq!(
         report,
-        json!({ "ready": true, "bus": "up", "draining": false, "cordoned": false, "reasons": [] })
+        json!({ "ready": true, "bus": "up", "draining": false, "cordoned": false, "reasons": [], "revocations": "current" })
     );
     for path in ["/", "/api/info", "/connection/websocket"] {
         let (status, _) = gateway.get(&format!("{ops}{path}")).await?;

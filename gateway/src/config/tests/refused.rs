@@ -307,7 +307,7 @@ fn a_file_that_is_no_section_or_no_yaml_is_refused_by_its_name() {
             .map(|line| line.replace(&name, "FILE"))
             .collect::<Vec<_>>()
     };
-    let keys = "keys: listen, ops_listen, workers, node_name, client, tokens, http, api, ops, page, rooms, proxies, bus, drain, log, tracing, metrics";
+    let keys = "keys: listen, ops_listen, workers, node_name, client, tokens, revocation, http, api, ops, page, rooms, proxies, bus, drain, log, tracing, metrics";
     assert_eq!(
         refused("- a"),
         [format!("FILE: a list where a section belongs ({keys})")]

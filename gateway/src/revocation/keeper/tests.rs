@@ -1,10 +1,14 @@
 //! A keeper over the embedded bus, step by step, with the worker's inbox in between.
 
-use std::{collections::HashSet, future::poll_fn, task::Poll};
+use std::{
+    collections::{HashSet, VecDeque},
+    future::poll_fn,
+    task::Poll,
+};
 
 use super::*;
 use crate::{
-    bus::Embedded,
+    bus::{BusEvents, Embedded},
     config::{Settings, Who},
     publication::Publication,
     revocation::Rule,
@@ -70,7 +74,7 @@ impl Scene {
         let inbox = self.gateway.inbox(0);
         let notes = poll_fn(|cx| match inbox.poll_take(cx) {
             Poll::Ready(notes) => Poll::Ready(notes),
-            Poll::Pending => Poll::Ready(Default::default()),
+            Poll::Pending => Poll::Ready(VecDeque::default()),
         });
         let users = notes.await.into_iter().filter_map(|note| match note {
             Note::Command(command) => match &*command {
@@ -166,7 +170,6 @@ async fn after_long_everything_is_read_and_the_rest_forgotten() {
 async fn without_a_lease_publications_are_withheld() {
     let mut scene = Scene::new();
     let publish = |offset| {
-        use crate::bus::BusEvents;
         let mut publication = Publication::new("1");
         publication.offset = offset;
         scene.gateway.publication("room", publication)

@@ -132,6 +132,9 @@ impl Recorder {
         self.call("channels", json!({ "pattern": "*" })).await?;
         self.keep("count rooms", |message| message.is("count_rooms"))
             .await?;
+        self.call("block_user", json!({ "user": "eve" })).await?;
+        self.keep("revoke", |message| message.is("revoke")).await?;
+        self.keep("revoked", |message| message.is("revoked")).await?;
         Ok(())
     }
 

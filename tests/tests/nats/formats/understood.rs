@@ -106,6 +106,19 @@ impl Replay {
 }
 
 #[tokio::test]
+async fn what_is_revoked_is_understood_and_confirmed() -> Result<()> {
+    let mut replay = Replay::new().await?;
+    replay.announced().await?;
+    replay.again("revoke").await?;
+    let asked = &replay.said["revoke"].payload["message"]["revoke"]["question"].clone();
+    let confirmed = replay.answer("revoked").await?;
+    ensure!(confirmed["question"] == *asked, "{confirmed}");
+    let listed = call(&replay.gateway, "revocations", json!({ "user": "eve" })).await?;
+    ensure!(listed["revocations"][0]["kind"] == "user", "{listed}");
+    replay.all_was_understood().await
+}
+
+#[tokio::test]
 async fn recorded_publications_and_orders_are_understood() -> Result<()> {
     let mut replay = Replay::new().await?;
     let mut kept = replay.member("kept:room").await?;

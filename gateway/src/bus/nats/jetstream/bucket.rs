@@ -175,18 +175,18 @@ impl JetStream {
 
     /// With one copy where there cannot be more.
     async fn make_bucket(&self, stream: &str, replicas: u64) -> Result<StreamInfo, CallError> {
-        let make = async |replicas| {
+        let create = async |replicas| {
             let config = self.bucket_config(stream, replicas);
             self.call::<StreamInfo>(Verb::Create, stream, &config).await
         };
-        let mut made = make(replicas).await;
-        if let Err(CallError::Api(error)) = &made
+        let mut created = create(replicas).await;
+        if let Err(CallError::Api(error)) = &created
             && replicas > 1
         {
             warn!(stream, %error, "the bucket of revocations gets one copy only");
-            made = make(1).await;
+            created = create(1).await;
         }
-        match made {
+        match created {
             // Another gateway was faster, with another number.
             Err(CallError::Api(error)) if error.number == code::NAME_IN_USE => {
                 let found = self.stream_info(stream).await?;
