@@ -17,7 +17,7 @@ const MIN_LENGTH: usize = 8;
 /// What a JWT begins with, with the beginning of its second part: `{"` in Base64.
 const JWT: &str = "eyJ";
 
-/// What is no secret although it stands where one may: the texts in which a configuration names other things.
+/// Keys of the configuration whose texts are secret, or hold a secret.
 const KEYS: [&str; 6] = [
     "keys",
     "key",
@@ -192,6 +192,7 @@ fn jwt(text: &str) -> Option<&str> {
 }
 
 /// Fails the test that drops who has shown something, unless it fails already.
+#[expect(clippy::panic, reason = "what is dropped has no other way to fail a test")]
 pub(crate) fn fail(leaks: &[Leak]) {
     if let Some(Leak { place, secret }) = leaks.first()
         && !std::thread::panicking()

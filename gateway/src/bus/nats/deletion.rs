@@ -70,11 +70,12 @@ pub async fn delete_streams(
     Err(DeletionError::CameBack(last.unwrap_or_default()))
 }
 
-/// What NATS said of the inbox of the answers, when none came.
+/// In the server's words, also when it does not permit the inbox and no answer came.
 fn why(error: &CallError, refusal: &Mutex<Option<String>>) -> DeletionError {
     match (error, refusal.lock().take()) {
-        (CallError::NotPermitted(_), _) => DeletionError::NotPermitted(error.to_string()),
-        (CallError::Bus(BusError::Timeout), Some(refusal)) => DeletionError::NotPermitted(refusal),
+        (CallError::NotPermitted(_) | CallError::Bus(BusError::Timeout), Some(refusal)) => {
+            DeletionError::NotPermitted(refusal)
+        }
         _ => DeletionError::JetStream(error.to_string()),
     }
 }

@@ -138,10 +138,10 @@ async fn client(
         .request_timeout(Some(nats.request_timeout))
         .event_callback(move |event| {
             if let Event::ServerError(error) = event {
+                *refusal.lock() = Some(error.to_string());
                 if let ServerError::Other(text) = &error {
                     refusals.hear(&Refusal::read(text));
                 }
-                *refusal.lock() = Some(error.to_string());
             }
             std::future::ready(())
         });
