@@ -21,8 +21,9 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 /// From one message of the bystander to the next.
 const PACE: Duration = Duration::from_millis(10);
 
-/// What every configuration of this suite begins with.
-const BASE: &str = "api: {keys: [natter-tests]}\nlog: {level: 'info,natter_gateway=debug'}\n";
+/// What every configuration of this suite begins with. Many wrong keys are tried in it (`limits` has their limit).
+const BASE: &str =
+    "api: {keys: [natter-tests], wrong_key_limit: 0}\nlog: {level: 'info,natter_gateway=debug'}\n";
 
 /// Starts a gateway with more YAML than the suite's own.
 pub(crate) async fn gateway(config: &str) -> Result<Gateway> {
