@@ -1,6 +1,6 @@
 //! Keys that an issuer publishes: fetched, rotated, and kept when the issuer is away or talks nonsense.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -12,6 +12,7 @@ use natter_tests::gateway::Gateway;
 use natter_tests::wait::eventually;
 use rcgen::KeyPair;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{code, connect, refused};
 use crate::scene::gateway;
