@@ -45,8 +45,8 @@ pub use settings::{
     Anonymous, ApiSettings, BusSettings, ClientSettings, CompressionSettings, ControlSettings, Degraded,
     DeltaKind, Discard, DrainSettings, HistoryOptions, HistoryReaders, HttpSettings, IssuerSettings,
     LogFormat, LogSettings, MetricsSettings, Namespace, NatsSettings, OpsSettings, PageSettings, PayloadKind,
-    PersonalSettings, ProxySettings, RateLimits, RecoveryMode, RevocationSettings, RoomOptions, RoomSettings, Settings,
-    Signs, Storage, StreamOptions, TracingSettings, Who,
+    PersonalSettings, ProxySettings, RateLimits, RecoveryMode, RevocationSettings, RoomOptions, RoomSettings,
+    Settings, Signs, Storage, StreamOptions, TracingSettings, Who,
 };
 pub use static_header::StaticHeader;
 pub use units::{parse_duration, show_duration, show_size};

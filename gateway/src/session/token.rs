@@ -221,8 +221,8 @@ fn admitted(
     vouched: Arc<str>,
     result: Result<ConnectionToken, TokenError>,
 ) -> Result<Admission, Denial> {
-        let (credential, connected, claims) = match result {
-            Ok(token) => (token.credential(), token.connected, token.claims),
+    let (credential, connected, claims) = match result {
+        Ok(token) => (token.credential(), token.connected, token.claims),
         Err(TokenError::Expired | TokenError::Early) => {
             return Err(Denial::Error(ErrorCode::TokenExpired.into()));
         }

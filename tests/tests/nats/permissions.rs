@@ -112,7 +112,10 @@ async fn a_gateway_names_the_streams_that_it_may_not_make_and_waits_for_them() -
 
     let made = set_up(&nats, "admin").await?;
     ensure!(
-        made.status.success() && made.stdout.contains(&"kept: made or changed scenario_kept_0".to_owned()),
+        made.status.success()
+            && made
+                .stdout
+                .contains(&"kept: made or changed scenario_kept_0".to_owned()),
         "{made:?}"
     );
     wait_ready(&gateway, 200).await?;

@@ -147,7 +147,10 @@ fn of_bucket(subjects: &Subjects, duties: Duties, rights: &mut UserRights) {
     let stream = subjects.bucket_stream();
     rights.publish(subjects.kept(">"), "keeps revocations");
     rights.publish(Verb::Info.subject(&stream), "asks for new revocations");
-    rights.publish(Verb::Message.subject(&stream), "reads a revocation from the leader");
+    rights.publish(
+        Verb::Message.subject(&stream),
+        "reads a revocation from the leader",
+    );
     rights.publish(messages_of(&stream), "reads many revocations");
     if duties.manage_streams {
         rights.publish(Verb::Create.subject(&stream), "makes the bucket of revocations");

@@ -61,7 +61,13 @@ pub async fn set_up(
     let administration = Administration::connect(bus, nats, "natter-gateway setup-bus").await?;
     let ensured = administration.jetstream.ensure_bucket().await;
     let (stream, changed) = ensured.map_err(|error| administration.why(of_bucket(error)))?;
-    done(BUCKET, &SetUpStreams { names: vec![stream], changed });
+    done(
+        BUCKET,
+        &SetUpStreams {
+            names: vec![stream],
+            changed,
+        },
+    );
     for policy in policies {
         let ensured = administration.jetstream.ensure(policy).await;
         let streams = ensured.map_err(|error| administration.why(error))?;

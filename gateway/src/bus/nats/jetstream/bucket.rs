@@ -136,7 +136,8 @@ impl JetStream {
         let is_there = self.stream_info(&stream).await?.is_some();
         if !is_there {
             let is_cluster = self.client.server_info().cluster.is_some();
-            self.make_bucket(&stream, if is_cluster { REPLICAS } else { 1 }).await?;
+            self.make_bucket(&stream, if is_cluster { REPLICAS } else { 1 })
+                .await?;
         }
         Ok((stream, !is_there))
     }
