@@ -97,7 +97,10 @@ async fn a_gateway_names_the_streams_that_it_may_not_make_and_waits_for_them() -
             why.contains("scenario_kept_0 does not exist") && why.contains("setup-bus"),
             "{body}"
         );
-        ensure!(body["reasons"] == json!(["streams_missing", "revocations_unknown"]), "{body}");
+        ensure!(
+            body["reasons"] == json!(["streams_missing", "revocations_unknown"]),
+            "{body}"
+        );
         Ok(())
     })
     .await?;
