@@ -4,7 +4,7 @@ use std::{mem, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 use tracing::{Level, debug, error, info, warn};
@@ -16,7 +16,7 @@ use super::{
     rule::{Revocation, unix_now},
 };
 use crate::{
-    bus::{Changes, Keep, KeepError, Kept, Mark, SharedBus},
+    bus::{BusStatus, Changes, Keep, KeepError, Kept, Mark, SharedBus},
     cluster::Command,
     gateway::Gateway,
     inbox::Note,
@@ -37,6 +37,7 @@ const _: () = assert!(TOO_LONG.as_secs() < END_KEPT.as_secs());
 struct Keeper {
     gateway: Arc<Gateway>,
     bus: SharedBus,
+    status: watch::Receiver<BusStatus>,
     mark: Option<Mark>,
     /// When it asked for what it knows.
     known_at: Instant,
@@ -56,6 +57,7 @@ pub fn start(gateway: Arc<Gateway>) {
     let runtime = gateway.runtime.clone();
     let mut keeper = Keeper {
         gateway,
+        status: bus.status(),
         bus,
         mark: None,
         known_at: Instant::now(),
@@ -71,14 +73,13 @@ pub fn start(gateway: Arc<Gateway>) {
 
 impl Keeper {
     async fn run(mut self, mut unheard: mpsc::Receiver<Heard>) {
-        let mut status = self.bus.status();
         let mut tick = interval(self.gateway.live().settings.revocation.lease / LOOKS);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Vec::new();
         loop {
             tokio::select! {
                 _ = tick.tick() => self.look().await,
-                changed = status.changed() => {
+                changed = self.status.changed() => {
                     if changed.is_err() {
                         return;
                     }
@@ -93,10 +94,19 @@ impl Keeper {
 
     /// Asks the bus what has changed.
     async fn look(&mut self) {
-        let asked = Instant::now();
         let since = self.mark.clone().filter(|_| self.known_at.elapsed() < TOO_LONG);
+        let (asked, changes) = loop {
+            let asked = Instant::now();
+            tokio::select! {
+                changes = self.bus.changes(since.clone()) => break (asked, changes),
+                // What was asked over a connection that is gone has no answer.
+                changed = self.status.changed() => if changed.is_err() {
+                    return;
+                }
+            }
+        };
         let revocations = &self.gateway.revocations;
-        match self.bus.changes(since).await {
+        match changes {
             Ok(changes) => {
                 if changes.whole {
                     self.begin(&changes);

@@ -30,6 +30,7 @@ impl Scene {
         gateway.attach(bus.clone());
         let keeper = Keeper {
             gateway: gateway.clone(),
+            status: bus.status(),
             bus,
             mark: None,
             known_at: Instant::now(),
@@ -139,6 +140,7 @@ async fn another_store_is_filled_with_what_is_known() {
     scene.block("ann").await;
     scene.keeper.look().await;
     scene.keeper.bus = Arc::new(Embedded::new(scene.gateway.node, scene.gateway.clone()));
+    scene.keeper.status = scene.keeper.bus.status();
     scene.block("bob").await;
     scene.keeper.look().await;
     assert!(scene.is_blocked("ann") && scene.is_blocked("bob"));

@@ -28,6 +28,9 @@ const BATCH_BYTES: usize = 1 << 20;
 const FEW: u64 = 16;
 /// Copies in a cluster of NATS servers: one may be lost.
 const REPLICAS: u64 = 3;
+/// Looks, on average, between two tries to give the bucket as many copies as it should have: a cluster that has just started may
+/// not have known its servers.
+const LOOKS_PER_COPIES: u8 = 32;
 /// How long the bucket knows a message id: none is sent.
 const DUPLICATE_WINDOW_NS: u64 = 1_000_000_000;
 
@@ -70,7 +73,8 @@ impl JetStream {
     /// As [`crate::bus::Bus::changes`].
     pub(in crate::bus::nats) async fn changes(&self, since: Option<Mark>) -> Result<Changes, KeepError> {
         let stream = self.subjects.bucket_stream();
-        let info = self.bucket(&stream, since.is_none()).await?;
+        let wants_copies = since.is_none() || fastrand::u8(..LOOKS_PER_COPIES) == 0;
+        let info = self.bucket(&stream, wants_copies).await?;
         let epoch: Arc<str> = info.created.into();
         let until = info.state.last_seq;
         let since = since.filter(|mark| mark.epoch == epoch && mark.sequence <= until);
@@ -143,7 +147,7 @@ impl JetStream {
     }
 
     /// The bucket's stream, which is made when it is not there and the gateway makes streams. Safe to run in several gateways at once.
-    async fn bucket(&self, stream: &str, is_first: bool) -> Result<StreamInfo, KeepError> {
+    async fn bucket(&self, stream: &str, wants_copies: bool) -> Result<StreamInfo, KeepError> {
         let server = self.client.server_info();
         if server_version::judge(&server.version).support == ServerSupport::TooOld {
             return Err(KeepError::Unavailable);
@@ -151,7 +155,7 @@ impl JetStream {
         let replicas = if server.cluster.is_some() { REPLICAS } else { 1 };
         let found = self.stream_info(stream).await;
         match found.map_err(|error| self.cannot_keep(error))? {
-            Some(info) if is_first && self.manages_streams && replicas_of(&info) < replicas => {
+            Some(info) if wants_copies && self.manages_streams && replicas_of(&info) < replicas => {
                 Ok(self.with_replicas(stream, info, replicas).await)
             }
             Some(info) => Ok(info),
