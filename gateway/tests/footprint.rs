@@ -23,7 +23,7 @@ const MEMBERS: usize = 200;
 const MESSAGES: usize = 50;
 /// The goal for resident memory is 2.5 KiB; beside the heap there are an allocator's size classes and tables that have
 /// grown ahead.
-const MAX_BYTES_PER_CONNECTION: usize = 1_152;
+const MAX_BYTES_PER_CONNECTION: usize = 1_184;
 /// Of a publication, whatever the number of members.
 const MAX_ALLOCATIONS_PER_MESSAGE: u64 = 20;
 const PATIENCE: Duration = Duration::from_secs(30);
