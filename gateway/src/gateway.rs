@@ -23,7 +23,7 @@ use uuid::Uuid;
 pub use self::clients::Clients;
 pub use crate::metrics::Source;
 use crate::{
-    api::{self, BusCalls},
+    api::{self, ApiKeys, BusCalls},
     bus::{BoxFuture, BusError, BusEvents, BusRequest, Overloaded, SharedBus},
     channel::Channel,
     cluster::Cluster,
@@ -43,6 +43,7 @@ use crate::{
     recovery::Recovery,
     rooms::{Joined, Rooms, WorkerId},
     telemetry::{LogBudget, PublishSpan, Tracer},
+    tls::Tls,
     token::Tokens,
 };
 
@@ -65,6 +66,8 @@ pub struct Gateway {
     pub reads: Reads,
     inboxes: Vec<Arc<Inbox>>,
     bus: OnceLock<SharedBus>,
+    /// Who may call the server API.
+    pub api_keys: ApiKeys,
     /// Calls of the server API that came over the bus.
     pub bus_calls: BusCalls,
     pub cluster: Cluster,
@@ -74,6 +77,8 @@ pub struct Gateway {
     pub proxies: Proxies,
     /// Who says who clients are.
     pub tokens: Arc<Tokens>,
+    /// TLS of the public port.
+    pub tls: Arc<Tls>,
     pub drain: Arc<Drain>,
     pub file_limit: Arc<FileLimit>,
     pub log_budget: Arc<LogBudget>,
@@ -209,10 +214,12 @@ impl Gateway {
             rooms,
             inboxes,
             bus: OnceLock::new(),
+            api_keys: ApiKeys::default(),
             bus_calls: BusCalls::default(),
             cluster: Cluster::new(node),
             presence: Presence::new(node),
             clients: Clients::default(),
+            tls: Arc::default(),
             drain: Arc::default(),
             file_limit: FileLimit::of_process(),
             log_budget,

@@ -74,6 +74,7 @@ pub mod server;
 pub mod session;
 pub mod socket;
 pub mod telemetry;
+pub mod tls;
 pub mod token;
 pub mod wire;
 pub mod worker;

@@ -66,7 +66,7 @@ pub async fn accept(worker: Rc<Worker>, listener: TcpListener, router: Router) {
     let gateway = worker.gateway.clone();
     loop {
         match listener.accept().await {
-            Ok((stream, _peer)) => {
+            Ok((stream, peer)) => {
                 let Some(file) = gateway.file_limit.admit() else {
                     gateway.metrics.connections.refused(Refusal::FileLimit);
                     if gateway.log_budget.cause("file_limit", Level::WARN).admit() {
@@ -74,7 +74,12 @@ pub async fn accept(worker: Rc<Worker>, listener: TcpListener, router: Router) {
                     }
                     continue;
                 };
-                tokio::task::spawn_local(http::serve(worker.clone(), router.clone(), stream, file));
+                tokio::task::spawn_local(http::serve(
+                    worker.clone(),
+                    router.clone(),
+                    (stream, peer.ip()),
+                    file,
+                ));
             }
             Err(error) => {
                 let failure = AcceptFailure::of(&error);

@@ -18,6 +18,7 @@ mod protocol;
 mod proxies;
 mod recovery;
 mod rooms;
+mod tls;
 mod tokens;
 mod worker;
 
@@ -39,6 +40,7 @@ pub use protocol::ProtocolMetrics;
 pub use proxies::{ProxyKind, ProxyMetrics, ProxyOutcome};
 pub use recovery::RecoveryMetrics;
 pub use rooms::RoomMetrics;
+pub use tls::TlsMetrics;
 pub use tokens::TokenMetrics;
 pub use worker::WorkerCounters;
 
@@ -53,6 +55,7 @@ pub struct Metrics {
     namespaces: Arc<Mutex<Vec<Arc<NamespaceMetrics>>>>,
     messages: MessageFamilies,
     pub connections: ConnectionMetrics,
+    pub tls: TlsMetrics,
     pub protocol: ProtocolMetrics,
     pub rooms: RoomMetrics,
     pub recovery: RecoveryMetrics,
@@ -75,6 +78,7 @@ impl Metrics {
         let mut registrar = Registrar::new(&registry);
         process::register_process(&mut registrar)?;
         let connections = ConnectionMetrics::register(&mut registrar)?;
+        let tls = TlsMetrics::register(&mut registrar)?;
         let protocol = ProtocolMetrics::register(&mut registrar)?;
         let rooms = RoomMetrics::register(&mut registrar)?;
         let recovery = RecoveryMetrics::register(&mut registrar)?;
@@ -97,6 +101,7 @@ impl Metrics {
             namespaces,
             messages,
             connections,
+            tls,
             protocol,
             rooms,
             recovery,

@@ -26,6 +26,7 @@ pub mod proxy;
 pub mod python;
 pub mod raw;
 pub mod script;
+pub mod tls;
 pub mod tools;
 pub mod wait;
 pub mod wire;

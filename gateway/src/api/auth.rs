@@ -1,27 +1,30 @@
-//! Who may call the API: everybody with one of the configured keys, given in a header or in the query.
+//! Who may call the API: everybody with one of the configured keys, given in a header or in the query; [`super::keys`] says
+//! what each may do.
+
+use std::sync::Arc;
 
 use axum::extract::Request;
 use http::header;
 use tracing::{Level, info};
 
-use crate::{config::Secret, gateway::Gateway};
+use super::keys::Scope;
+use crate::gateway::Gateway;
 
 const KEY_HEADER: &str = "x-api-key";
 const SCHEME: &str = "apikey ";
 const QUERY_NAME: &str = "api_key=";
 
-/// Whether the request may go on; one that may not leaves a log line.
-pub(super) fn admits(gateway: &Gateway, method: &str, request: &Request) -> bool {
-    let authorized = is_authorized(&gateway.live().settings.api.keys, request);
-    if !authorized && gateway.log_budget.cause("api_key", Level::INFO).admit() {
-        info!(%method, "refused an API call without a valid key");
+/// What the request's key lets it do; one without a valid key leaves a log line.
+pub(super) fn scope(gateway: &Gateway, method: &str, request: &Request) -> Option<Arc<Scope>> {
+    let scope = given(request).and_then(|given| gateway.api_keys.scope_of(given));
+    match &scope {
+        Some(scope) => gateway.metrics.api.admitted(&scope.name),
+        None if gateway.log_budget.cause("api_key", Level::INFO).admit() => {
+            info!(%method, "refused an API call without a valid key");
+        }
+        None => {}
     }
-    authorized
-}
-
-/// Without configured keys nobody may. Every key is compared in constant time.
-fn is_authorized(keys: &[Secret], request: &Request) -> bool {
-    given(request).is_some_and(|given| keys.iter().fold(false, |any, key| any | key.matches(given)))
+    scope
 }
 
 fn given(request: &Request) -> Option<&[u8]> {
@@ -56,26 +59,30 @@ mod tests {
 
     #[test]
     fn a_key_is_taken_from_three_places() {
-        let keys = [
-            Secret::from("other".to_owned()),
-            Secret::from("right-key".to_owned()),
-        ];
-        for (header, uri, fits) in [
-            (Some(("X-API-Key", "right-key")), "/api/info", true),
-            (Some(("Authorization", "apikey right-key")), "/api/info", true),
-            (Some(("Authorization", "ApiKey right-key")), "/api/info", true),
-            (Some(("Authorization", "Bearer right-key")), "/api/info", false),
-            (None, "/api/info?a=b&api_key=right-key", true),
-            (Some(("X-API-Key", "wrong")), "/api/info?api_key=right-key", false),
-            (None, "/api/info", false),
-            (Some(("X-API-Key", "")), "/api/info", false),
+        for (header, uri, key) in [
+            (Some(("X-API-Key", "right-key")), "/api/info", Some("right-key")),
+            (
+                Some(("Authorization", "apikey right-key")),
+                "/api/info",
+                Some("right-key"),
+            ),
+            (
+                Some(("Authorization", "ApiKey right-key")),
+                "/api/info",
+                Some("right-key"),
+            ),
+            (Some(("Authorization", "Bearer right-key")), "/api/info", None),
+            (None, "/api/info?a=b&api_key=right-key", Some("right-key")),
+            (
+                Some(("X-API-Key", "wrong")),
+                "/api/info?api_key=right-key",
+                Some("wrong"),
+            ),
+            (None, "/api/info", None),
+            (Some(("X-API-Key", "")), "/api/info", Some("")),
         ] {
-            assert_eq!(
-                is_authorized(&keys, &request(header, uri)),
-                fits,
-                "{header:?} {uri}"
-            );
+            let request = request(header, uri);
+            assert_eq!(given(&request), key.map(str::as_bytes), "{header:?} {uri}");
         }
-        assert!(!is_authorized(&[], &request(Some(("X-API-Key", "")), "/")));
     }
 }

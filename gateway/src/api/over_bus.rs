@@ -92,6 +92,7 @@ async fn call(gateway: &Gateway, method: &'static str, request: &BusRequest) -> 
     }
     let call = Call {
         gateway,
+        scope: None,
         traceparent: request.traceparent.as_deref(),
     };
     let deadline = Instant::now() + http.request_timeout;

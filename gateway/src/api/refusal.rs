@@ -28,6 +28,9 @@ pub(super) enum Refusal {
     /// The reader counts in an epoch that has passed, or what follows its position was removed since.
     #[error("what follows this position is not known any more: read from the beginning")]
     Unrecoverable,
+    /// The key is for other things.
+    #[error("this key may not do that")]
+    Scope,
     #[error("the body is too large or incomplete")]
     Body,
     #[error("there is nothing at this path")]
@@ -55,6 +58,7 @@ impl Refusal {
             Self::NoHistory | Self::NoPresence => ErrorCode::NotAvailable,
             Self::Presence(error) => error.code(),
             Self::Unrecoverable => ErrorCode::UnrecoverablePosition,
+            Self::Scope => ErrorCode::PermissionDenied,
             Self::Body => ErrorCode::LimitExceeded,
             Self::Path | Self::Verb => ErrorCode::MethodNotFound,
         }
@@ -144,6 +148,7 @@ mod tests {
             (Refusal::NoHistory, 108, 404, None),
             (Refusal::Unrecoverable, 112, 410, None),
             (Refusal::Verb, 104, 405, None),
+            (Refusal::Scope, 103, 403, None),
             (ErrorCode::UnknownChannel.into(), 102, 404, None),
             (ErrorCode::Unauthorized.into(), 101, 401, None),
         ] {

@@ -8,22 +8,52 @@ use http::HeaderMap;
 use natter_protocol::ErrorCode;
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::value::RawValue;
+use tracing::{Level, info};
 use uuid::Uuid;
 
-use super::{message::MessageRequest, refusal::Refusal};
+use super::{keys::Scope, message::MessageRequest, refusal::Refusal};
 use crate::{cluster::Target, gateway::Gateway, namespace::Namespace, session::StreamKey};
 
 /// One call under way.
 pub(super) struct Call<'a> {
     pub(super) gateway: &'a Gateway,
+    /// What its key lets it do; `None`: nobody shows a key.
+    pub(super) scope: Option<Arc<Scope>>,
     /// W3C trace context of the caller.
     pub(super) traceparent: Option<&'a str>,
 }
 
 impl<'a> Call<'a> {
-    pub(super) fn new(gateway: &'a Gateway, headers: &'a HeaderMap) -> Self {
+    pub(super) fn new(gateway: &'a Gateway, scope: Arc<Scope>, headers: &'a HeaderMap) -> Self {
         let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
-        Self { gateway, traceparent }
+        Self {
+            gateway,
+            scope: Some(scope),
+            traceparent,
+        }
+    }
+
+    /// Whether its key covers a call; an error when the body is not what the method takes.
+    pub(super) fn may(&self, method: &str, body: &[u8]) -> serde_json::Result<bool> {
+        let Some(scope) = &self.scope else { return Ok(true) };
+        let covers = scope.covers(method, body)?;
+        Ok(self.judged(scope, method, covers))
+    }
+
+    /// Whether its key covers a call of a method about one room.
+    pub(super) fn may_in(&self, method: &str, room: &str) -> bool {
+        let Some(scope) = &self.scope else { return true };
+        self.judged(scope, method, scope.covers_room(method, room))
+    }
+
+    fn judged(&self, scope: &Scope, method: &str, covers: bool) -> bool {
+        if !covers {
+            self.gateway.metrics.api.out_of_scope(&scope.name);
+            if self.gateway.log_budget.cause("api_scope", Level::INFO).admit() {
+                info!(%method, key = scope.name, "refused an API call that its key does not cover");
+            }
+        }
+        covers
     }
 
     /// The policy of a room.

@@ -89,12 +89,14 @@ async fn perform(
     room: Room,
     request: Request,
 ) -> Result<Response, Refusal> {
-    if !auth::admits(gateway, operation.label(), &request) {
-        return Err(ErrorCode::Unauthorized.into());
-    }
+    let scope = auth::scope(gateway, operation.label(), &request);
+    let scope = scope.ok_or(ErrorCode::Unauthorized)?;
     let Path(room) = room.map_err(|error| Refusal::bad(error.body_text()))?;
     let (parts, body) = request.into_parts();
-    let call = Call::new(gateway, &parts.headers);
+    let call = Call::new(gateway, scope, &parts.headers);
+    if !call.may_in(operation.method(), &room) {
+        return Err(Refusal::Scope);
+    }
     operation.run(&call, &room, &parts, body).await
 }
 
@@ -105,6 +107,15 @@ impl Operation {
             Self::Publish => "publish_message",
             Self::List => "list_messages",
             Self::Remove => "remove_messages",
+        }
+    }
+
+    /// The method of the server API that does the same, by which keys are judged.
+    fn method(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::List => "history",
+            Self::Remove => "history_remove",
         }
     }
 

@@ -1,6 +1,7 @@
 //! The validated settings, section by section. Sections whose written and validated form are the same are read
 //! by serde directly; the root goes through [`super::raw`]. Key by key documentation: `docs/configuration.md`.
 
+mod api_keys;
 mod bus;
 mod client;
 mod compression;
@@ -8,13 +9,16 @@ mod history;
 mod personal;
 mod proxies;
 mod rooms;
+mod tls;
 mod tokens;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    api_keys::ApiKeySettings,
     bus::{BusSettings, NatsSettings},
     client::{Anonymous, ClientSettings},
     compression::CompressionSettings,
@@ -22,6 +26,7 @@ pub use self::{
     personal::PersonalSettings,
     proxies::ProxySettings,
     rooms::{Degraded, DeltaKind, Namespace, PayloadKind, RoomOptions, RoomSettings, Who},
+    tls::TlsSettings,
     tokens::{IssuerSettings, Signs},
 };
 use super::{
@@ -83,7 +88,13 @@ pub struct HttpSettings {
     /// Origins that may open a socket: `*`, or `scheme://host[:port]` in lower case where the host may start with `*.`.
     /// Empty: the same origin only.
     pub allowed_origins: Vec<String>,
-    /// From accept to the end of the request head.
+    /// Networks of the proxies that are believed when they say for whom they ask.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether these begin every connection with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// TLS of the port.
+    pub tls: TlsSettings,
+    /// From accept to the end of the TLS handshake, and from there to the end of the request head.
     #[serde(with = "duration")]
     pub header_timeout: Duration,
     /// Largest request head in bytes.
@@ -101,6 +112,9 @@ impl Default for HttpSettings {
     fn default() -> Self {
         Self {
             allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            proxy_protocol: false,
+            tls: TlsSettings::default(),
             header_timeout: Duration::from_secs(10),
             header_max_size: 16 << 10,
             body_max_size: 1 << 20,
@@ -114,6 +128,10 @@ impl Default for HttpSettings {
 #[serde(default, deny_unknown_fields)]
 pub struct ApiSettings {
     pub keys: Vec<Secret>,
+    /// A file with more of them, one a line.
+    pub keys_file: Option<PathBuf>,
+    /// Keys that may do less than everything.
+    pub scoped_keys: Vec<ApiKeySettings>,
     /// Whether it is served over NATS too, where NATS says who may call.
     pub nats: bool,
 }
@@ -209,6 +227,13 @@ pub enum LogFormat {
 pub struct TracingSettings {
     /// As [`crate::telemetry::check_endpoint`] accepts it.
     pub otlp_endpoint: Option<String>,
+    /// The authorities that are trusted with https, as PEM; `None`: the system's.
+    pub otlp_ca_file: Option<PathBuf>,
+    /// A certificate that is shown to the collector, as PEM.
+    pub otlp_certificate_file: Option<PathBuf>,
+    pub otlp_key_file: Option<PathBuf>,
+    /// A file with headers of every export, one a line.
+    pub otlp_headers_file: Option<PathBuf>,
     /// Share of publications that are traced, 0 to 1.
     pub sample_ratio: f64,
 }
@@ -217,6 +242,10 @@ impl Default for TracingSettings {
     fn default() -> Self {
         Self {
             otlp_endpoint: None,
+            otlp_ca_file: None,
+            otlp_certificate_file: None,
+            otlp_key_file: None,
+            otlp_headers_file: None,
             sample_ratio: 0.01,
         }
     }

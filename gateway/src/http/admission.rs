@@ -68,12 +68,16 @@ impl Connection {
         }
     }
 
-    /// The user that an authenticating proxy vouches for, when one is configured.
+    /// The user that an authenticating proxy vouches for, when one is configured. What others than trusted proxies say is not
+    /// heard.
     pub(super) fn user(&self, headers: &HeaderMap) -> Result<Option<Arc<str>>, Refused> {
         let live = self.worker.live();
         let Some(name) = &live.settings.client.user_id_header else {
             return Ok(None);
         };
+        if !self.is_vouched_for() {
+            return Ok(None);
+        }
         let refused = || Refused {
             reason: Refusal::Unauthorized,
             status: StatusCode::BAD_REQUEST,

@@ -6,7 +6,7 @@
 //! session's outbox: from there on such a connection is written to, bounded and counted as a WebSocket is. The body ends with the
 //! connection, so no chunk has to be counted (RFC 9112 section 6.3).
 
-use std::{fmt::Write as _, rc::Rc, sync::Arc};
+use std::{fmt::Write as _, net::IpAddr, rc::Rc, sync::Arc};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use natter_protocol::json;
+use tracing::debug;
 
 use super::{Connection, cors, plain, wrong_method};
 use crate::{
@@ -22,7 +23,6 @@ use crate::{
     metrics::HandshakeFailure,
     proxy::Forwarded,
     session::Session,
-    socket::Socket,
     wire::{Carrier, Encoding, Wire},
 };
 
@@ -42,6 +42,7 @@ pub(super) struct Stream {
     user: Option<Arc<str>>,
     wire: Wire,
     forwarded: Forwarded,
+    client: IpAddr,
     file: FileGuard,
     head: Vec<u8>,
     /// The first commands.
@@ -94,7 +95,8 @@ impl Connection {
         self.stream.set(Some(Stream {
             user,
             wire,
-            forwarded: self.worker.gateway.proxies.forwarded(headers),
+            forwarded: self.forwarded(headers),
+            client: self.client(headers),
             file,
             head,
             commands,
@@ -117,13 +119,8 @@ impl Connection {
         // Nobody answers the pings of a stream: a client that takes nothing for so long is gone.
         let unread = self.worker.live().settings.client.ping_interval;
         listener::limit_unread(&socket, Some(unread));
-        let session = Session::new(
-            Socket::plain(socket),
-            stream.user,
-            stream.wire,
-            false,
-            stream.file,
-        );
+        let session = Session::new(socket, stream.user, stream.wire, false, stream.file);
+        debug!(connection = %session.id, client = %stream.client, "accepted");
         session.forward(stream.forwarded);
         let worker = Rc::clone(&self.worker);
         tokio::task::spawn_local(session.run_stream(worker, stream.head, stream.commands));
