@@ -16,7 +16,6 @@ fn other(path: &str) -> &'static str {
         "http.allowed_origins" => "['*']",
         "api.keys" => "[k]",
         "http.trusted_proxies" => "[10.0.0.0/9]",
-        "http.proxy_protocol" => "true",
         "api.scoped_keys" => "[{name: a, keys: [k]}]",
         "rooms.default" | "rooms.default.history" | "bus.nats" => "null",
         "rooms.default.subscribe"
@@ -47,6 +46,7 @@ fn other(path: &str) -> &'static str {
         "tracing.sample_ratio" => "0.5",
         "page.enabled" | "rooms.default.join_leave" | "rooms.default.history.stream.managed" => "false",
         "api.nats"
+        | "http.proxy_protocol"
         | "bus.critical"
         | "rooms.default.tags_filter"
         | "rooms.default.presence"
