@@ -1,6 +1,7 @@
 //! The whole configuration against itself: ranges, names, keys that must fit each other, and combinations that are
 //! refused because they open the gateway by accident.
 
+mod api_keys;
 mod expressions;
 mod history;
 mod proxies;
@@ -16,7 +17,7 @@ use super::{
     raw::RawSettings,
     settings::{
         ClientSettings, CompressionSettings, Degraded, NatsSettings, PayloadKind, RevocationSettings,
-        RoomOptions, RoomSettings, Settings,
+        RoomOptions, RoomSettings, Settings, TlsSettings,
     },
     units::{show_duration, show_size},
 };
@@ -54,6 +55,7 @@ pub(super) fn validate(raw: RawSettings, machine: &Machine, problems: &mut Probl
     drain(&settings, problems);
     observability(&settings, problems);
     security::check(&settings, problems);
+    api_keys::check(&settings, problems);
     settings
 }
 
@@ -260,6 +262,11 @@ fn compression(compression: &CompressionSettings, problems: &mut Problems) {
 
 fn http(settings: &Settings, problems: &mut Problems) {
     let http = &settings.http;
+    tls(&http.tls, problems);
+    if http.proxy_protocol && http.trusted_proxies.is_empty() && problems.sound(&["http.trusted_proxies"]) {
+        let expected = "http.trusted_proxies with the networks of those who send it";
+        problems.add("http.proxy_protocol", "true without trusted proxies", expected);
+    }
     problems.duration("http.header_timeout", http.header_timeout, MOMENT);
     problems.within("http.handshake_limit", http.handshake_limit, 64..=MAX_RATE, |n| n);
     problems.within("api.rate_limit", settings.api.rate_limit, 0..=MAX_RATE, |n| n);
@@ -277,6 +284,25 @@ fn http(settings: &Settings, problems: &mut Problems) {
     );
     problems.size("http.body_max_size", http.body_max_size, 1 << 10);
     problems.duration("http.request_timeout", http.request_timeout, MOMENT);
+}
+
+/// Without a certificate the rest would mean nothing.
+fn tls(tls: &TlsSettings, problems: &mut Problems) {
+    for (key, file) in [
+        ("http.tls.certificate_file", &tls.certificate_file),
+        ("http.tls.key_file", &tls.key_file),
+        ("http.tls.client_ca_file", &tls.client_ca_file),
+    ] {
+        if file.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
+            problems.add(key, "empty", "the path of a file, or null");
+        }
+    }
+    let expected = "certificate_file and key_file together";
+    if tls.certificate_file.is_some() != tls.key_file.is_some() {
+        problems.add("http.tls.certificate_file", "one without the other", expected);
+    } else if tls.client_ca_file.is_some() && tls.certificate_file.is_none() {
+        problems.add("http.tls.client_ca_file", "without a certificate", expected);
+    }
 }
 
 fn rooms(rooms: &RoomSettings, problems: &mut Problems) {
@@ -466,6 +492,21 @@ fn drain(settings: &Settings, problems: &mut Problems) {
 }
 
 fn observability(settings: &Settings, problems: &mut Problems) {
+    let tracing = &settings.tracing;
+    for (key, file) in [
+        ("tracing.otlp_ca_file", &tracing.otlp_ca_file),
+        ("tracing.otlp_certificate_file", &tracing.otlp_certificate_file),
+        ("tracing.otlp_key_file", &tracing.otlp_key_file),
+        ("tracing.otlp_headers_file", &tracing.otlp_headers_file),
+    ] {
+        if file.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
+            problems.add(key, "empty", "the path of a file, or null");
+        }
+    }
+    if tracing.otlp_certificate_file.is_some() != tracing.otlp_key_file.is_some() {
+        let expected = "both of otlp_certificate_file and otlp_key_file, or none";
+        problems.add("tracing.otlp_certificate_file", "one without the other", expected);
+    }
     problems.within(
         "tracing.sample_ratio",
         settings.tracing.sample_ratio,
