@@ -290,7 +290,7 @@ fn insecure_combinations_are_refused() {
                 "api.scoped_keys[0].name: \"unscoped\" is taken (another name for each entry)",
                 "api.scoped_keys[0].keys[0]: the same key twice (each key once)",
                 "api.scoped_keys[0].methods[0]: there is no method \"publsh\" (publish, broadcast, history, history_remove, presence, \
-                 presence_stats, subscribe, unsubscribe, disconnect, refresh, info, channels, rpc, batch)",
+                 presence_stats, subscribe, unsubscribe, disconnect, refresh, info, channels, rpc, block_user, unblock_user, revoke_token, invalidate_user_tokens, ban_user, unban_user, revocations, batch)",
                 "api.scoped_keys[1]: no keys (keys or keys_file)",
                 "api.scoped_keys[1].namespaces[0]: there is no namespace \"b\" (a namespace of rooms.namespaces, or default)",
             ],
