@@ -1,6 +1,6 @@
 //! Everything bad at once: what it does to those who only chat, and to the server's memory.
 //!
-//! The floods are of clients that mean ill or are broken ([`floods`]): one that sends commands without end, sockets whose requests
+//! The floods are of clients that mean ill or are broken (`floods`): one that sends commands without end, sockets whose requests
 //! never end, some of them a byte at a time, members that never read, and a publisher at ten times what its room takes. The
 //! bystanders ([`bystanders`]) are measured without them, beside them, and after them. The server says in its own metrics what it
 //! refused and by which name.

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 use crate::support::{PREFIX, newcomer, next, publish};
 
 const NAMESPACES: usize = 50;
+/// The stream that revocations are kept in.
+const BUCKET: u64 = 1;
 
 /// Until every stream is there; on a cluster each of 200 elects a leader, on a busy machine.
 const READY: Duration = Duration::from_mins(2);
@@ -87,7 +89,7 @@ async fn fifty_on_a_single_server() -> Result<()> {
     let before = memory(&nats).await?;
     let gateway = start(&nats.url(), "{}").await?;
     let made = ready(&gateway).await?;
-    assert_eq!(streams(&nats).await?, 50, "one partition each");
+    assert_eq!(streams(&nats).await?, 50 + BUCKET, "one partition each");
     let used = each_has_its_own_rooms(&gateway).await?;
     let after = memory(&nats).await?;
     gateway.restart_same_port().await?;
@@ -105,7 +107,11 @@ async fn fifty_on_a_cluster() -> Result<()> {
     let gateway = start(&nats.url(), "{ replicas: 3 }").await?;
     let made = ready(&gateway).await?;
     for node in nats.nodes() {
-        assert_eq!(streams(node).await?, 200, "four partitions each, on every node");
+        assert_eq!(
+            streams(node).await?,
+            200 + BUCKET,
+            "four partitions each, on every node"
+        );
     }
     let used = each_has_its_own_rooms(&gateway).await?;
     let mut after = Vec::new();

@@ -91,9 +91,13 @@ rooms:
 
     async fn stream(&self) -> Result<Value> {
         let jsz = self.nats.get("jsz?accounts=1&streams=1&config=1").await?;
-        let stream = jsz["account_details"][0]["stream_detail"][0].clone();
-        ensure!(stream.is_object(), "no stream: {jsz}");
-        Ok(stream)
+        let streams = jsz["account_details"][0]["stream_detail"].as_array();
+        let rooms = |stream: &&Value| {
+            let name = stream["name"].as_str();
+            name.is_some_and(|name| !name.starts_with("KV_"))
+        };
+        let stream = streams.into_iter().flatten().find(rooms);
+        stream.cloned().with_context(|| format!("no stream: {jsz}"))
     }
 
     async fn stored(&self) -> Result<u64> {

@@ -51,7 +51,7 @@ impl SetupError {
 }
 
 /// Makes the bucket of revocations, and the streams of all these namespaces or brings them in line; those of one with
-/// `stream.managed: false` are only checked. `done` is told of each namespace, and of the bucket as [`BUCKET`]. Safe to repeat.
+/// `stream.managed: false` are only checked. `done` is told of each namespace, and of the bucket of revocations. Safe to repeat.
 pub async fn set_up(
     bus: &BusSettings,
     nats: &NatsSettings,

@@ -33,13 +33,16 @@ async fn two_thousand_joins_are_some_tens_of_messages() -> Result<()> {
     let began = Instant::now();
     try_join_all(users.iter_mut().map(|user| subscribe(user, "quiet:room"))).await?;
     wait_count(&[&a, &b], "quiet:room", JOINS + 1).await?;
+    // The other may know all of them from a digest, before the first window ends.
+    let said = eventually("it says what has changed", LIMIT, async || {
+        let said = words(&a).await? - before;
+        ensure!(said >= 1.0, "nothing is said");
+        anyhow::Ok(said)
+    })
+    .await?;
     // A window is 150 ms; what it does not hold in one message, and beats, come on top.
     let windows = began.elapsed().as_secs_f64() / 0.15;
-    let said = words(&a).await? - before;
-    ensure!(
-        said >= 1.0 && said <= 20.0 + windows,
-        "{said} in {windows} windows"
-    );
+    ensure!(said <= 20.0 + windows, "{said} in {windows} windows");
     Ok(())
 }
 
