@@ -6,37 +6,23 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
-use tokio::time::{Instant, sleep, timeout_at};
+use anyhow::bail;
+use tokio::time::sleep;
 
 use crate::{
     bus::{DeletedStream, DeletionError, delete_streams},
     config::{NatsSettings, Settings},
+    errand,
     namespace::durable_policies,
 };
-
-/// Before what failed for the moment is tried again.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// Deletes them, saying on `out` what went; an error says why some may be left. Ends within the time limit.
 pub fn run(settings: &Settings, time_limit: Duration, out: &mut impl Write) -> anyhow::Result<()> {
     let Some(nats) = &settings.bus.nats else {
         bail!("bus.nats.servers names no NATS, and an embedded bus keeps no streams");
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    runtime.block_on(async {
-        let mut failed = None;
-        let deadline = Instant::now() + time_limit;
-        let deletion = until_none_is_left(settings, nats, out, &mut failed);
-        if let Ok(done) = timeout_at(deadline, deletion).await {
-            return done;
-        }
-        let limit = humantime::format_duration(time_limit);
-        let reason = failed.map_or_else(String::new, |reason| format!(": {reason}"));
-        bail!("not within {limit}{reason}")
+    errand::within(time_limit, async |failed| {
+        until_none_is_left(settings, nats, out, failed).await
     })
 }
 
@@ -65,7 +51,7 @@ async fn until_none_is_left(
             Err(error) if error.is_temporary() => *failed = Some(error),
             Err(error) => return Err(error.into()),
         }
-        sleep(PAUSE).await;
+        sleep(errand::PAUSE).await;
     }
 }
 

@@ -48,6 +48,7 @@ pub mod config;
 pub mod control;
 pub mod delete_streams;
 pub mod drain;
+mod errand;
 pub mod frame;
 pub mod gateway;
 mod glob;

@@ -7,37 +7,24 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
-use tokio::time::{Instant, sleep, timeout_at};
+use anyhow::bail;
+use tokio::time::sleep;
 
 use crate::{
     bus::{SetUpStreams, SetupError, set_up},
     config::{NatsSettings, Settings},
+    errand,
     history::HistoryPolicy,
     namespace::durable_policies,
 };
-
-/// Before what failed for the moment is tried again.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// Makes them, saying on `out` what is there; an error says why some may be missing. Ends within the time limit.
 pub fn run(settings: &Settings, time_limit: Duration, out: &mut impl Write) -> anyhow::Result<()> {
     let Some(nats) = &settings.bus.nats else {
         bail!("bus.nats.servers names no NATS, and an embedded bus needs no setting up");
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    runtime.block_on(async {
-        let mut failed = None;
-        let setup = until_all_are_there(settings, nats, out, &mut failed);
-        if let Ok(done) = timeout_at(Instant::now() + time_limit, setup).await {
-            return done;
-        }
-        let limit = humantime::format_duration(time_limit);
-        let reason = failed.map_or_else(String::new, |reason| format!(": {reason}"));
-        bail!("not within {limit}{reason}")
+    errand::within(time_limit, async |failed| {
+        until_all_are_there(settings, nats, out, failed).await
     })
 }
 
@@ -66,7 +53,7 @@ async fn until_all_are_there(
             Err(error) if error.is_temporary() => *failed = Some(error),
             Err(error) => return Err(error.into()),
         }
-        sleep(PAUSE).await;
+        sleep(errand::PAUSE).await;
     }
 }
 
