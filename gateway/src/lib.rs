@@ -37,12 +37,14 @@
 //! | [`outbound`] | the HTTP client of what is asked of others |
 //! | [`migrate`] | a configuration of Centrifugo, converted |
 //! | [`telemetry`], [`metrics`], [`ops`], [`limits`] | logs, traces, metrics, health, descriptors |
+//! | [`clock`] | what time it is |
 
 pub mod admission;
 pub mod api;
 pub mod bus;
 pub mod channel;
 pub mod cli;
+pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod control;

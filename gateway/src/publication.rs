@@ -2,14 +2,12 @@
 
 mod tags;
 
-use std::{
-    fmt,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::fmt;
 
 use bytes::Bytes;
 
 pub use self::tags::Tags;
+use crate::clock::since_epoch;
 
 /// One message in a room. `info` and `tags` are JSON texts without raw newlines, and `data` is one unless `is_binary`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +78,5 @@ impl fmt::Display for MessageId {
 
 /// Wall-clock time, the only clock that two gateways share.
 pub fn unix_nanos() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
+    u64::try_from(since_epoch().as_nanos()).unwrap_or(u64::MAX)
 }

@@ -52,9 +52,9 @@ use self::{index::Index, lease::Lease};
 pub use self::{
     keeper::start,
     order::RevokeError,
-    rule::{Credential, Kind, MAX_LIFE, Revocation, Rule, unix_now},
+    rule::{Credential, Kind, MAX_LIFE, Revocation, Rule},
 };
-use crate::{bus::Kept, metrics::RevocationMetrics};
+use crate::{bus::Kept, clock::unix_now, metrics::RevocationMetrics};
 
 /// Changes that were told and wait to be put in force; more are found by the next question to the bus.
 const MAX_HEARD: usize = 4_096;

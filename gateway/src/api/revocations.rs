@@ -10,7 +10,10 @@ use super::{
     refusal::Refusal,
     request::{Call, or_default},
 };
-use crate::revocation::{MAX_LIFE, Rule, unix_now};
+use crate::{
+    clock::unix_now,
+    revocation::{MAX_LIFE, Rule},
+};
 
 /// Longest user id or token id that can be named, in bytes: it becomes part of a subject of the bus.
 const MAX_ID: usize = 1_024;

@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use clap::{Args, ValueHint};
@@ -11,7 +11,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Map, Value};
 
 use super::Flags;
-use crate::{config::Settings, token};
+use crate::{clock::since_epoch, config::Settings, token};
 
 #[derive(Args)]
 pub(super) struct Token {
@@ -67,7 +67,7 @@ impl Token {
                 claims.insert(name.to_owned(), value.into());
             }
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = since_epoch();
         claims.insert("iat".to_owned(), now.as_secs().into());
         if !self.expires.is_zero() {
             claims.insert("exp".to_owned(), (now + self.expires).as_secs().into());

@@ -10,13 +10,10 @@ use tokio::{
 use tracing::{Level, debug, error, info, warn};
 use uuid::Uuid;
 
-use super::{
-    Concerned, Heard, MAX_HEARD, Rule,
-    order::END_KEPT,
-    rule::{Revocation, unix_now},
-};
+use super::{Concerned, Heard, MAX_HEARD, Rule, order::END_KEPT, rule::Revocation};
 use crate::{
     bus::{BusStatus, Changes, Keep, KeepError, Kept, Mark, SharedBus},
+    clock::unix_now,
     cluster::Command,
     gateway::Gateway,
     inbox::Note,

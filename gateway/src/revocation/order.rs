@@ -5,9 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tracing::warn;
 
-use super::rule::{Revocation, Rule, unix_now};
+use super::rule::{Revocation, Rule};
 use crate::{
     bus::{BusError, Keep, KeepError, Kept},
+    clock::unix_now,
     gateway::Gateway,
 };
 

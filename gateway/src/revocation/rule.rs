@@ -1,9 +1,6 @@
 //! One thing that is not good any more, as it is kept.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -128,12 +125,6 @@ impl Revocation {
     pub fn life(&self, now: u64) -> Duration {
         Duration::from_secs(self.expire_at.saturating_sub(now))
     }
-}
-
-/// The Unix time in seconds.
-pub fn unix_now() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]

@@ -4,17 +4,14 @@
 //! heartbeat is due after that is kept meanwhile. The delays of `client` leave time to renew: to the client by itself, or to a
 //! backend, which is asked in the first of it (`backend/renewing`).
 
-use std::{
-    rc::Rc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use natter_protocol::{DisconnectCode, ErrorCode, Push, RefreshResult, SubscribeResult, UnsubscribeCode};
 use tokio::time::Instant;
 
 use super::{Ending, Session, Wish};
-use crate::{channel::Channel, room::Room, worker::Worker};
+use crate::{channel::Channel, clock::since_epoch, room::Room, worker::Worker};
 
 /// Beyond a year it is no end but a slip, and centrifuge counts no further.
 const MAX_TTL: Duration = Duration::from_hours(365 * 24);
@@ -93,8 +90,7 @@ pub(super) fn share(delay: Duration) -> Duration {
 
 /// What is left until a Unix time in seconds; `None` when it has passed.
 pub fn time_until(unix: u64) -> Option<Duration> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let left = Duration::from_secs(unix).checked_sub(now)?;
+    let left = Duration::from_secs(unix).checked_sub(since_epoch())?;
     (!left.is_zero()).then(|| left.min(MAX_TTL))
 }
 
@@ -258,24 +254,21 @@ fn told_to_client(worker: &Worker, what: &Expiring, expire_at: u64) -> RefreshRe
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn now() -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
-    }
+    use crate::clock::unix_now;
 
     #[test]
     fn an_end_is_told_in_seconds_and_within_a_year() {
         assert_eq!(told(0), RefreshResult::default());
-        let soon = told(now() + 60);
+        let soon = told(unix_now() + 60);
         assert!(soon.expires && (59..=60).contains(&soon.ttl), "{soon:?}");
         assert_eq!(told(u64::MAX).ttl, 365 * 24 * 3600);
     }
 
     #[test]
     fn what_has_passed_is_no_end_to_wait_for() {
-        assert_eq!(time_until(now() - 1), None);
+        assert_eq!(time_until(unix_now() - 1), None);
         let delay = Duration::from_secs(25);
-        assert_eq!(End::new(now() - 1, delay, false), Err(ErrorCode::Expired));
+        assert_eq!(End::new(unix_now() - 1, delay, false), Err(ErrorCode::Expired));
         assert!(End::new(u64::MAX, Duration::from_hours(24), true).is_ok());
     }
 
@@ -284,7 +277,7 @@ mod tests {
         let delay = Duration::from_secs(24);
         let mut moments = Vec::new();
         for _ in 0..100 {
-            let end = End::new(now() + 60, delay, true).unwrap();
+            let end = End::new(unix_now() + 60, delay, true).unwrap();
             let due = end.due.unwrap();
             let left = end.last - due;
             assert!((21..=24).contains(&left.as_secs()) && left <= delay, "{left:?}");
@@ -293,7 +286,7 @@ mod tests {
         moments.sort();
         moments.dedup();
         assert!(moments.len() > 50, "all at once");
-        let end = End::new(now() + 60, delay, false).unwrap();
+        let end = End::new(unix_now() + 60, delay, false).unwrap();
         assert_eq!(end.due, Some(end.last));
     }
 

@@ -1,10 +1,6 @@
 //! What a token says: Centrifugo's claims beside those of RFC 7519.
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{fmt, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::Deserialize;
@@ -12,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::TokenError;
 use crate::{
+    clock::since_epoch,
     config::IssuerSettings,
     proxy::{Connected, Subscribed, result},
     revocation::Credential,
@@ -160,7 +157,7 @@ impl Claims {
                 return Err(TokenError::Audience);
             }
         }
-        let (now, leeway) = (now().as_secs_f64(), settings.leeway.as_secs_f64());
+        let (now, leeway) = (since_epoch().as_secs_f64(), settings.leeway.as_secs_f64());
         if known.exp.is_some_and(|exp| exp + leeway <= now) {
             return Err(TokenError::Expired);
         }
@@ -186,7 +183,7 @@ impl Known {
         match self.expire_at {
             Some(end) => {
                 let end = u64::try_from(end).map_err(|_| TokenError::Malformed)?;
-                let is_over = end != 0 && end <= now().as_secs();
+                let is_over = end != 0 && end <= since_epoch().as_secs();
                 (!is_over).then_some(end).ok_or(TokenError::Expired)
             }
             None => Ok(self.exp.map_or(0, |exp| {
@@ -198,10 +195,6 @@ impl Known {
     fn id(&self) -> Arc<str> {
         self.jti.as_deref().unwrap_or_default().into()
     }
-}
-
-fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[expect(

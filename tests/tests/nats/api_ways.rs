@@ -352,11 +352,16 @@ async fn a_batch_of_all_methods_is_the_same_over_nats() -> Result<()> {
     let expected = scene.post("/batch", &batch).await?;
     let replies = expected["replies"].as_array().context("no replies")?;
     assert_eq!(replies.len(), commands.len());
-    for parallel in [false, true] {
-        let mut batch = batch.clone();
-        batch["parallel"] = parallel.into();
-        assert_eq!(scene.request(".batch", &batch).await?, expected, "{parallel}");
-        assert_eq!(scene.post("/batch", &batch).await?, expected, "{parallel}");
-    }
+    assert_eq!(scene.request(".batch", &batch).await?, expected);
+    // Beside each other they come in any order, and how many rules there are depends on it.
+    let (commands, replies): (Vec<_>, Vec<_>) = commands
+        .into_iter()
+        .zip(replies.clone())
+        .filter(|(command, _)| command.get("revocations").is_none())
+        .unzip();
+    let batch = json!({ "commands": commands, "parallel": true });
+    let expected = json!({ "replies": replies });
+    assert_eq!(scene.request(".batch", &batch).await?, expected);
+    assert_eq!(scene.post("/batch", &batch).await?, expected);
     Ok(())
 }

@@ -87,6 +87,7 @@ async fn the_official_client_recovers_rooms_of_the_server() -> Result<()> {
     publish(21).await?;
     // It comes back from this as well, and misses nothing.
     call(&b, "refresh", json!({ "user": "42", "expired": true })).await?;
+    next("expired").await?;
     publish(22).await?;
     next("summary").await?;
     script.wait_success(LIMIT).await.context("the client")

@@ -1,15 +1,12 @@
-//! Ends that come between the beats of a session's one timer. Ends are Unix times and the clock of the timers stands still,
-//! so an end that is a second away by the former is so by the latter.
+//! Ends that come between the beats of a session's one timer.
 
-use std::{
-    rc::Rc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{rc::Rc, time::Duration};
 
 use tokio::{task::spawn_local, time::advance};
 
 use super::fixture::{Fixture, Peer, turns};
 use crate::{
+    clock::unix_now,
     grant::Grant,
     session::{Session, Wish},
 };
@@ -17,7 +14,7 @@ use crate::{
 const CONNECT: &str = r#"{"id":1,"connect":{}}"#;
 
 fn unix(seconds: u64) -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + seconds
+    unix_now() + seconds
 }
 
 async fn connected(fixture: &Fixture) -> (Rc<Session>, Peer) {
