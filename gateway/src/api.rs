@@ -2,7 +2,7 @@
 //!
 //! Errors of a call of the server API arrive with HTTP 200 and an `error` object, as Centrifugo's clients expect, or by
 //! their status when the request asks for that; only what is wrong with the request as such always has a status of its
-//! own: 400 no JSON, 401 no key, 404 no method, 405 no POST, 413 too much. Several calls in one request are `batch`, or
+//! own: 400 no JSON, 401 no key, 403 a key that may not, 404 no method, 405 no POST, 413 too much. Several calls in one request are `batch`, or
 //! commands on `POST /api` (`commands`). Over NATS the same is asked without HTTP (`over_bus`). REST says everything by its status (`rest`). Both read messages by `message`,
 //! name errors by `refusal` and are described by `openapi`.
 
@@ -11,6 +11,7 @@ mod commands;
 mod connections;
 mod grant;
 mod history;
+mod keys;
 mod message;
 mod openapi;
 mod over_bus;
@@ -33,22 +34,24 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use natter_protocol::ErrorCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-pub use self::over_bus::{BusCalls, take};
 use self::{
-    auth::Judgement,
+    auth::{Caller, Judgement},
     refusal::Refusal,
     request::{Call, parse},
+};
+pub use self::{
+    keys::{ApiKeys, ApiKeysError, UNSCOPED},
+    over_bus::{BusCalls, take},
 };
 use crate::gateway::Gateway;
 
 /// Methods by name, which is also their metric label.
-const METHODS: [&str; 21] = [
+pub const METHODS: [&str; 21] = [
     "publish",
     "broadcast",
     "history",
@@ -118,7 +121,7 @@ async fn serve(gateway: &Gateway, name: &str, known: Option<&'static str>, reque
             Outcome::Status(StatusCode::UNAUTHORIZED, "a valid API key is missing\n".into())
         }
         (_, None) => Outcome::Status(StatusCode::NOT_FOUND, "there is no such method\n".into()),
-        (_, Some(method)) => dispatch(gateway, method, request).await,
+        (Judgement::Admitted(caller), Some(method)) => dispatch(gateway, caller, method, request).await,
     };
     let label = known.unwrap_or(UNKNOWN_METHOD);
     gateway
@@ -148,6 +151,11 @@ impl Outcome {
 
     fn into_response(self, by_status: bool) -> Response {
         match self {
+            // As a missing key, it is wrong with the request as such.
+            Self::Answered(Err(Refusal::Scope)) => json_response(
+                StatusCode::FORBIDDEN,
+                error_body(ErrorCode::PermissionDenied, &Refusal::Scope.to_string()),
+            ),
             Self::Answered(Err(refusal)) if by_status => {
                 let status = refusal.transport_status();
                 let mut response = json_response(status, json_text(&error_object(refusal.code())));
@@ -199,8 +207,7 @@ fn json_text(value: &Value) -> Vec<u8> {
     value.to_string().into_bytes()
 }
 
-async fn dispatch(gateway: &Gateway, method: &'static str, request: Request) -> Outcome {
-    let key = auth::given(&request).map(Bytes::copy_from_slice);
+async fn dispatch(gateway: &Gateway, caller: Caller, method: &'static str, request: Request) -> Outcome {
     let (parts, body) = request.into_parts();
     let Some(body) = request::read_body(gateway, body).await else {
         return Outcome::Status(
@@ -208,7 +215,7 @@ async fn dispatch(gateway: &Gateway, method: &'static str, request: Request) -> 
             "the body is too large or incomplete\n".into(),
         );
     };
-    carry_out(&Call::new(gateway, &parts.headers, key), method, &body).await
+    carry_out(&Call::new(gateway, caller, &parts.headers), method, &body).await
 }
 
 async fn carry_out(call: &Call<'_>, method: &'static str, body: &[u8]) -> Outcome {
@@ -229,6 +236,9 @@ async fn carry_out(call: &Call<'_>, method: &'static str, body: &[u8]) -> Outcom
 async fn answer(call: &Call<'_>, method: &str, body: &[u8]) -> serde_json::Result<Answer> {
     if let Err(refusal) = call.count() {
         return Ok(Err(refusal));
+    }
+    if !call.may(method, body)? {
+        return Ok(Err(Refusal::Scope));
     }
     Ok(match method {
         "publish" => call.publish(parse(body)?).await,

@@ -353,9 +353,22 @@ fn summary(settings: &Settings, out: &mut impl Write) -> io::Result<()> {
     };
     let namespaces = count(settings.rooms.namespaces.len(), "namespace");
     writeln!(out, "  rooms  {namespaces}, rooms without one {unnamed}")?;
-    match settings.api.keys.len() {
-        0 => writeln!(out, "  api    off"),
-        keys => writeln!(out, "  api    on, {}", count(keys, "key")),
+    let api = &settings.api;
+    let written = api.keys.len()
+        + api
+            .scoped_keys
+            .iter()
+            .map(|entry| entry.keys.len())
+            .sum::<usize>();
+    let files = api.scoped_keys.iter().map(|entry| &entry.keys_file);
+    let files = files.chain([&api.keys_file]).flatten().count();
+    match (api.has_keys(), files) {
+        (false, _) => writeln!(out, "  api    off"),
+        (true, 0) => writeln!(out, "  api    on, {}", count(written, "key")),
+        (true, files) => {
+            let files = count(files, "file");
+            writeln!(out, "  api    on, {} and those of {files}", count(written, "key"))
+        }
     }
 }
 

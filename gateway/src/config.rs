@@ -42,11 +42,12 @@ pub use proxy_url::ProxyUrl;
 pub use reference::{rewrite_reference, table};
 pub use secret::Secret;
 pub use settings::{
-    Anonymous, ApiSettings, BusSettings, ClientSettings, CompressionSettings, ControlSettings, Degraded,
-    DeltaKind, Discard, DrainSettings, HistoryOptions, HistoryReaders, HttpSettings, IssuerSettings,
-    LogFormat, LogSettings, MetricsSettings, Namespace, NatsSettings, OpsSettings, PageSettings, PayloadKind,
-    PersonalSettings, ProxySettings, RateLimits, RecoveryMode, RevocationSettings, RoomOptions, RoomSettings,
-    Settings, Signs, Storage, StreamOptions, TracingSettings, Who,
+    Anonymous, ApiKeySettings, ApiSettings, BusSettings, ClientSettings, CompressionSettings,
+    ControlSettings, Degraded, DeltaKind, Discard, DrainSettings, HistoryOptions, HistoryReaders,
+    HttpSettings, IssuerSettings, LogFormat, LogSettings, MetricsSettings, Namespace, NatsSettings,
+    OpsSettings, PageSettings, PayloadKind, PersonalSettings, ProxySettings, RateLimits, RecoveryMode,
+    RevocationSettings, RoomOptions, RoomSettings, Settings, Signs, Storage, StreamOptions, TlsSettings,
+    TracingSettings, Who,
 };
 pub use static_header::StaticHeader;
 pub use units::{parse_duration, show_duration, show_size};

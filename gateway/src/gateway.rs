@@ -24,7 +24,7 @@ use uuid::Uuid;
 pub use self::clients::{Clients, TooMany};
 pub use crate::metrics::Source;
 use crate::{
-    api::{self, BusCalls},
+    api::{self, ApiKeys, BusCalls},
     bus::{BoxFuture, BusError, BusEvents, BusRequest, Overloaded, SharedBus},
     channel::Channel,
     cluster::Cluster,
@@ -45,6 +45,7 @@ use crate::{
     revocation::Revocations,
     rooms::{Joined, Rooms, WorkerId},
     telemetry::{LogBudget, PublishSpan, Tracer},
+    tls::Tls,
     token::Tokens,
 };
 
@@ -67,6 +68,8 @@ pub struct Gateway {
     pub reads: Reads,
     inboxes: Vec<Arc<Inbox>>,
     bus: OnceLock<SharedBus>,
+    /// Who may call the server API.
+    pub api_keys: ApiKeys,
     /// Calls of the server API that came over the bus.
     pub bus_calls: BusCalls,
     pub cluster: Cluster,
@@ -78,6 +81,8 @@ pub struct Gateway {
     pub tokens: Arc<Tokens>,
     /// What is not good any more.
     pub revocations: Arc<Revocations>,
+    /// TLS of the public port.
+    pub tls: Arc<Tls>,
     pub drain: Arc<Drain>,
     pub file_limit: Arc<FileLimit>,
     /// What connections may do together.
@@ -217,10 +222,12 @@ impl Gateway {
             rooms,
             inboxes,
             bus: OnceLock::new(),
+            api_keys: ApiKeys::default(),
             bus_calls: BusCalls::default(),
             cluster: Cluster::new(node),
             presence: Presence::new(node),
             clients: Clients::default(),
+            tls: Arc::default(),
             drain: Arc::default(),
             file_limit: FileLimit::of_process(),
             log_budget,

@@ -3,17 +3,20 @@
 //! hyper reads requests and enforces the limits on their heads; an upgraded socket is taken out of it and from then on
 //! belongs to a [`Session`](crate::session::Session), without any buffer of HTTP.
 
+mod address;
 mod admission;
 mod cors;
 mod emulation;
 mod handshakes;
+mod headers;
 mod lent;
 mod origin;
 mod page;
+mod proxy_protocol;
 mod stream;
 mod upgrade;
 
-use std::{cell::Cell, convert::Infallible, fmt::Display, net::IpAddr, rc::Rc, sync::Arc};
+use std::{cell::Cell, convert::Infallible, fmt::Display, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -23,10 +26,11 @@ use tokio::{net::TcpStream, select, sync::Notify, time::timeout};
 use tower::ServiceExt;
 use tracing::{Level, debug, info};
 
-pub use self::handshakes::Handshakes;
-use self::{handshakes::Handshake, lent::Lent, stream::Stream};
+pub use self::{address::X_FORWARDED_FOR, handshakes::Handshakes};
+use self::{handshakes::Handshake, lent::Lent, proxy_protocol::HeaderError, stream::Stream};
 use crate::{
-    api, gateway::Gateway, limits::FileGuard, metrics::HandshakeFailure, wire::Carrier, worker::Worker,
+    api, gateway::Gateway, limits::FileGuard, metrics::HandshakeFailure, proxy::Forwarded, socket::Socket,
+    tls, wire::Carrier, worker::Worker,
 };
 
 const WEBSOCKET_PATH: &str = "/connection/websocket";
@@ -47,6 +51,7 @@ const MIN_HEAD_BUFFER: usize = 8 * 1024;
 struct Connection {
     worker: Rc<Worker>,
     router: Router,
+    /// Who connected, or whom a trusted proxy connected for.
     peer: IpAddr,
     /// Until the first request is there.
     handshake: Cell<Option<Handshake>>,
@@ -68,7 +73,7 @@ pub fn router(gateway: &Arc<Gateway>) -> Router {
 }
 
 /// Serves one accepted socket until it closes or becomes a WebSocket.
-pub async fn serve(worker: Rc<Worker>, router: Router, stream: TcpStream, peer: IpAddr, file: FileGuard) {
+pub async fn serve(worker: Rc<Worker>, router: Router, (stream, peer): (TcpStream, IpAddr), file: FileGuard) {
     let (header_timeout, head_buffer) = {
         let live = worker.live();
         (
@@ -77,6 +82,11 @@ pub async fn serve(worker: Rc<Worker>, router: Router, stream: TcpStream, peer: 
         )
     };
     let (handshake, gives_way) = Handshake::begin(&worker);
+    let opened = select! {
+        opened = opened(&worker, stream, peer, header_timeout) => opened,
+        () = gives_way.notified() => None,
+    };
+    let Some((socket, peer)) = opened else { return };
     let connection = Rc::new(Connection {
         worker,
         router,
@@ -84,7 +94,7 @@ pub async fn serve(worker: Rc<Worker>, router: Router, stream: TcpStream, peer: 
         handshake: Cell::new(Some(handshake)),
         file: Cell::new(Some(file)),
         used: Cell::new(false),
-        socket: Lent::new(stream),
+        socket: Lent::new(socket),
         stream: Cell::new(None),
         is_taken: Notify::new(),
     });
@@ -109,6 +119,72 @@ pub async fn serve(worker: Rc<Worker>, router: Router, stream: TcpStream, peer: 
     }
 }
 
+/// The socket of an accepted stream and who is at its other end, once both are known.
+async fn opened(
+    worker: &Worker,
+    stream: TcpStream,
+    peer: IpAddr,
+    limit: Duration,
+) -> Option<(Socket, IpAddr)> {
+    let (stream, peer) = introduced(worker, stream, peer, limit).await?;
+    Some((secured(worker, stream, limit).await?, peer))
+}
+
+/// An accepted stream, after the header with which a trusted proxy begins where it has to.
+async fn introduced(
+    worker: &Worker,
+    mut stream: TcpStream,
+    peer: IpAddr,
+    limit: Duration,
+) -> Option<(TcpStream, IpAddr)> {
+    {
+        let live = worker.live();
+        let http = &live.settings.http;
+        if !http.proxy_protocol || !address::is_trusted(peer, &http.trusted_proxies) {
+            return Some((stream, peer));
+        }
+    }
+    match timeout(limit, Box::pin(proxy_protocol::read(&mut stream))).await {
+        Ok(Ok(client)) => Some((stream, client.unwrap_or(peer))),
+        Ok(Err(HeaderError::Io(error))) => {
+            handshake_failed(worker, HandshakeFailure::Closed.label(), &error);
+            None
+        }
+        Ok(Err(error)) => {
+            handshake_failed(worker, HandshakeFailure::ProxyProtocol.label(), &error);
+            None
+        }
+        Err(error) => {
+            handshake_failed(worker, HandshakeFailure::Timeout.label(), &error);
+            None
+        }
+    }
+}
+
+/// The socket of an accepted stream, after the TLS handshake where there is one.
+async fn secured(worker: &Worker, stream: TcpStream, limit: Duration) -> Option<Socket> {
+    let Some(config) = worker.gateway.tls.config() else {
+        return Some(Socket::plain(stream));
+    };
+    // In a box, as what waits for plain connections would be as large as this.
+    match Box::pin(tls::accept(stream, config, limit)).await {
+        Ok(socket) => Some(socket),
+        Err((failure, cause)) => {
+            handshake_failed(worker, failure.label(), &cause);
+            None
+        }
+    }
+}
+
+/// Counts and logs a connection that came to nothing before a valid upgrade.
+fn handshake_failed(worker: &Worker, kind: &'static str, cause: &dyn Display) {
+    let gateway = &worker.gateway;
+    gateway.metrics.connections.handshake_failed(kind);
+    if gateway.log_budget.cause("handshake", Level::INFO).admit() {
+        info!(kind, %cause, "handshake failed");
+    }
+}
+
 impl Connection {
     async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         self.used.set(true);
@@ -120,10 +196,12 @@ impl Connection {
         if request.method() == Method::OPTIONS && CROSS_ORIGIN_PATHS.contains(&path) {
             return Ok(self.preflight(request.headers()));
         }
+        let tls_only = self.worker.gateway.tls.config().is_some() && !headers::is_local(request.headers());
         let limit = self.worker.live().settings.http.request_timeout;
         let mut response = timeout(limit, self.route(request))
             .await
             .unwrap_or_else(|_| plain(StatusCode::REQUEST_TIMEOUT, "the request took too long\n"));
+        headers::complete(response.headers_mut(), tls_only);
         if self.worker.gateway.drain.sends_elsewhere() {
             // The next request of a backend goes elsewhere instead of being cut off by the exit.
             let close = HeaderValue::from_static("close");
@@ -141,7 +219,7 @@ impl Connection {
             emulation::PATH => return self.emulation(request).await,
             _ => {
                 let mut request = request.map(Body::new);
-                let address = self.address();
+                let address = self.client(request.headers());
                 request.extensions_mut().insert(ClientAddress(address));
                 let Ok(response) = self.router.clone().oneshot(request).await;
                 return response;
@@ -154,11 +232,6 @@ impl Connection {
         }
     }
 
-    /// Where the client is: the other end of the socket.
-    fn address(&self) -> IpAddr {
-        self.peer
-    }
-
     /// The question that a browser asks before the request of a page from elsewhere.
     fn preflight(&self, headers: &HeaderMap) -> Response<Body> {
         if origin::is_allowed(headers, &self.worker.live().settings.http.allowed_origins) {
@@ -166,6 +239,32 @@ impl Connection {
         } else {
             plain(StatusCode::FORBIDDEN, "this origin is not allowed\n")
         }
+    }
+
+    /// Where the client of a request is.
+    fn client(&self, headers: &HeaderMap) -> IpAddr {
+        address::of_client(
+            self.peer,
+            headers,
+            &self.worker.live().settings.http.trusted_proxies,
+        )
+    }
+
+    /// Whether headers may say for whom a request is. Without trusted proxies everybody's do.
+    fn is_vouched_for(&self) -> bool {
+        let live = self.worker.live();
+        let trusted = &live.settings.http.trusted_proxies;
+        trusted.is_empty() || address::is_trusted(self.peer, trusted)
+    }
+
+    /// What backends may be given of a request. With trusted proxies `X-Forwarded-For` is what the gateway makes of it.
+    fn forwarded(&self, headers: &HeaderMap) -> Forwarded {
+        let proxies = &self.worker.gateway.proxies;
+        if self.worker.live().settings.http.trusted_proxies.is_empty() {
+            return proxies.forwarded(headers);
+        }
+        let client = HeaderValue::from_str(&self.client(headers).to_string()).ok();
+        proxies.forwarded_for(headers, client)
     }
 
     fn failed(&self, error: &hyper::Error) {
@@ -184,13 +283,8 @@ impl Connection {
         self.handshake_failed(failure.label(), error);
     }
 
-    /// Counts and logs a connection that came to nothing before a valid upgrade.
     fn handshake_failed(&self, kind: &'static str, cause: &dyn Display) {
-        let gateway = &self.worker.gateway;
-        gateway.metrics.connections.handshake_failed(kind);
-        if gateway.log_budget.cause("handshake", Level::INFO).admit() {
-            info!(kind, %cause, "handshake failed");
-        }
+        handshake_failed(&self.worker, kind, cause);
     }
 }
 

@@ -83,6 +83,7 @@ pub mod session;
 pub mod setup_bus;
 pub mod socket;
 pub mod telemetry;
+pub mod tls;
 pub mod token;
 pub mod wire;
 pub mod worker;

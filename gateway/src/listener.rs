@@ -77,8 +77,7 @@ pub async fn accept(worker: Rc<Worker>, listener: TcpListener, router: Router) {
                 tokio::task::spawn_local(http::serve(
                     worker.clone(),
                     router.clone(),
-                    stream,
-                    peer.ip(),
+                    (stream, peer.ip()),
                     file,
                 ));
             }

@@ -21,6 +21,7 @@ mod proxies;
 mod recovery;
 mod revocations;
 mod rooms;
+mod tls;
 mod tokens;
 mod worker;
 
@@ -45,6 +46,7 @@ pub use proxies::{ProxyKind, ProxyMetrics, ProxyOutcome};
 pub use recovery::RecoveryMetrics;
 pub use revocations::RevocationMetrics;
 pub use rooms::RoomMetrics;
+pub use tls::TlsMetrics;
 pub use tokens::TokenMetrics;
 pub use worker::WorkerCounters;
 
@@ -59,6 +61,7 @@ pub struct Metrics {
     namespaces: Arc<Mutex<Vec<Arc<NamespaceMetrics>>>>,
     messages: MessageFamilies,
     pub connections: ConnectionMetrics,
+    pub tls: TlsMetrics,
     pub protocol: ProtocolMetrics,
     pub rooms: RoomMetrics,
     pub recovery: RecoveryMetrics,
@@ -84,6 +87,7 @@ impl Metrics {
         let mut registrar = Registrar::new(&registry);
         process::register_process(&mut registrar)?;
         let connections = ConnectionMetrics::register(&mut registrar)?;
+        let tls = TlsMetrics::register(&mut registrar)?;
         let protocol = ProtocolMetrics::register(&mut registrar)?;
         let rooms = RoomMetrics::register(&mut registrar)?;
         let recovery = RecoveryMetrics::register(&mut registrar)?;
@@ -109,6 +113,7 @@ impl Metrics {
             namespaces,
             messages,
             connections,
+            tls,
             protocol,
             rooms,
             recovery,

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Label and log field of rooms without a namespace.
-const DEFAULT_NAMESPACE: &str = "default";
+pub(crate) const DEFAULT_NAMESPACE: &str = "default";
 
 /// The policy of a group of rooms.
 pub struct Namespace {

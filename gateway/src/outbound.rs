@@ -13,7 +13,7 @@ use hyper_util::{
 use tokio_rustls::rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
 /// How long a connection is kept unused: less than the 5 s of Node.js, the shortest of the usual servers, so that a request
@@ -51,14 +51,25 @@ impl<'a> Authorities<'a> {
     }
 }
 
+/// A certificate that is shown, and its key: files in PEM.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity<'a> {
+    pub certificate: &'a Path,
+    pub key: &'a Path,
+}
+
 /// # Errors
-/// The authorities cannot be read, or there are none.
-pub fn client(authorities: Authorities<'_>, idle_connections: usize) -> io::Result<HttpClient> {
+/// The authorities or the certificate cannot be read, or there are none.
+pub fn client(
+    authorities: Authorities<'_>,
+    identity: Option<Identity<'_>>,
+    idle_connections: usize,
+) -> io::Result<HttpClient> {
     let mut tcp = HttpConnector::new();
     tcp.set_nodelay(true);
     tcp.enforce_http(false);
     let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls(authorities.load()?)?)
+        .with_tls_config(tls(authorities.load()?, identity)?)
         .https_or_http()
         .enable_http1()
         .wrap_connector(tcp);
@@ -80,12 +91,23 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn tls(authorities: RootCertStore) -> io::Result<ClientConfig> {
+fn tls(authorities: RootCertStore, identity: Option<Identity<'_>>) -> io::Result<ClientConfig> {
     // Named, because a process may have several.
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?;
-    Ok(builder.with_root_certificates(authorities).with_no_client_auth())
+    let builder = builder.with_root_certificates(authorities);
+    let Some(Identity { certificate, key }) = identity else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let bad =
+        |file: &Path, error: &dyn std::fmt::Display| io::Error::other(format!("{}: {error}", file.display()));
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| bad(certificate, &error))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| bad(key, &error))?;
+    let config = builder.with_client_auth_cert(chain, private);
+    config.map_err(|error| bad(certificate, &error))
 }
 
 fn of_file(file: &Path) -> io::Result<RootCertStore> {

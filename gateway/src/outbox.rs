@@ -137,8 +137,9 @@ impl Outbox {
         self.own_bytes
     }
 
-    /// Writes until the outbox is empty or the kernel takes no more; `written` sees every frame that went out whole.
-    pub fn flush(&mut self, socket: &Socket, mut written: impl FnMut(&Frame)) -> io::Result<Flushed> {
+    /// Writes until the outbox is empty, and the socket with it, or the kernel takes no more; `written` sees every frame that
+    /// went out whole.
+    pub fn flush(&mut self, socket: &mut Socket, mut written: impl FnMut(&Frame)) -> io::Result<Flushed> {
         while self.front.is_some() {
             let taken = match self.write(socket) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
@@ -150,10 +151,14 @@ impl Outbox {
             self.advance(taken, &mut written);
         }
         self.rest = VecDeque::new();
-        Ok(Flushed::Empty)
+        match socket.try_flush() {
+            Ok(()) => Ok(Flushed::Empty),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Flushed::Blocked),
+            Err(error) => Err(error),
+        }
     }
 
-    fn write(&self, socket: &Socket) -> io::Result<usize> {
+    fn write(&self, socket: &mut Socket) -> io::Result<usize> {
         match &self.front {
             Some(front) if self.rest.is_empty() => {
                 socket.try_write(&[IoSlice::new(&front.bytes()[self.front_written..])])

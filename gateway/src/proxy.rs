@@ -16,7 +16,7 @@ mod tests;
 
 use std::{collections::HashMap, io, sync::Arc, time::Duration};
 
-use ::http::{HeaderMap, HeaderName, StatusCode};
+use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use natter_protocol::ErrorCode;
@@ -31,7 +31,7 @@ pub use self::{
     answer::{
         Answer, Connected, Data, Foreign, Malformed, Published, Renewal, Renewed, Subscribed, Verdict, result,
     },
-    headers::{Forwarded, HeadersError},
+    headers::{Forwarded, HeadersError, read as read_headers},
     request::{Caller, NoJson, Question},
 };
 use self::{
@@ -42,6 +42,7 @@ use self::{
 pub use crate::metrics::ProxyKind;
 use crate::{
     config::ProxySettings,
+    http::X_FORWARDED_FOR,
     metrics::{ProxyMetrics, ProxyOutcome},
     telemetry::{AskSpan, LogBudget, Tracer},
 };
@@ -244,6 +245,16 @@ impl Proxies {
     /// What some proxy is to be given of the request for a connection.
     pub fn forwarded(&self, request: &HeaderMap) -> Forwarded {
         Forwarded::of(&self.table.load().listed, request)
+    }
+
+    /// As [`Proxies::forwarded`], with an `X-Forwarded-For` of our own in place of the request's.
+    pub fn forwarded_for(&self, request: &HeaderMap, client: Option<HeaderValue>) -> Forwarded {
+        let mut request = request.clone();
+        match client {
+            Some(client) => request.insert(X_FORWARDED_FOR, client),
+            None => request.remove(X_FORWARDED_FOR),
+        };
+        self.forwarded(&request)
     }
 }
 

@@ -27,6 +27,7 @@ use uuid::Uuid;
 pub use self::run::run;
 use self::{ports::Ports, worker_thread::WorkerThread};
 use crate::{
+    api::ApiKeys,
     bus::{Embedded, Nats, NatsConfig, NatsFiles, SharedBus},
     cluster::{self, Command},
     config::{ControlSettings, Settings},
@@ -80,6 +81,13 @@ impl Server {
         gateway.proxies.apply(proxies);
         let tokens = gateway.tokens.prepare(&gateway.live().settings.tokens)?;
         gateway.tokens.apply(tokens);
+        gateway
+            .api_keys
+            .apply(ApiKeys::prepare(&gateway.live().settings.api)?);
+        let tls = gateway.live().settings.http.tls.clone();
+        if let Some(follower) = gateway.tls.start(&tls, gateway.metrics.tls.clone())? {
+            tokio::spawn(follower.run());
+        }
         let bus = connect(&gateway).await?;
         gateway.attach(bus.clone());
 
@@ -239,6 +247,7 @@ fn start_tracer(
     };
     let settings = TraceSettings {
         endpoint: endpoint.as_str(),
+        collector: &settings.tracing,
         sample_ratio: settings.tracing.sample_ratio,
         node_id: &node.to_string(),
         node_name: &settings.node_name,

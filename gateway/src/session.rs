@@ -204,7 +204,7 @@ impl Session {
     }
 
     fn open(self: &Rc<Self>, worker: &Rc<Worker>) {
-        debug!(connection = %self.id, user = self.user(), peer = ?self.socket.borrow().peer(), "opened");
+        debug!(connection = %self.id, user = self.user(), "opened");
         worker.opened(self);
         self.start_heartbeat(worker);
         if worker.gateway.drain.refuses() {

@@ -3,6 +3,7 @@
 // env     NATTER_HOST       host and port that the clients connect to; the test cuts this one
 //         NATTER_EMULATION  host and port of another gateway, which takes what clients of streams say
 //         NATTER_WRITER     host and port that is not cut
+//         NATTER_SECURE     `s` when the gateways speak TLS; NODE_EXTRA_CA_CERTS says whom to trust
 // stdout  JSON lines, event: `joined` → (stdin `cut`) → `missed` → (stdin `back`) → `summary`
 // exit    0 when every client holds every message once and in order, reads the same history, and sees the others
 
@@ -15,7 +16,7 @@ import { print, run, until, word } from './common.mjs';
 
 const LIMIT = 20_000;
 const ROOM = 'kept:everyone';
-const { NATTER_HOST: host, NATTER_EMULATION: emulation, NATTER_WRITER: writerHost } = process.env;
+const { NATTER_HOST: host, NATTER_EMULATION: emulation, NATTER_WRITER: writerHost, NATTER_SECURE: secure = '' } = process.env;
 const text = new TextDecoder();
 const bytes = new TextEncoder();
 
@@ -30,11 +31,11 @@ const ENCODINGS = {
 };
 
 const TRANSPORTS = [
-  ['websocket', 'json', `ws://${host}/connection/websocket`],
-  ['websocket', 'protobuf', `ws://${host}/connection/websocket`],
-  ['sse', 'json', `http://${host}/connection/sse`],
-  ['http_stream', 'json', `http://${host}/connection/http_stream`],
-  ['http_stream', 'protobuf', `http://${host}/connection/http_stream`],
+  ['websocket', 'json', `ws${secure}://${host}/connection/websocket`],
+  ['websocket', 'protobuf', `ws${secure}://${host}/connection/websocket`],
+  ['sse', 'json', `http${secure}://${host}/connection/sse`],
+  ['http_stream', 'json', `http${secure}://${host}/connection/http_stream`],
+  ['http_stream', 'protobuf', `http${secure}://${host}/connection/http_stream`],
 ];
 
 function connect([transport, encoding, endpoint]) {
@@ -42,7 +43,7 @@ function connect([transport, encoding, endpoint]) {
   const options = {
     websocket: WebSocket,
     eventsource: EventSource,
-    emulationEndpoint: `http://${emulation}/emulation`,
+    emulationEndpoint: `http${secure}://${emulation}/emulation`,
     minReconnectDelay: 50,
     maxReconnectDelay: 200,
   };
@@ -75,7 +76,7 @@ async function heardBy(clients, said, limit = LIMIT) {
 async function converse() {
   const clients = TRANSPORTS.map(connect);
   await Promise.all(clients.flatMap(({ client, subscription }) => [client.ready(LIMIT), subscription.ready(LIMIT)]));
-  const writer = new JsonClient(`ws://${writerHost}/connection/websocket`, { websocket: WebSocket });
+  const writer = new JsonClient(`ws${secure}://${writerHost}/connection/websocket`, { websocket: WebSocket });
   writer.connect();
   await writer.ready(LIMIT);
 

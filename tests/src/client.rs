@@ -8,19 +8,25 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{WebSocketStream, client_async};
 
 /// The bound of every wait of a client, unless changed by [`Client::set_limit`].
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// What carries the bytes.
+trait Carrier: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Carrier for T {}
+
 /// One connection of a test.
 pub struct Client {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: WebSocketStream<Box<dyn Carrier>>,
     /// Values read and not yet given out.
     waiting: VecDeque<Value>,
     close: Option<(u16, String)>,
@@ -39,17 +45,39 @@ impl Client {
     pub async fn open(request: impl IntoClientRequest) -> Result<Self> {
         let request = request.into_client_request().context("not a request")?;
         let url = request.uri().clone();
-        let opened = timeout(LIMIT, connect_async(request)).await;
+        let opening = async {
+            let address = url.authority().context("no address")?.as_str();
+            let stream: Box<dyn Carrier> = Box::new(TcpStream::connect(address).await?);
+            Ok((client_async(request, stream).await?).0)
+        };
+        let opened: Result<Result<_>, _> = timeout(LIMIT, opening).await;
         let opened = opened.with_context(|| format!("{url} did not answer within {LIMIT:?}"))?;
-        let (socket, _) = opened.with_context(|| format!("cannot open {url}"))?;
-        Ok(Self {
+        Ok(Self::on(opened.with_context(|| format!("cannot open {url}"))?))
+    }
+
+    /// Opens the WebSocket on a stream that is there already.
+    pub async fn on_stream(
+        stream: impl AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
+        request: impl IntoClientRequest,
+    ) -> Result<Self> {
+        let request = request.into_client_request().context("not a request")?;
+        let stream: Box<dyn Carrier> = Box::new(stream);
+        let opened = timeout(LIMIT, client_async(request, stream)).await;
+        let (socket, _) = opened
+            .context("no answer to the upgrade")?
+            .context("cannot upgrade")?;
+        Ok(Self::on(socket))
+    }
+
+    fn on(socket: WebSocketStream<Box<dyn Carrier>>) -> Self {
+        Self {
             socket,
             waiting: VecDeque::new(),
             close: None,
             last_id: 0,
             answer_pings: true,
             limit: LIMIT,
-        })
+        }
     }
 
     /// Opens the WebSocket and sends `{"connect": request}`; gives the client and the result of the command.

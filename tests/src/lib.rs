@@ -28,6 +28,7 @@ pub mod python;
 pub mod raw;
 pub mod script;
 pub mod secrets;
+pub mod tls;
 pub mod tools;
 pub mod wait;
 pub mod wire;

@@ -1,19 +1,31 @@
-//! Who may call the API: everybody with one of the configured keys, given in a header or in the query.
+//! Who may call the API: everybody with one of the configured keys, given in a header or in the query; [`super::keys`] says
+//! what each may do.
+
+use std::sync::Arc;
 
 use axum::extract::Request;
+use bytes::Bytes;
 use http::header;
 use tracing::{Level, info};
 
-use crate::{config::Secret, gateway::Gateway, http::ClientAddress, limits::Limit};
+use super::keys::Scope;
+use crate::{gateway::Gateway, http::ClientAddress, limits::Limit};
 
 const KEY_HEADER: &str = "x-api-key";
 const SCHEME: &str = "apikey ";
 const QUERY_NAME: &str = "api_key=";
 
+/// Who shows a valid key.
+pub(super) struct Caller {
+    /// What the key lets it do.
+    pub(super) scope: Arc<Scope>,
+    /// The key itself, for its rate.
+    pub(super) key: Bytes,
+}
+
 /// What becomes of a request before anything of it is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Judgement {
-    Admitted,
+    Admitted(Caller),
     /// It shows no valid key.
     WrongKey,
     /// As above, and there were many from where it comes.
@@ -22,8 +34,8 @@ pub(super) enum Judgement {
 
 /// Whether the request may go on. Wrong keys are counted by where they come from; a good one is never held up by them.
 pub(super) fn judge(gateway: &Gateway, method: &str, request: &Request) -> Judgement {
-    if admits(gateway, method, request) {
-        return Judgement::Admitted;
+    if let Some(caller) = caller(gateway, method, request) {
+        return Judgement::Admitted(caller);
     }
     let limit = gateway.live().settings.api.wrong_key_limit;
     match request.extensions().get() {
@@ -47,22 +59,25 @@ pub(super) fn is_within_rate(gateway: &Gateway, key: &[u8]) -> bool {
     within
 }
 
-/// One that may not leaves a log line.
-fn admits(gateway: &Gateway, method: &str, request: &Request) -> bool {
-    let authorized = is_authorized(&gateway.live().settings.api.keys, request);
-    if !authorized && gateway.log_budget.cause("api_key", Level::INFO).admit() {
-        info!(%method, "refused an API call without a valid key");
+/// A request without a valid key leaves a log line.
+fn caller(gateway: &Gateway, method: &str, request: &Request) -> Option<Caller> {
+    let key = given(request);
+    let scope = key.and_then(|key| gateway.api_keys.scope_of(key));
+    match &scope {
+        Some(scope) => gateway.metrics.api.admitted(&scope.name),
+        None if gateway.log_budget.cause("api_key", Level::INFO).admit() => {
+            info!(%method, "refused an API call without a valid key");
+        }
+        None => {}
     }
-    authorized
-}
-
-/// Without configured keys nobody may. Every key is compared in constant time.
-fn is_authorized(keys: &[Secret], request: &Request) -> bool {
-    given(request).is_some_and(|given| keys.iter().fold(false, |any, key| any | key.matches(given)))
+    Some(Caller {
+        scope: scope?,
+        key: Bytes::copy_from_slice(key?),
+    })
 }
 
 /// The key that a request shows.
-pub(super) fn given(request: &Request) -> Option<&[u8]> {
+fn given(request: &Request) -> Option<&[u8]> {
     let headers = request.headers();
     if let Some(key) = headers.get(KEY_HEADER) {
         return Some(key.as_bytes());
@@ -94,26 +109,30 @@ mod tests {
 
     #[test]
     fn a_key_is_taken_from_three_places() {
-        let keys = [
-            Secret::from("other".to_owned()),
-            Secret::from("right-key".to_owned()),
-        ];
-        for (header, uri, fits) in [
-            (Some(("X-API-Key", "right-key")), "/api/info", true),
-            (Some(("Authorization", "apikey right-key")), "/api/info", true),
-            (Some(("Authorization", "ApiKey right-key")), "/api/info", true),
-            (Some(("Authorization", "Bearer right-key")), "/api/info", false),
-            (None, "/api/info?a=b&api_key=right-key", true),
-            (Some(("X-API-Key", "wrong")), "/api/info?api_key=right-key", false),
-            (None, "/api/info", false),
-            (Some(("X-API-Key", "")), "/api/info", false),
+        for (header, uri, key) in [
+            (Some(("X-API-Key", "right-key")), "/api/info", Some("right-key")),
+            (
+                Some(("Authorization", "apikey right-key")),
+                "/api/info",
+                Some("right-key"),
+            ),
+            (
+                Some(("Authorization", "ApiKey right-key")),
+                "/api/info",
+                Some("right-key"),
+            ),
+            (Some(("Authorization", "Bearer right-key")), "/api/info", None),
+            (None, "/api/info?a=b&api_key=right-key", Some("right-key")),
+            (
+                Some(("X-API-Key", "wrong")),
+                "/api/info?api_key=right-key",
+                Some("wrong"),
+            ),
+            (None, "/api/info", None),
+            (Some(("X-API-Key", "")), "/api/info", Some("")),
         ] {
-            assert_eq!(
-                is_authorized(&keys, &request(header, uri)),
-                fits,
-                "{header:?} {uri}"
-            );
+            let request = request(header, uri);
+            assert_eq!(given(&request), key.map(str::as_bytes), "{header:?} {uri}");
         }
-        assert!(!is_authorized(&[], &request(Some(("X-API-Key", "")), "/")));
     }
 }

@@ -92,8 +92,8 @@ async fn call(gateway: &Gateway, method: &'static str, request: &BusRequest) -> 
     }
     let call = Call {
         gateway,
+        caller: None,
         traceparent: request.traceparent.as_deref(),
-        key: None,
     };
     let deadline = Instant::now() + http.request_timeout;
     match timeout_at(deadline, carry_out(&call, method, body(&request.body))).await {

@@ -39,6 +39,9 @@ pub(super) enum Refusal {
     Unrecoverable,
     #[error("too many wrong API keys")]
     WrongKeys,
+    /// The key is for other things.
+    #[error("this key may not do that")]
+    Scope,
     #[error("the body is too large or incomplete")]
     Body,
     #[error("there is nothing at this path")]
@@ -70,6 +73,7 @@ impl Refusal {
             Self::WrongKeys => ErrorCode::TooManyRequests,
             Self::Revoke(RevokeError::Bus(error)) => error_code(*error),
             Self::Unrecoverable => ErrorCode::UnrecoverablePosition,
+            Self::Scope => ErrorCode::PermissionDenied,
             Self::Body | Self::Revoke(RevokeError::Full) => ErrorCode::LimitExceeded,
             Self::Path | Self::Verb => ErrorCode::MethodNotFound,
         }
@@ -159,6 +163,7 @@ mod tests {
             (Refusal::NoHistory, 108, 404, None),
             (Refusal::Unrecoverable, 112, 410, None),
             (Refusal::Verb, 104, 405, None),
+            (Refusal::Scope, 103, 403, None),
             (ErrorCode::UnknownChannel.into(), 102, 404, None),
             (ErrorCode::Unauthorized.into(), 101, 401, None),
         ] {

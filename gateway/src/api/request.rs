@@ -8,35 +8,68 @@ use http::HeaderMap;
 use natter_protocol::ErrorCode;
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::value::RawValue;
+use tracing::{Level, info};
 use uuid::Uuid;
 
-use super::{auth, message::MessageRequest, refusal::Refusal};
+use super::{
+    auth::{self, Caller},
+    keys::Scope,
+    message::MessageRequest,
+    refusal::Refusal,
+};
 use crate::{cluster::Target, gateway::Gateway, namespace::Namespace, session::StreamKey};
 
 /// One call under way.
 pub(super) struct Call<'a> {
     pub(super) gateway: &'a Gateway,
+    /// Who shows a key; `None`: none is needed.
+    pub(super) caller: Option<Caller>,
     /// W3C trace context of the caller.
     pub(super) traceparent: Option<&'a str>,
-    /// The key that it shows; `None` where none is needed.
-    pub(super) key: Option<Bytes>,
 }
 
 impl<'a> Call<'a> {
-    pub(super) fn new(gateway: &'a Gateway, headers: &'a HeaderMap, key: Option<Bytes>) -> Self {
+    pub(super) fn new(gateway: &'a Gateway, caller: Caller, headers: &'a HeaderMap) -> Self {
         let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
         Self {
             gateway,
+            caller: Some(caller),
             traceparent,
-            key,
         }
     }
 
     /// Counts one call of whoever shows the key.
     pub(super) fn count(&self) -> Result<(), Refusal> {
-        let key = self.key.as_deref();
-        let within = key.is_none_or(|key| auth::is_within_rate(self.gateway, key));
+        let caller = self.caller.as_ref();
+        let within = caller.is_none_or(|caller| auth::is_within_rate(self.gateway, &caller.key));
         within.then_some(()).ok_or(ErrorCode::TooManyRequests.into())
+    }
+
+    /// Whether its key covers a call; an error when the body is not what the method takes.
+    pub(super) fn may(&self, method: &str, body: &[u8]) -> serde_json::Result<bool> {
+        let Some(Caller { scope, .. }) = &self.caller else {
+            return Ok(true);
+        };
+        let covers = scope.covers(method, body)?;
+        Ok(self.judged(scope, method, covers))
+    }
+
+    /// Whether its key covers a call of a method about one room.
+    pub(super) fn may_in(&self, method: &str, room: &str) -> bool {
+        let Some(Caller { scope, .. }) = &self.caller else {
+            return true;
+        };
+        self.judged(scope, method, scope.covers_room(method, room))
+    }
+
+    fn judged(&self, scope: &Scope, method: &str, covers: bool) -> bool {
+        if !covers {
+            self.gateway.metrics.api.out_of_scope(&scope.name);
+            if self.gateway.log_budget.cause("api_scope", Level::INFO).admit() {
+                info!(%method, key = scope.name, "refused an API call that its key does not cover");
+            }
+        }
+        covers
     }
 
     /// The policy of a room.

@@ -16,7 +16,6 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, get},
 };
-use bytes::Bytes;
 use http::{HeaderValue, header, request::Parts};
 use natter_protocol::ErrorCode;
 use tokio::time::Instant;
@@ -97,16 +96,18 @@ async fn perform(
     room: Room,
     request: Request,
 ) -> Result<Response, Refusal> {
-    match auth::judge(gateway, operation.label(), &request) {
-        Judgement::Admitted => {}
+    let caller = match auth::judge(gateway, operation.label(), &request) {
+        Judgement::Admitted(caller) => caller,
         Judgement::WrongKey => return Err(ErrorCode::Unauthorized.into()),
         Judgement::WrongKeys => return Err(Refusal::WrongKeys),
-    }
-    let key = auth::given(&request).map(Bytes::copy_from_slice);
+    };
     let Path(room) = room.map_err(|error| Refusal::bad(error.body_text()))?;
     let (parts, body) = request.into_parts();
-    let call = Call::new(gateway, &parts.headers, key);
+    let call = Call::new(gateway, caller, &parts.headers);
     call.count()?;
+    if !call.may_in(operation.method(), &room) {
+        return Err(Refusal::Scope);
+    }
     operation.run(&call, &room, &parts, body).await
 }
 
@@ -117,6 +118,15 @@ impl Operation {
             Self::Publish => "publish_message",
             Self::List => "list_messages",
             Self::Remove => "remove_messages",
+        }
+    }
+
+    /// The method of the server API that does the same, by which keys are judged.
+    fn method(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::List => "history",
+            Self::Remove => "history_remove",
         }
     }
 

@@ -4,6 +4,7 @@ mod commands;
 mod description;
 mod publishing;
 mod reading;
+mod scopes;
 
 use axum::{Router, body::Body};
 use http::{HeaderMap, Request, StatusCode};
@@ -28,8 +29,14 @@ struct Answer {
 
 impl Api {
     fn new() -> Self {
+        Self::with_keys("[]")
+    }
+
+    /// With more keys, as YAML.
+    fn with_keys(scoped: &str) -> Self {
         let variables = [
             ("NATTER_API_KEYS", KEY),
+            ("NATTER_API_SCOPED_KEYS", scoped),
             (
                 "NATTER_ROOMS_NAMESPACES",
                 "[{name: kept, history: {size: 5}}, {name: passing}]",

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use http::HeaderName;
+use ipnet::IpNet;
 use serde_yaml_ng::Value;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
@@ -36,6 +37,8 @@ pub(super) enum Kind {
     Endpoint,
     Choice(&'static [&'static str]),
     Origins,
+    /// Networks of IP addresses.
+    Networks,
     Secrets,
     NatsUrls,
     /// Names of headers.
@@ -46,6 +49,9 @@ pub(super) enum Kind {
     Namespaces,
     Proxies,
     Issuers,
+    ApiKeys,
+    /// Names of other things in the configuration, or of methods.
+    Names,
     /// A section that may be `null`, which means something else than leaving it out.
     Nullable,
 }
@@ -55,14 +61,20 @@ impl Kind {
     pub(super) fn is_tree(self) -> bool {
         matches!(
             self,
-            Self::Namespaces | Self::Proxies | Self::Issuers | Self::Nullable
+            Self::Namespaces | Self::Proxies | Self::Issuers | Self::ApiKeys | Self::Nullable
         )
     }
 
     pub(super) fn is_list(self) -> bool {
         matches!(
             self,
-            Self::Origins | Self::Secrets | Self::NatsUrls | Self::HeaderNames | Self::StaticHeaders
+            Self::Origins
+                | Self::Secrets
+                | Self::NatsUrls
+                | Self::HeaderNames
+                | Self::StaticHeaders
+                | Self::Names
+                | Self::Networks
         )
     }
 
@@ -90,7 +102,7 @@ impl Kind {
                 .as_u64()
                 .is_some_and(|n| numbers.iter().any(|number| u64::from(*number) == n)),
             Self::Ratio => value.as_f64().is_some_and(f64::is_finite),
-            Self::Text | Self::Secrets => text.is_some(),
+            Self::Text | Self::Names | Self::Secrets => text.is_some(),
             Self::Filter => text.is_some_and(is_filter),
             Self::Header | Self::HeaderNames => text.is_some_and(|t| t.parse::<HeaderName>().is_ok()),
             Self::StaticHeaders => text.is_some_and(|t| t.parse::<StaticHeader>().is_ok()),
@@ -98,8 +110,9 @@ impl Kind {
             Self::Endpoint => text.is_some_and(|t| check_endpoint(t).is_ok()),
             Self::Choice(choices) => text.is_some_and(|t| choices.contains(&t)),
             Self::Origins => text.is_some_and(is_origin),
+            Self::Networks => text.is_some_and(|t| t.parse::<IpNet>().is_ok()),
             Self::NatsUrls => text.is_some_and(|t| t.parse::<NatsUrl>().is_ok()),
-            Self::Namespaces | Self::Proxies | Self::Issuers => value.is_sequence(),
+            Self::Namespaces | Self::Proxies | Self::Issuers | Self::ApiKeys => value.is_sequence(),
             Self::Nullable => value.is_mapping() || value.is_null(),
         }
     }
@@ -162,6 +175,9 @@ impl Kind {
             Self::Namespaces => "a list of namespaces",
             Self::Proxies => "a list of proxies",
             Self::Issuers => "a list of those who sign",
+            Self::ApiKeys => "a list of keys",
+            Self::Names => "a name",
+            Self::Networks => "a network",
             Self::Nullable => "a section or null",
         }
     }
@@ -175,17 +191,19 @@ impl Kind {
             Self::Switch => "true or false",
             Self::Count => "digits, such as 128",
             Self::Ratio => "such as 0.01",
-            Self::Text | Self::Secrets => "text, in quotes if it looks like a number",
+            Self::Text | Self::Names | Self::Secrets => "text, in quotes if it looks like a number",
             Self::Filter => "a level such as info, or info,natter_gateway=debug",
             Self::Header | Self::HeaderNames => "such as x-user-id",
             Self::StaticHeaders => "such as \"X-Key: a-long-random-text\"",
             Self::ProxyUrl => "such as http://backend:3000/centrifugo, without credentials",
-            Self::Endpoint => "such as http://collector:4318, without credentials; https is not supported",
+            Self::Endpoint => "such as http://collector:4318 or https://collector:4318, without credentials",
             Self::Origins => "\"*\" or scheme://host[:port] in lower case, such as https://chat.example or https://*.example",
             Self::NatsUrls => "nats://host:4222 or tls://host:4222",
             Self::Namespaces => "such as [{name: news, subscribe: anyone, publish: server}]",
             Self::Issuers => "such as [{name: backend, public_keys_file: /etc/natter/keys.pem}]",
             Self::Proxies => "such as [{name: backend, endpoint: http://backend:3000/centrifugo}]",
+            Self::ApiKeys => "such as [{name: feeds, keys_file: /etc/natter/feeds.keys, methods: [publish]}]",
+            Self::Networks => "an address with the length of its network, such as 10.0.0.0/8 or 192.0.2.1/32",
             Self::Nullable => "keys and values, or null",
             Self::Between(least, most) => return format!("{least} to {most}"),
             Self::OneOf(numbers) => return alternatives(numbers),
@@ -208,12 +226,13 @@ impl Kind {
             Self::Header => "header name",
             Self::HeaderNames => "list of header names",
             Self::StaticHeaders => "list of headers",
-            Self::ProxyUrl => "http or https URL",
-            Self::Endpoint => "http URL",
+            Self::ProxyUrl | Self::Endpoint => "http or https URL",
             Self::Origins => "list of origins",
             Self::Secrets => "list of keys",
             Self::NatsUrls => "list of NATS URLs",
-            Self::Namespaces | Self::Proxies | Self::Issuers => "list of sections",
+            Self::Names => "list of names",
+            Self::Networks => "list of networks",
+            Self::Namespaces | Self::Proxies | Self::Issuers | Self::ApiKeys => "list of sections",
             Self::Nullable => "section or null",
             Self::Between(least, most) => return format!("{least} to {most}"),
             Self::OneOf(numbers) => return alternatives(numbers),

@@ -124,7 +124,9 @@ fn entry(parent: &Place, name: &str, value: Value, problems: &mut Problems) -> O
         }
         Some(_) if value.is_null() => (!at.schema.contains("[]")).then_some(value),
         Some(Node::Section | Node::Leaf(Kind::Nullable)) => Some(Value::Mapping(nested(at, value, problems))),
-        Some(Node::Leaf(Kind::Namespaces | Kind::Proxies | Kind::Issuers)) => sections(&at, value, problems),
+        Some(Node::Leaf(Kind::Namespaces | Kind::Proxies | Kind::Issuers | Kind::ApiKeys)) => {
+            sections(&at, value, problems)
+        }
         Some(Node::Leaf(kind)) if kind.is_list() => list(&at, kind, value, problems),
         Some(Node::Leaf(kind)) => leaf(&at, kind, value, problems),
     }

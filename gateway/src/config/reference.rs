@@ -6,7 +6,7 @@ use super::{
     environment::variable,
     raw::RawSettings,
     schema::KEYS,
-    settings::{HistoryOptions, IssuerSettings, Namespace, NatsSettings, ProxySettings},
+    settings::{ApiKeySettings, HistoryOptions, IssuerSettings, Namespace, NatsSettings, ProxySettings},
 };
 
 const BEGIN: &str = "<!-- begin: natter-gateway config-reference -->\n";
@@ -41,7 +41,8 @@ pub fn rewrite_reference(document: &str) -> Option<String> {
 }
 
 fn default_of(path: &str) -> String {
-    const REQUIRED: [&str; 5] = [
+    const REQUIRED: [&str; 6] = [
+        "api.scoped_keys[].name",
         "rooms.namespaces[].name",
         "proxies[].name",
         "proxies[].endpoint",
@@ -57,6 +58,8 @@ fn default_of(path: &str) -> String {
         (serde_yaml_ng::to_value(Namespace::default()), inner)
     } else if let Some(inner) = path.strip_prefix("proxies[].") {
         (serde_yaml_ng::to_value(ProxySettings::default()), inner)
+    } else if let Some(inner) = path.strip_prefix("api.scoped_keys[].") {
+        (serde_yaml_ng::to_value(ApiKeySettings::default()), inner)
     } else if let Some(inner) = path.strip_prefix("tokens[].") {
         (serde_yaml_ng::to_value(IssuerSettings::default()), inner)
     } else if let Some(inner) = path.strip_prefix("bus.nats.") {

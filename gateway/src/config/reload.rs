@@ -24,7 +24,7 @@ impl Settings {
         problems.result(Some(()))
     }
 
-    fn fixed_changes(&self, new: &Self) -> [(&'static str, bool); 14] {
+    fn fixed_changes(&self, new: &Self) -> [(&'static str, bool); 21] {
         let (old_bus, new_bus) = (&self.bus, &new.bus);
         [
             ("listen", self.listen != new.listen),
@@ -36,6 +36,18 @@ impl Settings {
                 self.ops.control.token_file != new.ops.control.token_file,
             ),
             ("revocation.lease", self.revocation.lease != new.revocation.lease),
+            (
+                "http.tls.certificate_file",
+                self.http.tls.certificate_file != new.http.tls.certificate_file,
+            ),
+            (
+                "http.tls.key_file",
+                self.http.tls.key_file != new.http.tls.key_file,
+            ),
+            (
+                "http.tls.client_ca_file",
+                self.http.tls.client_ca_file != new.http.tls.client_ca_file,
+            ),
             ("api.nats", self.api.nats != new.api.nats),
             ("bus.prefix", old_bus.prefix != new_bus.prefix),
             ("bus.linger", old_bus.linger != new_bus.linger),
@@ -45,6 +57,22 @@ impl Settings {
             (
                 "tracing.otlp_endpoint",
                 self.tracing.otlp_endpoint != new.tracing.otlp_endpoint,
+            ),
+            (
+                "tracing.otlp_ca_file",
+                self.tracing.otlp_ca_file != new.tracing.otlp_ca_file,
+            ),
+            (
+                "tracing.otlp_certificate_file",
+                self.tracing.otlp_certificate_file != new.tracing.otlp_certificate_file,
+            ),
+            (
+                "tracing.otlp_key_file",
+                self.tracing.otlp_key_file != new.tracing.otlp_key_file,
+            ),
+            (
+                "tracing.otlp_headers_file",
+                self.tracing.otlp_headers_file != new.tracing.otlp_headers_file,
             ),
             (
                 "tracing.sample_ratio",

@@ -3,9 +3,9 @@
 //! Defaults are not here: they are read from the raw types' `Default`.
 
 use super::kind::Kind::{
-    self, Address, Between, Choice, Count, Duration, Endpoint, Filter, Header, HeaderNames, Issuers,
-    Namespaces, NatsUrls, Nullable, OneOf, Origins, Proxies, ProxyUrl, Ratio, Secrets, Size, StaticHeaders,
-    Switch, Text,
+    self, Address, ApiKeys, Between, Choice, Count, Duration, Endpoint, Filter, Header, HeaderNames, Issuers,
+    Names, Namespaces, NatsUrls, Networks, Nullable, OneOf, Origins, Proxies, ProxyUrl, Ratio, Secrets, Size,
+    StaticHeaders, Switch, Text,
 };
 
 /// A key of the configuration.
@@ -110,13 +110,25 @@ pub(super) const KEYS: &[Key] = &[
     live("revocation.max_rules", Count, "Revocations that there may be at once, at most 1000000; more are refused with 106. One takes some 400 bytes of every gateway's memory."),
 
     live("http.allowed_origins", Origins, "Web pages that may connect: `*` = all, `scheme://host[:port]` where the host may start with `*.`; empty = the gateway's own origin only."),
-    live("http.header_timeout", Duration, "Time in which a request's head must have arrived."),
+    live("http.trusted_proxies", Networks, "Networks of the proxies in front of the gateway. Of their `X-Forwarded-For` the last address that is none of theirs is the client's; what others say in it, and in `client.user_id_header`, is ignored. Empty = the client is who connects."),
+    live("http.proxy_protocol", Switch, "Whether connections from `http.trusted_proxies` begin with a header of the PROXY protocol (version 1 or 2) that names the client; one without it is cut. Those from elsewhere have none."),
+    fixed("http.tls.certificate_file", Text, "Certificate of the public port, in PEM, with those behind it; read again every 5s; null = no TLS. See docs/tls.md."),
+    fixed("http.tls.key_file", Text, "Private key, in PEM, of `http.tls.certificate_file`; read with it."),
+    fixed("http.tls.client_ca_file", Text, "Certificates, in PEM, of the authorities that must have signed the certificate of every client; read with the others; null = clients need none."),
+    live("http.header_timeout", Duration, "Time in which a request's head must have arrived; with TLS the handshake before it has as much."),
     live("http.handshake_limit", Count, "Sockets at one gateway whose first request has not arrived yet, 64 to 1000000; when one more comes, the oldest of them is closed."),
     live("http.header_max_size", Size, "Largest head of a request."),
     live("http.body_max_size", Size, "Largest body of a server API request."),
     live("http.request_timeout", Duration, "Time limit of a server API call."),
 
-    live("api.keys", Secrets, "Keys of the server API (`X-API-Key`); any of them opens it, none = the API is off. At least 16 characters where `listen` is not a loopback address."),
+    live("api.keys", Secrets, "Keys of the server API (`X-API-Key`); any of them opens it, none of any kind = the API is off. At least 16 characters where `listen` is not a loopback address."),
+    live("api.keys_file", Text, "File with more of them, one a line, each at least 16 characters; read again every 5s; null = none."),
+    live("api.scoped_keys", ApiKeys, "Keys that may do less than everything; see docs/api.md."),
+    live("api.scoped_keys[].name", Text, "In logs and metrics: 1 to 64 letters, digits, `_` or `-`; not `unscoped`."),
+    live("api.scoped_keys[].keys", Secrets, "The keys, any of which is good, as in `api.keys`."),
+    live("api.scoped_keys[].keys_file", Text, "File with more of them, as `api.keys_file`; null = none."),
+    live("api.scoped_keys[].methods", Names, "Methods of the server API that they may call; empty = all. REST counts as `publish`, `history` and `history_remove`."),
+    live("api.scoped_keys[].namespaces", Names, "Namespaces whose rooms they may name, `default` for rooms without one; empty = all. Methods that name no room then have to stand in `methods`."),
     live("api.rate_limit", Count, "Calls a second with one key at one gateway, each of a batch, twice as many at once; more are refused with 111; 0 = no limit."),
     live("api.wrong_key_limit", Count, "Requests a second without a valid key, from one address, that are answered with 401, twice as many at once; more are answered with 429; 0 = no limit."),
     fixed("api.nats", Switch, "Whether the server API is served over NATS too, on `<bus.prefix>.api.<method>`: to everybody whom NATS lets publish there. Needs `bus.nats`."),
@@ -239,6 +251,10 @@ pub(super) const KEYS: &[Key] = &[
     fixed("log.format", Choice(&["pretty", "json"]), "`pretty` for people, `json` for machines: one object a line."),
 
     fixed("tracing.otlp_endpoint", Endpoint, "OTLP/HTTP collector that receives traces; `/v1/traces` is added where it is missing; null = tracing is off."),
+    fixed("tracing.otlp_ca_file", Text, "File with the certificates of the authorities that are trusted with https, in PEM; null = the system's."),
+    fixed("tracing.otlp_certificate_file", Text, "Certificate, in PEM, that the gateway shows to the collector, with `tracing.otlp_key_file`."),
+    fixed("tracing.otlp_key_file", Text, "Private key, in PEM, of `tracing.otlp_certificate_file`."),
+    fixed("tracing.otlp_headers_file", Text, "File with headers of every export, one `Name: value` a line, such as the collector's key; read again every 5s; null = none."),
     fixed("tracing.sample_ratio", Ratio, "Share of publications that are traced, 0 to 1."),
 
     live("metrics.delivery_sample", Count, "One message in this many is timed to the socket."),

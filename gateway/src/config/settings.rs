@@ -1,6 +1,7 @@
 //! The validated settings, section by section. Sections whose written and validated form are the same are read
 //! by serde directly; the root goes through [`super::raw`]. Key by key documentation: `docs/configuration.md`.
 
+mod api_keys;
 mod bus;
 mod client;
 mod compression;
@@ -10,13 +11,16 @@ mod proxies;
 mod rate_limits;
 mod revocation;
 mod rooms;
+mod tls;
 mod tokens;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    api_keys::ApiKeySettings,
     bus::{BusSettings, NatsSettings},
     client::{Anonymous, ClientSettings},
     compression::CompressionSettings,
@@ -26,6 +30,7 @@ pub use self::{
     rate_limits::RateLimits,
     revocation::RevocationSettings,
     rooms::{Degraded, DeltaKind, Namespace, PayloadKind, RoomOptions, RoomSettings, Who},
+    tls::TlsSettings,
     tokens::{IssuerSettings, Signs},
 };
 use super::{
@@ -88,7 +93,13 @@ pub struct HttpSettings {
     /// Origins that may open a socket: `*`, or `scheme://host[:port]` in lower case where the host may start with `*.`.
     /// Empty: the same origin only.
     pub allowed_origins: Vec<String>,
-    /// From accept to the end of the request head.
+    /// Networks of the proxies that are believed when they say for whom they ask.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether these begin every connection with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// TLS of the port.
+    pub tls: TlsSettings,
+    /// From accept to the end of the TLS handshake, and from there to the end of the request head.
     #[serde(with = "duration")]
     pub header_timeout: Duration,
     /// Sockets whose first request has not arrived yet; the oldest gives way.
@@ -108,6 +119,9 @@ impl Default for HttpSettings {
     fn default() -> Self {
         Self {
             allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            proxy_protocol: false,
+            tls: TlsSettings::default(),
             header_timeout: Duration::from_secs(10),
             handshake_limit: 4_096,
             header_max_size: 16 << 10,
@@ -122,6 +136,10 @@ impl Default for HttpSettings {
 #[serde(default, deny_unknown_fields)]
 pub struct ApiSettings {
     pub keys: Vec<Secret>,
+    /// A file with more of them, one a line.
+    pub keys_file: Option<PathBuf>,
+    /// Keys that may do less than everything.
+    pub scoped_keys: Vec<ApiKeySettings>,
     /// Calls a second with one key, twice as many at once; 0: no limit.
     pub rate_limit: u32,
     /// Requests a second with a wrong key, from one address, that are answered as such; 0: no limit.
@@ -134,6 +152,8 @@ impl Default for ApiSettings {
     fn default() -> Self {
         Self {
             keys: Vec::new(),
+            keys_file: None,
+            scoped_keys: Vec::new(),
             rate_limit: 0,
             wrong_key_limit: 10,
             nats: false,
@@ -232,6 +252,13 @@ pub enum LogFormat {
 pub struct TracingSettings {
     /// As [`crate::telemetry::check_endpoint`] accepts it.
     pub otlp_endpoint: Option<String>,
+    /// The authorities that are trusted with https, as PEM; `None`: the system's.
+    pub otlp_ca_file: Option<PathBuf>,
+    /// A certificate that is shown to the collector, as PEM.
+    pub otlp_certificate_file: Option<PathBuf>,
+    pub otlp_key_file: Option<PathBuf>,
+    /// A file with headers of every export, one a line.
+    pub otlp_headers_file: Option<PathBuf>,
     /// Share of publications that are traced, 0 to 1.
     pub sample_ratio: f64,
 }
@@ -240,6 +267,10 @@ impl Default for TracingSettings {
     fn default() -> Self {
         Self {
             otlp_endpoint: None,
+            otlp_ca_file: None,
+            otlp_certificate_file: None,
+            otlp_key_file: None,
+            otlp_headers_file: None,
             sample_ratio: 0.01,
         }
     }

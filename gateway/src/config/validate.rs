@@ -1,8 +1,10 @@
 //! The whole configuration against itself: ranges, names, keys that must fit each other, and combinations that are
 //! refused because they open the gateway by accident.
 
+mod api_keys;
 mod expressions;
 mod history;
+mod http;
 mod proxies;
 mod security;
 mod tokens;
@@ -46,7 +48,7 @@ pub(super) fn validate(raw: RawSettings, machine: &Machine, problems: &mut Probl
     client(&settings.client, problems);
     tokens::check(&settings, problems);
     revocation(&settings.revocation, problems);
-    http(&settings, problems);
+    http::check(&settings, problems);
     rooms(&settings.rooms, problems);
     personal(&settings, problems);
     proxies::check(&settings, problems);
@@ -54,6 +56,7 @@ pub(super) fn validate(raw: RawSettings, machine: &Machine, problems: &mut Probl
     drain(&settings, problems);
     observability(&settings, problems);
     security::check(&settings, problems);
+    api_keys::check(&settings, problems);
     settings
 }
 
@@ -258,27 +261,6 @@ fn compression(compression: &CompressionSettings, problems: &mut Problems) {
     problems.within(path, compression.min_members, 1..=1_000_000, |n| n);
 }
 
-fn http(settings: &Settings, problems: &mut Problems) {
-    let http = &settings.http;
-    problems.duration("http.header_timeout", http.header_timeout, MOMENT);
-    problems.within("http.handshake_limit", http.handshake_limit, 64..=MAX_RATE, |n| n);
-    problems.within("api.rate_limit", settings.api.rate_limit, 0..=MAX_RATE, |n| n);
-    problems.within(
-        "api.wrong_key_limit",
-        settings.api.wrong_key_limit,
-        0..=MAX_RATE,
-        |n| n,
-    );
-    problems.within(
-        "http.header_max_size",
-        http.header_max_size,
-        1 << 10..=1 << 20,
-        show_size,
-    );
-    problems.size("http.body_max_size", http.body_max_size, 1 << 10);
-    problems.duration("http.request_timeout", http.request_timeout, MOMENT);
-}
-
 fn rooms(rooms: &RoomSettings, problems: &mut Problems) {
     if let Some(options) = &rooms.default {
         room("rooms.default", options, problems);
@@ -466,6 +448,21 @@ fn drain(settings: &Settings, problems: &mut Problems) {
 }
 
 fn observability(settings: &Settings, problems: &mut Problems) {
+    let tracing = &settings.tracing;
+    for (key, file) in [
+        ("tracing.otlp_ca_file", &tracing.otlp_ca_file),
+        ("tracing.otlp_certificate_file", &tracing.otlp_certificate_file),
+        ("tracing.otlp_key_file", &tracing.otlp_key_file),
+        ("tracing.otlp_headers_file", &tracing.otlp_headers_file),
+    ] {
+        if file.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
+            problems.add(key, "empty", "the path of a file, or null");
+        }
+    }
+    if tracing.otlp_certificate_file.is_some() != tracing.otlp_key_file.is_some() {
+        let expected = "both of otlp_certificate_file and otlp_key_file, or none";
+        problems.add("tracing.otlp_certificate_file", "one without the other", expected);
+    }
     problems.within(
         "tracing.sample_ratio",
         settings.tracing.sample_ratio,

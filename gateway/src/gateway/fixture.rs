@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::Gateway;
 use crate::{
-    bus::Embedded, config::Settings, inbox::Inbox, metrics::Metrics, rooms::Rooms, telemetry::Tracer,
+    api::ApiKeys, bus::Embedded, config::Settings, inbox::Inbox, metrics::Metrics, rooms::Rooms,
+    telemetry::Tracer,
 };
 
 impl Gateway {
@@ -15,7 +16,8 @@ impl Gateway {
         let metrics = Metrics::new().unwrap();
         let inboxes = vec![Arc::<Inbox>::default()];
         let (rooms, _linger) = Rooms::new(inboxes.clone(), metrics.rooms.clone());
-        Self::new(
+        let keys = ApiKeys::prepare(&settings.api).unwrap();
+        let gateway = Self::new(
             Uuid::new_v4(),
             settings,
             metrics,
@@ -23,7 +25,9 @@ impl Gateway {
             inboxes,
             Tracer::disabled(),
             Handle::current(),
-        )
+        );
+        gateway.api_keys.apply(keys);
+        gateway
     }
 
     pub(crate) fn embedded(settings: Settings) -> Arc<Self> {

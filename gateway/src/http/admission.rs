@@ -1,6 +1,9 @@
 //! Who may open a connection here and now, whatever carries it.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering},
+};
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -22,16 +25,16 @@ pub(super) struct Refused {
     reason: Refusal,
     status: StatusCode,
     text: &'static str,
-    /// Which limit is reached, if one is.
-    limit: Option<Limit>,
+    /// Which limit is reached, if one is, and by whom.
+    limit: Option<(Limit, IpAddr)>,
 }
 
 impl Connection {
     pub(super) fn refuse(&self, refused: &Refused) -> Response<Body> {
         let gateway = &self.worker.gateway;
         gateway.metrics.connections.refused(refused.reason);
-        if let Some(limit) = refused.limit {
-            gateway.limiter.reached(limit, &self.address());
+        if let Some((limit, client)) = refused.limit {
+            gateway.limiter.reached(limit, &client);
         } else if gateway
             .log_budget
             .cause(refused.reason.label(), tracing::Level::INFO)
@@ -81,7 +84,7 @@ impl Connection {
             return Err(unavailable(Refusal::Bus, "the bus is down\n"));
         }
         match self.file.take() {
-            Some(file) if !file.is_refused() => match self.place() {
+            Some(file) if !file.is_refused() => match self.place(headers) {
                 Ok(place) => Ok((file, place)),
                 Err(refused) => {
                     self.file.set(Some(file));
@@ -95,13 +98,12 @@ impl Connection {
         }
     }
 
-    fn place(&self) -> Result<Option<Box<Place>>, Refused> {
+    fn place(&self, headers: &HeaderMap) -> Result<Option<Box<Place>>, Refused> {
         let gateway = &self.worker.gateway;
         let open = gateway.open_sockets.load(Ordering::Relaxed);
+        let client = self.client(headers);
         let live = self.worker.live();
-        let placed = gateway
-            .limiter
-            .admit(&live.settings.client, open, Some(self.address()));
+        let placed = gateway.limiter.admit(&live.settings.client, open, Some(client));
         placed.map_err(|limit| Refused {
             reason: Refusal::Limit,
             status: if limit == Limit::AddressConnections {
@@ -110,16 +112,20 @@ impl Connection {
                 StatusCode::SERVICE_UNAVAILABLE
             },
             text: "too many connections\n",
-            limit: Some(limit),
+            limit: Some((limit, client)),
         })
     }
 
-    /// The user that an authenticating proxy vouches for, when one is configured.
+    /// The user that an authenticating proxy vouches for, when one is configured. What others than trusted proxies say is not
+    /// heard.
     pub(super) fn user(&self, headers: &HeaderMap) -> Result<Option<Arc<str>>, Refused> {
         let live = self.worker.live();
         let Some(name) = &live.settings.client.user_id_header else {
             return Ok(None);
         };
+        if !self.is_vouched_for() {
+            return Ok(None);
+        }
         let refused = || Refused {
             reason: Refusal::Unauthorized,
             status: StatusCode::BAD_REQUEST,

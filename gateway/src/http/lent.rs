@@ -10,23 +10,24 @@ use std::{
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
+
+use crate::socket::Socket;
 
 /// Both ends of the loan. One thread has both; the lock is what hyper asks of a socket that it may give to others.
 #[derive(Clone)]
-pub(super) struct Lent(Arc<Mutex<Option<TokioIo<TcpStream>>>>);
+pub(super) struct Lent(Arc<Mutex<Option<TokioIo<Socket>>>>);
 
 impl Lent {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self(Arc::new(Mutex::new(Some(TokioIo::new(stream)))))
+    pub(super) fn new(socket: Socket) -> Self {
+        Self(Arc::new(Mutex::new(Some(TokioIo::new(socket)))))
     }
 
     /// Ends the loan; `None` when it has ended already.
-    pub(super) fn take(&self) -> Option<TcpStream> {
+    pub(super) fn take(&self) -> Option<Socket> {
         self.0.lock().take().map(TokioIo::into_inner)
     }
 
-    fn with<T>(&self, act: impl FnOnce(Pin<&mut TokioIo<TcpStream>>) -> Poll<Result<T>>) -> Poll<Result<T>> {
+    fn with<T>(&self, act: impl FnOnce(Pin<&mut TokioIo<Socket>>) -> Poll<Result<T>>) -> Poll<Result<T>> {
         match &mut *self.0.lock() {
             Some(stream) => act(Pin::new(stream)),
             None => Poll::Ready(Err(Error::from(ErrorKind::NotConnected))),

@@ -6,7 +6,7 @@
 //! session's outbox: from there on such a connection is written to, bounded and counted as a WebSocket is. The body ends with the
 //! connection, so no chunk has to be counted (RFC 9112 section 6.3).
 
-use std::{fmt::Write as _, rc::Rc, sync::Arc};
+use std::{fmt::Write as _, net::IpAddr, rc::Rc, sync::Arc};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use natter_protocol::json;
+use tracing::debug;
 
 use super::{Connection, admission::Counted, cors, plain, wrong_method};
 use crate::{
@@ -21,7 +22,6 @@ use crate::{
     metrics::HandshakeFailure,
     proxy::Forwarded,
     session::Session,
-    socket::Socket,
     wire::{Carrier, Encoding, Wire},
 };
 
@@ -41,6 +41,7 @@ pub(super) struct Stream {
     user: Option<Arc<str>>,
     wire: Wire,
     forwarded: Forwarded,
+    client: IpAddr,
     counted: Counted,
     head: Vec<u8>,
     /// The first commands.
@@ -93,7 +94,8 @@ impl Connection {
         self.stream.set(Some(Stream {
             user,
             wire,
-            forwarded: self.worker.gateway.proxies.forwarded(headers),
+            forwarded: self.forwarded(headers),
+            client: self.client(headers),
             counted,
             head,
             commands,
@@ -116,13 +118,8 @@ impl Connection {
         // Nobody answers the pings of a stream: a client that takes nothing for so long is gone.
         let unread = self.worker.live().settings.client.ping_interval;
         listener::limit_unread(&socket, Some(unread));
-        let session = Session::new(
-            Socket::plain(socket),
-            stream.user,
-            stream.wire,
-            false,
-            stream.counted,
-        );
+        let session = Session::new(socket, stream.user, stream.wire, false, stream.counted);
+        debug!(connection = %session.id, client = %stream.client, "accepted");
         session.forward(stream.forwarded);
         let worker = Rc::clone(&self.worker);
         tokio::task::spawn_local(session.run_stream(worker, stream.head, stream.commands));

@@ -1,6 +1,6 @@
 //! From an HTTP request to a session whose connection is a WebSocket.
 
-use std::{rc::Rc, sync::Arc};
+use std::{net::IpAddr, rc::Rc, sync::Arc};
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -21,7 +21,6 @@ use crate::{
     metrics::HandshakeFailure,
     proxy::Forwarded,
     session::Session,
-    socket::Socket,
     wire::{Carrier, Encoding, Wire},
     worker::Worker,
 };
@@ -65,14 +64,15 @@ impl Connection {
         match self.admit(request.headers()) {
             Ok(counted) => {
                 let compression = self.compression(request.headers());
-                let forwarded = self.worker.gateway.proxies.forwarded(request.headers());
+                let forwarded = self.forwarded(request.headers());
+                let client = self.client(request.headers());
                 let upgraded = hyper::upgrade::on(&mut request);
                 tokio::task::spawn_local(start(
                     self.worker.clone(),
                     upgraded,
                     asked,
                     (user, wire, compression.is_some()),
-                    forwarded,
+                    (forwarded, client),
                     counted,
                 ));
                 switching_protocols(&upgrade, wire.encoding, compression)
@@ -135,22 +135,23 @@ async fn start(
     upgraded: hyper::upgrade::OnUpgrade,
     asked: Option<Bytes>,
     (user, wire, compression): (Option<Arc<str>>, Wire, bool),
-    forwarded: Forwarded,
+    (forwarded, client): (Forwarded, IpAddr),
     counted: Counted,
 ) {
-    let (stream, early) = match upgraded.await.map(hyper::upgrade::Upgraded::downcast::<Lent>) {
+    let (socket, early) = match upgraded.await.map(hyper::upgrade::Upgraded::downcast::<Lent>) {
         Ok(Ok(parts)) => (parts.io.take(), BytesMut::from(parts.read_buf)),
         Ok(Err(_)) => (None, BytesMut::new()),
         Err(error) => return debug!(%error, "connection ended while it was upgraded"),
     };
-    let Some(stream) = stream else {
+    let Some(socket) = socket else {
         return warn!("the socket of an upgraded connection is gone");
     };
     // From here on a peer that reads nothing is told why it is cut; one that answers no pings is found out by the kernel.
     let unread = wire.one_way.then(|| worker.live().settings.client.ping_interval);
-    listener::limit_unread(&stream, unread);
+    listener::limit_unread(&socket, unread);
     // On a task of its own, so that nothing of this one stays with the session.
-    let session = Session::new(Socket::plain(stream), user, wire, compression, counted);
+    let session = Session::new(socket, user, wire, compression, counted);
+    debug!(connection = %session.id, %client, "accepted");
     session.forward(forwarded);
     match asked {
         Some(request) => tokio::task::spawn_local(session.run_asked(worker, request, early)),

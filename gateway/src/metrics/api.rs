@@ -17,6 +17,8 @@ pub struct ApiMetrics {
     requests: IntCounterVec,
     duration: HistogramVec,
     bus_calls: IntGauge,
+    keys: IntCounterVec,
+    out_of_scope: IntCounterVec,
 }
 
 impl ApiMetrics {
@@ -37,12 +39,32 @@ impl ApiMetrics {
                 "natter_api_bus_calls",
                 "Calls of the server API that came over NATS and are under way, at most 256",
             )?,
+            keys: registrar.counters(
+                "natter_api_key_requests_total",
+                "Requests to the server API with a valid key, by the name of the key's entry",
+                &["api_key"],
+            )?,
+            out_of_scope: registrar.counters(
+                "natter_api_key_refusals_total",
+                "Calls of the server API that their key does not cover, by the name of the key's entry",
+                &["api_key"],
+            )?,
         })
     }
 
     /// So many calls that came over the bus are under way.
     pub fn bus_calls(&self, number: usize) {
         self.bus_calls.set(i64::try_from(number).unwrap_or(i64::MAX));
+    }
+
+    /// A request has a valid key. `name` is one of the configuration.
+    pub fn admitted(&self, name: &str) {
+        count(&self.keys, &[name], 1);
+    }
+
+    /// A call is not covered by its key. `name` is one of the configuration.
+    pub fn out_of_scope(&self, name: &str) {
+        count(&self.out_of_scope, &[name], 1);
     }
 
     /// `method` is a name of the API or a literal for unknown ones, `code` its error code, 0 for success, or

@@ -70,10 +70,30 @@ pub enum HandshakeFailure {
     Malformed,
     /// The peer left.
     Closed,
+    /// No header of the PROXY protocol where a trusted proxy has to send one.
+    ProxyProtocol,
+    /// The TLS handshake did not end in time.
+    TlsTimeout,
+    /// Not TLS.
+    TlsMalformed,
+    /// No version or cipher in common, or no certificate that would be accepted.
+    TlsUnacceptable,
+    /// The peer does not accept the gateway's certificate, or something else of it.
+    TlsRejected,
 }
 
 impl HandshakeFailure {
-    const ALL: [Self; 4] = [Self::Timeout, Self::TooLarge, Self::Malformed, Self::Closed];
+    const ALL: [Self; 9] = [
+        Self::Timeout,
+        Self::TooLarge,
+        Self::Malformed,
+        Self::Closed,
+        Self::ProxyProtocol,
+        Self::TlsTimeout,
+        Self::TlsMalformed,
+        Self::TlsUnacceptable,
+        Self::TlsRejected,
+    ];
 
     pub fn label(self) -> &'static str {
         match self {
@@ -81,6 +101,11 @@ impl HandshakeFailure {
             Self::TooLarge => "too_large",
             Self::Malformed => "malformed",
             Self::Closed => "closed",
+            Self::ProxyProtocol => "proxy_protocol",
+            Self::TlsTimeout => "tls_timeout",
+            Self::TlsMalformed => "tls_malformed",
+            Self::TlsUnacceptable => "tls_unacceptable",
+            Self::TlsRejected => "tls_rejected",
         }
     }
 }

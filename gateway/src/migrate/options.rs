@@ -60,7 +60,7 @@ pub(super) const RULES: &[Rule] = &[
     to("http_server.port", "listen", Weighed, "8000 when it is not written."),
     to("http_server.internal_address", "ops_listen", Weighed, "Health and metrics always have a port of their own, the server API never."),
     to("http_server.internal_port", "ops_listen", Weighed, "As above; 9000 when only the address is written."),
-    none("http_server.tls.*", Missing, TLS),
+    none("http_server.tls.*", Missing, "write http.tls.certificate_file and key_file"),
     none("http_server.tls_autocert.*", Missing, TLS),
     none("http_server.tls_external", Missing, TLS),
     none("http_server.internal_tls.*", Missing, TLS),

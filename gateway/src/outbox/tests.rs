@@ -45,7 +45,7 @@ fn the_bound_counts_the_new_frame() {
 
 #[tokio::test]
 async fn a_joined_frame_counts_as_its_publications() {
-    let (socket, _peer) = pair().await;
+    let (mut socket, _peer) = pair().await;
     let mut outbox = Outbox::default();
     let batch = [publication(10), publication(20)];
     let joined = Arc::new(Frame::joined(batch.iter().map(|part| &**part)));
@@ -55,7 +55,7 @@ async fn a_joined_frame_counts_as_its_publications() {
     outbox.drop_unbegun(|_| ());
     assert_eq!((outbox.publications(), outbox.bytes()), (0, 0));
     outbox.push(joined, 100).unwrap();
-    assert_eq!(outbox.flush(&socket, |_| ()).unwrap(), Flushed::Empty);
+    assert_eq!(outbox.flush(&mut socket, |_| ()).unwrap(), Flushed::Empty);
     assert_eq!(outbox.publications(), 0);
 }
 
@@ -70,7 +70,7 @@ fn where_nothing_waits_a_frame_of_any_size_is_taken() {
 
 #[tokio::test]
 async fn answers_and_publications_are_counted_apart() {
-    let (socket, mut peer) = pair().await;
+    let (mut socket, mut peer) = pair().await;
     let mut outbox = Outbox::default();
     assert_eq!(outbox.push(frame(1, MAX_OWN_BYTES), 100), Ok(()));
     assert_eq!(outbox.push(publication(100), 100), Ok(()));
@@ -81,7 +81,7 @@ async fn answers_and_publications_are_counted_apart() {
         let mut all = vec![0; MAX_OWN_BYTES + 100];
         peer.read_exact(&mut all).unwrap();
     });
-    while outbox.flush(&socket, |_| ()).unwrap() == Flushed::Blocked {
+    while outbox.flush(&mut socket, |_| ()).unwrap() == Flushed::Blocked {
         assert!(outbox.own_bytes() <= outbox.bytes());
         std::future::poll_fn(|cx| socket.poll_write_ready(cx))
             .await
@@ -93,7 +93,7 @@ async fn answers_and_publications_are_counted_apart() {
 
 #[tokio::test]
 async fn small_answers_are_bounded_in_number() {
-    let (socket, _peer) = pair().await;
+    let (mut socket, _peer) = pair().await;
     let mut outbox = Outbox::default();
     for _ in 0..MAX_OWN_FRAMES {
         outbox.push(frame(1, 2), usize::MAX).unwrap();
@@ -101,19 +101,19 @@ async fn small_answers_are_bounded_in_number() {
     assert_eq!(outbox.push(frame(1, 2), usize::MAX), Err(Full));
     outbox.drop_unbegun(|_| ());
     outbox.push(frame(1, 2), usize::MAX).unwrap();
-    assert_eq!(outbox.flush(&socket, |_| ()).unwrap(), Flushed::Empty);
+    assert_eq!(outbox.flush(&mut socket, |_| ()).unwrap(), Flushed::Empty);
     assert_eq!(outbox.own, 0);
 }
 
 #[tokio::test]
 async fn writes_frames_in_order_and_gives_memory_back() {
-    let (socket, mut peer) = pair().await;
+    let (mut socket, mut peer) = pair().await;
     let mut outbox = Outbox::default();
     for byte in 0..200 {
         outbox.push(frame(byte, 10), usize::MAX).unwrap();
     }
     let mut seen = 0;
-    assert_eq!(outbox.flush(&socket, |_| seen += 1).unwrap(), Flushed::Empty);
+    assert_eq!(outbox.flush(&mut socket, |_| seen += 1).unwrap(), Flushed::Empty);
     assert_eq!(seen, 200);
     assert_eq!(outbox.rest.capacity(), 0);
     let mut received = vec![0; 2000];
@@ -128,13 +128,13 @@ async fn writes_frames_in_order_and_gives_memory_back() {
 
 #[tokio::test]
 async fn a_full_kernel_blocks_and_only_unbegun_frames_can_be_dropped() {
-    let (socket, mut peer) = pair().await;
+    let (mut socket, mut peer) = pair().await;
     let mut outbox = Outbox::default();
     let big = 1 << 20;
     for byte in 0..40 {
         outbox.push_last(frame(byte, big));
     }
-    assert_eq!(outbox.flush(&socket, |_| ()).unwrap(), Flushed::Blocked);
+    assert_eq!(outbox.flush(&mut socket, |_| ()).unwrap(), Flushed::Blocked);
     let begun = outbox.front_written > 0;
     let (waiting, mut dropped) = (1 + outbox.rest.len(), 0);
     outbox.drop_unbegun(|_| dropped += 1);
@@ -147,7 +147,7 @@ async fn a_full_kernel_blocks_and_only_unbegun_frames_can_be_dropped() {
         peer.read_to_end(&mut all).unwrap();
         all
     });
-    while outbox.flush(&socket, |_| ()).unwrap() == Flushed::Blocked {
+    while outbox.flush(&mut socket, |_| ()).unwrap() == Flushed::Blocked {
         std::future::poll_fn(|cx| socket.poll_write_ready(cx))
             .await
             .unwrap();

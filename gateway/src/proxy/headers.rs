@@ -85,7 +85,8 @@ impl Statics {
     }
 }
 
-fn read(path: &PathBuf) -> Result<Vec<StaticHeader>, HeadersError> {
+/// Headers of a file, one a line.
+pub fn read(path: &PathBuf) -> Result<Vec<StaticHeader>, HeadersError> {
     let text = fs::read_to_string(path).map_err(|source| HeadersError::Read {
         path: path.clone(),
         source,

@@ -37,7 +37,7 @@ impl Http {
         // The settings were validated: without an endpoint there is no proxy.
         let endpoint = settings.endpoint.clone().ok_or(io::ErrorKind::InvalidInput)?;
         let authorities = Authorities::of(endpoint.is_secure(), settings.ca_file.as_deref());
-        let client = outbound::client(authorities, settings.max_in_flight)?;
+        let client = outbound::client(authorities, None, settings.max_in_flight)?;
         Ok(Self {
             client,
             endpoint,

@@ -3,7 +3,7 @@
 use tracing::{error, info};
 
 use super::Server;
-use crate::{config::Loader, telemetry::LogHandle};
+use crate::{api::ApiKeys, config::Loader, telemetry::LogHandle};
 
 /// Longest text of a refused reload that control calls give, in characters; the log has all of it.
 const SHOWN: usize = 1_000;
@@ -48,12 +48,14 @@ impl Server {
         let proxies = proxies.map_err(|error| vec![error.to_string()])?;
         let tokens = self.gateway.tokens.prepare(&new.tokens);
         let tokens = tokens.map_err(|error| vec![error.to_string()])?;
+        let keys = ApiKeys::prepare(&new.api).map_err(|error| vec![error.to_string()])?;
         if let Some(logs) = logs {
             logs.set_level(&new.log.level)
                 .map_err(|error| vec![error.to_string()])?;
         }
         self.gateway.proxies.apply(proxies);
         self.gateway.tokens.apply(tokens);
+        self.gateway.api_keys.apply(keys);
         self.gateway.reload(new);
         self.gateway.set_config_hash(given.file_hash);
         Ok(true)

@@ -65,7 +65,8 @@ async fn live(given: Loaded, loader: &Loader, logs: &LogHandle) -> anyhow::Resul
     let server = Server::start(given.settings).await?;
     server.gateway.set_config_hash(given.file_hash);
     if server.gateway.live().settings.page.enabled {
-        info!("the chat page is at http://{}/", server.public);
+        let scheme = server.gateway.tls.config().map_or("http", |_| "https");
+        info!("the chat page is at {scheme}://{}/", server.public);
     }
     info!(
         public = %server.public,

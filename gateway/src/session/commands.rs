@@ -131,10 +131,9 @@ impl Session {
         let Ok(namespace) = live.namespace(channel) else {
             return Ok(());
         };
-        self.may_publish_now(worker, namespace, channel)
-            .inspect_err(|error| {
-                namespace.metrics.offer(Source::Client).refuse(error.label());
-            })
+        self.may_publish_now(worker).inspect_err(|error| {
+            namespace.metrics.offer(Source::Client).refuse(error.label());
+        })
     }
 
     /// Says what waited for the end of a join: as a member, unless the join failed.
@@ -206,6 +205,7 @@ impl Session {
             error
         };
         self.may_say(worker, namespace, channel, &message, is_member)
+            .and_then(|()| self.room_takes_one(worker, namespace, channel))
             .map_err(refused)?;
         let data = message.data.ok_or(ErrorCode::BadRequest)?;
         let accept = Accept {

@@ -286,7 +286,8 @@ impl Session {
                 .any(|(known, _)| **known == *wanted.channel);
             // A backend is asked about joins that are commands.
             let is_asked = namespace.options.subscribe_proxy.is_some();
-            if is_known || is_asked || self.check_encoding(namespace).is_err() {
+            let is_out = is_known || is_asked || self.is_banned(worker, &wanted.channel);
+            if is_out || self.check_encoding(namespace).is_err() {
                 continue;
             }
             let Some(permission) = self.may_join(worker, namespace, &wanted.channel) else {

@@ -281,12 +281,12 @@ impl Session {
         let counters = worker.counters();
         let before = self.outbox.borrow().bytes();
         let flushed = self.with_outbox(worker, |outbox| {
-            outbox.flush(&self.socket.borrow(), |frame| worker.delivered(frame))
+            outbox.flush(&mut self.socket.borrow_mut(), |frame| worker.delivered(frame))
         });
         let sent = before - self.outbox.borrow().bytes();
         counters.sent(sent);
         match flushed {
-            Ok(Flushed::Empty) if self.is_over() => self.socket.borrow().finish_writing(),
+            Ok(Flushed::Empty) if self.is_over() => self.socket.borrow_mut().finish_writing(),
             Ok(Flushed::Empty) => {}
             Ok(Flushed::Blocked) => {
                 self.blocked.set(true);
@@ -301,7 +301,7 @@ impl Session {
     pub(super) fn close_when_flushed(self: &Rc<Self>, worker: &Rc<Worker>) {
         if self.is_over() {
             self.flush(worker);
-            if self.outbox.borrow().is_empty() {
+            if self.outbox.borrow().is_empty() && !self.socket.borrow().has_pending() {
                 self.go(worker);
             }
         }

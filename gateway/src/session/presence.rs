@@ -108,6 +108,11 @@ impl Session {
         let (session, worker) = (self.clone(), worker.clone());
         tokio::task::spawn_local(async move {
             let members = worker.gateway.members(&channel, limit).await.map_err(refusal);
+            // It may be kept out of the room since it asked.
+            let members = session
+                .may_still_be_given(&worker, &channel)
+                .map_err(Refusal::from)
+                .and(members);
             match members.and_then(|members| Ok(session.check_room(&worker, members)?)) {
                 Ok(members) => with_infos(&members, |infos| {
                     session.complete(&worker, slot, ReplyBody::Presence(infos));
@@ -144,10 +149,19 @@ impl Session {
         let slot = self.defer_reply(id);
         let (session, worker) = (self.clone(), worker.clone());
         tokio::task::spawn_local(async move {
-            let stats: Result<PresenceStats, _> = worker.gateway.member_stats(&channel, limit).await;
+            let stats = worker
+                .gateway
+                .member_stats(&channel, limit)
+                .await
+                .map_err(refusal);
+            // As above.
+            let stats: Result<PresenceStats, _> = session
+                .may_still_be_given(&worker, &channel)
+                .map_err(Refusal::from)
+                .and(stats);
             match stats {
                 Ok(stats) => session.complete(&worker, slot, ReplyBody::PresenceStats(stats)),
-                Err(error) => session.complete_refused(&worker, slot, "presence_stats", refusal(error)),
+                Err(refusal) => session.complete_refused(&worker, slot, "presence_stats", refusal),
             }
         });
     }

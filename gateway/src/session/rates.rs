@@ -93,13 +93,8 @@ impl Session {
         }
     }
 
-    /// Whether the client may publish in the room now.
-    pub(super) fn may_publish_now(
-        &self,
-        worker: &Worker,
-        namespace: &Namespace,
-        channel: &str,
-    ) -> Result<(), ErrorCode> {
+    /// Whether the client may publish now, wherever it is.
+    pub(super) fn may_publish_now(&self, worker: &Worker) -> Result<(), ErrorCode> {
         let live = worker.live();
         let rates = &live.settings.client.rate_limit;
         let limiter = &worker.gateway.limiter;
@@ -110,12 +105,26 @@ impl Session {
             Limit::Publications
         } else if !limiter.user_publishes(self.user(), rates) {
             Limit::UserPublications
-        } else if !limiter.room_takes(channel, namespace.options.publication_rate) {
-            Limit::RoomPublications
         } else {
             return Ok(());
         };
         limiter.reached(reached, &self.id);
+        Err(ErrorCode::TooManyRequests)
+    }
+
+    /// Whether the room takes one more publication now. Asked behind all else: who may not publish takes nothing from those
+    /// who may.
+    pub(super) fn room_takes_one(
+        &self,
+        worker: &Worker,
+        namespace: &Namespace,
+        channel: &str,
+    ) -> Result<(), ErrorCode> {
+        let limiter = &worker.gateway.limiter;
+        if limiter.room_takes(channel, namespace.options.publication_rate) {
+            return Ok(());
+        }
+        limiter.reached(Limit::RoomPublications, &self.id);
         Err(ErrorCode::TooManyRequests)
     }
 

@@ -236,6 +236,16 @@ impl Session {
 
     /// The bus delivers the room that this session waited for.
     pub fn room_is_live(self: &Rc<Self>, worker: &Rc<Worker>, room: &Rc<Room>, waiting: Waiting) {
+        // What it came with may have been revoked while it waited.
+        let token = waiting.wish.grant().and_then(|grant| grant.token.as_ref());
+        let live = worker.live();
+        let judged = live
+            .namespace(&room.channel)
+            .and_then(|namespace| self.check_access(worker, namespace, &room.channel, token));
+        drop(live);
+        if let Err(refusal) = judged {
+            return self.stays_out(worker, &room.channel, waiting, refusal);
+        }
         self.enter_live(worker, room, waiting.wish);
         self.publish_held(worker, &room.channel, waiting.held, true);
     }
@@ -266,12 +276,28 @@ impl Session {
         waiting: Waiting,
         error: BusError,
     ) {
+        self.stays_out(worker, channel, waiting, error_code(error));
+    }
+
+    /// The join of a room comes to nothing.
+    fn stays_out(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        channel: &Channel,
+        waiting: Waiting,
+        refusal: ErrorCode,
+    ) {
         self.subscriptions.borrow_mut().take(channel);
         if waiting.wish.at_connect {
-            self.fail_connect(worker, error_code(error).into());
+            // Whoever is kept out of one room may come back without it.
+            let refusal = match refusal {
+                ErrorCode::PermissionDenied => ErrorCode::Internal,
+                other => other,
+            };
+            self.fail_connect(worker, refusal.into());
         }
         if let Some(slot) = waiting.wish.slot {
-            self.complete_refused(worker, slot, "subscribe", error_code(error));
+            self.complete_refused(worker, slot, "subscribe", refusal);
         }
         self.publish_held(worker, channel, waiting.held, false);
     }

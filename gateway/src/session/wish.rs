@@ -151,6 +151,7 @@ impl Wish {
             recoverable,
             listens: self.listens || granted.listens,
             taste: self.taste,
+            lent: self.lent,
             ..granted
         }
         .recovering(request, namespace)

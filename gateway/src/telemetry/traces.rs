@@ -5,6 +5,7 @@
 //! ratio. A publication that is not sampled carries no trace context on the bus, so nobody behind it pays
 //! either. `tracestate` of a parent is not carried further.
 
+mod collector;
 mod endpoint;
 mod export;
 mod spans;
@@ -16,14 +17,18 @@ use std::time::Duration;
 
 use opentelemetry::trace::{SpanBuilder, SpanContext, SpanKind, TraceContextExt, TracerProvider as _};
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_otlp::{ExporterBuildError, WithExportConfig};
+use opentelemetry_otlp::{ExporterBuildError, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, Span};
 use thiserror::Error;
+use tokio::runtime::Handle;
 
+pub use collector::CollectorError;
 pub use endpoint::{EndpointError, check_endpoint};
 pub use spans::{AskSpan, DeliverSpan, PublishSpan};
 
+use self::collector::Collector;
+use crate::config::TracingSettings;
 use crate::metrics::TraceMetrics;
 
 /// Longest time of one export, retries included. The queue absorbs it.
@@ -36,6 +41,8 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct TraceSettings<'a> {
     /// Base address of the collector, as [`check_endpoint`] accepts it.
     pub endpoint: &'a str,
+    /// What else is said about it.
+    pub collector: &'a TracingSettings,
     /// Share of publications without a parent that are traced, 0 to 1.
     pub sample_ratio: f64,
     /// Identifies this gateway among all, also in its traces.
@@ -51,6 +58,8 @@ pub struct TraceSettings<'a> {
 pub enum TraceError {
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    #[error(transparent)]
+    Collector(#[from] CollectorError),
     #[error("cannot build the OTLP exporter: {0}")]
     Exporter(#[from] ExporterBuildError),
 }
@@ -91,7 +100,7 @@ impl Tracer {
         Self { enabled: None }
     }
 
-    /// Starts the exporting thread. The collector need not be there: failed exports are counted and logged,
+    /// Starts the exporting thread, whose requests the runtime drives that this is called on. The collector need not be there: failed exports are counted and logged,
     /// and nobody waits for them.
     pub fn start(
         settings: &TraceSettings<'_>,
@@ -101,6 +110,7 @@ impl Tracer {
             .with_http()
             .with_endpoint(endpoint::traces_url(settings.endpoint)?)
             .with_timeout(EXPORT_TIMEOUT)
+            .with_http_client(Collector::new(settings.collector, Handle::current())?)
             .build()?;
         // The choice was made before a span is built, see `publish` and `deliver`.
         let provider = SdkTracerProvider::builder()

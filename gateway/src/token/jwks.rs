@@ -66,7 +66,7 @@ impl Jwks {
         Ok(Arc::new(Self {
             name: settings.name.clone(),
             refresh: settings.jwks_refresh,
-            http: outbound::client(authorities, 1)?,
+            http: outbound::client(authorities, None, 1)?,
             url,
             keys: ArcSwap::default(),
             wanted: watch::Sender::new(0),

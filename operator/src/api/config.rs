@@ -22,7 +22,8 @@ pub use self::{
     revocation::RevocationConfig,
     rooms::{DefaultRooms, Degraded, Joiners, Namespace, PayloadKind, Publishers, RoomsConfig},
     server::{
-        ApiConfig, BusConfig, DrainConfig, HttpConfig, LogConfig, MetricsConfig, NatsClientConfig, PageConfig,
+        ApiConfig, ApiKey, BusConfig, DrainConfig, HttpConfig, LogConfig, MetricsConfig, NatsClientConfig,
+        PageConfig,
     },
     tokens::{Issuer, Signs},
 };

@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::config::GatewayConfig;
+use super::{config::GatewayConfig, reference::SecretKey};
 
 /// The gateways of a cluster.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
@@ -31,8 +31,24 @@ pub struct Gateways {
     /// `terminationGracePeriodSeconds`, `serviceAccountName`, and labels and annotations of `natter.dev`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<PodTemplate>,
+    /// TLS on the port for clients. Left out: it ends in front of the gateways, at an Ingress or load balancer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<GatewayTls>,
     /// The gateway's own settings.
     pub config: GatewayConfig,
+}
+
+/// The certificate of the gateways. It is read again when it changes, without a restart.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayTls {
+    /// Secret of type `kubernetes.io/tls`, with `tls.crt` and `tls.key`, as cert-manager writes it.
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: String,
+    /// Secret with the certificates, in PEM, of the authorities that must have signed the certificate of every client. Left out:
+    /// clients need none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_authority: Option<SecretKey>,
 }
 
 fn default_replicas() -> i32 {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::text::DurationText;
+use super::{bus::ClientCertificate, reference::SecretKey, text::DurationText};
 
 /// Objects for Prometheus, which need the APIs of the Prometheus operator, and for Grafana.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
@@ -80,10 +80,23 @@ fn default_sidecar() -> BTreeMap<String, String> {
     validation = Rule::new("double(self.sampleRatio) >= 0.0 && double(self.sampleRatio) <= 1.0")
         .message("tracing.sampleRatio must be between 0 and 1")
 )]
+#[x_kube(
+    validation = Rule::new("!self.otlpEndpoint.startsWith('https://') || has(self.authority)")
+        .message("a collector over https needs tracing.authority, by which it is judged")
+)]
 pub struct Tracing {
-    /// OTLP/HTTP collector that receives the traces, such as `http://collector.monitoring:4318`.
-    #[schemars(length(max = 2048), regex(pattern = "^http://.+$"))]
+    /// OTLP/HTTP collector that receives the traces, such as `http://collector.monitoring:4318`, or one over https.
+    #[schemars(length(max = 2048), regex(pattern = "^https?://[^@]+$"))]
     pub otlp_endpoint: String,
+    /// Secret with the certificates, in PEM, of the authorities that are trusted with https: the gateway's image has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<SecretKey>,
+    /// Certificate that gateways show the collector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<ClientCertificate>,
+    /// Secret with headers of every export, one `Name: value` a line, such as the collector's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headers: Option<SecretKey>,
     /// Share of publications that are traced, 0 to 1, as text.
     #[serde(default = "default_ratio")]
     #[schemars(length(max = 16), regex(pattern = r"^[01](\.[0-9]+)?$"))]

@@ -4,7 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::{
     BuildError, Names,
-    gateway::{nats_settings, refer_proxies, refer_tokens, token_path},
+    gateway::{
+        nats_settings, refer_api_keys, refer_proxies, refer_tokens, tls_settings, token_path,
+        tracing_settings,
+    },
 };
 use crate::validate::ValidCluster;
 
@@ -23,6 +26,7 @@ pub const RESTART: &[&str] = &[
     "workers",
     "node_name",
     "revocation.lease",
+    "http.tls",
     "api.nats",
     "rooms.default.payload",
     "rooms.default.presence",
@@ -56,16 +60,18 @@ pub(super) fn file(cluster: &ValidCluster, names: &Names) -> Result<Value, Build
         Value::Object(fields) => fields,
         _ => Map::new(),
     };
-    // The keys of the server API come from a Secret, by a variable.
-    if let Some(api) = file.get_mut("api").and_then(Value::as_object_mut) {
+    if let Some(Value::Object(mut api)) = file.remove("api") {
+        // These come from a Secret, by a variable.
         api.remove("keys");
+        if let Some(entries) = api.get_mut("scoped_keys") {
+            refer_api_keys(entries);
+        }
+        if !api.is_empty() {
+            file.insert("api".to_owned(), Value::Object(api));
+        }
     }
-    if file
-        .get("api")
-        .and_then(Value::as_object)
-        .is_some_and(Map::is_empty)
-    {
-        file.remove("api");
+    if let Some(tls) = &cluster.spec.gateways.tls {
+        put(&mut file, "http", "tls", Value::Object(tls_settings(tls)));
     }
     if let Some(proxies) = file.get_mut("proxies") {
         refer_proxies(proxies);
@@ -80,10 +86,7 @@ pub(super) fn file(cluster: &ValidCluster, names: &Names) -> Result<Value, Build
     let deadline = cluster.drain.accept.as_secs() + cluster.drain.duration.as_secs() + DRAIN_SLACK_SECONDS;
     put(&mut file, "drain", "deadline", json!(format!("{deadline}s")));
     if let Some(tracing) = &cluster.spec.tracing {
-        file.insert(
-            "tracing".to_owned(),
-            json!({"otlp_endpoint": tracing.otlp_endpoint, "sample_ratio": tracing.sample_ratio.parse::<f64>().unwrap_or_default()}),
-        );
+        file.insert("tracing".to_owned(), Value::Object(tracing_settings(tracing)));
     }
     put(&mut file, "bus", "prefix", json!(names.bus_prefix()));
     if let Some(bus) = file.get_mut("bus").and_then(Value::as_object_mut) {

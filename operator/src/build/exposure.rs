@@ -7,7 +7,7 @@ use k8s_openapi::api::networking::v1::{
 };
 use serde_json::json;
 
-use super::{BuildError, Names, Object, labels::GATEWAY, object::metadata};
+use super::{BuildError, Names, Object, labels::GATEWAY, object::metadata, service::clients_port};
 use crate::{
     api::exposure::{HttpRouteExposure, IngressExposure},
     kinds::Kind,
@@ -37,7 +37,7 @@ fn ingress(cluster: &ValidCluster, names: &Names, exposure: &IngressExposure) ->
             service: Some(IngressServiceBackend {
                 name: names.cluster().to_owned(),
                 port: Some(ServiceBackendPort {
-                    name: Some("http".to_owned()),
+                    name: Some(clients_port(cluster).0.to_owned()),
                     number: None,
                 }),
             }),
@@ -77,7 +77,7 @@ fn http_route(cluster: &ValidCluster, names: &Names, exposure: &HttpRouteExposur
         "parentRefs": exposure.parent_refs,
         "rules": [{
             "matches": [{"path": {"type": "PathPrefix", "value": "/"}}],
-            "backendRefs": [{"name": names.cluster(), "port": 80}],
+            "backendRefs": [{"name": names.cluster(), "port": clients_port(cluster).1}],
         }],
     });
     if !exposure.hostnames.is_empty() {

@@ -8,8 +8,11 @@
 //! changes. So a change that the gateways can take while they run writes the `ConfigMap` of their revision, and any other
 //! change makes a new Deployment beside the old one, which the operator removes when it is time.
 
+mod api_keys;
+mod collector;
 mod nats_access;
 mod proxy_headers;
+mod public_tls;
 mod secret_files;
 mod template;
 mod token_keys;
@@ -26,8 +29,11 @@ use serde_json::Value;
 
 pub use self::template::TOKEN_FILE;
 pub(super) use self::{
+    api_keys::{API_KEY_VOLUME, refer as refer_api_keys},
+    collector::{COLLECTOR_VOLUME, settings as tracing_settings},
     nats_access::settings as nats_settings,
     proxy_headers::refer as refer_proxies,
+    public_tls::{TLS_VOLUME, settings as tls_settings},
     template::{API_KEYS, CONTROL_VOLUME, config_path, grace_seconds, token_path},
     token_keys::refer as refer_tokens,
 };

@@ -23,6 +23,7 @@ fn clients(cluster: &ValidCluster, names: &Names) -> Service {
     let exposure = &cluster.spec.exposure.service;
     let mut selector = labels::selector(cluster, GATEWAY);
     selector.insert(ACCEPTING.to_owned(), "true".to_owned());
+    let (name, number) = clients_port(cluster);
     let mut metadata = metadata(cluster, GATEWAY, names.cluster());
     metadata.annotations = Some(exposure.annotations.clone()).filter(|annotations| !annotations.is_empty());
     Service {
@@ -38,10 +39,21 @@ fn clients(cluster: &ValidCluster, names: &Names) -> Service {
             ),
             load_balancer_class: exposure.load_balancer_class.clone(),
             selector: Some(selector),
-            ports: Some(vec![port("http", 80, HTTP_PORT)]),
+            ports: Some(vec![ServicePort {
+                app_protocol: cluster.spec.gateways.tls.is_some().then(|| name.to_owned()),
+                ..port(name, number, HTTP_PORT)
+            }]),
             ..ServiceSpec::default()
         }),
         status: None,
+    }
+}
+
+/// Name and number of the port for clients.
+pub(super) fn clients_port(cluster: &ValidCluster) -> (&'static str, i32) {
+    match cluster.spec.gateways.tls {
+        None => ("http", 80),
+        Some(_) => ("https", 443),
     }
 }
 

@@ -11,7 +11,7 @@ use k8s_openapi::api::{
 
 use super::{
     BuildError, Names, Object,
-    gateway::{self, API_KEYS, CONTROL_VOLUME, config_path},
+    gateway::{self, API_KEY_VOLUME, API_KEYS, COLLECTOR_VOLUME, CONTROL_VOLUME, TLS_VOLUME, config_path},
     labels::{self, ACCEPTING, GATEWAY, REVISION, STREAM_DELETION},
     object::metadata,
 };
@@ -23,6 +23,8 @@ const TIME_LIMIT: &str = "60s";
 const RETRIES: i32 = 6;
 /// A Job that is done is removed after this time, should the cluster still be there.
 const KEPT_SECONDS: i32 = 600;
+/// Volumes that only a server needs, and whose Secrets may be gone already.
+const SERVED_WITH: [&str; 4] = [CONTROL_VOLUME, API_KEY_VOLUME, TLS_VOLUME, COLLECTOR_VOLUME];
 
 /// The Job and what its pod needs, in the order in which they are applied.
 #[derive(Clone, Debug)]
@@ -71,7 +73,7 @@ fn template(cluster: &ValidCluster, mut template: PodTemplateSpec) -> PodTemplat
         spec.containers = gateway.map(container).into_iter().collect();
         spec.volumes
             .get_or_insert_default()
-            .retain(|volume| volume.name != CONTROL_VOLUME);
+            .retain(|volume| !SERVED_WITH.contains(&volume.name.as_str()));
         // A gateway's time is that of its drain.
         spec.termination_grace_period_seconds = None;
         spec.topology_spread_constraints = None;
@@ -108,6 +110,6 @@ fn container(gateway: &Container) -> Container {
     container
         .volume_mounts
         .get_or_insert_default()
-        .retain(|mount| mount.name != CONTROL_VOLUME);
+        .retain(|mount| !SERVED_WITH.contains(&mount.name.as_str()));
     container
 }

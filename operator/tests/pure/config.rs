@@ -9,12 +9,17 @@ use serde_json::Value;
 use crate::fixtures;
 
 /// Keys that the operator decides.
-const DECIDED: [&str; 18] = [
+const DECIDED: [&str; 27] = [
     "listen",
     "ops_listen",
     "ops.control.token_file",
     "node_name",
     "api.keys",
+    "api.keys_file",
+    "api.scoped_keys[].keys_file",
+    "http.tls.certificate_file",
+    "http.tls.key_file",
+    "http.tls.client_ca_file",
     "proxies[].static_headers_file",
     "tokens[].hmac_secrets_file",
     "bus.prefix",
@@ -27,6 +32,10 @@ const DECIDED: [&str; 18] = [
     "drain.deadline",
     "log.format",
     "tracing.otlp_endpoint",
+    "tracing.otlp_ca_file",
+    "tracing.otlp_certificate_file",
+    "tracing.otlp_key_file",
+    "tracing.otlp_headers_file",
     "tracing.sample_ratio",
 ];
 
@@ -77,7 +86,11 @@ fn collect(path: &str, schema: &Value, keys: &mut Vec<(String, String)>) {
             .unwrap_or_default()
             .replace('\n', " ");
         keys.push((path.clone(), description));
-        if path != "api.keys" && !path.ends_with(".static_headers") && !path.ends_with(".ca_file") {
+        if path != "api.keys"
+            && path != "api.scoped_keys[].keys"
+            && !path.ends_with(".static_headers")
+            && !path.ends_with(".ca_file")
+        {
             collect(&path, below, keys);
         }
     }

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use natter_tests::proxy::Proxy;
 use natter_tests::script::Script;
+use natter_tests::tls::Authority;
 use natter_tests::{java, node, python};
 use serde_json::Value;
 
@@ -13,25 +14,45 @@ const ROOMS: &str = "rooms: {namespaces: [{name: kept, subscribe: anyone, publis
 
 #[tokio::test]
 async fn centrifuge_js_recovers_what_a_cut_kept_back() -> Result<()> {
-    recovers(|env| node::start("sdk/transports.mjs", &[], env)).await
+    recovers(ROOMS, |env| node::start("sdk/transports.mjs", &[], env)).await
+}
+
+#[tokio::test]
+async fn centrifuge_js_recovers_over_tls_as_well() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let authority = Authority::new()?;
+    authority.issue(2099)?.write(folder.path(), "server")?;
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("ca.pem"), authority.pem())?;
+    let tls = format!(
+        "{ROOMS}http: {{tls: {{certificate_file: '{}', key_file: '{}'}}}}\n",
+        path("server.pem"),
+        path("server.key")
+    );
+    let trusted = path("ca.pem");
+    recovers(&tls, |env| {
+        let secure = [("NATTER_SECURE", "s"), ("NODE_EXTRA_CA_CERTS", trusted.as_str())];
+        node::start("sdk/transports.mjs", &[], &[env, &secure].concat())
+    })
+    .await
 }
 
 #[tokio::test]
 async fn centrifuge_python_recovers_what_a_cut_kept_back() -> Result<()> {
-    recovers(|env| python::start("sdk/through_a_cut.py", &[], env)).await
+    recovers(ROOMS, |env| python::start("sdk/through_a_cut.py", &[], env)).await
 }
 
 #[tokio::test]
 async fn centrifuge_java_recovers_what_a_cut_kept_back() -> Result<()> {
-    recovers(|env| java::start("sdk/java/ThroughACut.java", env)).await
+    recovers(ROOMS, |env| java::start("sdk/java/ThroughACut.java", env)).await
 }
 
 /// Cuts what the clients of a script connect to, and lets them come back; the script judges what they got.
-async fn recovers(start: impl FnOnce(&[(&str, &str)]) -> Result<Script>) -> Result<()> {
+async fn recovers(config: &str, start: impl FnOnce(&[(&str, &str)]) -> Result<Script>) -> Result<()> {
     let nats = users::server().jetstream().start().await?;
     let (a, b) = tokio::try_join!(
-        builder("a", &nats.url(), ROOMS).start(),
-        builder("b", &nats.url(), ROOMS).start()
+        builder("a", &nats.url(), config).start(),
+        builder("b", &nats.url(), config).start()
     )?;
     tokio::try_join!(wait_bus(&a, "up"), wait_bus(&b, "up"))?;
     let proxy = Proxy::start(a.public()).await?;

@@ -5,6 +5,7 @@ use natter_tests::client::Client;
 use natter_tests::gateway::{API_KEY, Gateway};
 use natter_tests::nats::NatsServer;
 use natter_tests::otlp::{OtlpReceiver, Span};
+use natter_tests::tls::{Authority, Terminator};
 use natter_tests::wait::eventually;
 use serde_json::{Value, json};
 
@@ -171,5 +172,61 @@ async fn traces_are_off_by_default() -> Result<()> {
         0.0,
         "no span was even dropped"
     );
+    Ok(())
+}
+
+/// Only who shows the right certificate and trusts the right authority gets its spans to a collector behind TLS.
+#[tokio::test]
+async fn spans_reach_a_collector_over_tls() -> Result<()> {
+    const TOKEN: &str = "a-token-for-the-collector";
+    let (authority, stranger) = (Authority::new()?, Authority::new()?);
+    let receiver = OtlpReceiver::start().await?;
+    let target = receiver.endpoint().replace("http://", "").parse()?;
+    let collector = Terminator::start(target, &authority.issue(2099)?, &authority).await?;
+    let folder = tempfile::tempdir()?;
+    authority.issue(2099)?.write(folder.path(), "client")?;
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("ca.pem"), authority.pem())?;
+    std::fs::write(path("stranger.pem"), stranger.pem())?;
+    std::fs::write(path("headers"), format!("Authorization: Bearer {TOKEN}\n"))?;
+    let start = async |authority: &str| {
+        let tracing = format!(
+            "sample_ratio: 1, otlp_endpoint: 'https://{}', otlp_ca_file: '{}', otlp_certificate_file: '{}', \
+             otlp_key_file: '{}', otlp_headers_file: '{}'",
+            collector.address(),
+            path(authority),
+            path("client.pem"),
+            path("client.key"),
+            path("headers")
+        );
+        Gateway::builder().config(&config(&tracing, None)).start().await
+    };
+    let mistrusting = start("stranger.pem").await?;
+    publish(&mistrusting, "lobby", &json!(1)).await?;
+    eventually("the export fails", LIMIT, async || {
+        let failed = metric(&mistrusting, "natter_trace_spans_total", &[("result", "failed")]).await?;
+        ensure!(failed > 0.0, "{failed}");
+        Ok(())
+    })
+    .await?;
+    ensure!(
+        receiver.spans().is_empty(),
+        "spans went to somebody who is not trusted"
+    );
+
+    let gateway = start("ca.pem").await?;
+    publish(&gateway, "lobby", &json!(1)).await?;
+    receiver
+        .wait_span(|span| span.name == "publish default", LIMIT)
+        .await?;
+    let heard = collector.heard().to_lowercase();
+    ensure!(
+        heard.contains(&format!("authorization: bearer {TOKEN}")),
+        "{heard}"
+    );
+    for gateway in [&mistrusting, &gateway] {
+        let logs = format!("{:?}", gateway.logs());
+        ensure!(!logs.contains(TOKEN), "the log shows the header");
+    }
     Ok(())
 }

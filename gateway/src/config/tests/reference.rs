@@ -3,8 +3,8 @@ use std::{collections::BTreeSet, fs};
 use serde_yaml_ng::Value;
 
 use crate::config::{
-    HistoryOptions, IssuerSettings, Namespace, NatsSettings, ProxySettings, environment::variable,
-    raw::RawSettings, rewrite_reference, schema::KEYS, table,
+    ApiKeySettings, HistoryOptions, IssuerSettings, Namespace, NatsSettings, ProxySettings,
+    environment::variable, raw::RawSettings, rewrite_reference, schema::KEYS, table,
 };
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
@@ -37,6 +37,11 @@ fn every_field_is_a_key_with_a_variable_and_a_line() {
     collect(
         "proxies[]",
         &serde_yaml_ng::to_value(ProxySettings::default()).unwrap(),
+        &mut fields,
+    );
+    collect(
+        "api.scoped_keys[]",
+        &serde_yaml_ng::to_value(ApiKeySettings::default()).unwrap(),
         &mut fields,
     );
     collect(

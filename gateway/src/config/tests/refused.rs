@@ -65,13 +65,13 @@ fn wrong_types_are_all_named() {
             ],
         ),
         (
-            "{log: {level: inof, format: xml}, tracing: {sample_ratio: half, otlp_endpoint: 'https://c:4318'}}",
+            "{log: {level: inof, format: xml}, tracing: {sample_ratio: half, otlp_endpoint: 'grpc://c:4318'}}",
             &[
                 "log.level: \"inof\" is not a log filter (a level such as info, or info,natter_gateway=debug)",
                 "log.format: \"xml\" is not a choice here (pretty or json)",
                 "tracing.sample_ratio: \"half\" is not a number (such as 0.01)",
-                "tracing.otlp_endpoint: the value is not the URL of a collector (such as http://collector:4318, without \
-                 credentials; https is not supported)",
+                "tracing.otlp_endpoint: the value is not the URL of a collector (such as http://collector:4318 or \
+                 https://collector:4318, without credentials)",
             ],
         ),
         (
@@ -259,6 +259,40 @@ fn insecure_combinations_are_refused() {
                 "api.keys[0]: not an API key (printable ASCII characters, no spaces)",
                 "api.keys[1]: not an API key (printable ASCII characters, no spaces)",
                 "api.keys[3]: the same key twice (each key once)",
+            ],
+        ),
+        (
+            "http: {tls: {key_file: '', client_ca_file: /a}}",
+            &[
+                "http.tls.key_file: empty (the path of a file, or null)",
+                "http.tls.certificate_file: one without the other (certificate_file and key_file together)",
+            ],
+        ),
+        (
+            "http: {proxy_protocol: true, trusted_proxies: []}",
+            &["http.proxy_protocol: true without trusted proxies (http.trusted_proxies with the networks of those who send it)"],
+        ),
+        (
+            "http: {trusted_proxies: [10.0.0.1, 10.0.0.0/33]}",
+            &[
+                "http.trusted_proxies[0]: \"10.0.0.1\" is not a network (an address with the length of its network, such as 10.0.0.0/8 or 192.0.2.1/32)",
+                "http.trusted_proxies[1]: \"10.0.0.0/33\" is not a network (an address with the length of its network, such as 10.0.0.0/8 or 192.0.2.1/32)",
+            ],
+        ),
+        (
+            "http: {tls: {client_ca_file: /a}}",
+            &["http.tls.client_ca_file: without a certificate (certificate_file and key_file together)"],
+        ),
+        (
+            "api: {keys: [x], keys_file: '', scoped_keys: [{name: unscoped, keys: [x], methods: [publsh]}, {name: a, namespaces: [b, default]}]}",
+            &[
+                "api.keys_file: empty (the path of a file, or null)",
+                "api.scoped_keys[0].name: \"unscoped\" is taken (another name for each entry)",
+                "api.scoped_keys[0].keys[0]: the same key twice (each key once)",
+                "api.scoped_keys[0].methods[0]: there is no method \"publsh\" (publish, broadcast, history, history_remove, presence, \
+                 presence_stats, subscribe, unsubscribe, disconnect, refresh, info, channels, rpc, block_user, unblock_user, revoke_token, invalidate_user_tokens, ban_user, unban_user, revocations, batch)",
+                "api.scoped_keys[1]: no keys (keys or keys_file)",
+                "api.scoped_keys[1].namespaces[0]: there is no namespace \"b\" (a namespace of rooms.namespaces, or default)",
             ],
         ),
     ]);

@@ -4,7 +4,7 @@ use super::{Given, yaml};
 use crate::config::{kind::Kind, schema::KEYS};
 
 /// A base in which every key has a value, and another value for each key.
-const BASE: &str = "{client: {user_id_header: x-a, rpc_proxy: a}, bus: {nats: {servers: ['nats://a'], name: a, certificate_file: /a, key_file: /a}},
+const BASE: &str = "{http: {trusted_proxies: [10.0.0.0/8], tls: {certificate_file: /a, key_file: /a, client_ca_file: /a}}, client: {user_id_header: x-a, rpc_proxy: a}, tracing: {otlp_certificate_file: /a, otlp_key_file: /a}, bus: {nats: {servers: ['nats://a'], name: a, certificate_file: /a, key_file: /a}},
     proxies: [{name: a, endpoint: 'http://a'}, {name: b, endpoint: 'http://b'}],
     rooms: {namespaces: [{name: n}], default: {join_leave: true, presence: true, history: {read: token, idempotency_window: 1s, stream: {max_bytes: 1MiB}}}}}";
 
@@ -15,6 +15,8 @@ fn other(path: &str) -> &'static str {
         "client.user_id_header" => "x-b",
         "http.allowed_origins" => "['*']",
         "api.keys" => "[k]",
+        "http.trusted_proxies" => "[10.0.0.0/9]",
+        "api.scoped_keys" => "[{name: a, keys: [k]}]",
         "rooms.default" | "rooms.default.history" | "bus.nats" => "null",
         "rooms.default.subscribe"
         | "rooms.default.publish"
@@ -48,6 +50,7 @@ fn other(path: &str) -> &'static str {
         | "rooms.default.presence"
         | "rooms.default.history.stream.managed" => "false",
         "api.nats"
+        | "http.proxy_protocol"
         | "bus.critical"
         | "rooms.default.tags_filter"
         | "rooms.default.force_push_join_leave"
@@ -135,6 +138,11 @@ fn every_changed_key_is_named() {
         errors.iter().map(|e| e.path.as_str()).collect::<Vec<_>>(),
         [
             "workers",
+            "http.tls.certificate_file",
+            "http.tls.key_file",
+            "http.tls.client_ca_file",
+            "tracing.otlp_certificate_file",
+            "tracing.otlp_key_file",
             "bus.nats",
             "rooms.default.history",
             "rooms.default.presence",

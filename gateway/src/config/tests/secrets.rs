@@ -7,7 +7,7 @@ const PASSWORD: &str = "hunter2";
 #[test]
 fn settings_never_show_secrets() {
     let text = format!(
-        "{{api: {{keys: [{KEY}]}}, proxies: [{{name: a, endpoint: 'http://a', static_headers: ['X-Key: {KEY}']}}], bus: {{nats: {{servers: ['nats://joe:{PASSWORD}@h', 'nats://joe:{PASSWORD}@g']}}}}}}"
+        "{{api: {{keys: [{KEY}], scoped_keys: [{{name: a, keys: [{KEY}-2]}}]}}, proxies: [{{name: a, endpoint: 'http://a', static_headers: ['X-Key: {KEY}']}}], bus: {{nats: {{servers: ['nats://joe:{PASSWORD}@h', 'nats://joe:{PASSWORD}@g']}}}}}}"
     );
     let settings: Settings = text.parse().unwrap();
     for shown in [
@@ -31,6 +31,8 @@ fn errors_never_show_secrets() {
         format!("api: {{keys: [{{a: {KEY}}}]}}"),
         format!("api: {{keys: ['{KEY} {KEY}', {KEY}, {KEY}]}}"),
         "api: {keys: [72057594037927936]}".to_owned(),
+        format!("api: {{scoped_keys: [{{name: a, keys: ['{KEY} {KEY}', {KEY}, {KEY}]}}]}}"),
+        format!("api: {{scoped_keys: [{{name: a, keys: {KEY}}}]}}"),
         format!("bus: '{url}'"),
         format!("bus: {{nats: '{url}'}}"),
         format!("bus: {{nats: {{servers: '{url}'}}}}"),

@@ -81,7 +81,8 @@ fn urls() {
         assert!(wrong.parse::<NatsUrl>().is_err(), "{wrong}");
     }
     assert!(accepts(Kind::Endpoint, "http://collector:4318"));
-    for wrong in ["collector", "https://c", "http://u:p@c", "http://", "/v1/traces"] {
+    assert!(accepts(Kind::Endpoint, "https://collector:4318"));
+    for wrong in ["collector", "grpc://c", "http://u:p@c", "http://", "/v1/traces"] {
         assert!(!accepts(Kind::Endpoint, wrong), "{wrong}");
     }
 }

@@ -5,8 +5,6 @@ use crate::config::{
     settings::{Anonymous, Settings},
 };
 
-/// A shorter API key can be guessed over the network.
-const KEY_LENGTH: usize = 16;
 /// Headers that every browser sends: none of them can name a user.
 const COMMON_HEADERS: [&str; 8] = [
     "accept",
@@ -22,7 +20,6 @@ const COMMON_HEADERS: [&str; 8] = [
 pub(super) fn check(settings: &Settings, problems: &mut Problems) {
     user_header(settings, problems);
     authentication(settings, problems);
-    api_keys(settings, problems);
 }
 
 fn user_header(settings: &Settings, problems: &mut Problems) {
@@ -70,27 +67,5 @@ fn authentication(settings: &Settings, problems: &mut Problems) {
             "tokens: who signs them; client.user_id_header: the header of an authenticating proxy",
         ),
         _ => {}
-    }
-}
-
-/// Findings name a key by its place: its text is secret.
-fn api_keys(settings: &Settings, problems: &mut Problems) {
-    let open = !settings.listen.ip().is_loopback() && problems.sound(&["listen"]);
-    for (index, key) in settings.api.keys.iter().enumerate() {
-        let path = format!("api.keys[{index}]");
-        let text = key.text();
-        if text.is_empty() || !text.chars().all(|c| c.is_ascii_graphic()) {
-            problems.add(&path, "not an API key", "printable ASCII characters, no spaces");
-        } else if open && text.len() < KEY_LENGTH {
-            let problem = format!(
-                "{} characters can be guessed, and listen {} can be reached by others",
-                text.len(),
-                settings.listen
-            );
-            problems.add(&path, problem, format!("at least {KEY_LENGTH} characters"));
-        }
-        if settings.api.keys[..index].contains(key) {
-            problems.add(&path, "the same key twice", "each key once");
-        }
     }
 }

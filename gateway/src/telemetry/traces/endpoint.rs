@@ -10,15 +10,13 @@ const PATH: &str = "/v1/traces";
 pub enum EndpointError {
     #[error("not a URL: {0}")]
     Invalid(String),
-    #[error("needs the form http://host:4318")]
+    #[error("needs the form http://host:4318 or https://host:4318")]
     NotHttp,
-    #[error("https is not supported, use http to a collector on the same node or in the same pod")]
-    Https,
     #[error("must not have a user, a password or a query")]
     Extra,
 }
 
-/// Checks an address as `tracing.otlp_endpoint` accepts it: `http://host:4318`, with or without a path.
+/// Checks an address as `tracing.otlp_endpoint` accepts it: `http://host:4318` or `https://host:4318`, with or without a path.
 pub fn check_endpoint(endpoint: &str) -> Result<(), EndpointError> {
     traces_url(endpoint).map(drop)
 }
@@ -29,17 +27,16 @@ pub(super) fn traces_url(endpoint: &str) -> Result<String, EndpointError> {
     let uri: Uri = endpoint
         .parse()
         .map_err(|error: http::uri::InvalidUri| EndpointError::Invalid(error.to_string()))?;
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => return Err(EndpointError::Https),
-        _ => return Err(EndpointError::NotHttp),
-    }
+    let scheme = uri
+        .scheme_str()
+        .filter(|scheme| ["http", "https"].contains(scheme));
+    let scheme = scheme.ok_or(EndpointError::NotHttp)?;
     let authority = uri.authority().map_or("", |authority| authority.as_str());
     if authority.contains('@') || uri.query().is_some() {
         return Err(EndpointError::Extra);
     }
     let base = uri.path().trim_end_matches('/').trim_end_matches(PATH);
-    Ok(format!("http://{authority}{base}{PATH}"))
+    Ok(format!("{scheme}://{authority}{base}{PATH}"))
 }
 
 #[cfg(test)]
@@ -52,6 +49,7 @@ mod tests {
             ("http://collector:4318", "http://collector:4318/v1/traces"),
             ("http://collector:4318/", "http://collector:4318/v1/traces"),
             ("http://[::1]:4318/v1/traces", "http://[::1]:4318/v1/traces"),
+            ("https://collector:4318", "https://collector:4318/v1/traces"),
             ("http://collector/otlp/", "http://collector/otlp/v1/traces"),
         ] {
             assert_eq!(traces_url(endpoint).unwrap(), url);
@@ -60,10 +58,6 @@ mod tests {
 
     #[test]
     fn what_cannot_be_exported_to_is_refused() {
-        assert_eq!(
-            check_endpoint("https://collector:4318"),
-            Err(EndpointError::Https)
-        );
         assert_eq!(check_endpoint("collector:4318"), Err(EndpointError::NotHttp));
         assert_eq!(check_endpoint("/v1/traces"), Err(EndpointError::NotHttp));
         assert_eq!(

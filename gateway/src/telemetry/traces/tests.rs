@@ -172,6 +172,7 @@ async fn spans_reach_a_collector_by_http() {
     let metrics = Metrics::new().unwrap();
     let settings = TraceSettings {
         endpoint: &endpoint,
+        collector: &TracingSettings::default(),
         sample_ratio: 1.0,
         node_id: "node-1",
         node_name: "gateway-a",
@@ -202,6 +203,7 @@ async fn a_collector_that_hangs_does_not_hold_the_shutdown() {
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let settings = TraceSettings {
         endpoint: &endpoint,
+        collector: &TracingSettings::default(),
         sample_ratio: 1.0,
         node_id: "",
         node_name: "",

@@ -9,12 +9,25 @@ use crate::api::text::{DurationText, SizeText};
 /// HTTP up to the upgrade, and requests of the server API.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.proxyProtocol) || !self.proxyProtocol || has(self.trustedProxies)")
+    .message("proxyProtocol needs trustedProxies, the networks of those who send it"))]
 pub struct HttpConfig {
     /// Web pages that may connect: `*` = all, `scheme://host[:port]` where the host may start with `*.`;
     /// empty = the gateway's own origin only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 255)))]
     pub allowed_origins: Vec<String>,
+    /// Networks of the proxies in front of the gateways, such as `10.0.0.0/8`: what they say of whom they ask for is believed, in
+    /// `X-Forwarded-For` and `client.userIdHeader`, and nobody else's word; empty = the client is who connects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        inner(length(min = 1, max = 64), regex(pattern = "^[0-9a-fA-F:.]+/[0-9]{1,3}$"))
+    )]
+    pub trusted_proxies: Vec<String>,
+    /// Whether connections from these proxies begin with a header of the PROXY protocol that names the client. Default: `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<bool>,
     /// Time in which a request's head must have arrived. Default: `10s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header_timeout: Option<DurationText>,
@@ -41,6 +54,11 @@ pub struct ApiConfig {
     /// Secret with the keys of the server API (`X-API-Key`), separated by commas, each at least 16 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<SecretKey>,
+    /// Keys that may do less than everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub scoped_keys: Vec<ApiKey>,
     /// Calls a second with one key at one gateway, each of a batch, twice as many at once; more are refused with 111;
     /// 0 = no limit. Default: `0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,6 +73,27 @@ pub struct ApiConfig {
     /// there. Default: `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nats: Option<bool>,
+}
+
+/// Keys of the server API, and what they may do.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiKey {
+    /// In logs and metrics; not `unscoped`.
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_-]+$"))]
+    #[x_kube(validation = Rule::new("self != 'unscoped'").message("unscoped is what the keys of api.keys are called"))]
+    pub name: String,
+    /// Secret with the keys, one a line, each at least 16 characters; any of them is good, and a change needs no restart.
+    pub keys: SecretKey,
+    /// Methods of the server API that they may call; empty = all. REST counts as `publish`, `history` and `history_remove`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 64)))]
+    pub methods: Vec<String>,
+    /// Namespaces whose rooms they may name, `default` for rooms without one; empty = all. Methods that name no room then have to
+    /// stand in `methods`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 64)))]
+    pub namespaces: Vec<String>,
 }
 
 /// The demo page at `/`.

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{nats_access, proxy_headers, token_keys};
+use super::{api_keys, collector, nats_access, proxy_headers, public_tls, token_keys};
 use crate::{
     build::{
         Names,
@@ -54,6 +54,9 @@ pub(super) fn build(cluster: &ValidCluster, names: &Names) -> PodTemplateSpec {
     volumes.extend(external.and_then(nats_access::volume));
     volumes.extend(proxy_headers::volume(&cluster.spec.gateways.config));
     volumes.extend(token_keys::volume(&cluster.spec.gateways.config));
+    volumes.extend(api_keys::volume(&cluster.spec.gateways.config));
+    volumes.extend(cluster.spec.gateways.tls.as_ref().map(public_tls::volume));
+    volumes.extend(cluster.spec.tracing.as_ref().and_then(collector::volume));
     let mut template = PodTemplateSpec {
         metadata: Some(ObjectMeta {
             annotations: restarted_at(cluster),
@@ -140,6 +143,21 @@ fn container(cluster: &ValidCluster) -> Container {
     }
     if token_keys::volume(&cluster.spec.gateways.config).is_some() {
         mounts.push(token_keys::volume_mount());
+    }
+    if api_keys::volume(&cluster.spec.gateways.config).is_some() {
+        mounts.push(api_keys::volume_mount());
+    }
+    if cluster.spec.gateways.tls.is_some() {
+        mounts.push(public_tls::volume_mount());
+    }
+    if cluster
+        .spec
+        .tracing
+        .as_ref()
+        .and_then(collector::volume)
+        .is_some()
+    {
+        mounts.push(collector::volume_mount());
     }
     Container {
         name: GATEWAY.to_owned(),
