@@ -53,7 +53,7 @@ API = [
           [("sum by (code) (rate(natter_api_requests_total{@}[$__rate_interval]))", "{{code}}")], "reqps", stack=True),
     graph("API requests by key", "By the name of the key's entry in the configuration; `unscoped` are the keys that may do everything.",
           [("sum by (api_key) (rate(natter_api_key_requests_total{@}[$__rate_interval]))", "{{api_key}}"),
-           ("sum by (api_key) (rate(natter_api_key_refusals_total{@}[$__rate_interval])) > 0", "{{api_key}}, outside its scope")],
+           ("sum by (api_key) (rate(natter_api_key_refusals_total{@}[$__rate_interval]))", "{{api_key}}, outside its scope")],
           "reqps"),
     graph("API duration p99", "By method. Methods that ask other gateways wait for their answers.",
           [("histogram_quantile(0.99, sum by (le, method) (rate(natter_api_request_duration_seconds_bucket{@}[$__rate_interval])))",

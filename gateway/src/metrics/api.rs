@@ -60,6 +60,8 @@ impl ApiMetrics {
     /// A request has a valid key. `name` is one of the configuration.
     pub fn admitted(&self, name: &str) {
         count(&self.keys, &[name], 1);
+        // Prometheus sees no increase in what begins with one.
+        count(&self.out_of_scope, &[name], 0);
     }
 
     /// A call is not covered by its key. `name` is one of the configuration.
