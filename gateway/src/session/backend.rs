@@ -360,9 +360,9 @@ impl Session {
             // As in the server API: every message of such a room is stored.
             return self.complete_refused(worker, slot, "publish", ErrorCode::NotAvailable);
         }
-        // It may have left, or have been made to, while the backend judged.
-        let is_member = saying.is_member && self.is_member(&saying.channel);
-        self.say(worker, &saying.channel, HeldMessage { slot, message }, is_member);
+        // It may have left meanwhile, and said it as a member. A rule that keeps it out by now keeps this out as well.
+        let Saying { channel, is_member, .. } = saying;
+        self.say(worker, &channel, HeldMessage { slot, message }, is_member);
     }
 }
 

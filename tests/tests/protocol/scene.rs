@@ -83,6 +83,14 @@ impl Scene {
     pub(crate) async fn open(config: &str) -> Result<Self> {
         let gateway = gateway(config).await?;
         let client = member(&gateway, "bystanders").await?;
+        // Workers tell what they count now and then; what comes is to be told apart from this.
+        eventually("the bystander is counted", LIMIT, async || {
+            let joins = [("command", "subscribe")];
+            let metrics = gateway.metrics().await?;
+            ensure!(metrics.value("natter_commands_total", &joins) == Some(1.0));
+            anyhow::Ok(())
+        })
+        .await?;
         let done = Arc::new(AtomicBool::new(false));
         let bystander = tokio::spawn(chat(client, done.clone()));
         Ok(Self {
