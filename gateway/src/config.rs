@@ -44,7 +44,7 @@ pub use secret::Secret;
 pub use settings::{
     Anonymous, ApiKeySettings, ApiSettings, BusSettings, ClientSettings, CompressionSettings,
     ControlSettings, Degraded, DeltaKind, Discard, DrainSettings, HistoryOptions, HistoryReaders,
-    HttpSettings, IssuerSettings, LogFormat, LogSettings, MetricsSettings, Namespace, NatsSettings,
+    HttpSettings, IssuerSettings, LEASE_MARGIN, LogFormat, LogSettings, MAX_LEASE, MetricsSettings, Namespace, NatsSettings,
     OpsSettings, PageSettings, PayloadKind, PersonalSettings, ProxySettings, RateLimits, RecoveryMode,
     RevocationSettings, RoomOptions, RoomSettings, Settings, Signs, Storage, StreamOptions, TlsSettings,
     TracingSettings, Who,

@@ -38,8 +38,8 @@ struct Keeper {
     mark: Option<Mark>,
     /// When it asked for what it knows.
     known_at: Instant,
-    /// What other gateways want to know in force, by the number of the change.
-    open: Vec<(u64, Uuid, Uuid)>,
+    /// What other gateways want to know in force, by the change.
+    open: Vec<(Mark, Uuid, Uuid)>,
     looks: u32,
     was_current: bool,
 }
@@ -167,10 +167,23 @@ impl Keeper {
         heard.sort_by_key(|heard| heard.kept.sequence);
         let mut next = Vec::new();
         let mut is_behind = self.mark.is_none();
-        for Heard { kept, from, question } in heard {
-            self.open.push((kept.sequence, from, question));
+        for Heard {
+            epoch,
+            kept,
+            from,
+            question,
+        } in heard
+        {
+            let change = Mark {
+                epoch,
+                sequence: kept.sequence,
+            };
+            self.open.push((change.clone(), from, question));
             let Some(mark) = &mut self.mark else { continue };
-            if kept.sequence == mark.sequence + 1 {
+            if change.epoch != mark.epoch {
+                // This gateway knows another store than the one that has counted it.
+                is_behind = true;
+            } else if kept.sequence == mark.sequence + 1 {
                 mark.sequence = kept.sequence;
                 next.push(kept);
             } else if kept.sequence > mark.sequence {
@@ -227,10 +240,11 @@ impl Keeper {
 
     /// Tells those who asked what is in force now, once the workers have come to it.
     fn confirm(&mut self) {
-        let known = self.mark.as_ref().map_or(0, |mark| mark.sequence);
+        let Some(known) = &self.mark else { return };
+        let is_known = |change: &Mark| change.epoch == known.epoch && change.sequence <= known.sequence;
         let in_force: Vec<_> = self
             .open
-            .extract_if(.., |(sequence, ..)| *sequence <= known)
+            .extract_if(.., |(change, ..)| is_known(change))
             .collect();
         if in_force.is_empty() {
             return;
