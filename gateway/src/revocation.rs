@@ -70,6 +70,8 @@ pub struct Revocations {
     has_rules: AtomicBool,
     lease: Lease,
     was_current: AtomicBool,
+    /// The bus has no place to keep rules, and somebody else has to make it.
+    is_missing: AtomicBool,
     heard: mpsc::Sender<Heard>,
     /// Until the keeper takes it.
     unheard: Mutex<Option<mpsc::Receiver<Heard>>>,
@@ -111,6 +113,7 @@ impl Revocations {
             has_rules: AtomicBool::new(false),
             lease: Lease::new(),
             was_current: AtomicBool::new(false),
+            is_missing: AtomicBool::new(false),
             heard,
             unheard: Mutex::new(Some(unheard)),
             metrics,
@@ -125,6 +128,11 @@ impl Revocations {
     /// Whether that was ever known.
     pub fn was_current(&self) -> bool {
         self.was_current.load(Ordering::Acquire)
+    }
+
+    /// Whether the place where rules are kept has to be made by somebody else.
+    pub fn is_missing(&self) -> bool {
+        self.is_missing.load(Ordering::Acquire)
     }
 
     /// What was kept when the bus was `asked` is in force.

@@ -17,7 +17,9 @@ use super::{ANNOUNCE_EVERY, NODE_LIFETIME, NodeInfo, message::Announcement};
 use crate::config::{LEASE_MARGIN, MAX_LEASE};
 
 /// After which a silent gateway is not even asked any more whether something is in force there.
-const FORGOTTEN: Duration = MAX_LEASE.saturating_add(LEASE_MARGIN).saturating_add(ANNOUNCE_EVERY);
+const FORGOTTEN: Duration = MAX_LEASE
+    .saturating_add(LEASE_MARGIN)
+    .saturating_add(ANNOUNCE_EVERY);
 const _: () = assert!(NODE_LIFETIME.as_secs() < FORGOTTEN.as_secs());
 
 #[derive(Default)]
@@ -135,7 +137,10 @@ mod tests {
         nodes.hear(b);
         assert_eq!(nodes.present().len(), 2);
         assert_eq!(nodes.telling_members(), HashSet::from([a.info.uid]));
-        assert_eq!(nodes.heeding_revocations(NODE_LIFETIME), HashSet::from([a.info.uid]));
+        assert_eq!(
+            nodes.heeding_revocations(NODE_LIFETIME),
+            HashSet::from([a.info.uid])
+        );
         nodes.forget(a.info.uid);
         assert!(nodes.telling_members().is_empty());
     }

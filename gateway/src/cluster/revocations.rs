@@ -47,9 +47,7 @@ impl super::Cluster {
             return None;
         }
         let known = self.came_up.lock().map(|came_up| came_up + outlasts);
-        known
-            .is_none_or(|known| known > Instant::now())
-            .then_some(known)
+        known.is_none_or(|known| known > Instant::now()).then_some(known)
     }
 
     async fn ask_for_force(

@@ -17,8 +17,8 @@ use super::{
     nats_url::NatsUrl,
     raw::RawSettings,
     settings::{
-        ClientSettings, CompressionSettings, Degraded, MAX_LEASE, NatsSettings, PayloadKind, RevocationSettings,
-        RoomOptions, RoomSettings, Settings,
+        ClientSettings, CompressionSettings, Degraded, MAX_LEASE, NatsSettings, PayloadKind,
+        RevocationSettings, RoomOptions, RoomSettings, Settings,
     },
     units::{show_duration, show_size},
 };

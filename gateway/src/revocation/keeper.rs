@@ -1,6 +1,10 @@
 //! The task that keeps a gateway's rules current.
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{
+    mem,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use tokio::{
@@ -103,6 +107,8 @@ impl Keeper {
             }
         };
         let revocations = &self.gateway.revocations;
+        let is_missing = changes.as_ref().err() == Some(&KeepError::Missing);
+        revocations.is_missing.store(is_missing, Ordering::Release);
         match changes {
             Ok(changes) => {
                 if changes.whole {
@@ -121,6 +127,12 @@ impl Keeper {
             }
             // What was kept before is still to be heeded.
             Err(KeepError::Unavailable) if self.mark.is_none() => revocations.waive(),
+            Err(error @ KeepError::Missing) => {
+                let lines = &self.gateway.log_budget;
+                if lines.cause("revocations_missing", Level::WARN).admit() {
+                    warn!(%error, "cannot ask what is revoked: rooms with access rules wait");
+                }
+            }
             Err(error) => {
                 debug!(%error, "cannot ask what is revoked");
             }

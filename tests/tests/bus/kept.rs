@@ -140,7 +140,11 @@ async fn a_cluster_keeps_and_answers_alike_everywhere() -> Result<()> {
     what_is_kept_is_told(&writer, &reader).await?;
     // Whoever has been answered is followed by whoever asks, whichever server it asks.
     for number in 0..50 {
-        let sequence = writer.bus.keep(value("same", &number.to_string())).await?.sequence;
+        let sequence = writer
+            .bus
+            .keep(value("same", &number.to_string()))
+            .await?
+            .sequence;
         let told = changes(&reader, None).await?;
         ensure!(told.mark.sequence >= sequence, "{told:?}");
         assert_eq!(

@@ -37,14 +37,14 @@ pub(super) fn check(settings: &Settings, problems: &mut Problems) {
 /// A call that revokes something may have to wait until a gateway that does not answer is without a lease: cut off before that it
 /// would never succeed.
 fn revoking(settings: &Settings, problems: &mut Problems) {
-    let (timeout, needed) = (
-        settings.http.request_timeout,
-        settings.revocation.lease_is_over(),
-    );
+    let (timeout, needed) = (settings.http.request_timeout, settings.revocation.lease_is_over());
     let is_sound = problems.sound(&["http.request_timeout", "revocation.lease", "bus"]);
     if is_sound && settings.bus.nats.is_some() && timeout <= needed {
         let problem = format!("{} is too short for calls that revoke", show_duration(timeout));
-        let expected = format!("more than {}: revocation.lease and half a second", show_duration(needed));
+        let expected = format!(
+            "more than {}: revocation.lease and half a second",
+            show_duration(needed)
+        );
         problems.add("http.request_timeout", problem, expected);
     }
 }

@@ -143,7 +143,12 @@ async fn only_changes_of_the_store_that_is_known_are_confirmed() {
     };
     scene.keeper.take(vec![of_another, of_here]).await;
     scene.keeper.confirm();
-    let open: Vec<_> = scene.keeper.open.iter().map(|(change, ..)| &*change.epoch).collect();
+    let open: Vec<_> = scene
+        .keeper
+        .open
+        .iter()
+        .map(|(change, ..)| &*change.epoch)
+        .collect();
     assert_eq!(open, ["another"]);
 }
 

@@ -261,13 +261,14 @@ impl JetStream {
 
     /// Nobody answers where there is no `JetStream`, and where it is away: the server says which.
     fn cannot_keep(&self, error: CallError) -> KeepError {
+        let has_jetstream = self.client.server_info().jetstream;
         match error {
-            CallError::NoResponders if !self.client.server_info().jetstream => KeepError::Unavailable,
-            CallError::Api(error)
-                if matches!(error.number, code::NOT_ENABLED | code::ACCOUNT_NOT_ENABLED) =>
-            {
+            CallError::NoResponders if !has_jetstream => KeepError::Unavailable,
+            // A server that has it has turned it off, as it does when its disk is full.
+            CallError::Api(error) if error.number == code::NOT_ENABLED && !has_jetstream => {
                 KeepError::Unavailable
             }
+            CallError::Api(error) if error.number == code::ACCOUNT_NOT_ENABLED => KeepError::Unavailable,
             error => KeepError::Bus(BusError::from(error)),
         }
     }
