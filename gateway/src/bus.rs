@@ -94,13 +94,18 @@ pub trait Bus: Send + Sync {
         message: Bytes,
     ) -> Result<(), BusError>;
 
-    /// Keeps a value for every gateway; the answer, when it is kept, is the number of the change, or 0 where the key had a value
-    /// already and [`Keep::only_new`] was wanted. Bounded in time.
-    fn keep(&self, keep: Keep) -> BoxFuture<Result<u64, KeepError>>;
+    /// Keeps a value for every gateway; the answer, when it is kept, is the change: its store and its number, which is 0 where the
+    /// key had a value already and [`Keep::only_new`] was wanted. Bounded in time.
+    fn keep(&self, keep: Keep) -> BoxFuture<Result<Mark, KeepError>>;
 
     /// What is kept and was not known at `since`; all of it without a mark. Whatever was kept before the call is told. Bounded in
     /// time for each thousand of them.
     fn changes(&self, since: Option<Mark>) -> BoxFuture<Result<Changes, KeepError>>;
+
+    /// Whether other gateways may be on it.
+    fn has_others(&self) -> bool {
+        true
+    }
 
     /// Names the durable namespaces of the configuration, all of them, so that what they need is there before their
     /// first use. Does not wait.

@@ -44,10 +44,10 @@ pub use secret::Secret;
 pub use settings::{
     Anonymous, ApiKeySettings, ApiSettings, BusSettings, ClientSettings, CompressionSettings,
     ControlSettings, Degraded, DeltaKind, Discard, DrainSettings, HistoryOptions, HistoryReaders,
-    HttpSettings, IssuerSettings, LogFormat, LogSettings, MetricsSettings, Namespace, NatsSettings,
-    OpsSettings, PageSettings, PayloadKind, PersonalSettings, ProxySettings, RateLimits, RecoveryMode,
-    RevocationSettings, RoomOptions, RoomSettings, Settings, Signs, Storage, StreamOptions, TlsSettings,
-    TracingSettings, Who,
+    HttpSettings, IssuerSettings, LEASE_MARGIN, LogFormat, LogSettings, MAX_LEASE, MetricsSettings,
+    Namespace, NatsSettings, OpsSettings, PageSettings, PayloadKind, PersonalSettings, ProxySettings,
+    RateLimits, RecoveryMode, RevocationSettings, RoomOptions, RoomSettings, Settings, Signs, Storage,
+    StreamOptions, TlsSettings, TracingSettings, Who,
 };
 pub use static_header::StaticHeader;
 pub use units::{parse_duration, show_duration, show_size};

@@ -15,7 +15,8 @@
 //! # What an answer means, and the lease
 //!
 //! A call is answered when the rule holds everywhere: every gateway that was heard of lately has said so, or a lease has passed since the
-//! rule was kept. For a gateway counts its lease from the moment *before* it asked for changes, so one that does not know
+//! rule was kept. A gateway that has just come to the bus may not know all others: whom it has not heard after a while was cut
+//! off before, and that one's lease is waited for too. For a gateway counts its lease from the moment *before* it asked for changes, so one that does not know
 //! the rule by then has had no lease for a while: cut off from the bus, or hung. Without a lease it gives nobody anything in rooms with
 //! access rules ([`Live::has_access_rules`](crate::gateway::Live::has_access_rules)): publications are dropped (ephemeral rooms) or wait and are then recovered (durable ones), joins,
 //! history, presence and what clients say are refused with 100. When it has caught up, and has closed what is to be closed,
@@ -40,7 +41,10 @@ mod rule;
 
 use std::{
     collections::HashSet,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -66,6 +70,8 @@ pub struct Revocations {
     has_rules: AtomicBool,
     lease: Lease,
     was_current: AtomicBool,
+    /// The bus has no place to keep rules, and somebody else has to make it.
+    is_missing: AtomicBool,
     heard: mpsc::Sender<Heard>,
     /// Until the keeper takes it.
     unheard: Mutex<Option<mpsc::Receiver<Heard>>>,
@@ -75,6 +81,8 @@ pub struct Revocations {
 /// A change that a gateway tells, and wants to know in force.
 #[derive(Debug)]
 pub struct Heard {
+    /// Names the store that has counted it.
+    pub epoch: Arc<str>,
     pub kept: Kept,
     pub from: Uuid,
     pub question: Uuid,
@@ -105,6 +113,7 @@ impl Revocations {
             has_rules: AtomicBool::new(false),
             lease: Lease::new(),
             was_current: AtomicBool::new(false),
+            is_missing: AtomicBool::new(false),
             heard,
             unheard: Mutex::new(Some(unheard)),
             metrics,
@@ -119,6 +128,11 @@ impl Revocations {
     /// Whether that was ever known.
     pub fn was_current(&self) -> bool {
         self.was_current.load(Ordering::Acquire)
+    }
+
+    /// Whether the place where rules are kept has to be made by somebody else.
+    pub fn is_missing(&self) -> bool {
+        self.is_missing.load(Ordering::Acquire)
     }
 
     /// What was kept when the bus was `asked` is in force.

@@ -133,12 +133,16 @@ impl Bus for Embedded {
         Ok(())
     }
 
-    fn keep(&self, keep: Keep) -> BoxFuture<Result<u64, KeepError>> {
+    fn keep(&self, keep: Keep) -> BoxFuture<Result<Mark, KeepError>> {
         Box::pin(ready(Ok(self.keeping.keep(keep))))
     }
 
     fn changes(&self, since: Option<Mark>) -> BoxFuture<Result<Changes, KeepError>> {
         Box::pin(ready(Ok(self.keeping.changes(since.as_ref()))))
+    }
+
+    fn has_others(&self) -> bool {
+        false
     }
 
     fn is_up(&self) -> bool {

@@ -433,7 +433,7 @@ impl Bus for Nats {
         self.durable.prepare(policies);
     }
 
-    fn keep(&self, keep: Keep) -> BoxFuture<Result<u64, KeepError>> {
+    fn keep(&self, keep: Keep) -> BoxFuture<Result<Mark, KeepError>> {
         let jetstream = self.durable.jetstream();
         Box::pin(async move { jetstream.keep(&keep).await })
     }

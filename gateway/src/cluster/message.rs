@@ -55,6 +55,8 @@ pub(super) enum Message {
     /// Every gateway puts a change of what is revoked in force, and says so.
     Revoke {
         question: Uuid,
+        /// Names the store that has counted the change.
+        epoch: String,
         sequence: u64,
         key: String,
         #[serde(with = "base64")]

@@ -1,12 +1,12 @@
 //! Changes of what is revoked, told to every gateway and answered when they are in force.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 use uuid::Uuid;
 
-use super::{Announcement, Message, Recipient, survey::Collected};
+use super::{ANNOUNCE_EVERY, Announcement, Message, Recipient, survey::Collected};
 use crate::{bus::Kept, gateway::Gateway};
 
 /// A change is in force at all gateways.
@@ -20,25 +20,49 @@ impl Collected for Confirmed {
 }
 
 impl super::Cluster {
-    /// Tells every gateway what was kept and waits, at most `limit`, until all have it in force; false when one did not say
-    /// so. Where others may be that were not heard yet they are waited for.
-    pub async fn put_in_force(&self, gateway: &Gateway, kept: &Kept, limit: Duration) -> bool {
-        let end = Instant::now() + limit;
-        let unheard = self.until_others_are_known();
-        let confirmed = self.ask_for_force(gateway, kept, end).await;
+    /// Tells every gateway what was kept in the store named `epoch` and waits until all have it in force, or those that have not
+    /// said so are without a lease; false then.
+    ///
+    /// Whoever may have a lease must be asked, and be known for that: who was heard once for as long as a lease can outlast its
+    /// last word; and who was never heard, because this gateway has just come to the bus, for as long after that.
+    pub async fn put_in_force(&self, gateway: &Gateway, epoch: &Arc<str>, kept: &Kept) -> bool {
+        let settings = gateway.live().settings.revocation.clone();
+        let end = Instant::now() + settings.lease_is_over();
+        let outlasts = settings.lease_is_over() + ANNOUNCE_EVERY;
+        let unheard = self.until_others_are_known(gateway, outlasts);
+        let confirmed = self.ask_for_force(gateway, epoch, kept, (end, outlasts)).await;
         let Some(known) = unheard else {
             return confirmed;
         };
-        sleep_until(known.min(end)).await;
-        self.ask_for_force(gateway, kept, end).await && confirmed
+        sleep_until(known.unwrap_or(end).min(end)).await;
+        // At the end there is nobody left who is to be asked.
+        let all_confirmed =
+            Instant::now() >= end || self.ask_for_force(gateway, epoch, kept, (end, outlasts)).await;
+        confirmed && all_confirmed
     }
 
-    async fn ask_for_force(&self, gateway: &Gateway, kept: &Kept, end: Instant) -> bool {
+    /// When every other gateway is known that may have a lease, as far as that can be said; `None`: it is so.
+    fn until_others_are_known(&self, gateway: &Gateway, outlasts: Duration) -> Option<Option<Instant>> {
+        if !gateway.bus().is_some_and(|bus| bus.has_others()) {
+            return None;
+        }
+        let known = self.came_up.lock().map(|came_up| came_up + outlasts);
+        known.is_none_or(|known| known > Instant::now()).then_some(known)
+    }
+
+    async fn ask_for_force(
+        &self,
+        gateway: &Gateway,
+        epoch: &Arc<str>,
+        kept: &Kept,
+        (end, outlasts): (Instant, Duration),
+    ) -> bool {
         self.nodes.hear(Announcement::of(gateway));
-        let missing = self.nodes.heeding_revocations();
+        let missing = self.nodes.heeding_revocations(outlasts);
         let tell = |question| {
             let message = Message::Revoke {
                 question,
+                epoch: epoch.to_string(),
                 sequence: kept.sequence,
                 key: kept.key.clone(),
                 value: kept.value.clone(),

@@ -28,7 +28,7 @@ pub use self::{
     personal::PersonalSettings,
     proxies::ProxySettings,
     rate_limits::RateLimits,
-    revocation::RevocationSettings,
+    revocation::{LEASE_MARGIN, MAX_LEASE, RevocationSettings},
     rooms::{Degraded, DeltaKind, Namespace, PayloadKind, RoomOptions, RoomSettings, Who},
     tls::TlsSettings,
     tokens::{IssuerSettings, Signs},

@@ -17,8 +17,8 @@ use super::{
     nats_url::NatsUrl,
     raw::RawSettings,
     settings::{
-        ClientSettings, CompressionSettings, Degraded, NatsSettings, PayloadKind, RevocationSettings,
-        RoomOptions, RoomSettings, Settings,
+        ClientSettings, CompressionSettings, Degraded, MAX_LEASE, NatsSettings, PayloadKind,
+        RevocationSettings, RoomOptions, RoomSettings, Settings,
     },
     units::{show_duration, show_size},
 };
@@ -34,7 +34,7 @@ const MAX_BATCH_WINDOW: Duration = Duration::from_millis(100);
 /// Members that are listed: an answer with all of them has some 2 MiB.
 const MAX_PRESENCE_LIMIT: usize = 20_000;
 /// A shorter lease would end while NATS chooses a leader; who revokes something may have to wait for a longer one.
-const LEASES: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_mins(1);
+const LEASES: RangeInclusive<Duration> = Duration::from_secs(2)..=MAX_LEASE;
 /// All of them are in every gateway's memory.
 const MAX_RULES: usize = 1_000_000;
 const SECOND: Duration = Duration::from_secs(1);

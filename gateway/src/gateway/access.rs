@@ -6,7 +6,7 @@ use natter_protocol::channel;
 use tracing::{Level, warn};
 
 use super::{Gateway, Live};
-use crate::{config::Who, namespace::Namespace, publication::Publication};
+use crate::{config::Who, namespace::Namespace, permission::Operation, publication::Publication};
 
 impl Live {
     /// Whether somebody may be kept out of the room: it is not open to everybody, or nobody connects without a name. Only
@@ -23,6 +23,22 @@ impl Gateway {
     /// Whether nothing of the room may be given to anybody.
     pub fn holds_back(&self, live: &Live, namespace: &Namespace, channel: &str) -> bool {
         !self.revocations.is_current() && live.has_access_rules(namespace, channel)
+    }
+
+    /// The same of what is read in a room that everybody may join: where not everybody may read, whoever asks may be somebody
+    /// who was kept out.
+    pub fn holds_back_read(
+        &self,
+        live: &Live,
+        namespace: &Namespace,
+        channel: &str,
+        operation: Operation,
+    ) -> bool {
+        let is_open = matches!(
+            namespace.who(operation),
+            None | Some(Who::Anyone | Who::Subscribers)
+        );
+        self.holds_back(live, namespace, channel) || (!is_open && !self.revocations.is_current())
     }
 
     /// Whether a publication is not given to the room's members, which is counted.

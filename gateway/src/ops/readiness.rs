@@ -18,6 +18,9 @@ pub struct Readiness {
     revocations: Option<Arc<Revocations>>,
 }
 
+/// Why what is revoked is not known where the gateway may not make what it is kept in.
+const NO_BUCKET: &str = "unknown: there is no bucket, which natter-gateway setup-bus makes";
+
 /// Why a gateway is not ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -46,7 +49,7 @@ pub struct ReadinessReport {
     /// The Service shall choose others; the gateway is ready for whoever comes all the same.
     pub cordoned: bool,
     pub reasons: Vec<NotReady>,
-    /// `current`, or `unknown` while rooms with access rules wait; that alone does not make a gateway unready that once knew.
+    /// `current`, or `unknown` (or what to do about it) while rooms with access rules wait; that alone does not make a gateway unready that once knew.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revocations: Option<&'static str>,
     #[serde(flatten)]
@@ -105,6 +108,8 @@ impl Readiness {
             revocations: revocations.map(|revocations| {
                 if revocations.is_current() {
                     "current"
+                } else if revocations.is_missing() {
+                    NO_BUCKET
                 } else {
                     "unknown"
                 }

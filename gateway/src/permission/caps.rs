@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Allow, Operation, pattern};
+use super::{Allow, Operation, pattern::Pattern};
 use crate::glob;
 
 /// Capabilities of one connection, and names and patterns in all of them.
@@ -43,17 +43,16 @@ pub enum Fault {
 
 #[derive(Debug, PartialEq, Eq)]
 struct Cap {
-    channels: Box<[Box<str>]>,
-    by: Match,
+    rooms: Named,
     allow: Allow,
 }
 
 /// How rooms are named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Match {
-    Exact,
-    Wildcard,
-    Regex,
+#[derive(Debug, PartialEq, Eq)]
+enum Named {
+    Exactly(Box<[Box<str>]>),
+    Wildcard(Box<[Box<str>]>),
+    Regex(Box<[Pattern]>),
 }
 
 #[derive(Deserialize)]
@@ -124,33 +123,34 @@ impl Caps {
 
 impl Cap {
     fn new(written: Written) -> Result<Self, Fault> {
-        let by = match written.by.as_deref() {
-            None | Some("") => Match::Exact,
-            Some("wildcard") => Match::Wildcard,
-            Some("regex") => Match::Regex,
-            Some(_) => return Err(Fault::Match),
-        };
+        let by = written.by.as_deref().unwrap_or_default();
+        if !["", "wildcard", "regex"].contains(&by) {
+            return Err(Fault::Match);
+        }
         let fits = |channel: &str| !channel.is_empty() && channel.len() <= MAX_LENGTH;
         if !written.channels.iter().all(|channel| fits(channel)) {
             return Err(Fault::Channel);
         }
-        if by == Match::Regex && !written.channels.iter().all(|channel| pattern::is_good(channel)) {
-            return Err(Fault::Pattern);
-        }
+        let rooms = match by {
+            "regex" => {
+                let patterns = written.channels.iter().map(|channel| Pattern::read(channel));
+                Named::Regex(patterns.collect::<Option<_>>().ok_or(Fault::Pattern)?)
+            }
+            "wildcard" => Named::Wildcard(written.channels.into()),
+            _ => Named::Exactly(written.channels.into()),
+        };
         Ok(Self {
-            channels: written.channels.into(),
-            by,
+            rooms,
             allow: written.allow.unwrap_or_default(),
         })
     }
 
     fn names(&self, room: &str) -> bool {
-        let is_it = |channel: &str| match self.by {
-            Match::Exact => channel == room,
-            Match::Wildcard => glob::matches(channel, room),
-            Match::Regex => pattern::is_found(channel, room),
-        };
-        self.channels.iter().any(|channel| is_it(channel))
+        match &self.rooms {
+            Named::Exactly(names) => names.iter().any(|name| **name == *room),
+            Named::Wildcard(globs) => globs.iter().any(|glob| glob::matches(glob, room)),
+            Named::Regex(patterns) => patterns.iter().any(|pattern| pattern.is_found(room)),
+        }
     }
 }
 

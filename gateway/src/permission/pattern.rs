@@ -1,7 +1,7 @@
 //! Regular expressions of tokens and of the configuration: compiled once for all who use the same one.
 //!
-//! Those of tokens are many and come and go with their connections, so they are not kept there: a table of bounded size has
-//! them, and is emptied when it is full. Matching takes time in proportion to the text; what a pattern may become is bounded.
+//! A table of bounded size has them, and is emptied when it is full. Those of tokens are many, so a capability keeps what it was
+//! read as, and looks nothing up when it is asked. Matching takes time in proportion to the text; what a pattern may become is bounded.
 
 use std::{
     collections::HashMap,
@@ -13,11 +13,36 @@ use regex::bytes::{Regex, RegexBuilder};
 
 /// Longest pattern in bytes: a room's name, and as much again for what is written around it.
 const MAX_LENGTH: usize = 512;
-/// Bytes that a compiled pattern may take.
+/// Bytes that a compiled pattern may take, and what matching remembers.
 const MAX_SIZE: usize = 32 * 1024;
+const MAX_CACHE: usize = 256 * 1024;
 const MAX_PATTERNS: usize = 256;
 
 static COMPILED: LazyLock<Mutex<HashMap<String, Option<Arc<Regex>>>>> = LazyLock::new(Mutex::default);
+
+/// A pattern that is asked often.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern(Arc<Regex>);
+
+impl Pattern {
+    /// `None`: it is no good.
+    pub(super) fn read(pattern: &str) -> Option<Self> {
+        compiled(pattern).map(Self)
+    }
+
+    /// Whether it is found in the text.
+    pub(super) fn is_found(&self, text: &str) -> bool {
+        self.0.is_match(text.as_bytes())
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Eq for Pattern {}
 
 /// Whether it is a pattern that is taken.
 pub(super) fn is_good(pattern: &str) -> bool {
@@ -40,6 +65,7 @@ fn compiled(pattern: &str) -> Option<Arc<Regex>> {
     let regex = RegexBuilder::new(pattern)
         .unicode(false)
         .size_limit(MAX_SIZE)
+        .dfa_size_limit(MAX_CACHE)
         .build();
     let regex = regex.ok().map(Arc::new);
     let mut compiled = COMPILED.lock();
@@ -67,6 +93,15 @@ mod tests {
             assert_eq!(is_found(pattern, text), found, "{pattern} {text}");
         }
         assert!(!is_good(&"x".repeat(MAX_LENGTH + 1)));
+    }
+
+    #[test]
+    fn what_was_read_is_kept_by_whoever_has_read_it() {
+        let pattern = Pattern::read("^kept$").unwrap();
+        for index in 0..2 * MAX_PATTERNS {
+            assert!(is_good(&format!("^other{index}$")));
+        }
+        assert!(pattern.is_found("kept") && !pattern.is_found("other"));
     }
 
     #[test]

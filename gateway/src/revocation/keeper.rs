@@ -1,6 +1,10 @@
 //! The task that keeps a gateway's rules current.
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{
+    mem,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use tokio::{
@@ -38,8 +42,8 @@ struct Keeper {
     mark: Option<Mark>,
     /// When it asked for what it knows.
     known_at: Instant,
-    /// What other gateways want to know in force, by the number of the change.
-    open: Vec<(u64, Uuid, Uuid)>,
+    /// What other gateways want to know in force, by the change.
+    open: Vec<(Mark, Uuid, Uuid)>,
     looks: u32,
     was_current: bool,
 }
@@ -103,6 +107,8 @@ impl Keeper {
             }
         };
         let revocations = &self.gateway.revocations;
+        let is_missing = changes.as_ref().err() == Some(&KeepError::Missing);
+        revocations.is_missing.store(is_missing, Ordering::Release);
         match changes {
             Ok(changes) => {
                 if changes.whole {
@@ -121,6 +127,12 @@ impl Keeper {
             }
             // What was kept before is still to be heeded.
             Err(KeepError::Unavailable) if self.mark.is_none() => revocations.waive(),
+            Err(error @ KeepError::Missing) => {
+                let lines = &self.gateway.log_budget;
+                if lines.cause("revocations_missing", Level::WARN).admit() {
+                    warn!(%error, "cannot ask what is revoked: rooms with access rules wait");
+                }
+            }
             Err(error) => {
                 debug!(%error, "cannot ask what is revoked");
             }
@@ -167,10 +179,23 @@ impl Keeper {
         heard.sort_by_key(|heard| heard.kept.sequence);
         let mut next = Vec::new();
         let mut is_behind = self.mark.is_none();
-        for Heard { kept, from, question } in heard {
-            self.open.push((kept.sequence, from, question));
+        for Heard {
+            epoch,
+            kept,
+            from,
+            question,
+        } in heard
+        {
+            let change = Mark {
+                epoch,
+                sequence: kept.sequence,
+            };
+            self.open.push((change.clone(), from, question));
             let Some(mark) = &mut self.mark else { continue };
-            if kept.sequence == mark.sequence + 1 {
+            if change.epoch != mark.epoch {
+                // This gateway knows another store than the one that has counted it.
+                is_behind = true;
+            } else if kept.sequence == mark.sequence + 1 {
                 mark.sequence = kept.sequence;
                 next.push(kept);
             } else if kept.sequence > mark.sequence {
@@ -227,10 +252,11 @@ impl Keeper {
 
     /// Tells those who asked what is in force now, once the workers have come to it.
     fn confirm(&mut self) {
-        let known = self.mark.as_ref().map_or(0, |mark| mark.sequence);
+        let Some(known) = &self.mark else { return };
+        let is_known = |change: &Mark| change.epoch == known.epoch && change.sequence <= known.sequence;
         let in_force: Vec<_> = self
             .open
-            .extract_if(.., |(sequence, ..)| *sequence <= known)
+            .extract_if(.., |(change, ..)| is_known(change))
             .collect();
         if in_force.is_empty() {
             return;

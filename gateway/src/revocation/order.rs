@@ -7,15 +7,13 @@ use tracing::warn;
 
 use super::rule::{Revocation, Rule};
 use crate::{
-    bus::{BusError, Keep, KeepError, Kept},
+    bus::{BusError, Keep, KeepError, Kept, Mark},
     clock::unix_now,
     gateway::Gateway,
 };
 
 /// How long the end of a rule is kept: a gateway that was away for longer reads everything.
 pub(super) const END_KEPT: Duration = Duration::from_hours(24);
-/// Beyond a lease, for clocks that run differently.
-const MARGIN: Duration = Duration::from_millis(500);
 
 /// Why a rule is not in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,10 +71,9 @@ impl Gateway {
             ttl,
             only_new: false,
         };
-        let sequence = bus.keep(keep).await?;
+        let Mark { epoch, sequence } = bus.keep(keep).await?;
         let kept = Kept { sequence, key, value };
-        let limit = self.live().settings.revocation.lease + MARGIN;
-        if !self.cluster.put_in_force(self, &kept, limit).await {
+        if !self.cluster.put_in_force(self, &epoch, &kept).await {
             // Whoever did not say so knows it by now, or is without a lease.
             warn!("not every gateway has confirmed a revocation; its lease was waited for");
         }

@@ -82,7 +82,7 @@ impl Bus for Counting {
         Ok(())
     }
 
-    fn keep(&self, _: Keep) -> BoxFuture<Result<u64, KeepError>> {
+    fn keep(&self, _: Keep) -> BoxFuture<Result<Mark, KeepError>> {
         Box::pin(std::future::ready(Err(KeepError::Unavailable)))
     }
 

@@ -226,7 +226,7 @@ impl Session {
         self.set_rights(worker, admission.rights);
         let wanted = if admission.takes_wishes { wanted } else { &[] };
         let rooms = admission.rooms.into_iter();
-        let granted = rooms.filter(|grant| !self.is_banned(worker, &grant.channel));
+        let granted = rooms.filter(|grant| !self.is_banned(worker, &grant.channel, grant.token.as_ref()));
         let wishes = match self.first_rooms(worker, granted.collect(), wanted) {
             Ok(wishes) => wishes,
             Err(refusal) => return self.deny(worker, slot, &Denial::Error(refusal)),
@@ -286,7 +286,7 @@ impl Session {
                 .any(|(known, _)| **known == *wanted.channel);
             // A backend is asked about joins that are commands.
             let is_asked = namespace.options.subscribe_proxy.is_some();
-            let is_out = is_known || is_asked || self.is_banned(worker, &wanted.channel);
+            let is_out = is_known || is_asked || self.is_banned(worker, &wanted.channel, None);
             if is_out || self.check_encoding(namespace).is_err() {
                 continue;
             }

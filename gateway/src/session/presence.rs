@@ -110,7 +110,7 @@ impl Session {
             let members = worker.gateway.members(&channel, limit).await.map_err(refusal);
             // It may be kept out of the room since it asked.
             let members = session
-                .may_still_be_given(&worker, &channel)
+                .may_still_be_given(&worker, &channel, Operation::Presence)
                 .map_err(Refusal::from)
                 .and(members);
             match members.and_then(|members| Ok(session.check_room(&worker, members)?)) {
@@ -156,7 +156,7 @@ impl Session {
                 .map_err(refusal);
             // As above.
             let stats: Result<PresenceStats, _> = session
-                .may_still_be_given(&worker, &channel)
+                .may_still_be_given(&worker, &channel, Operation::Presence)
                 .map_err(Refusal::from)
                 .and(stats);
             match stats {

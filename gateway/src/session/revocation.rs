@@ -9,6 +9,7 @@ use crate::{
     admission::Denial,
     channel::Channel,
     namespace::Namespace,
+    permission::Operation,
     revocation::{Act, Credential, Kind},
     worker::Worker,
 };
@@ -63,22 +64,36 @@ impl Session {
     }
 
     /// The same of a room of which something was read meanwhile.
-    pub(super) fn may_still_be_given(&self, worker: &Worker, channel: &str) -> Result<(), ErrorCode> {
+    pub(super) fn may_still_be_given(
+        &self,
+        worker: &Worker,
+        channel: &str,
+        operation: Operation,
+    ) -> Result<(), ErrorCode> {
         let live = worker.live();
         let namespace = live.namespace(channel)?;
-        self.check_access(worker, namespace, channel, None)
+        self.check_access(worker, namespace, channel, None)?;
+        if worker
+            .gateway
+            .holds_back_read(&live, namespace, channel, operation)
+        {
+            return Err(ErrorCode::Internal);
+        }
+        Ok(())
     }
 
-    /// Whether a rule keeps the client out of the room.
-    pub(super) fn is_banned(&self, worker: &Worker, channel: &str) -> bool {
+    /// Whether a rule keeps the client out of the room, into which this token would put it.
+    pub(super) fn is_banned(&self, worker: &Worker, channel: &str, token: Option<&Arc<Credential>>) -> bool {
         let revocations = &worker.gateway.revocations;
-        revocations.judge_room(self.user(), channel, None).is_some()
+        revocations
+            .judge_room(self.user(), channel, token.map(Arc::as_ref))
+            .is_some()
     }
 
     /// Keeps what the token said with which the client came in.
     pub(super) fn note_token(&self, token: Option<Arc<Credential>>) {
-        if token.is_some() {
-            self.with_terms(|terms| terms.token = token);
+        if let Some(token) = token {
+            self.with_terms(|terms| terms.set_token(token));
         }
     }
 

@@ -99,6 +99,18 @@ impl Terms {
         }
     }
 
+    /// From now on the connection is by this token, and so are the subscriptions that its former one has brought.
+    pub(super) fn set_token(&mut self, token: Arc<Credential>) {
+        let Some(former) = self.token.replace(token.clone()) else {
+            return;
+        };
+        for brought in self.rooms.iter_mut().filter_map(|room| room.token.as_mut()) {
+            if Arc::ptr_eq(brought, &former) {
+                *brought = token.clone();
+            }
+        }
+    }
+
     /// From now on the subscription is by this token.
     pub(super) fn set_room_token(&mut self, channel: &Channel, token: Arc<Credential>) {
         match self.room_mut(channel) {

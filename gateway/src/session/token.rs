@@ -233,8 +233,10 @@ fn admitted(
     if is_another {
         return Err(Denial::Disconnect(DisconnectCode::InvalidToken));
     }
-    Ok(Admission {
-        token: Some(credential),
-        ..live.admit_as(vouched, connected, Some(claims))
-    })
+    let mut admission = live.admit_as(vouched, connected, Some(claims));
+    for grant in &mut admission.rooms {
+        grant.token = Some(credential.clone());
+    }
+    admission.token = Some(credential);
+    Ok(admission)
 }

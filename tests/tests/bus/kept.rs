@@ -39,7 +39,8 @@ async fn what_is_kept_is_told(writer: &Node, reader: &Node) -> Result<()> {
     ensure!(empty.whole && empty.kept.is_empty(), "{empty:?}");
     let mut last = empty.mark.sequence;
     for (key, text) in [("a.b-c_=", "1"), ("b", "2"), ("a.b-c_=", "3")] {
-        let sequence = writer.bus.keep(value(key, text)).await?;
+        let Mark { epoch, sequence } = writer.bus.keep(value(key, text)).await?;
+        ensure!(epoch == empty.mark.epoch, "{epoch} is another store");
         ensure!(sequence == last + 1, "{sequence} after {last}");
         last = sequence;
     }
@@ -60,8 +61,8 @@ async fn what_is_kept_is_told(writer: &Node, reader: &Node) -> Result<()> {
         only_new: true,
         ..value(key, "new")
     };
-    assert_eq!(writer.bus.keep(first("b")).await?, 0);
-    assert_eq!(writer.bus.keep(first("c")).await?, last + 1);
+    assert_eq!(writer.bus.keep(first("b")).await?.sequence, 0);
+    assert_eq!(writer.bus.keep(first("c")).await?.sequence, last + 1);
     writer.bus.keep(value("b", "")).await?;
     let told = changes(reader, Some(&told.mark)).await?;
     let expected = [("b", ""), ("c", "new")];
@@ -139,7 +140,11 @@ async fn a_cluster_keeps_and_answers_alike_everywhere() -> Result<()> {
     what_is_kept_is_told(&writer, &reader).await?;
     // Whoever has been answered is followed by whoever asks, whichever server it asks.
     for number in 0..50 {
-        let sequence = writer.bus.keep(value("same", &number.to_string())).await?;
+        let sequence = writer
+            .bus
+            .keep(value("same", &number.to_string()))
+            .await?
+            .sequence;
         let told = changes(&reader, None).await?;
         ensure!(told.mark.sequence >= sequence, "{told:?}");
         assert_eq!(

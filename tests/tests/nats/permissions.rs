@@ -445,3 +445,22 @@ async fn a_publication_that_nats_does_not_permit_is_refused_and_not_waited_for()
     ensure!(is_temporary(&reply), "{reply}");
     Ok(())
 }
+
+/// Where gateways may not make the bucket of revocations, whoever waits for it is told who makes it.
+#[tokio::test]
+async fn a_bucket_that_is_missing_is_named_with_who_makes_it() -> Result<()> {
+    let nats = NatsServer::builder().jetstream().start().await?;
+    let gateway = builder("gateway", &nats.url(), "")
+        .env("NATTER_BUS_NATS_MANAGE_STREAMS", "false")
+        .start()
+        .await?;
+    eventually("the gateway says what is missing", LIMIT, async || {
+        let (status, state) = gateway.ready().await?;
+        ensure!(
+            status == 503 && state.contains("natter-gateway setup-bus"),
+            "{state}"
+        );
+        Ok(())
+    })
+    .await
+}

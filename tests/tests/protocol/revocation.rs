@@ -313,3 +313,59 @@ async fn rules_end_are_listed_and_counted() -> Result<()> {
     .await?;
     scene.untroubled().await
 }
+
+/// Rooms into which a connection token puts its client are by that token.
+#[tokio::test]
+async fn rooms_of_a_connection_token_end_with_it_and_are_not_given_again() -> Result<()> {
+    let scene = Scene::open(CONFIG).await?;
+    let gateway = &scene.gateway;
+    let claims = |issued_at: u64| json!({ "sub": "ann", "iat": issued_at, "channels": ["kept:one", "kept:two"], "subs": { "kept:sub": {} } });
+    let rule = |channel| json!({ "user": "ann", "channel": channel, "issued_before": 2_000 });
+    let mut ann = by_token(gateway, &claims(1_000)).await?;
+    for room in ["kept:one", "kept:sub"] {
+        call(gateway, "invalidate_user_tokens", rule(room)).await?;
+        let push = ann.push().await?;
+        ensure!(
+            push["channel"] == room && push["unsubscribe"]["code"] == 2000,
+            "{push}"
+        );
+    }
+    for (issued_at, expected) in [
+        (1_000, vec!["kept:two"]),
+        (2_000, vec!["kept:one", "kept:sub", "kept:two"]),
+    ] {
+        let request = json!({ "token": token(&claims(issued_at))? });
+        let (_client, connected) = Client::connected(&gateway.ws_url(), request).await?;
+        let subs = connected["subs"].as_object().cloned().unwrap_or_default();
+        assert_eq!(subs.keys().collect::<Vec<_>>(), expected, "{connected}");
+    }
+    // One that has renewed its connection is in its rooms by the newer token.
+    let fresh = token(&claims(2_000))?;
+    ann.request(json!({ "refresh": { "token": fresh } })).await?;
+    call(gateway, "invalidate_user_tokens", rule("kept:two")).await?;
+    is_in(&mut ann).await?;
+    let history = json!({ "unsubscribe": { "channel": "kept:two" } });
+    ensure!(ann.request(history).await?.get("error").is_none());
+    ensure!(
+        ann.waiting()
+            .all(|value| value["push"].get("unsubscribe").is_none())
+    );
+    scene.untroubled().await
+}
+
+/// Somebody who is kept out of a room is not put into it because the connect request names it.
+#[tokio::test]
+async fn banned_rooms_are_left_out_of_what_a_connect_request_wishes() -> Result<()> {
+    let scene = Scene::open(CONFIG).await?;
+    let gateway = &scene.gateway;
+    let ban = json!({ "user": "ann", "channel": "kept:room" });
+    call(gateway, "ban_user", ban).await?;
+    let request = json!({
+        "token": token(&json!({ "sub": "ann" }))?,
+        "subs": { "kept:room": {}, "kept:other": {} },
+    });
+    let (_client, connected) = Client::connected(&gateway.ws_url(), request).await?;
+    let subs = connected["subs"].as_object().cloned().unwrap_or_default();
+    assert_eq!(subs.keys().collect::<Vec<_>>(), ["kept:other"], "{connected}");
+    scene.untroubled().await
+}

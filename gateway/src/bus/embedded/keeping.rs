@@ -37,7 +37,14 @@ impl Default for Keeping {
 }
 
 impl Keeping {
-    pub(super) fn keep(&self, keep: Keep) -> u64 {
+    pub(super) fn keep(&self, keep: Keep) -> Mark {
+        Mark {
+            epoch: self.epoch.clone(),
+            sequence: self.number(keep),
+        }
+    }
+
+    fn number(&self, keep: Keep) -> u64 {
         let now = Instant::now();
         let state = &mut *self.state.lock();
         let former = state.numbers.get(&keep.key);

@@ -42,6 +42,7 @@ mod tests;
 use std::{sync::Arc, time::Duration};
 
 use async_nats::Client;
+use parking_lot::Mutex;
 use tokio::{sync::Semaphore, time::timeout};
 
 pub(super) use self::{
@@ -83,6 +84,8 @@ pub(super) struct JetStream {
     /// Whether streams are made and changed at all.
     manages_streams: bool,
     bodies: Arc<Bodies>,
+    /// Names the bucket of revocations as it was found last.
+    bucket_epoch: Arc<Mutex<Option<Arc<str>>>>,
 }
 
 impl JetStream {
@@ -104,6 +107,7 @@ impl JetStream {
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
             manages_streams: true,
             bodies: Arc::default(),
+            bucket_epoch: Arc::default(),
         })
     }
 

@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::units::duration;
 
+/// Longest lease: who revokes something may have to wait for it.
+pub const MAX_LEASE: Duration = Duration::from_mins(1);
+/// Beyond a lease, for clocks that run differently.
+pub const LEASE_MARGIN: Duration = Duration::from_millis(500);
+
 /// The same for all gateways of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -15,6 +20,13 @@ pub struct RevocationSettings {
     pub lease: Duration,
     /// Rules that there may be at once.
     pub max_rules: usize,
+}
+
+impl RevocationSettings {
+    /// After which a gateway that has heard nothing of what is revoked is surely without a lease.
+    pub fn lease_is_over(&self) -> Duration {
+        self.lease + LEASE_MARGIN
+    }
 }
 
 impl Default for RevocationSettings {

@@ -35,7 +35,7 @@ client: {anonymous: allow, user_id_header: X-User-Id, ping_interval: 1m 30s, pon
          message_size_limit: 1024, queue_max_size: 2MiB, channel_limit: 7, channel_max_length: 64, recovery_limit: 9,
          history_limit: 8, close_timeout: 1s}
 http: {allowed_origins: ['*', 'https://*.chat.example', 'http://localhost:5173', 'https://[::1]:8443', 'capacitor://localhost'],
-       header_timeout: 1s, header_max_size: 8 KiB, body_max_size: 64KiB, request_timeout: 2s}
+       header_timeout: 1s, header_max_size: 8 KiB, body_max_size: 64KiB, request_timeout: 6s}
 api: {keys: [short, another]}
 page: {enabled: false}
 rooms: {default: null, namespaces: [{name: news, subscribe: anyone, publish: server, degraded: local, batch_window: 0s, presence: true, presence_read: anyone, presence_limit: 50, join_leave: true, force_push_join_leave: true}, {name: chat_1-x}]}

@@ -141,6 +141,10 @@ fn values_out_of_range_are_all_named() {
             ],
         ),
         (
+            "{revocation: {lease: 10s}, bus: {nats: {servers: ['nats://h']}}}",
+            &["http.request_timeout: 10s is too short for calls that revoke (more than 10s 500ms: revocation.lease and half a second)"],
+        ),
+        (
             "{bus: {prefix: a.b, nats: {servers: [], join_concurrency: 1025}}, rooms: {namespaces: [{name: a}, {}, {name: 'a:b'}, {name: a}, {name: default}]}}",
             &[
                 "rooms.namespaces[1].name: missing (1 to 64 letters, digits, _ or -)",

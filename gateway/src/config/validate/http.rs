@@ -4,7 +4,7 @@ use super::{MAX_RATE, MOMENT};
 use crate::config::{
     error::Problems,
     settings::{Settings, TlsSettings},
-    units::show_size,
+    units::{show_duration, show_size},
 };
 
 pub(super) fn check(settings: &Settings, problems: &mut Problems) {
@@ -31,6 +31,22 @@ pub(super) fn check(settings: &Settings, problems: &mut Problems) {
     );
     problems.size("http.body_max_size", http.body_max_size, 1 << 10);
     problems.duration("http.request_timeout", http.request_timeout, MOMENT);
+    revoking(settings, problems);
+}
+
+/// A call that revokes something may have to wait until a gateway that does not answer is without a lease: cut off before that it
+/// would never succeed.
+fn revoking(settings: &Settings, problems: &mut Problems) {
+    let (timeout, needed) = (settings.http.request_timeout, settings.revocation.lease_is_over());
+    let is_sound = problems.sound(&["http.request_timeout", "revocation.lease", "bus"]);
+    if is_sound && settings.bus.nats.is_some() && timeout <= needed {
+        let problem = format!("{} is too short for calls that revoke", show_duration(timeout));
+        let expected = format!(
+            "more than {}: revocation.lease and half a second",
+            show_duration(needed)
+        );
+        problems.add("http.request_timeout", problem, expected);
+    }
 }
 
 /// Without a certificate the rest would mean nothing.

@@ -19,15 +19,17 @@ const KEY: &str = "user.YW5u";
 struct Scene {
     keeper: Keeper,
     gateway: Arc<Gateway>,
+    epoch: Arc<str>,
 }
 
 impl Scene {
-    fn new() -> Self {
+    async fn new() -> Self {
         let mut settings = Settings::default();
         settings.rooms.default.as_mut().unwrap().subscribe = Who::Users;
         let gateway = Gateway::without_bus(settings);
         let bus: SharedBus = Arc::new(Embedded::new(gateway.node, gateway.clone()));
         gateway.attach(bus.clone());
+        let epoch = bus.changes(None).await.unwrap().mark.epoch;
         let keeper = Keeper {
             gateway: gateway.clone(),
             status: bus.status(),
@@ -38,7 +40,11 @@ impl Scene {
             looks: 0,
             was_current: false,
         };
-        Self { keeper, gateway }
+        Self {
+            keeper,
+            gateway,
+            epoch,
+        }
     }
 
     async fn keep(&self, key: &str, value: bytes::Bytes) -> Kept {
@@ -48,7 +54,7 @@ impl Scene {
             ttl: Duration::from_hours(1),
             only_new: false,
         };
-        let sequence = self.keeper.bus.keep(keep).await.unwrap();
+        let sequence = self.keeper.bus.keep(keep).await.unwrap().sequence;
         Kept {
             sequence,
             key: key.to_owned(),
@@ -89,6 +95,7 @@ impl Scene {
 
     fn heard(&self, kept: Kept) -> Heard {
         Heard {
+            epoch: self.epoch.clone(),
             kept,
             from: self.gateway.node,
             question: Uuid::new_v4(),
@@ -98,7 +105,7 @@ impl Scene {
 
 #[tokio::test]
 async fn what_was_told_in_another_order_is_in_force_all_the_same() {
-    let mut scene = Scene::new();
+    let mut scene = Scene::new().await;
     scene.keeper.look().await;
     let (first, second, third) = (
         scene.block("ann").await,
@@ -118,13 +125,36 @@ async fn what_was_told_in_another_order_is_in_force_all_the_same() {
     let heard = scene.heard(second);
     scene.keeper.take(vec![heard]).await;
     assert!(scene.told().await.is_empty());
-    let known = scene.keeper.open.iter().map(|(sequence, ..)| *sequence);
+    let known = scene.keeper.open.iter().map(|(change, ..)| change.sequence);
     assert_eq!(known.collect::<Vec<_>>(), [1, 3, 2]);
+}
+
+/// A number of another store says nothing of this one, however far it is.
+#[tokio::test]
+async fn only_changes_of_the_store_that_is_known_are_confirmed() {
+    let mut scene = Scene::new().await;
+    let ann = scene.block("ann").await;
+    scene.block("bob").await;
+    scene.keeper.look().await;
+    let of_here = scene.heard(ann.clone());
+    let of_another = Heard {
+        epoch: "another".into(),
+        ..scene.heard(ann)
+    };
+    scene.keeper.take(vec![of_another, of_here]).await;
+    scene.keeper.confirm();
+    let open: Vec<_> = scene
+        .keeper
+        .open
+        .iter()
+        .map(|(change, ..)| &*change.epoch)
+        .collect();
+    assert_eq!(open, ["another"]);
 }
 
 #[tokio::test]
 async fn an_end_is_told_and_what_cannot_be_read_is_left() {
-    let mut scene = Scene::new();
+    let mut scene = Scene::new().await;
     scene.block("ann").await;
     scene.keep("user.garbage", "{".into()).await;
     scene.keeper.look().await;
@@ -136,7 +166,7 @@ async fn an_end_is_told_and_what_cannot_be_read_is_left() {
 
 #[tokio::test]
 async fn another_store_is_filled_with_what_is_known() {
-    let mut scene = Scene::new();
+    let mut scene = Scene::new().await;
     scene.block("ann").await;
     scene.keeper.look().await;
     scene.keeper.bus = Arc::new(Embedded::new(scene.gateway.node, scene.gateway.clone()));
@@ -153,7 +183,7 @@ async fn another_store_is_filled_with_what_is_known() {
 /// Too long away for the ends of rules to be kept: what is not kept any more has ended.
 #[tokio::test(start_paused = true)]
 async fn after_long_everything_is_read_and_the_rest_forgotten() {
-    let mut scene = Scene::new();
+    let mut scene = Scene::new().await;
     scene.keeper.look().await;
     let kept = scene.block("ann").await;
     let heard = scene.heard(kept);
@@ -170,7 +200,7 @@ async fn after_long_everything_is_read_and_the_rest_forgotten() {
 /// A room with access rules gets nothing while it is not known what is revoked; deliveries may come on another connection than news.
 #[tokio::test(start_paused = true)]
 async fn without_a_lease_publications_are_withheld() {
-    let mut scene = Scene::new();
+    let mut scene = Scene::new().await;
     let publish = |offset| {
         let mut publication = Publication::new("1");
         publication.offset = offset;

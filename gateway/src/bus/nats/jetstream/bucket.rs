@@ -46,8 +46,41 @@ struct Acknowledgement {
 }
 
 impl JetStream {
-    /// As [`crate::bus::Bus::keep`].
-    pub(in crate::bus::nats) async fn keep(&self, keep: &Keep) -> Result<u64, KeepError> {
+    /// As [`crate::bus::Bus::keep`]. NATS answers with the number of the change and not with the store's time of creation: what is
+    /// the same before and after was the same meanwhile. A bucket that was made anew is asked once more.
+    pub(in crate::bus::nats) async fn keep(&self, keep: &Keep) -> Result<Mark, KeepError> {
+        let known = self.bucket_epoch.lock().clone();
+        let mut before = match known {
+            Some(epoch) => epoch,
+            None => self.epoch().await?,
+        };
+        for _ in 0..2 {
+            let sequence = self.store_kept(keep).await?;
+            let after = self.epoch().await?;
+            if before == after {
+                return Ok(Mark {
+                    epoch: after,
+                    sequence,
+                });
+            }
+            before = after;
+        }
+        Err(BusError::Refused.into())
+    }
+
+    /// Names the bucket.
+    async fn epoch(&self) -> Result<Arc<str>, KeepError> {
+        let stream = self.subjects.bucket_stream();
+        Ok(self.note_epoch(self.bucket(&stream, false).await?.created))
+    }
+
+    fn note_epoch(&self, created: String) -> Arc<str> {
+        let epoch: Arc<str> = created.into();
+        *self.bucket_epoch.lock() = Some(epoch.clone());
+        epoch
+    }
+
+    async fn store_kept(&self, keep: &Keep) -> Result<u64, KeepError> {
         let mut headers = HeaderMap::new();
         headers.insert(TTL, keep.ttl.as_secs().max(1).to_string().as_str());
         if keep.value.is_empty() {
@@ -75,7 +108,7 @@ impl JetStream {
         let stream = self.subjects.bucket_stream();
         let wants_copies = since.is_none() || fastrand::u8(..LOOKS_PER_COPIES) == 0;
         let info = self.bucket(&stream, wants_copies).await?;
-        let epoch: Arc<str> = info.created.into();
+        let epoch = self.note_epoch(info.created);
         let until = info.state.last_seq;
         let since = since.filter(|mark| mark.epoch == epoch && mark.sequence <= until);
         let whole = since.is_none();
@@ -228,13 +261,14 @@ impl JetStream {
 
     /// Nobody answers where there is no `JetStream`, and where it is away: the server says which.
     fn cannot_keep(&self, error: CallError) -> KeepError {
+        let has_jetstream = self.client.server_info().jetstream;
         match error {
-            CallError::NoResponders if !self.client.server_info().jetstream => KeepError::Unavailable,
-            CallError::Api(error)
-                if matches!(error.number, code::NOT_ENABLED | code::ACCOUNT_NOT_ENABLED) =>
-            {
+            CallError::NoResponders if !has_jetstream => KeepError::Unavailable,
+            // A server that has it has turned it off, as it does when its disk is full.
+            CallError::Api(error) if error.number == code::NOT_ENABLED && !has_jetstream => {
                 KeepError::Unavailable
             }
+            CallError::Api(error) if error.number == code::ACCOUNT_NOT_ENABLED => KeepError::Unavailable,
             error => KeepError::Bus(BusError::from(error)),
         }
     }
