@@ -154,6 +154,24 @@ async fn clients_the_page_and_backends_are_served_over_tls() -> Result<()> {
         page.contains("strict-transport-security: max-age=31536000\r\n"),
         "{page}"
     );
+    // Also what is answered before it becomes a connection.
+    let allowed = "Origin: https://chat.example\r\n";
+    let nobody = json!({ "id": 1, "connect": { "token": "nobody can check it" } }).to_string();
+    for (method, path, headers, body, status) in [
+        ("GET", "/connection/websocket", "", "", "400"),
+        ("OPTIONS", "/emulation", allowed, "", "204"),
+        ("POST", "/connection/http_stream", allowed, nobody.as_str(), "200"),
+    ] {
+        let elsewhere = request(method, path, headers, body).replace("localhost", "chat.example");
+        let answer = ask(address, &trusting, &elsewhere).await?;
+        ensure!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        for header in [
+            "x-content-type-options: nosniff\r\n",
+            "strict-transport-security: max-age=31536000\r\n",
+        ] {
+            ensure!(answer.contains(header), "{path}: {answer}");
+        }
+    }
     let key = format!("X-API-Key: {API_KEY}\r\n");
     let call = json!({ "channel": "room", "data": "from a backend" }).to_string();
     let called = ask(address, &trusting, &request("POST", "/api/publish", &key, &call)).await?;
