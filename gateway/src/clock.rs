@@ -11,7 +11,10 @@ pub fn since_epoch() -> Duration {
 
 /// In tests it goes with tokio's timers, so that it stands still where they do.
 #[cfg(test)]
-#[expect(clippy::disallowed_types, reason = "the first to ask may be a test whose clock stands still")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "the first to ask may be a test whose clock stands still"
+)]
 pub fn since_epoch() -> Duration {
     use std::{
         sync::LazyLock,

@@ -161,7 +161,7 @@ async fn what_comes_behind_connect_in_one_frame_is_answered_behind_it() -> Resul
 
 #[tokio::test]
 async fn a_connect_request_names_rooms_that_its_client_may_join() -> Result<()> {
-    let scene = Scene::open(ROOMS).await?;
+    let scene = Scene::open(&ROOMS.replace("channel_limit: 4", "channel_limit: 8")).await?;
     publish(&scene, "kept:a", json!("one")).await?;
     let subs = json!({
         "open:a": {}, "kept:a": { "recoverable": true }, "me:#43": {}, "pushed:a": {},
@@ -181,7 +181,7 @@ async fn a_connect_request_names_rooms_that_its_client_may_join() -> Result<()> 
 
     // Also such as there are not: their number is looked at before anything else of them.
     for namespace in ["open", "nowhere"] {
-        let named = (0..5).map(|n| (format!("{namespace}:{n}"), json!({})));
+        let named = (0..9).map(|n| (format!("{namespace}:{n}"), json!({})));
         let many: serde_json::Map<_, _> = named.collect();
         let watch = scene.watch().await?;
         let (mut client, reply) = connect_as(&scene, "", json!({ "subs": many })).await?;

@@ -154,7 +154,23 @@ async fn clients_the_page_and_backends_are_served_over_tls() -> Result<()> {
         page.contains("strict-transport-security: max-age=31536000\r\n"),
         "{page}"
     );
-    // Also what is answered before it becomes a connection.
+    let key = format!("X-API-Key: {API_KEY}\r\n");
+    let call = json!({ "channel": "room", "data": "from a backend" }).to_string();
+    let called = ask(address, &trusting, &request("POST", "/api/publish", &key, &call)).await?;
+    ensure!(called.contains("\"result\""), "{called}");
+    ensure!(
+        bob.push().await?["pub"]["data"] == "from a backend",
+        "the backend's"
+    );
+    ann.close().await?;
+    secure.failed("closed", 0.0).await
+}
+
+/// Also those of connections that do not come about, and of streams.
+#[tokio::test]
+async fn every_answer_but_an_upgrade_has_the_headers_of_tls() -> Result<()> {
+    let secure = Secure::start("", "").await?;
+    let (trusting, address) = (secure.trusting()?, secure.gateway.public());
     let allowed = "Origin: https://chat.example\r\n";
     let nobody = json!({ "id": 1, "connect": { "token": "nobody can check it" } }).to_string();
     for (method, path, headers, body, status) in [
@@ -172,16 +188,7 @@ async fn clients_the_page_and_backends_are_served_over_tls() -> Result<()> {
             ensure!(answer.contains(header), "{path}: {answer}");
         }
     }
-    let key = format!("X-API-Key: {API_KEY}\r\n");
-    let call = json!({ "channel": "room", "data": "from a backend" }).to_string();
-    let called = ask(address, &trusting, &request("POST", "/api/publish", &key, &call)).await?;
-    ensure!(called.contains("\"result\""), "{called}");
-    ensure!(
-        bob.push().await?["pub"]["data"] == "from a backend",
-        "the backend's"
-    );
-    ann.close().await?;
-    secure.failed("closed", 0.0).await
+    Ok(())
 }
 
 /// What a reader leaves unread waits within its queue, and reaches it whole when it reads again.
