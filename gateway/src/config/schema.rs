@@ -116,7 +116,7 @@ pub(super) const KEYS: &[Key] = &[
     fixed("http.tls.key_file", Text, "Private key, in PEM, of `http.tls.certificate_file`; read with it."),
     fixed("http.tls.client_ca_file", Text, "Certificates, in PEM, of the authorities that must have signed the certificate of every client; read with the others; null = clients need none."),
     live("http.header_timeout", Duration, "Time in which a request's head must have arrived; with TLS the handshake before it has as much."),
-    live("http.handshake_limit", Count, "Sockets at one gateway whose first request has not arrived yet, 64 to 1000000; when one more comes, the oldest of them is closed."),
+    live("http.handshake_limit", Count, "Sockets at one gateway whose first request has not arrived yet, or that send the body of a stream's request (which counts once for each `http.header_max_size`), 64 to 1000000; when one more comes, the oldest of them is closed."),
     live("http.header_max_size", Size, "Largest head of a request."),
     live("http.body_max_size", Size, "Largest body of a server API request."),
     live("http.request_timeout", Duration, "Time limit of a server API call."),
@@ -130,7 +130,7 @@ pub(super) const KEYS: &[Key] = &[
     live("api.scoped_keys[].methods", Names, "Methods of the server API that they may call; empty = all. REST counts as `publish`, `history` and `history_remove`."),
     live("api.scoped_keys[].namespaces", Names, "Namespaces whose rooms they may name, `default` for rooms without one; empty = all. Methods that name no room then have to stand in `methods`."),
     live("api.rate_limit", Count, "Calls a second with one key at one gateway, each of a batch, twice as many at once; more are refused with 111; 0 = no limit."),
-    live("api.wrong_key_limit", Count, "Requests a second without a valid key, from one address, that are answered with 401, twice as many at once; more are answered with 429; 0 = no limit."),
+    live("api.wrong_key_limit", Count, "Requests a second without a valid key, from one address, that are answered with 401, twice as many at once; more are answered with 429; 0 = no limit. As many requests to `/emulation` may name sessions that there are not, before connections are closed."),
     fixed("api.nats", Switch, "Whether the server API is served over NATS too, on `<bus.prefix>.api.<method>`: to everybody whom NATS lets publish there. Needs `bus.nats`."),
 
     fixed("ops.control.token_file", Text, "File with the bearer tokens that control calls on the ops port need, one a line, at least 16 characters each; read again when it changes; null = control calls are off."),
