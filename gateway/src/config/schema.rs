@@ -180,7 +180,7 @@ pub(super) const KEYS: &[Key] = &[
     live("rooms.namespaces[].publish_cel", Text, "The same of publishing; `publish` is `token` beside it."),
     live("rooms.namespaces[].presence_cel", Text, "The same of asking who is there; `presence_read` is `token` beside it."),
     live("rooms.namespaces[].history_cel", Text, "The same of history, recovery and positioning; `history.read` has to be `token` beside it."),
-    live("rooms.namespaces[].degraded", DEGRADED, "What ephemeral rooms do while the bus is away: `refuse` joins and publications, or go on among the members of each gateway (`local`)."),
+    live("rooms.namespaces[].degraded", DEGRADED, "What ephemeral rooms do while the bus is away: `refuse` joins and publications, or go on among the members of each gateway (`local`), where somebody may be kept out for `revocation.lease`."),
     fixed("rooms.namespaces[].payload", PAYLOAD, "What messages are: `json` = JSON texts, whatever else is refused with 107; `binary` = any bytes, untouched, in rooms that only clients which speak Protobuf can join. A durable namespace keeps what it has: take a new name to change it."),
     live("rooms.namespaces[].delta", DELTA, "Whether members that ask for it are given the difference to the publication before in place of the whole (`fossil`); pays where a message is much like the one before. The gateway keeps the last publication of each live room for it."),
     live("rooms.namespaces[].tags_filter", Switch, "Whether a subscription may ask for publications with certain tags only (`tf`)."),
