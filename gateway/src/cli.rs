@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use self::token::Token;
 use crate::{
+    bus::Permissions,
     config::{self, Environment, Loader, Settings},
     delete_streams, migrate, nats_permissions,
     probe::Probe,
@@ -99,6 +100,9 @@ enum Command {
         /// For the configuration of nats-server, or as the claims of the users' JWTs
         #[arg(long, value_enum, default_value = "nats-conf")]
         format: PermissionsFormat,
+        /// For any namespaces of a cluster with this prefix that has the NATS for itself, whatever the configuration says
+        #[arg(long, value_name = "PREFIX")]
+        any_namespaces: Option<String>,
         /// The document whose tables are replaced
         #[arg(long, value_name = "FILE", hide = true)]
         tables: Option<PathBuf>,
@@ -210,6 +214,16 @@ impl Cli {
             Command::NatsPermissions {
                 tables: Some(file), ..
             } => rewrite(file, nats_permissions::rewrite_tables).map(|()| 0),
+            Command::NatsPermissions {
+                format,
+                any_namespaces: Some(prefix),
+                ..
+            } => write_permissions(
+                &Permissions::of_any_namespaces(prefix),
+                *format,
+                &mut io::stdout(),
+            )
+            .map(|()| 0),
             Command::NatsPermissions { format, .. } => {
                 print_permissions(*format, &self.loader(), &mut io::stdout(), &mut io::stderr())
             }
@@ -301,12 +315,19 @@ fn print_permissions(
     err: &mut impl Write,
 ) -> io::Result<u8> {
     with_settings(loader, err, |settings| {
-        let permissions = nats_permissions::of(settings);
-        match format {
-            PermissionsFormat::NatsConf => write!(out, "{}", nats_permissions::nats_conf(&permissions)),
-            PermissionsFormat::Json => writeln!(out, "{:#}", nats_permissions::json(&permissions)),
-        }
+        write_permissions(&nats_permissions::of(settings), format, out)
     })
+}
+
+fn write_permissions(
+    permissions: &Permissions,
+    format: PermissionsFormat,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    match format {
+        PermissionsFormat::NatsConf => write!(out, "{}", nats_permissions::nats_conf(permissions)),
+        PermissionsFormat::Json => writeln!(out, "{:#}", nats_permissions::json(permissions)),
+    }
 }
 
 /// Does something with a valid configuration, or says all that is wrong with it.

@@ -5,6 +5,7 @@
 
 mod address;
 mod admission;
+mod body;
 mod cors;
 mod emulation;
 mod handshakes;
@@ -26,8 +27,8 @@ use tokio::{net::TcpStream, select, sync::Notify, time::timeout};
 use tower::ServiceExt;
 use tracing::{Level, debug, info};
 
+use self::{address::Peer, handshakes::Handshake, lent::Lent, proxy_protocol::HeaderError, stream::Stream};
 pub use self::{address::X_FORWARDED_FOR, handshakes::Handshakes};
-use self::{handshakes::Handshake, lent::Lent, proxy_protocol::HeaderError, stream::Stream};
 use crate::{
     api, gateway::Gateway, limits::FileGuard, metrics::HandshakeFailure, proxy::Forwarded, socket::Socket,
     tls, wire::Carrier, worker::Worker,
@@ -51,10 +52,11 @@ const MIN_HEAD_BUFFER: usize = 8 * 1024;
 struct Connection {
     worker: Rc<Worker>,
     router: Router,
-    /// Who connected, or whom a trusted proxy connected for.
-    peer: IpAddr,
+    peer: Peer,
     /// Until the first request is there.
     handshake: Cell<Option<Handshake>>,
+    /// Notified when it has to end, as others need its place among those that nobody knows.
+    gives_way: Rc<Notify>,
     /// Counts the socket. Moves to the session.
     file: Cell<Option<FileGuard>>,
     /// Whether any request was read.
@@ -81,7 +83,8 @@ pub async fn serve(worker: Rc<Worker>, router: Router, (stream, peer): (TcpStrea
             live.settings.http.header_max_size.max(MIN_HEAD_BUFFER),
         )
     };
-    let (handshake, gives_way) = Handshake::begin(&worker);
+    let gives_way = Rc::new(Notify::new());
+    let handshake = Handshake::begin(&worker, &gives_way, 0);
     let opened = select! {
         opened = opened(&worker, stream, peer, header_timeout) => opened,
         () = gives_way.notified() => None,
@@ -92,6 +95,7 @@ pub async fn serve(worker: Rc<Worker>, router: Router, (stream, peer): (TcpStrea
         router,
         peer,
         handshake: Cell::new(Some(handshake)),
+        gives_way: gives_way.clone(),
         file: Cell::new(Some(file)),
         used: Cell::new(false),
         socket: Lent::new(socket),
@@ -120,12 +124,7 @@ pub async fn serve(worker: Rc<Worker>, router: Router, (stream, peer): (TcpStrea
 }
 
 /// The socket of an accepted stream and who is at its other end, once both are known.
-async fn opened(
-    worker: &Worker,
-    stream: TcpStream,
-    peer: IpAddr,
-    limit: Duration,
-) -> Option<(Socket, IpAddr)> {
+async fn opened(worker: &Worker, stream: TcpStream, peer: IpAddr, limit: Duration) -> Option<(Socket, Peer)> {
     let (stream, peer) = introduced(worker, stream, peer, limit).await?;
     Some((secured(worker, stream, limit).await?, peer))
 }
@@ -136,16 +135,16 @@ async fn introduced(
     mut stream: TcpStream,
     peer: IpAddr,
     limit: Duration,
-) -> Option<(TcpStream, IpAddr)> {
+) -> Option<(TcpStream, Peer)> {
     {
         let live = worker.live();
         let http = &live.settings.http;
         if !http.proxy_protocol || !address::is_trusted(peer, &http.trusted_proxies) {
-            return Some((stream, peer));
+            return Some((stream, Peer::at(peer)));
         }
     }
     match timeout(limit, Box::pin(proxy_protocol::read(&mut stream))).await {
-        Ok(Ok(client)) => Some((stream, client.unwrap_or(peer))),
+        Ok(Ok(client)) => Some((stream, client.map_or(Peer::behind(peer), Peer::at))),
         Ok(Err(HeaderError::Io(error))) => {
             handshake_failed(worker, HandshakeFailure::Closed.label(), &error);
             None
@@ -190,17 +189,21 @@ impl Connection {
         self.used.set(true);
         self.handshake.take();
         let path = request.uri().path();
-        if path == WEBSOCKET_PATH || path == ONE_WAY_WEBSOCKET_PATH {
-            return Ok(self.upgrade(request));
-        }
-        if request.method() == Method::OPTIONS && CROSS_ORIGIN_PATHS.contains(&path) {
-            return Ok(self.preflight(request.headers()));
-        }
-        let tls_only = self.worker.gateway.tls.config().is_some() && !headers::is_local(request.headers());
-        let limit = self.worker.live().settings.http.request_timeout;
-        let mut response = timeout(limit, self.route(request))
-            .await
-            .unwrap_or_else(|_| plain(StatusCode::REQUEST_TIMEOUT, "the request took too long\n"));
+        let tls_only = self.is_tls_only(request.headers());
+        let mut response = if path == WEBSOCKET_PATH || path == ONE_WAY_WEBSOCKET_PATH {
+            let response = self.upgrade(request);
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                return Ok(response);
+            }
+            response
+        } else if request.method() == Method::OPTIONS && CROSS_ORIGIN_PATHS.contains(&path) {
+            self.preflight(request.headers())
+        } else {
+            let limit = self.worker.live().settings.http.request_timeout;
+            timeout(limit, self.route(request))
+                .await
+                .unwrap_or_else(|_| plain(StatusCode::REQUEST_TIMEOUT, "the request took too long\n"))
+        };
         headers::complete(response.headers_mut(), tls_only);
         if self.worker.gateway.drain.sends_elsewhere() {
             // The next request of a backend goes elsewhere instead of being cut off by the exit.
@@ -241,6 +244,11 @@ impl Connection {
         }
     }
 
+    /// Whether browsers are to come to the name that was asked by TLS alone.
+    fn is_tls_only(&self, request: &HeaderMap) -> bool {
+        self.worker.gateway.tls.config().is_some() && !headers::is_local(request)
+    }
+
     /// Where the client of a request is.
     fn client(&self, headers: &HeaderMap) -> IpAddr {
         address::of_client(
@@ -254,7 +262,7 @@ impl Connection {
     fn is_vouched_for(&self) -> bool {
         let live = self.worker.live();
         let trusted = &live.settings.http.trusted_proxies;
-        trusted.is_empty() || address::is_trusted(self.peer, trusted)
+        trusted.is_empty() || self.peer.is_trusted(trusted)
     }
 
     /// What backends may be given of a request. With trusted proxies `X-Forwarded-For` is what the gateway makes of it.

@@ -38,6 +38,7 @@
 //! | [`migrate`] | a configuration of Centrifugo, converted |
 //! | [`telemetry`], [`metrics`], [`ops`], [`limits`] | logs, traces, metrics, health, descriptors |
 //! | [`clock`] | what time it is |
+//! | `watched_file` | files that are read again while the gateway runs |
 
 pub mod admission;
 pub mod api;
@@ -85,5 +86,6 @@ pub mod socket;
 pub mod telemetry;
 pub mod tls;
 pub mod token;
+mod watched_file;
 pub mod wire;
 pub mod worker;

@@ -25,6 +25,7 @@ pub use self::{
         is_part,
     },
     names::Names,
+    nats::{ADMIN_KEY, GATEWAY_KEY},
     object::Object,
     stream_deletion::{StreamDeletion, build as build_stream_deletion},
 };

@@ -42,12 +42,20 @@ impl TokenKey {
 
     /// The token to use for the cluster with this uid.
     pub fn token(&self, uid: &str, period: Period) -> String {
-        let message = format!("natter.dev/control/{uid}/{}", period.0);
+        self.sign(&format!("natter.dev/control/{uid}/{}", period.0))
+    }
+
+    /// The password of a user of the cluster's managed NATS. A letter comes first: NATS reads what begins with a digit as a number.
+    pub fn nats_password(&self, uid: &str, user: &str) -> String {
+        format!("n{}", self.sign(&format!("natter.dev/nats/{uid}/{user}")))
+    }
+
+    fn sign(&self, message: &str) -> String {
         let tag = hmac::sign(&self.0, message.as_bytes());
-        tag.as_ref().iter().fold(String::new(), |mut token, byte| {
+        tag.as_ref().iter().fold(String::new(), |mut text, byte| {
             // Writing to a string cannot fail.
-            let _ = write!(token, "{byte:02x}");
-            token
+            let _ = write!(text, "{byte:02x}");
+            text
         })
     }
 
@@ -82,6 +90,16 @@ mod tests {
         );
         assert!(!key.file("uid", Period(now.0 + 2)).contains(lines[0]));
         assert!(lines.iter().all(|token| token.len() == 64));
+    }
+
+    #[test]
+    fn users_of_nats_have_passwords_of_their_own_that_no_server_takes_for_a_number() {
+        let key = TokenKey::new(b"a key of a test");
+        let password = |uid, user| key.nats_password(uid, user);
+        assert_ne!(password("a", "gateway"), password("a", "admin"));
+        assert_ne!(password("a", "gateway"), password("b", "gateway"));
+        assert_eq!(password("a", "gateway"), password("a", "gateway"), "it stays");
+        assert!(password("a", "gateway").starts_with('n') && password("a", "gateway").len() == 65);
     }
 
     #[test]

@@ -26,13 +26,26 @@ const KEYS: [&str; 6] = [
     "static_headers",
     "servers",
 ];
-/// Files whose lines are secret.
-const FILES: [&str; 5] = [
+/// Files whose lines are secret. In names of variables the longest that fits is meant.
+const FILES: [&str; 8] = [
     "token_file",
     "hmac_secrets_file",
     "static_headers_file",
     "credentials_file",
     "keys_file",
+    "key_file",
+    "otlp_key_file",
+    "otlp_headers_file",
+];
+/// Files that everybody may read: certificates, public keys.
+const PUBLIC: [&str; 7] = [
+    "public_keys_file",
+    "certificate_file",
+    "client_ca_file",
+    "ca_file",
+    "jwks_ca_file",
+    "otlp_ca_file",
+    "otlp_certificate_file",
 ];
 
 /// All secrets of this process's tests, for what has no gateway of its own.
@@ -66,8 +79,12 @@ impl Secrets {
     /// Adds those of a variable: `NATTER_API_KEYS`, `NATTER_BUS_NATS_SERVERS`, and sections in YAML.
     pub fn of_variable(&mut self, name: &str, value: &str) {
         let name = name.to_lowercase();
-        let path = KEYS.iter().chain(&FILES).find(|key| name.ends_with(**key));
+        let known = KEYS.iter().chain(&FILES).chain(&PUBLIC);
+        let path = known
+            .filter(|key| name.ends_with(**key))
+            .max_by_key(|key| key.len());
         match path {
+            Some(file) if PUBLIC.contains(file) => {}
             Some(file) if FILES.contains(file) => drop(self.files.insert(value.to_owned())),
             Some(_) if !value.trim_start().starts_with('[') => {
                 for part in value.split(',') {
@@ -204,6 +221,44 @@ pub(crate) fn fail(leaks: &[Leak]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Every key of the configuration, one a row, with its type.
+    const REFERENCE: &str = include_str!("../../docs/configuration.md");
+
+    /// Name, without the sections around it, and type.
+    fn keys() -> Vec<(&'static str, &'static str)> {
+        let rows = REFERENCE.lines().filter_map(|line| line.strip_prefix("| `"));
+        let keys = rows.filter_map(|row| {
+            let (path, rest) = row.split_once("` | ")?;
+            let name = path.rsplit('.').next()?;
+            Some((name, rest.split(" | ").nth(1)?))
+        });
+        keys.collect()
+    }
+
+    #[test]
+    fn every_file_of_the_configuration_is_known_as_secret_or_public() {
+        let files: BTreeSet<_> = keys().into_iter().map(|(name, _)| name).collect();
+        let files: BTreeSet<_> = files.into_iter().filter(|name| name.ends_with("_file")).collect();
+        let known: BTreeSet<_> = FILES.into_iter().chain(PUBLIC).collect();
+        assert_eq!(files, known);
+    }
+
+    #[test]
+    fn every_key_of_a_secret_type_is_known() {
+        let secret = ["list of keys", "list of headers", "list of NATS URLs"];
+        let of_type = |wanted: &str| {
+            let names: BTreeSet<_> = keys()
+                .into_iter()
+                .filter_map(|(name, kind)| (kind == wanted).then_some(name))
+                .collect();
+            assert!(!names.is_empty(), "no key is a {wanted}");
+            names
+        };
+        for name in secret.into_iter().flat_map(of_type) {
+            assert!(KEYS.contains(&name), "{name}");
+        }
+    }
 
     const CONFIG: &str = "
 api: { keys: [the-api-key, other-api-key] }

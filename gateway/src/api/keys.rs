@@ -14,15 +14,13 @@ use std::{
 
 use arc_swap::ArcSwap;
 use natter_protocol::channel::namespace_of;
-use parking_lot::Mutex;
 use serde::Deserialize;
-use tokio::time::Instant;
-use tracing::warn;
 
 use super::request::{or_default, parse};
 use crate::{
     config::{ApiKeySettings, ApiSettings, Secret},
     namespace::DEFAULT_NAMESPACE,
+    watched_file::WatchedFile,
 };
 
 /// Name of the keys that may do everything, in logs and metrics; no entry has it.
@@ -71,16 +69,11 @@ pub struct PreparedKeys(Vec<Entry>);
 struct Entry {
     scope: Arc<Scope>,
     written: Vec<Secret>,
-    file: Option<KeyFile>,
-}
-
-struct KeyFile {
-    path: PathBuf,
-    read: Mutex<(Instant, Arc<Vec<Secret>>)>,
+    file: Option<WatchedFile<Vec<Secret>>>,
 }
 
 impl ApiKeys {
-    /// The keys of new settings, all or none, with their files read anew.
+    /// The keys of new settings, all or none, with their files read anew. On a runtime, which reads them again.
     pub fn prepare(settings: &ApiSettings) -> Result<PreparedKeys, ApiKeysError> {
         let unscoped = ApiKeySettings {
             name: UNSCOPED.to_owned(),
@@ -112,10 +105,10 @@ impl ApiKeys {
 
 impl Entry {
     fn new(settings: &ApiKeySettings) -> Result<Self, ApiKeysError> {
-        let file = settings
-            .keys_file
-            .as_ref()
-            .map(|path| KeyFile::open(&settings.name, path));
+        let file = settings.keys_file.clone().map(|path| {
+            let name = settings.name.clone();
+            WatchedFile::open("keys of the server API", FRESH, move || read(&name, &path))
+        });
         Ok(Self {
             scope: Arc::new(Scope {
                 name: settings.name.clone(),
@@ -129,31 +122,8 @@ impl Entry {
 
     fn fits(&self, given: &[u8]) -> bool {
         let any = |keys: &[Secret]| keys.iter().fold(false, |any, key| any | key.matches(given));
-        let file = self.file.as_ref().map(|file| file.keys(&self.scope.name));
+        let file = self.file.as_ref().map(WatchedFile::current);
         any(&self.written) | file.is_some_and(|keys| any(&keys))
-    }
-}
-
-impl KeyFile {
-    fn open(name: &str, path: &Path) -> Result<Self, ApiKeysError> {
-        let keys = read(name, path)?;
-        Ok(Self {
-            path: path.to_owned(),
-            read: Mutex::new((Instant::now(), Arc::new(keys))),
-        })
-    }
-
-    /// A file that became unusable leaves what was read of it before.
-    fn keys(&self, name: &str) -> Arc<Vec<Secret>> {
-        let mut known = self.read.lock();
-        if known.0.elapsed() >= FRESH {
-            known.0 = Instant::now();
-            match read(name, &self.path) {
-                Ok(keys) => known.1 = Arc::new(keys),
-                Err(error) => warn!(%error, "keys of the server API stay as they were"),
-            }
-        }
-        known.1.clone()
     }
 }
 
@@ -214,7 +184,7 @@ impl Scope {
         Ok(match method {
             "publish" | "history" | "history_remove" | "presence" | "presence_stats" | "subscribe"
             | "ban_user" | "unban_user" => self.reaches(&parse::<OneRoom>(body)?.channel),
-            "unsubscribe" => {
+            "unsubscribe" | "invalidate_user_tokens" => {
                 // Without a room it is about all of them.
                 let OneRoom { channel } = parse(body)?;
                 !channel.is_empty() && self.reaches(&channel)
@@ -276,7 +246,25 @@ mod tests {
             ("disconnect", r#"{"user":"x"}"#, true, false),
             ("ban_user", r#"{"channel":"news:a","user":"x"}"#, false, true),
             ("unban_user", r#"{"channel":"other:a","user":"x"}"#, false, false),
+            (
+                "invalidate_user_tokens",
+                r#"{"channel":"news:a","user":"x"}"#,
+                false,
+                true,
+            ),
+            (
+                "invalidate_user_tokens",
+                r#"{"channel":"other:a","user":"x"}"#,
+                false,
+                false,
+            ),
+            ("invalidate_user_tokens", r#"{"user":"x"}"#, false, false),
+            ("ban_user", r#"{"channel":"other:a","user":"x"}"#, false, false),
+            ("unban_user", r#"{"channel":"news:a","user":"x"}"#, false, true),
             ("block_user", r#"{"user":"x"}"#, false, false),
+            ("unblock_user", r#"{"user":"x"}"#, false, false),
+            ("revoke_token", r#"{"uid":"x"}"#, false, false),
+            ("revocations", r#"{"user":"x"}"#, false, false),
             ("channels", "{}", false, false),
             ("info", "{}", false, false),
         ] {
@@ -318,7 +306,7 @@ mod tests {
             ("", false, true),
         ] {
             fs::write(&path, text).unwrap();
-            tokio::time::advance(FRESH).await;
+            tokio::time::sleep(2 * FRESH).await;
             assert_eq!(
                 (good("the-first-long-key"), good("the-second-long-key")),
                 (first, second),

@@ -10,6 +10,37 @@ use std::net::{IpAddr, SocketAddr};
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    /// Of who connected, or whom the PROXY protocol names.
+    address: IpAddr,
+    /// Whether the address is the peer's own, and not that of a proxy which does not name whom it connects for.
+    is_named: bool,
+}
+
+impl Peer {
+    pub(super) fn at(address: IpAddr) -> Self {
+        Self {
+            address,
+            is_named: true,
+        }
+    }
+
+    /// Somebody behind a proxy that does not say who. Nothing more is believed: what follows is not the proxy's word.
+    pub(super) fn behind(proxy: IpAddr) -> Self {
+        Self {
+            address: proxy,
+            is_named: false,
+        }
+    }
+
+    /// Whether it may say for whom its requests are.
+    pub(super) fn is_trusted(self, trusted: &[IpNet]) -> bool {
+        self.is_named && is_trusted(self.address, trusted)
+    }
+}
+
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Whether an address is that of a trusted proxy.
@@ -18,9 +49,12 @@ pub(super) fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|network| network.contains(&address))
 }
 
-/// The client of a request. `peer`: who connected, or whom the PROXY protocol names.
-pub(super) fn of_client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let mut client = peer.to_canonical();
+/// The client of a request.
+pub(super) fn of_client(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let mut client = peer.address.to_canonical();
+    if !peer.is_named {
+        return client;
+    }
     // Several headers are one list.
     let values = headers.get_all(X_FORWARDED_FOR).iter().rev();
     let entries = values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
@@ -49,12 +83,28 @@ mod tests {
     use super::*;
 
     fn client(peer: &str, headers: &[&'static str]) -> String {
-        let trusted = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap());
+        of(Peer::at(peer.parse().unwrap()), headers)
+    }
+
+    fn of(peer: Peer, headers: &[&'static str]) -> String {
+        let trusted = trusted();
         let mut map = HeaderMap::new();
         for value in headers {
             map.append(X_FORWARDED_FOR, value.parse().unwrap());
         }
-        of_client(peer.parse().unwrap(), &map, &trusted).to_string()
+        of_client(peer, &map, &trusted).to_string()
+    }
+
+    fn trusted() -> [IpNet; 2] {
+        ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap())
+    }
+
+    #[test]
+    fn whoever_a_proxy_does_not_name_is_not_believed() {
+        let proxy = "10.0.0.1".parse().unwrap();
+        assert!(Peer::at(proxy).is_trusted(&trusted()));
+        assert!(!Peer::behind(proxy).is_trusted(&trusted()));
+        assert_eq!(of(Peer::behind(proxy), &["192.0.2.7"]), "10.0.0.1");
     }
 
     #[test]

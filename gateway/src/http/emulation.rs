@@ -9,15 +9,16 @@ use std::borrow::Cow;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Limited};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use natter_protocol::EmulationRequest;
 use uuid::Uuid;
 
-use super::{Connection, cors, origin, plain, stream::encoding, wrong_method};
+use super::{Connection, body::BodyError, cors, origin, plain, stream::encoding, wrong_method};
 use crate::{
     cluster::{Hearing, Said},
+    limits::Limit,
+    metrics::HandshakeFailure,
     session::StreamKey,
     wire::Encoding,
 };
@@ -40,22 +41,41 @@ impl Connection {
         }
         let encoding = encoding(&parts.headers);
         let largest = live.settings.client.message_size_limit;
-        let Ok(body) = Limited::new(body, body_limit(encoding, largest)).collect().await else {
-            return plain(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the body is too large or incomplete\n",
-            );
+        let body = match self.body_of_stranger(body, body_limit(encoding, largest)).await {
+            Ok(body) => body,
+            Err(error) => return self.no_body(error),
         };
-        let mut response = match read(&body.to_bytes(), encoding) {
-            Some((node, said)) if said.data.len() <= largest => self.pass_on(node, said).await,
-            Some(_) => plain(StatusCode::PAYLOAD_TOO_LARGE, "the message is too large\n"),
-            None => plain(StatusCode::BAD_REQUEST, "this is no emulated message\n"),
+        let mut response = match read(&body, encoding) {
+            Some((node, said)) if said.data.len() <= largest => {
+                self.pass_on(&parts.headers, node, said).await
+            }
+            Some(_) => self.unreadable(
+                HandshakeFailure::TooLarge,
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the message is too large",
+            ),
+            None => self.unreadable(
+                HandshakeFailure::Malformed,
+                StatusCode::BAD_REQUEST,
+                "this is no emulated message",
+            ),
         };
         response.headers_mut().extend(cors::headers(&parts.headers));
         response
     }
 
-    async fn pass_on(&self, node: Uuid, said: Said) -> Response<Body> {
+    fn no_body(&self, error: BodyError) -> Response<Body> {
+        let (status, text) = match error {
+            BodyError::Late => (StatusCode::REQUEST_TIMEOUT, "the body took too long"),
+            BodyError::TooLarge | BodyError::Incomplete => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body is too large or incomplete",
+            ),
+        };
+        self.unreadable(error.failure(), status, text)
+    }
+
+    async fn pass_on(&self, headers: &HeaderMap, node: Uuid, said: Said) -> Response<Body> {
         let gateway = &self.worker.gateway;
         let hearing = gateway.cluster.emulate(gateway, node, said).await;
         gateway.metrics.protocol.emulated(hearing);
@@ -65,13 +85,27 @@ impl Connection {
                 *response.status_mut() = StatusCode::NO_CONTENT;
                 response
             }
-            Hearing::Unknown => plain(StatusCode::NOT_FOUND, "there is no such session\n"),
+            Hearing::Unknown => self.no_session(headers),
             Hearing::Busy => plain(StatusCode::TOO_MANY_REQUESTS, "earlier commands wait\n"),
             Hearing::Unreachable => plain(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the session's gateway does not answer\n",
             ),
         }
+    }
+
+    /// Streams end, so that a client may not know it yet; who names many that are none guesses. It is told the same, and has to
+    /// connect anew for the next one.
+    fn no_session(&self, headers: &HeaderMap) -> Response<Body> {
+        let mut response = plain(StatusCode::NOT_FOUND, "there is no such session\n");
+        let (client, limiter) = (self.client(headers), &self.worker.gateway.limiter);
+        let rate = self.worker.live().settings.api.wrong_key_limit;
+        if !limiter.forgives_session(client, rate) {
+            limiter.reached(Limit::UnknownSessions, &client);
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        response
     }
 }
 

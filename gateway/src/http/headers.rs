@@ -12,14 +12,20 @@ pub(super) fn is_local(request: &HeaderMap) -> bool {
     name.as_ref().and_then(Uri::host) == Some("localhost")
 }
 
-/// Types are as they are said, answers with data are kept by nobody, and what came over TLS once does so from then on.
+/// What is in no answer by itself: types are as they are said, answers with data are kept by nobody, and what came over TLS once
+/// does so from then on.
 pub(super) fn complete(headers: &mut HeaderMap, tls_only: bool) {
-    headers
-        .entry(header::X_CONTENT_TYPE_OPTIONS)
-        .or_insert(HeaderValue::from_static("nosniff"));
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
+    secure(headers, tls_only);
+}
+
+/// The same of an answer that says by itself who keeps it.
+pub(super) fn secure(headers: &mut HeaderMap, tls_only: bool) {
+    headers
+        .entry(header::X_CONTENT_TYPE_OPTIONS)
+        .or_insert(HeaderValue::from_static("nosniff"));
     if tls_only {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, TLS_ONLY);
     }

@@ -11,12 +11,11 @@ use std::{fmt::Write as _, net::IpAddr, rc::Rc, sync::Arc};
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use natter_protocol::json;
 use tracing::debug;
 
-use super::{Connection, admission::Counted, cors, plain, wrong_method};
+use super::{Connection, admission::Counted, body::BodyError, cors, headers::secure, plain, wrong_method};
 use crate::{
     listener,
     metrics::HandshakeFailure,
@@ -81,16 +80,31 @@ impl Connection {
             connect_parameter(parts.uri.query().unwrap_or_default())
                 .or_else(|| one_way.then_some(Bytes::from_static(b"{}")))
         } else {
-            self.read(body).await
+            let limit = self.worker.live().settings.client.message_size_limit;
+            match self.body_of_stranger(body, limit).await {
+                Ok(body) => Some(body),
+                Err(BodyError::Late) => {
+                    return Err(self.unreadable(
+                        HandshakeFailure::Timeout,
+                        StatusCode::REQUEST_TIMEOUT,
+                        "the body took too long",
+                    ));
+                }
+                Err(BodyError::TooLarge | BodyError::Incomplete) => None,
+            }
         };
         let Some(commands) = commands.filter(|commands| !one_way || is_connect_request(commands)) else {
-            let text = "what is asked for is missing, unreadable or too large";
-            self.handshake_failed(HandshakeFailure::Malformed.label(), &text);
-            return Err(plain(StatusCode::BAD_REQUEST, format!("{text}\n")));
+            return Err(self.unreadable(
+                HandshakeFailure::Malformed,
+                StatusCode::BAD_REQUEST,
+                "what is asked for is missing, unreadable or too large",
+            ));
         };
         let user = self.user(headers).map_err(|refused| self.refuse(&refused))?;
         let counted = self.admit(headers).map_err(|refused| self.refuse(&refused))?;
-        let head = head(wire, &cors::headers(headers));
+        let mut more = cors::headers(headers);
+        secure(&mut more, self.is_tls_only(headers));
+        let head = head(wire, &more);
         self.stream.set(Some(Stream {
             user,
             wire,
@@ -104,10 +118,15 @@ impl Connection {
         Ok(())
     }
 
-    async fn read(&self, body: Incoming) -> Option<Bytes> {
-        let limit = self.worker.live().settings.client.message_size_limit;
-        let read = Limited::new(body, limit).collect().await;
-        read.ok().map(http_body_util::Collected::to_bytes)
+    /// The answer to a request that says nothing, with its counter and its line in the log.
+    pub(super) fn unreadable(
+        &self,
+        failure: HandshakeFailure,
+        status: StatusCode,
+        text: &'static str,
+    ) -> Response<Body> {
+        self.handshake_failed(failure.label(), &text);
+        plain(status, format!("{text}\n"))
     }
 
     /// Serves the socket of a request that was read.
@@ -153,8 +172,8 @@ pub(super) fn connect_parameter(query: &str) -> Option<Bytes> {
     (!decoded.is_empty()).then(|| decoded.into())
 }
 
-/// The head of the answer, and the padding. Proxies are asked neither to buffer nor to keep or to change it.
-fn head(wire: Wire, cors: &HeaderMap) -> Vec<u8> {
+/// The head of the answer, with what else it has, and the padding. Proxies are asked neither to buffer nor to keep or to change it.
+fn head(wire: Wire, more: &HeaderMap) -> Vec<u8> {
     let kind = match (wire.carrier, wire.encoding) {
         (Carrier::EventStream, _) => "text/event-stream; charset=utf-8",
         (_, Encoding::Json) => "application/json",
@@ -164,7 +183,7 @@ fn head(wire: Wire, cors: &HeaderMap) -> Vec<u8> {
         "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncache-control: private, no-cache, no-store, no-transform, \
          must-revalidate, max-age=0\r\npragma: no-cache\r\nexpires: 0\r\nx-accel-buffering: no\r\nconnection: close\r\n"
     );
-    for (name, value) in cors {
+    for (name, value) in more {
         // Made of an origin that was looked at as text.
         let value = value.to_str().unwrap_or_default();
         let _ = write!(head, "{name}: {value}\r\n");

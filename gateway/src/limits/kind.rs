@@ -17,10 +17,11 @@ pub enum Limit {
     Handshakes,
     ApiCalls,
     WrongKeys,
+    UnknownSessions,
 }
 
 impl Limit {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Commands,
         Self::UserCommands,
         Self::Publications,
@@ -35,6 +36,7 @@ impl Limit {
         Self::Handshakes,
         Self::ApiCalls,
         Self::WrongKeys,
+        Self::UnknownSessions,
     ];
 
     /// Metric label and log field.
@@ -54,6 +56,7 @@ impl Limit {
             Self::Handshakes => "handshakes",
             Self::ApiCalls => "api_calls",
             Self::WrongKeys => "wrong_keys",
+            Self::UnknownSessions => "unknown_sessions",
         }
     }
 }
@@ -100,6 +103,10 @@ mod tests {
             Limit::WrongKeys => (
                 "api.wrong_key_limit",
                 "HTTP 429 in place of 401, and the connection is closed",
+            ),
+            Limit::UnknownSessions => (
+                "api.wrong_key_limit",
+                "requests to `/emulation` that name no session: the connection is closed behind the 404",
             ),
         }
     }

@@ -38,6 +38,7 @@ pub struct Limiter {
     rooms: Keyed<RoomMeter>,
     callers: Keyed<Meter>,
     wrong_keys: Keyed<Meter>,
+    wrong_sessions: Keyed<Meter>,
     new_connections: Mutex<Meter>,
     /// Connections that hold a [`Place`].
     pub(super) places: AtomicU64,
@@ -84,6 +85,7 @@ impl Limiter {
             rooms: Keyed::default(),
             callers: Keyed::default(),
             wrong_keys: Keyed::default(),
+            wrong_sessions: Keyed::default(),
             new_connections: Mutex::default(),
             places: AtomicU64::new(0),
             addresses: Addresses::default(),
@@ -167,11 +169,17 @@ impl Limiter {
 
     /// Whether a wrong key from this address is answered as one.
     pub fn forgives(&self, address: IpAddr, rate: Rate) -> bool {
+        self.is_forgiven(&self.wrong_keys, address, rate)
+    }
+
+    /// Whether one more request from this address for a stream that is none is nothing out of the ordinary.
+    pub fn forgives_session(&self, address: IpAddr, rate: Rate) -> bool {
+        self.is_forgiven(&self.wrong_sessions, address, rate)
+    }
+
+    fn is_forgiven(&self, meters: &Keyed<Meter>, address: IpAddr, rate: Rate) -> bool {
         let network = Network::of(address);
-        rate == 0
-            || self
-                .wrong_keys
-                .with(&network, |meter| meter.take(self.now(), rate))
+        rate == 0 || meters.with(&network, |meter| meter.take(self.now(), rate))
     }
 
     /// Whether one more connection may be opened, from this address; it is counted until the place is dropped.
@@ -200,6 +208,7 @@ impl Limiter {
             self.rooms.sweep(now);
             self.callers.sweep(now);
             self.wrong_keys.sweep(now);
+            self.wrong_sessions.sweep(now);
             self.addresses.sweep();
         }
     }

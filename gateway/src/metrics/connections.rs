@@ -160,7 +160,7 @@ impl ConnectionMetrics {
             )?,
             handshake_failures: registrar.labeled(
                 "natter_handshake_failures_total",
-                "Connections that ended before a valid upgrade, by what was wrong",
+                "Connections that ended before a valid upgrade, and unreadable requests of streams, by what was wrong",
                 &["kind"],
                 HandshakeFailure::ALL.map(HandshakeFailure::label),
             )?,

@@ -49,7 +49,6 @@ const ANSWERS: &str =
     "an https backend is trusted by `ca_file` or the system's authorities, and says errors in its answers";
 const GRPC: &str = "backends are asked over HTTP";
 const ENDS: &str = "a connection ends in one way, which clients know";
-const TLS: &str = "TLS ends in front of the gateway";
 const BUFFERS: &str = "workers share their buffers";
 const MAPS: &str = "no map subscriptions and no shared polls";
 
@@ -60,10 +59,10 @@ pub(super) const RULES: &[Rule] = &[
     to("http_server.port", "listen", Weighed, "8000 when it is not written."),
     to("http_server.internal_address", "ops_listen", Weighed, "Health and metrics always have a port of their own, the server API never."),
     to("http_server.internal_port", "ops_listen", Weighed, "As above; 9000 when only the address is written."),
-    none("http_server.tls.*", Missing, "write http.tls.certificate_file and key_file"),
-    none("http_server.tls_autocert.*", Missing, TLS),
-    none("http_server.tls_external", Missing, TLS),
-    none("http_server.internal_tls.*", Missing, TLS),
+    none("http_server.tls.*", Missing, "write http.tls.certificate_file and key_file, in PEM; without them the port has no TLS"),
+    none("http_server.tls_autocert.*", Missing, "have cert-manager or certbot get certificates, and write their files into http.tls"),
+    none("http_server.tls_external", Needless, "`http.tls` is that of the port for clients alone"),
+    none("http_server.internal_tls.*", Missing, "the ops port has no TLS: keep it inside"),
     none("http_server.http3.*", Missing, "HTTP/1.1 carries every transport"),
     none("http_server.h2c_external", Missing, "HTTP/1.1 carries every transport"),
 

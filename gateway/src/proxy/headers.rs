@@ -1,12 +1,17 @@
 //! Headers of a call. Of what the client sent the backend is given what the proxy lists, and nothing else.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use parking_lot::Mutex;
-use tokio::time::Instant;
 
-use crate::config::{ProxySettings, StaticHeader};
+use crate::{
+    config::{ProxySettings, StaticHeader},
+    watched_file::WatchedFile,
+};
 
 /// How soon a file that was replaced is read again.
 const FRESH: Duration = Duration::from_secs(1);
@@ -19,12 +24,7 @@ pub struct Forwarded(Box<[(HeaderName, HeaderValue)]>);
 /// Headers that every call of a proxy has.
 pub(super) struct Statics {
     always: Vec<StaticHeader>,
-    file: Option<File>,
-}
-
-struct File {
-    path: PathBuf,
-    read: Mutex<(Instant, Vec<StaticHeader>)>,
+    file: Option<WatchedFile<Vec<StaticHeader>>>,
 }
 
 /// The file with a proxy's headers cannot be used.
@@ -54,41 +54,29 @@ impl Forwarded {
 
 impl Statics {
     pub(super) fn new(settings: &ProxySettings) -> Result<Self, HeadersError> {
-        let file = settings.static_headers_file.clone().map(|path| {
-            let headers = read(&path)?;
-            Ok(File {
-                path,
-                read: Mutex::new((Instant::now(), headers)),
-            })
-        });
+        let file = settings
+            .static_headers_file
+            .clone()
+            .map(|path| WatchedFile::open("static headers of a proxy", FRESH, move || read(&path)));
         Ok(Self {
             always: settings.static_headers.clone(),
             file: file.transpose()?,
         })
     }
 
-    /// A file that became unusable leaves what was read of it before.
     fn current(&self) -> Vec<StaticHeader> {
         let mut headers = self.always.clone();
         if let Some(file) = &self.file {
-            let mut known = file.read.lock();
-            if known.0.elapsed() >= FRESH {
-                let fresh = read(&file.path).unwrap_or_else(|error| {
-                    tracing::warn!(%error, "static headers of a proxy stay as they were");
-                    std::mem::take(&mut known.1)
-                });
-                *known = (Instant::now(), fresh);
-            }
-            headers.extend(known.1.iter().cloned());
+            headers.extend(file.current().iter().cloned());
         }
         headers
     }
 }
 
 /// Headers of a file, one a line.
-pub fn read(path: &PathBuf) -> Result<Vec<StaticHeader>, HeadersError> {
+pub fn read(path: &Path) -> Result<Vec<StaticHeader>, HeadersError> {
     let text = fs::read_to_string(path).map_err(|source| HeadersError::Read {
-        path: path.clone(),
+        path: path.to_owned(),
         source,
     })?;
     let lines = text.lines().enumerate();
@@ -96,7 +84,7 @@ pub fn read(path: &PathBuf) -> Result<Vec<StaticHeader>, HeadersError> {
         .filter(|(_, line)| !line.trim().is_empty())
         .map(|(index, line)| {
             line.parse().map_err(|_| HeadersError::Line {
-                path: path.clone(),
+                path: path.to_owned(),
                 line: index + 1,
             })
         })
@@ -134,7 +122,7 @@ pub(super) fn of_call(
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::advance;
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -204,7 +192,7 @@ mod tests {
             ("X-Key: newest", "newest"),
         ] {
             fs::write(&path, text).unwrap();
-            advance(FRESH).await;
+            sleep(2 * FRESH).await;
             assert_eq!(value(), expected);
         }
         fs::write(&path, "secret without a name").unwrap();

@@ -7,7 +7,7 @@
 
 mod wanted;
 
-use std::{rc::Rc, sync::Arc};
+use std::{collections::HashSet, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use natter_protocol::{
@@ -69,6 +69,11 @@ impl Session {
     pub(super) fn connect(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, request: &ConnectRequest<'_>) {
         if self.phase.get() != Phase::Fresh {
             return self.refuse(worker, "second_connect");
+        }
+        // Before anything is judged or kept for any of them.
+        if request.subs.len() > worker.live().settings.client.channel_limit {
+            let refused = Denial::Error(ErrorCode::LimitExceeded.into());
+            return self.connect_by(worker, id, Vec::new(), Verdict::Now(Err(refused)));
         }
         let wanted = wanted(request);
         let verdict = if !request.token.is_empty() {
@@ -225,6 +230,11 @@ impl Session {
         self.note_meta(admission.meta);
         self.set_rights(worker, admission.rights);
         let wanted = if admission.takes_wishes { wanted } else { &[] };
+        // Each costs what the command costs that would join it.
+        self.spend(worker, wanted.len());
+        if are_more_than(worker.live().settings.client.channel_limit, &admission.rooms) {
+            return self.deny(worker, slot, &Denial::Error(ErrorCode::LimitExceeded.into()));
+        }
         let rooms = admission.rooms.into_iter();
         let granted = rooms.filter(|grant| !self.is_banned(worker, &grant.channel, grant.token.as_ref()));
         let wishes = match self.first_rooms(worker, granted.collect(), wanted) {
@@ -435,4 +445,10 @@ impl Session {
         let terms = terms.as_ref();
         terms.is_some_and(|terms| terms.admitting.is_some() || terms.joining.is_some())
     }
+}
+
+/// Whether they are more rooms than that, however often each is named.
+fn are_more_than(limit: usize, rooms: &[Grant]) -> bool {
+    let names = || rooms.iter().map(|grant| grant.channel.as_str());
+    rooms.len() > limit && names().collect::<HashSet<_>>().len() > limit
 }

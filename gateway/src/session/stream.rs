@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The `session` of the protocol: by which requests of a client find its stream, and which nobody else knows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StreamKey {
     pub worker: WorkerId,
     /// Nil is nobody's.
@@ -34,6 +34,15 @@ impl StreamKey {
     }
 }
 
+/// Without the secret.
+impl fmt::Debug for StreamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut key = f.debug_struct("StreamKey");
+        key.field("worker", &self.worker).finish_non_exhaustive()
+    }
+}
+
+/// With the secret, as the client is told it.
 impl fmt::Display for StreamKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.worker, self.secret.simple())
@@ -105,6 +114,7 @@ mod tests {
             secret: Uuid::new_v4(),
         };
         assert_eq!(StreamKey::parse(&key.to_string()), Some(key));
+        assert_eq!(format!("{key:?}"), "StreamKey { worker: 3, .. }");
         for text in ["", "3", "3-", "x-00000000000000000000000000000000", "-"] {
             assert_eq!(StreamKey::parse(text), None, "{text}");
         }

@@ -1,52 +1,26 @@
 //! Keys that stand in files: read anew while tokens are checked, so that a key is changed by changing its file.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use jsonwebtoken::DecodingKey;
-use parking_lot::Mutex;
-use tokio::time::Instant;
-use tracing::warn;
 
 use super::{
     KeysError,
     issuer::{Key, MAX_KEYS, of_secret},
 };
-use crate::config::IssuerSettings;
+use crate::{config::IssuerSettings, watched_file::WatchedFile};
 
 /// How soon a file that was replaced is read again.
 const FRESH: Duration = Duration::from_secs(5);
 const PEM_BEGIN: &str = "-----BEGIN ";
 
-pub(super) struct Files {
-    settings: IssuerSettings,
-    read: Mutex<(Instant, Arc<Vec<Key>>)>,
-}
-
-impl Files {
-    pub(super) fn new(settings: &IssuerSettings) -> Result<Self, KeysError> {
-        let keys = read_all(settings)?;
-        Ok(Self {
-            settings: settings.clone(),
-            read: Mutex::new((Instant::now(), Arc::new(keys))),
-        })
+/// The keys of an issuer's files; `None`: it has none. What became unusable leaves what was read of all before.
+pub(super) fn watched(settings: &IssuerSettings) -> Result<Option<WatchedFile<Vec<Key>>>, KeysError> {
+    if settings.hmac_secrets_file.is_none() && settings.public_keys_file.is_none() {
+        return Ok(None);
     }
-
-    /// A file that became unusable leaves what was read of all before.
-    pub(super) fn keys(&self) -> Arc<Vec<Key>> {
-        let mut known = self.read.lock();
-        if known.0.elapsed() >= FRESH && self.are_there() {
-            known.0 = Instant::now();
-            match read_all(&self.settings) {
-                Ok(keys) => known.1 = Arc::new(keys),
-                Err(error) => warn!(%error, "keys of tokens stay as they were"),
-            }
-        }
-        known.1.clone()
-    }
-
-    fn are_there(&self) -> bool {
-        self.settings.hmac_secrets_file.is_some() || self.settings.public_keys_file.is_some()
-    }
+    let settings = settings.clone();
+    WatchedFile::open("keys of tokens", FRESH, move || read_all(&settings)).map(Some)
 }
 
 fn read_all(settings: &IssuerSettings) -> Result<Vec<Key>, KeysError> {

@@ -6,8 +6,8 @@ use jsonwebtoken::{AlgorithmFamily, DecodingKey, Header, Validation, decode, err
 use serde_json::value::RawValue;
 use tokio::runtime::Handle;
 
-use super::{KeysError, Purpose, TokenError, claims::Claims, files::Files, jwks::Jwks};
-use crate::{config::IssuerSettings, metrics::TokenMetrics};
+use super::{KeysError, Purpose, TokenError, claims::Claims, files, jwks::Jwks};
+use crate::{config::IssuerSettings, metrics::TokenMetrics, watched_file::WatchedFile};
 
 /// Keys of one file or secret list, and of one key set: a token without a key id is held against all of its kind.
 pub(super) const MAX_KEYS: usize = 64;
@@ -22,7 +22,7 @@ pub(super) enum Tried<T> {
 pub(super) struct Issuer {
     pub(super) settings: IssuerSettings,
     keys: Vec<Key>,
-    files: Files,
+    files: Option<WatchedFile<Vec<Key>>>,
     pub(super) jwks: Option<Arc<Jwks>>,
 }
 
@@ -43,7 +43,7 @@ impl Issuer {
             .hmac_secrets
             .iter()
             .map(|secret| of_secret(secret.bytes()));
-        let files = Files::new(settings)?;
+        let files = files::watched(settings)?;
         let jwks = match (former.and_then(|former| former.jwks.clone()), &settings.jwks_url) {
             (Some(known), _) => Some(known),
             (None, Some(_)) => {
@@ -81,7 +81,8 @@ impl Issuer {
     }
 
     pub(super) fn verify(&self, token: &str, header: &Header) -> Result<Claims, TokenError> {
-        let kept = self.files.keys();
+        let kept = self.files.as_ref().map(WatchedFile::current);
+        let kept = kept.iter().flat_map(|keys| keys.iter());
         let fetched = self.jwks.as_ref().map(|jwks| jwks.keys());
         let fetched = fetched.iter().flat_map(|keys| keys.iter());
         let fits = |key: &&Key| {
@@ -89,7 +90,7 @@ impl Issuer {
             is_meant && key.key.family() == header.alg.family()
         };
         let mut result = Err(TokenError::UnknownKey);
-        for key in self.keys.iter().chain(kept.iter()).chain(fetched).filter(fits) {
+        for key in self.keys.iter().chain(kept).chain(fetched).filter(fits) {
             match claims(token, &key.key, header) {
                 // Another key may be the one.
                 Err(TokenError::Signature) => result = Err(TokenError::Signature),

@@ -89,10 +89,13 @@ pub(super) fn file(cluster: &ValidCluster, names: &Names) -> Result<Value, Build
         file.insert("tracing".to_owned(), Value::Object(tracing_settings(tracing)));
     }
     put(&mut file, "bus", "prefix", json!(names.bus_prefix()));
-    if let Some(bus) = file.get_mut("bus").and_then(Value::as_object_mut) {
+    // The servers of a managed NATS are a variable, as they come with a password.
+    if let Some(bus) = file.get_mut("bus").and_then(Value::as_object_mut)
+        && let Some(external) = &cluster.spec.bus.external
+    {
         let written = bus.entry("nats").or_insert_with(|| json!({}));
         if let Some(written) = written.as_object_mut() {
-            written.extend(nats(cluster, names));
+            written.extend(nats_settings(external));
         }
     }
     let rooms = file.entry("rooms").or_insert_with(|| json!({}));
@@ -105,14 +108,6 @@ pub(super) fn file(cluster: &ValidCluster, names: &Names) -> Result<Value, Build
 /// Seconds from SIGTERM until a gateway has ended whatever happens, a moment for its last log lines included.
 pub(super) fn leave_seconds(cluster: &ValidCluster) -> u64 {
     cluster.drain.accept.as_secs() + cluster.drain.duration.as_secs() + 2 * DRAIN_SLACK_SECONDS
-}
-
-fn nats(cluster: &ValidCluster, names: &Names) -> Map<String, Value> {
-    if let Some(external) = &cluster.spec.bus.external {
-        return nats_settings(external);
-    }
-    let server = format!("nats://{}:4222", names.host(&names.nats()));
-    Map::from_iter([("servers".to_owned(), json!([server]))])
 }
 
 /// Rooms without a namespace need a policy that somebody wrote. Streams of a managed NATS outlive the loss of a server unless

@@ -54,6 +54,11 @@ impl Names {
         child(&self.cluster, "nats", WORKLOAD)
     }
 
+    /// The Secret with the passwords of a managed NATS.
+    pub fn nats_users(&self) -> String {
+        child(&self.cluster, "nats-users", LABEL)
+    }
+
     /// The headless Service that names each NATS server.
     pub fn nats_headless(&self) -> String {
         child(&self.cluster, "nats-headless", LABEL)

@@ -4,12 +4,15 @@
 //! all its streams have caught up (`/healthz`), and a server that shall go first sends its clients away in lame-duck mode.
 
 mod stateful_set;
+mod users;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceSpec};
 
+pub(super) use self::users::environment as gateway_environment;
+pub use self::users::{ADMIN_KEY, GATEWAY_KEY};
 use super::{
     BuildError, Names, Object, gateway,
     labels::{self, NATS},
@@ -111,5 +114,5 @@ fn config(nats: &ValidNats, names: &Names) -> String {
         }
         text.push_str("  ]\n}\n");
     }
-    text
+    text + &users::authorization(&names.bus_prefix())
 }

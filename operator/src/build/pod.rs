@@ -4,7 +4,7 @@ use k8s_openapi::{
     DeepMerge,
     api::core::v1::{
         Capabilities, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, ObjectFieldSelector,
-        PodSecurityContext, PodTemplateSpec, Probe, SeccompProfile, SecurityContext,
+        PodSecurityContext, PodTemplateSpec, Probe, SeccompProfile, SecretKeySelector, SecurityContext,
         TopologySpreadConstraint,
     },
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
@@ -109,6 +109,22 @@ pub(super) fn env_of_pod(name: &str, path: &str) -> EnvVar {
             field_ref: Some(ObjectFieldSelector {
                 api_version: None,
                 field_path: path.to_owned(),
+            }),
+            ..EnvVarSource::default()
+        }),
+    }
+}
+
+/// A variable with a key of a Secret, which must be there.
+pub(super) fn env_of_secret(name: &str, secret: &str, key: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: None,
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(SecretKeySelector {
+                name: secret.to_owned(),
+                key: key.to_owned(),
+                optional: Some(false),
             }),
             ..EnvVarSource::default()
         }),

@@ -1,8 +1,9 @@
-//! The Secret with a cluster's tokens, which its gateways mount.
+//! The Secret with a cluster's tokens, which its gateways mount, and the one with the passwords of a managed NATS.
 //!
-//! It is applied and never read, so that the operator needs no right to read Secrets: when it was applied last is remembered,
-//! and it is applied again when the month ends, when this operator is new, and when a gateway does not run yet or refuses calls,
-//! since somebody may have removed or changed it. So whoever needs it finds it, though it may be away while nobody does.
+//! They are applied and never read, so that the operator needs no right to read Secrets: when they were applied last is
+//! remembered, and they are applied again when the month ends, when this operator is new, when the cluster gets a managed NATS,
+//! and when a gateway does not run yet or refuses calls, since somebody may have removed or changed one. So whoever needs one
+//! finds it, though it may be away while nobody does.
 //!
 //! One of that name that is somebody else's is found out by a patch that changes nothing, and is answered with the metadata alone:
 //! that needs no other right either.
@@ -21,7 +22,7 @@ use serde_json::json;
 
 use super::Period;
 use crate::{
-    build::{Names, OPERATOR, TOKEN_FILE, gateway_labels},
+    build::{ADMIN_KEY, GATEWAY_KEY, Names, OPERATOR, TOKEN_FILE, gateway_labels},
     controller::Context,
     error::{Error, is_not_found},
     validate::ValidCluster,
@@ -30,19 +31,27 @@ use crate::{
 /// A cause for doubt counts once in this time: the kubelet tries to mount a Secret that is missing about as often.
 const AGAIN_SECONDS: i64 = 10;
 
-/// Remembers which tokens each cluster's Secret holds, by uid, and since when.
+/// What a cluster's Secrets hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Content {
+    tokens: Period,
+    /// There are passwords of a managed NATS.
+    passwords: bool,
+}
+
+/// Remembers what each cluster's Secrets hold, by uid, and since when.
 #[derive(Default)]
 pub struct Secrets {
-    applied: Mutex<HashMap<String, (Period, Timestamp)>>,
+    applied: Mutex<HashMap<String, (Content, Timestamp)>>,
 }
 
 impl Secrets {
-    /// Whether the Secret has to be applied; `doubt`: gateways act as if it were not there.
-    fn is_due(&self, uid: &str, period: Period, doubt: bool, now: Timestamp) -> bool {
+    /// Whether they have to be applied; `doubt`: gateways act as if one were not there.
+    fn is_due(&self, uid: &str, content: Content, doubt: bool, now: Timestamp) -> bool {
         match self.applied.lock().get(uid) {
             Some((applied, when)) => {
                 let old = now.as_second() - when.as_second() >= AGAIN_SECONDS;
-                *applied != period || doubt && old
+                *applied != content || doubt && old
             }
             None => true,
         }
@@ -53,7 +62,7 @@ impl Secrets {
         self.applied.lock().remove(uid);
     }
 
-    /// Applies the Secret if it is due.
+    /// Applies the Secrets if they are due.
     pub async fn ensure(
         &self,
         context: &Context,
@@ -62,22 +71,36 @@ impl Secrets {
         doubt: bool,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let (uid, period) = (&cluster.owner.uid, Period::of(now));
-        if !self.is_due(uid, period, doubt, now) {
+        let uid = &cluster.owner.uid;
+        let content = Content {
+            tokens: Period::of(now),
+            passwords: cluster.nats.is_some(),
+        };
+        if !self.is_due(uid, content, doubt, now) {
             return Ok(());
         }
-        let name = names.control();
-        let secret = secret(cluster, &name, context.token_key.file(uid, period));
-        let api: Api<Secret> = Api::namespaced(context.client.clone(), &cluster.namespace);
-        refuse_foreign(&api, uid, &name).await?;
-        let parameters = PatchParams::apply(OPERATOR).force();
-        api.patch(&name, &parameters, &Patch::Apply(&secret))
-            .await
-            .map_err(|source| Error::Tokens { name, source })?;
+        let key = &context.token_key;
+        let tokens = [(TOKEN_FILE, key.file(uid, content.tokens))].into();
+        apply(context, secret(cluster, names.control(), tokens)).await?;
+        if content.passwords {
+            let passwords = [(GATEWAY_KEY, "gateway"), (ADMIN_KEY, "admin")]
+                .map(|(entry, user)| (entry, key.nats_password(uid, user)));
+            apply(context, secret(cluster, names.nats_users(), passwords.into())).await?;
+        }
         context.metrics.acted("tokens", true);
-        self.applied.lock().insert(uid.clone(), (period, now));
+        self.applied.lock().insert(uid.clone(), (content, now));
         Ok(())
     }
+}
+
+async fn apply(context: &Context, secret: Secret) -> Result<(), Error> {
+    let (name, namespace) = (secret.name_any(), secret.namespace().unwrap_or_default());
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
+    let uid = secret.owner_references().first().map(|owner| owner.uid.as_str());
+    refuse_foreign(&api, uid.unwrap_or_default(), &name).await?;
+    let parameters = PatchParams::apply(OPERATOR).force();
+    let applied = api.patch(&name, &parameters, &Patch::Apply(&secret)).await;
+    applied.map(drop).map_err(|source| Error::Tokens { name, source })
 }
 
 async fn refuse_foreign(api: &Api<Secret>, uid: &str, name: &str) -> Result<(), Error> {
@@ -96,16 +119,19 @@ async fn refuse_foreign(api: &Api<Secret>, uid: &str, name: &str) -> Result<(), 
     }
 }
 
-fn secret(cluster: &ValidCluster, name: &str, tokens: String) -> Secret {
+fn secret(cluster: &ValidCluster, name: String, entries: Vec<(&str, String)>) -> Secret {
+    let data = entries
+        .into_iter()
+        .map(|(entry, text)| (entry.to_owned(), ByteString(text.into_bytes())));
     Secret {
         metadata: ObjectMeta {
-            name: Some(name.to_owned()),
+            name: Some(name),
             namespace: Some(cluster.namespace.clone()),
             labels: Some(gateway_labels(cluster)),
             owner_references: Some(vec![cluster.owner.clone()]),
             ..ObjectMeta::default()
         },
-        data: Some([(TOKEN_FILE.to_owned(), ByteString(tokens.into_bytes()))].into()),
+        data: Some(data.collect()),
         ..Secret::default()
     }
 }
@@ -118,13 +144,18 @@ mod tests {
     fn a_secret_is_applied_when_it_is_new_old_or_doubted() {
         let secrets = Secrets::default();
         let at = |seconds: i64| Timestamp::from_second(1_800_000_000 + seconds).unwrap();
-        let period = Period(7);
+        let of = |period, passwords| Content {
+            tokens: Period(period),
+            passwords,
+        };
+        let period = of(7, false);
         assert!(secrets.is_due("a", period, false, at(0)));
         secrets.applied.lock().insert("a".to_owned(), (period, at(0)));
         assert!(!secrets.is_due("a", period, false, at(1_000)));
         assert!(!secrets.is_due("a", period, true, at(9)), "not at each look");
         assert!(secrets.is_due("a", period, true, at(10)));
-        assert!(secrets.is_due("a", Period(8), false, at(1)));
+        assert!(secrets.is_due("a", of(8, false), false, at(1)));
+        assert!(secrets.is_due("a", of(7, true), false, at(1)), "it gets a NATS");
         assert!(secrets.is_due("b", period, false, at(1)));
     }
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
+use natter_tests::raw::RawSocket;
 use natter_tests::wire::{Encoding, Transport, Wire, emulation_request};
 use reqwest::Client as Http;
 use serde_json::{Value, json};
@@ -141,4 +142,97 @@ async fn protobuf_requests_that_are_none_are_refused() -> Result<()> {
 async fn stream_of_protobuf(scene: &Scene) -> Result<(Wire, Value)> {
     let gateway = scene.gateway.public();
     Wire::connect(gateway, Transport::HttpStream, Encoding::Protobuf, json!({})).await
+}
+
+/// Who guesses is told nothing new, counted by its address, and fills no log.
+#[tokio::test]
+async fn a_flood_of_requests_for_nobody_is_counted_and_bounded() -> Result<()> {
+    const BAD: u32 = 2_000;
+    let config = "api: {keys: [natter-tests], wrong_key_limit: 1}\n";
+    let gateway = natter_tests::gateway::Gateway::builder()
+        .config(config)
+        .start()
+        .await?;
+    let http = Http::new();
+    let url = format!("{}/emulation", gateway.http_url());
+    let mut closed = 0;
+    for number in 0..BAD {
+        let body = match number % 2 {
+            0 => json!({ "session": format!("0-{}", uuid()), "node": uuid(), "data": "" }).to_string(),
+            _ => "no message".to_owned(),
+        };
+        let answer = http.post(&url).body(body).send().await?;
+        let status = answer.status().as_u16();
+        ensure!(status == if number % 2 == 0 { 404 } else { 400 }, "{status}");
+        closed += u32::from(answer.headers().get("connection").is_some_and(|it| it == "close"));
+    }
+    ensure!(closed > 0, "connections go on for ever");
+    let metrics = gateway.metrics().await?;
+    for (family, label, value, expected) in [
+        ("natter_emulation_requests_total", "result", "unknown", BAD / 2),
+        ("natter_handshake_failures_total", "kind", "malformed", BAD / 2),
+        ("natter_limited_total", "limit", "unknown_sessions", closed),
+    ] {
+        let counted = metrics.value(family, &[(label, value)]);
+        ensure!(
+            counted == Some(f64::from(expected)),
+            "{family} {value}: {counted:?}"
+        );
+    }
+    let told = |message: &str| {
+        let lines = gateway.logs().into_iter();
+        lines.filter(|line| line.message() == message).count()
+    };
+    for message in ["handshake failed", "a limit is reached"] {
+        // 10 a second.
+        let lines = told(message);
+        ensure!((1..BAD as usize / 2).contains(&lines), "{message}: {lines} lines");
+    }
+    Ok(())
+}
+
+/// Bodies of strangers take places among the handshakes: more when they are larger, and never for longer.
+#[tokio::test]
+async fn bodies_that_do_not_end_make_room_and_are_cut() -> Result<()> {
+    let config = "workers: 1\nhttp: {handshake_limit: 64, header_max_size: 16KiB, header_timeout: 1h}\n";
+    let scene = Scene::open(config).await?;
+    let watch = scene.watch().await?;
+    let mut sockets = Vec::new();
+    for path in ["/emulation", "/connection/http_stream", "/connection/uni_sse"] {
+        // 64 KiB: four places each.
+        for _ in 0..8 {
+            let mut socket = RawSocket::connect(scene.gateway.public()).await?;
+            let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 65536\r\n\r\n{{");
+            socket.write(head.as_bytes()).await?;
+            sockets.push(socket);
+        }
+    }
+    // Sixteen have room.
+    for socket in sockets.drain(..8) {
+        let mut socket = socket;
+        ensure!(socket.read_to_end().await?.is_empty());
+    }
+    watch
+        .counted("natter_limited_total", &[("limit", "handshakes")], 8)
+        .await?;
+    drop(sockets);
+    scene.untroubled().await
+}
+
+#[tokio::test]
+async fn a_body_that_takes_longer_than_a_handshake_may_is_refused() -> Result<()> {
+    let scene = Scene::open("http: {header_timeout: 300ms}\n").await?;
+    for path in ["/emulation", "/connection/http_stream"] {
+        let watch = scene.watch().await?;
+        let mut socket = RawSocket::connect(scene.gateway.public()).await?;
+        let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{{");
+        socket.write(head.as_bytes()).await?;
+        let answer = socket.read_head().await?;
+        ensure!(answer.starts_with("HTTP/1.1 408 "), "{path}: {answer}");
+        ensure!(answer.contains("x-content-type-options: nosniff"), "{answer}");
+        watch
+            .counted("natter_handshake_failures_total", &[("kind", "timeout")], 1)
+            .await?;
+    }
+    scene.untroubled().await
 }

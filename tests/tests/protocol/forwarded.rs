@@ -107,3 +107,95 @@ async fn the_proxy_protocol_names_the_client_and_has_to() -> Result<()> {
     }
     Ok(())
 }
+
+/// Whom a proxy connects for without naming it: whatever headers say is then the client's own word, though the balancer that brought
+/// it is trusted.
+#[tokio::test]
+async fn whoever_the_proxy_protocol_does_not_name_is_not_believed() -> Result<()> {
+    let config = "http: {trusted_proxies: [127.0.0.1/32], proxy_protocol: true}\n\
+        client: {user_id_header: x-user, anonymous: allow}\n";
+    let gateway = crate::scene::gateway(config).await?;
+    let request = HANDSHAKE.replacen("\r\n", "\r\nX-Forwarded-For: 192.0.2.7\r\nX-User: root\r\n", 1);
+    let version_2 = |command: u8| [b"\r\n\r\n\0\r\nQUIT\n", &[command, 0, 0, 0][..]].concat();
+    for (header, client, user) in [
+        (b"PROXY UNKNOWN\r\n".to_vec(), "127.0.0.1", ""),
+        // LOCAL, and PROXY for an address of no known kind.
+        (version_2(0x20), "127.0.0.1", ""),
+        (version_2(0x21), "127.0.0.1", ""),
+        // A second proxy behind the first is believed.
+        (
+            b"PROXY TCP4 127.0.0.1 10.0.0.1 4711 8000\r\n".to_vec(),
+            "192.0.2.7",
+            "root",
+        ),
+    ] {
+        let before = gateway.logs().len();
+        let mut socket = RawSocket::connect(gateway.public()).await?;
+        socket.write(&[&header, request.as_bytes()].concat()).await?;
+        let head = socket.read_head().await?;
+        ensure!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        for (message, field, expected) in [("accepted", "client", client), ("opened", "user", user)] {
+            let line = |line: &natter_tests::gateway::LogLine| line.message() == message;
+            let line = gateway.wait_log_after(before, line, LIMIT).await?;
+            let found = line.field(field).and_then(serde_json::Value::as_str);
+            ensure!(
+                found.unwrap_or_default() == expected,
+                "{header:?}: {field} {found:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Requests of one client through a proxy count for the client, also where the next client comes through the same one.
+#[tokio::test]
+async fn limits_of_addresses_count_clients_and_not_their_proxies() -> Result<()> {
+    const LIMITS: &str = "client: {address_connection_limit: 2, anonymous: allow}\n\
+        api: {keys: [natter-tests], wrong_key_limit: 1}\n";
+    for (trusted, apart) in [("127.0.0.0/8", true), ("10.0.0.0/8", false)] {
+        let config = format!("http: {{trusted_proxies: [{trusted}]}}\n{LIMITS}");
+        let gateway = natter_tests::gateway::Gateway::builder()
+            .config(&config)
+            .start()
+            .await?;
+        let mut open = Vec::new();
+        for (client, is_another) in [("192.0.2.1", false), ("192.0.2.2", true), ("192.0.2.2", true)] {
+            let header = format!("X-Forwarded-For: {client}\r\n");
+            let fill = if is_another { 1 } else { 2 };
+            for _ in 0..fill {
+                let upgraded = RawSocket::upgraded_with(gateway.public(), PATH, &header).await;
+                ensure!(upgraded.is_ok() == (apart || !is_another), "{trusted}: {client}");
+                open.extend(upgraded);
+            }
+        }
+        let header = "X-Forwarded-For: 192.0.2.1\r\n";
+        ensure!(
+            RawSocket::upgraded_with(gateway.public(), PATH, header)
+                .await
+                .is_err()
+        );
+
+        let http = reqwest::Client::new();
+        let ask = async |client: &str| -> Result<u16> {
+            let request = http.post(format!("{}/api/info", gateway.http_url()));
+            let request = request
+                .header("x-api-key", "wrong")
+                .header("x-forwarded-for", client);
+            Ok(request.body("{}").send().await?.status().as_u16())
+        };
+        let mut last = 0;
+        for _ in 0..100 {
+            last = ask("192.0.2.1").await?;
+            if last == 429 {
+                break;
+            }
+        }
+        ensure!(last == 429, "{trusted}: wrong keys are not slowed");
+        let mut refused = 0;
+        for number in 0..20 {
+            refused += u32::from(ask(&format!("198.51.100.{number}")).await? == 429);
+        }
+        ensure!((refused > 0) != apart, "{trusted}: {refused} others were refused");
+    }
+    Ok(())
+}

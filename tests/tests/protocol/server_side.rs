@@ -161,7 +161,7 @@ async fn what_comes_behind_connect_in_one_frame_is_answered_behind_it() -> Resul
 
 #[tokio::test]
 async fn a_connect_request_names_rooms_that_its_client_may_join() -> Result<()> {
-    let scene = Scene::open(ROOMS).await?;
+    let scene = Scene::open(&ROOMS.replace("channel_limit: 4", "channel_limit: 8")).await?;
     publish(&scene, "kept:a", json!("one")).await?;
     let subs = json!({
         "open:a": {}, "kept:a": { "recoverable": true }, "me:#43": {}, "pushed:a": {},
@@ -179,20 +179,40 @@ async fn a_connect_request_names_rooms_that_its_client_may_join() -> Result<()> 
     publish(&scene, "open:a", json!(7)).await?;
     assert_eq!(client.push().await?["pub"]["data"], 7);
 
-    let many: serde_json::Map<_, _> = (0..5).map(|n| (format!("open:{n}"), json!({}))).collect();
-    let watch = scene.watch().await?;
-    let (mut client, reply) = connect_as(&scene, "", json!({ "subs": many })).await?;
-    assert_eq!(reply["error"]["code"], 106, "{reply}");
-    assert_eq!(client.close_frame().await?, (3505, "channel limit".to_owned()));
-    watch
-        .counted(
-            "natter_command_errors_total",
-            &[("command", "connect"), ("code", "106")],
-            1,
-        )
-        .await?;
-    watch.ended("channel_limit").await?;
+    // Also such as there are not: their number is looked at before anything else of them.
+    for namespace in ["open", "nowhere"] {
+        let named = (0..9).map(|n| (format!("{namespace}:{n}"), json!({})));
+        let many: serde_json::Map<_, _> = named.collect();
+        let watch = scene.watch().await?;
+        let (mut client, reply) = connect_as(&scene, "", json!({ "subs": many })).await?;
+        assert_eq!(reply["error"]["code"], 106, "{reply}");
+        assert_eq!(client.close_frame().await?, (3505, "channel limit".to_owned()));
+        watch
+            .counted(
+                "natter_command_errors_total",
+                &[("command", "connect"), ("code", "106")],
+                1,
+            )
+            .await?;
+        watch.ended("channel_limit").await?;
+    }
     scene.untroubled().await
+}
+
+#[tokio::test]
+async fn rooms_that_a_connect_request_names_cost_what_commands_cost() -> Result<()> {
+    let scene = Scene::open("client: {rate_limit: {commands: 20}}\n").await?;
+    let watch = scene.watch().await?;
+    for (rooms, limited) in [(10, 0), (100, 1)] {
+        let named: serde_json::Map<_, _> = (0..rooms).map(|n| (format!("room-{n}"), json!({}))).collect();
+        let (_client, reply) = connect_as(&scene, "", json!({ "subs": named })).await?;
+        let subs = reply["connect"]["subs"].as_object().context("no subs")?;
+        assert_eq!(subs.len(), rooms);
+        watch
+            .counted("natter_limited_total", &[("limit", "commands")], limited)
+            .await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]

@@ -166,6 +166,31 @@ async fn clients_the_page_and_backends_are_served_over_tls() -> Result<()> {
     secure.failed("closed", 0.0).await
 }
 
+/// Also those of connections that do not come about, and of streams.
+#[tokio::test]
+async fn every_answer_but_an_upgrade_has_the_headers_of_tls() -> Result<()> {
+    let secure = Secure::start("", "").await?;
+    let (trusting, address) = (secure.trusting()?, secure.gateway.public());
+    let allowed = "Origin: https://chat.example\r\n";
+    let nobody = json!({ "id": 1, "connect": { "token": "nobody can check it" } }).to_string();
+    for (method, path, headers, body, status) in [
+        ("GET", "/connection/websocket", "", "", "400"),
+        ("OPTIONS", "/emulation", allowed, "", "204"),
+        ("POST", "/connection/http_stream", allowed, nobody.as_str(), "200"),
+    ] {
+        let elsewhere = request(method, path, headers, body).replace("localhost", "chat.example");
+        let answer = ask(address, &trusting, &elsewhere).await?;
+        ensure!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        for header in [
+            "x-content-type-options: nosniff\r\n",
+            "strict-transport-security: max-age=31536000\r\n",
+        ] {
+            ensure!(answer.contains(header), "{path}: {answer}");
+        }
+    }
+    Ok(())
+}
+
 /// What a reader leaves unread waits within its queue, and reaches it whole when it reads again.
 #[tokio::test]
 async fn a_reader_that_pauses_gets_everything_and_one_that_stays_away_is_cut() -> Result<()> {

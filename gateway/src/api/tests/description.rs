@@ -68,6 +68,25 @@ async fn a_path_takes_the_verbs_that_are_described() {
     }
 }
 
+/// Of several calls in one request each says by itself what its key may not do.
+#[test]
+fn every_operation_says_what_becomes_of_wrong_keys() {
+    let description = description();
+    for path in paths(&description) {
+        let several = path == "/api" || path.ends_with("/batch");
+        for operation in VERBS
+            .iter()
+            .filter_map(|verb| description["paths"][&path].get(*verb))
+        {
+            let answers = operation["responses"].as_object().unwrap();
+            let expected = ["401", "429"].into_iter().chain((!several).then_some("403"));
+            for status in expected {
+                assert!(answers.contains_key(status), "{path}: {status}");
+            }
+        }
+    }
+}
+
 #[test]
 fn every_reference_leads_somewhere() {
     let description = description();

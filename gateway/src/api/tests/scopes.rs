@@ -4,7 +4,8 @@ use super::*;
 
 const SCOPED: &str =
     "[{name: feed, keys: [feed-key], methods: [publish, broadcast, disconnect], namespaces: [passing]},
-    {name: reader, keys: [reader-key], methods: [history]}]";
+    {name: reader, keys: [reader-key], methods: [history]},
+    {name: warden, keys: [warden-key], namespaces: [passing]}]";
 
 impl Api {
     async fn ask_by(&self, key: &str, method: &str, uri: &str, body: &Value) -> Answer {
@@ -94,6 +95,77 @@ async fn a_call_outside_the_scope_of_its_key_is_refused_at_every_door() {
             message.clone(),
             403,
         ),
+        (
+            "warden-key",
+            "POST",
+            "/api/ban_user",
+            json!({ "user": "x", "channel": "passing:a" }),
+            200,
+        ),
+        (
+            "warden-key",
+            "POST",
+            "/api/ban_user",
+            json!({ "user": "x", "channel": "kept:a" }),
+            403,
+        ),
+        (
+            "warden-key",
+            "POST",
+            "/api/unban_user",
+            json!({ "user": "x", "channel": "passing:a" }),
+            200,
+        ),
+        (
+            "warden-key",
+            "POST",
+            "/api/unban_user",
+            json!({ "user": "x", "channel": "kept:a" }),
+            403,
+        ),
+        (
+            "warden-key",
+            "POST",
+            "/api/invalidate_user_tokens",
+            json!({ "user": "x", "channel": "passing:a" }),
+            200,
+        ),
+        (
+            "warden-key",
+            "POST",
+            "/api/invalidate_user_tokens",
+            json!({ "user": "x", "channel": "kept:a" }),
+            403,
+        ),
+        (
+            "warden-key",
+            "POST",
+            "/api/invalidate_user_tokens",
+            json!({ "user": "x" }),
+            403,
+        ),
+        (
+            "warden-key",
+            "POST",
+            "/api/block_user",
+            json!({ "user": "x" }),
+            403,
+        ),
+        (
+            "warden-key",
+            "POST",
+            "/api/unblock_user",
+            json!({ "user": "x" }),
+            403,
+        ),
+        (
+            "warden-key",
+            "POST",
+            "/api/revoke_token",
+            json!({ "uid": "x" }),
+            403,
+        ),
+        ("warden-key", "POST", "/api/revocations", json!({}), 403),
         (KEY, "POST", "/v1/rooms/kept:a/messages", message.clone(), 201),
         (
             "feed-kez",

@@ -85,24 +85,43 @@ impl Permissions {
         for policy in durable {
             let partitions = policy.options.stream.partitions.unwrap_or(ON_A_CLUSTER);
             for partition in 0..partitions {
-                of_partition(&subjects, &policy.namespace, partition, &mut gateway);
-                if duties.manage_streams && policy.options.stream.managed {
-                    let stream = subjects.stream(&policy.namespace, partition);
-                    gateway.publish(Verb::Create.subject(&stream), "makes the stream");
-                    gateway.publish(Verb::Update.subject(&stream), "changes the stream");
-                }
+                let partition = Partition::new(&subjects, &policy.namespace, partition);
+                partition.permit(
+                    duties.manage_streams && policy.options.stream.managed,
+                    &mut gateway,
+                );
             }
         }
+        Self::complete(&subjects, duties, gateway)
+    }
+
+    /// For a NATS that serves one cluster: whatever its namespaces are, so that a new one changes nothing there. Gateways do
+    /// all their duties.
+    pub fn of_any_namespaces(prefix: &str) -> Self {
+        let subjects = Subjects::new(prefix);
+        let duties = Duties {
+            manage_streams: true,
+            serve_api: true,
+        };
+        let mut gateway = UserRights::default();
+        of_gateways(&subjects, &mut gateway);
+        of_ephemeral_rooms(&subjects, &mut gateway);
+        gateway.publish(subjects.kept(">"), "keeps revocations");
+        Partition::any(&subjects).permit(true, &mut gateway);
+        Self::complete(&subjects, duties, gateway)
+    }
+
+    fn complete(subjects: &Subjects, duties: Duties, mut gateway: UserRights) -> Self {
         // A reload may bring the first durable namespace.
         for subject in advisories::subjects() {
             gateway.subscribe(subject, "notices a change of a stream at once");
         }
         if duties.serve_api {
-            of_api(&subjects, &mut gateway);
+            of_api(subjects, &mut gateway);
         }
         Self {
             gateway,
-            admin: of_admin(&subjects),
+            admin: of_admin(subjects),
         }
     }
 }
@@ -126,21 +145,51 @@ fn of_ephemeral_rooms(subjects: &Subjects, rights: &mut UserRights) {
     rights.both(&subjects.all_ephemeral(), purpose);
 }
 
-fn of_partition(subjects: &Subjects, namespace: &str, partition: u16, rights: &mut UserRights) {
-    let stream = subjects.stream(namespace, partition);
-    let stored = subjects.stored_rooms(namespace, partition);
-    let live = subjects.live_rooms(namespace, partition);
-    rights.publish(stored.clone(), "publications of durable rooms, to be stored");
-    rights.publish(live.clone(), "words about members of durable rooms");
-    rights.subscribe(live, "publications of durable rooms, once they are stored");
-    rights.publish(Verb::Info.subject(&stream), "checks the stream");
-    rights.publish(
-        Verb::Message.subject(&stream),
-        "reads a message from the stream's leader",
-    );
-    rights.publish(Verb::Purge.subject(&stream), "removes the history of a room");
-    rights.publish(messages_of(&stream), "reads history");
-    rights.publish(newest_of(&stream, &stored), "reads the newest message of a room");
+/// One stream, or all.
+struct Partition {
+    stream: String,
+    /// Subjects of its rooms, to be stored.
+    stored: String,
+    /// Where they arrive.
+    live: String,
+}
+
+impl Partition {
+    fn new(subjects: &Subjects, namespace: &str, partition: u16) -> Self {
+        Self {
+            stream: subjects.stream(namespace, partition),
+            stored: subjects.stored_rooms(namespace, partition),
+            live: subjects.live_rooms(namespace, partition),
+        }
+    }
+
+    /// NATS knows no patterns for parts of a name: every stream of the account.
+    fn any(subjects: &Subjects) -> Self {
+        Self {
+            stream: "*".to_owned(),
+            stored: subjects.all_stored_rooms(),
+            live: subjects.all_live_rooms(),
+        }
+    }
+
+    fn permit(self, manage: bool, rights: &mut UserRights) {
+        let Self { stream, stored, live } = self;
+        rights.publish(stored.clone(), "publications of durable rooms, to be stored");
+        rights.publish(live.clone(), "words about members of durable rooms");
+        rights.subscribe(live, "publications of durable rooms, once they are stored");
+        rights.publish(Verb::Info.subject(&stream), "checks the stream");
+        rights.publish(
+            Verb::Message.subject(&stream),
+            "reads a message from the stream's leader",
+        );
+        rights.publish(Verb::Purge.subject(&stream), "removes the history of a room");
+        rights.publish(messages_of(&stream), "reads history");
+        rights.publish(newest_of(&stream, &stored), "reads the newest message of a room");
+        if manage {
+            rights.publish(Verb::Create.subject(&stream), "makes the stream");
+            rights.publish(Verb::Update.subject(&stream), "changes the stream");
+        }
+    }
 }
 
 fn of_bucket(subjects: &Subjects, duties: Duties, rights: &mut UserRights) {

@@ -85,6 +85,16 @@ impl Subjects {
         self.durable_start("live", namespace, partition) + ANY
     }
 
+    /// The subjects of the rooms of all streams.
+    pub fn all_stored_rooms(&self) -> String {
+        format!("{}.msg.{ANY}.{ANY}.{ANY}", self.prefix)
+    }
+
+    /// The subjects where those of all streams arrive live.
+    pub fn all_live_rooms(&self) -> String {
+        format!("{}.live.{ANY}.{ANY}.{ANY}", self.prefix)
+    }
+
     /// Every subject that one stream publishes to.
     pub fn all_live(&self, namespace: &str, partition: u16) -> String {
         format!("{}.live.{namespace}.{partition}.>", self.prefix)

@@ -1,7 +1,7 @@
 //! The requests to the collector: by the gateway's own client, so that TLS is what it is elsewhere, with headers whose values
 //! stand in a file.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{io, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,17 +9,14 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::ResponseFuture;
 use opentelemetry_http::HttpError;
-use parking_lot::Mutex;
-use tokio::{
-    runtime::Handle,
-    time::{Instant, timeout},
-};
+use tokio::{runtime::Handle, time::timeout};
 
 use super::EXPORT_TIMEOUT;
 use crate::{
     config::{StaticHeader, TracingSettings},
     outbound::{self, Authorities, HttpClient, Identity},
     proxy::read_headers,
+    watched_file::WatchedFile,
 };
 
 /// How soon a file of headers that was replaced is read again.
@@ -44,13 +41,7 @@ pub(super) struct Collector {
     client: HttpClient,
     /// Drives the requests; exports run on a thread of their own.
     runtime: Handle,
-    headers: Option<HeaderFile>,
-}
-
-#[derive(Debug)]
-struct HeaderFile {
-    path: PathBuf,
-    read: Mutex<(Instant, Vec<StaticHeader>)>,
+    headers: Option<WatchedFile<Vec<StaticHeader>>>,
 }
 
 impl Collector {
@@ -64,13 +55,10 @@ impl Collector {
             _ => None,
         };
         let authorities = Authorities::of(is_secure, settings.otlp_ca_file.as_deref());
-        let headers = settings.otlp_headers_file.clone().map(|path| {
-            let headers = read_headers(&path)?;
-            Ok::<_, CollectorError>(HeaderFile {
-                path,
-                read: Mutex::new((Instant::now(), headers)),
-            })
-        });
+        let headers = settings
+            .otlp_headers_file
+            .clone()
+            .map(|path| WatchedFile::open("headers for the collector", FRESH, move || read_headers(&path)));
         Ok(Self {
             client: outbound::client(authorities, identity, CONNECTIONS)?,
             runtime,
@@ -79,27 +67,14 @@ impl Collector {
     }
 }
 
-impl HeaderFile {
-    /// A file that became unusable leaves what was read of it before.
-    fn current(&self) -> Vec<StaticHeader> {
-        let mut known = self.read.lock();
-        if known.0.elapsed() >= FRESH {
-            known.0 = Instant::now();
-            match read_headers(&self.path) {
-                Ok(headers) => known.1 = headers,
-                Err(error) => tracing::warn!(%error, "headers for the collector stay as they were"),
-            }
-        }
-        known.1.clone()
-    }
-}
-
 #[async_trait]
 impl opentelemetry_http::HttpClient for Collector {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let mut request = request.map(Full::new);
-        for header in self.headers.iter().flat_map(HeaderFile::current) {
-            request.headers_mut().insert(header.name, header.value);
+        let headers = self.headers.as_ref().map(WatchedFile::current);
+        for header in headers.iter().flat_map(|headers| headers.iter()) {
+            let StaticHeader { name, value } = header.clone();
+            request.headers_mut().insert(name, value);
         }
         let asking = self.client.request(request);
         // The time limit begins where there is a clock.

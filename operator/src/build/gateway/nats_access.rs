@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{
 };
 use serde_json::{Map, Value, json};
 
-use super::template::{env_of_secret, mount};
+use super::template::mount;
 use crate::{
     api::{bus::ExternalNats, reference::SecretKey},
     build::pod,
@@ -82,8 +82,8 @@ pub(super) fn environment(nats: &ExternalNats) -> Vec<EnvVar> {
         .map(|url| url.replacen("://", "://$(NATS_USERNAME):$(NATS_PASSWORD)@", 1))
         .collect();
     vec![
-        env_of_secret("NATS_USERNAME", secret, &credentials.username_key),
-        env_of_secret("NATS_PASSWORD", secret, &credentials.password_key),
+        pod::env_of_secret("NATS_USERNAME", secret, &credentials.username_key),
+        pod::env_of_secret("NATS_PASSWORD", secret, &credentials.password_key),
         pod::env("NATTER_BUS_NATS_SERVERS", addresses.join(",")),
     ]
 }

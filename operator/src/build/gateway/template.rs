@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, Container, EnvVar, EnvVarSource, Lifecycle, LifecycleHandler, PodSpec,
-    PodTemplateSpec, SecretKeySelector, SecretVolumeSource, SleepAction, Volume, VolumeMount,
+    ConfigMapVolumeSource, Container, EnvVar, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec,
+    SecretVolumeSource, SleepAction, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -14,7 +14,7 @@ use crate::{
         Names,
         config::{self, HTTP_PORT, OPS_PORT},
         labels::{self, ACCEPTING, GATEWAY, Labels},
-        pod,
+        nats, pod,
     },
     validate::ValidCluster,
 };
@@ -63,7 +63,7 @@ pub(super) fn build(cluster: &ValidCluster, names: &Names) -> PodTemplateSpec {
             ..ObjectMeta::default()
         }),
         spec: Some(PodSpec {
-            containers: vec![container(cluster)],
+            containers: vec![container(cluster, names)],
             volumes: Some(volumes),
             service_account_name: Some(names.gateways()),
             automount_service_account_token: Some(false),
@@ -128,7 +128,7 @@ pub(super) fn bind(template: &mut PodTemplateSpec, config_map: &str, shared: &La
     }
 }
 
-fn container(cluster: &ValidCluster) -> Container {
+fn container(cluster: &ValidCluster, names: &Names) -> Container {
     // Directories, not files in them: only a directory follows changes of the `ConfigMap` or Secret.
     let mut mounts = vec![
         mount(CONFIG_VOLUME, CONFIG_DIRECTORY),
@@ -164,7 +164,7 @@ fn container(cluster: &ValidCluster) -> Container {
         image: Some(cluster.image.clone()),
         image_pull_policy: Some(pod::pull_policy(cluster)),
         args: Some(vec!["--config".to_owned(), config_path()]),
-        env: Some(environment(cluster)),
+        env: Some(environment(cluster, names)),
         ports: Some(vec![pod::port("http", HTTP_PORT), pod::port("ops", OPS_PORT)]),
         resources: Some(cluster.spec.gateways.resources.clone()),
         liveness_probe: Some(pod::probe("ops", "/livez", 10, 3)),
@@ -186,7 +186,7 @@ fn container(cluster: &ValidCluster) -> Container {
 }
 
 /// Secrets reach a gateway by reference only; the operator does not read them.
-fn environment(cluster: &ValidCluster) -> Vec<EnvVar> {
+fn environment(cluster: &ValidCluster, names: &Names) -> Vec<EnvVar> {
     let mut environment = vec![
         pod::env_of_pod("NATTER_NODE_NAME", "metadata.name"),
         pod::env_of_pod("POD_NAMESPACE", "metadata.namespace"),
@@ -206,27 +206,13 @@ fn environment(cluster: &ValidCluster) -> Vec<EnvVar> {
         .as_ref()
         .and_then(|api| api.keys.as_ref())
     {
-        environment.push(env_of_secret(API_KEYS, &keys.name, &keys.key));
+        environment.push(pod::env_of_secret(API_KEYS, &keys.name, &keys.key));
     }
-    if let Some(nats) = &cluster.spec.bus.external {
-        environment.extend(nats_access::environment(nats));
+    match &cluster.spec.bus.external {
+        Some(nats) => environment.extend(nats_access::environment(nats)),
+        None => environment.extend(nats::gateway_environment(names)),
     }
     environment
-}
-
-pub(super) fn env_of_secret(name: &str, secret: &str, key: &str) -> EnvVar {
-    EnvVar {
-        name: name.to_owned(),
-        value: None,
-        value_from: Some(EnvVarSource {
-            secret_key_ref: Some(SecretKeySelector {
-                name: secret.to_owned(),
-                key: key.to_owned(),
-                optional: Some(false),
-            }),
-            ..EnvVarSource::default()
-        }),
-    }
 }
 
 pub(super) fn mount(volume: &str, path: &str) -> VolumeMount {

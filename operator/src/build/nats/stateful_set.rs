@@ -15,7 +15,9 @@ use k8s_openapi::api::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{CLIENT_PORT, LAME_DUCK_DURATION_SECONDS, LAME_DUCK_GRACE_SECONDS, MONITOR_PORT, ROUTE_PORT};
+use super::{
+    CLIENT_PORT, LAME_DUCK_DURATION_SECONDS, LAME_DUCK_GRACE_SECONDS, MONITOR_PORT, ROUTE_PORT, users,
+};
 use crate::{
     api::DeletionPolicy,
     build::{
@@ -82,7 +84,7 @@ fn template(cluster: &ValidCluster, nats: &ValidNats, names: &Names, config: &st
     let mut template = PodTemplateSpec {
         metadata: None,
         spec: Some(PodSpec {
-            containers: vec![container(cluster, nats)],
+            containers: vec![container(cluster, nats, names)],
             volumes: Some(volumes),
             automount_service_account_token: Some(false),
             enable_service_links: Some(false),
@@ -108,20 +110,22 @@ fn template(cluster: &ValidCluster, nats: &ValidNats, names: &Names, config: &st
     template
 }
 
-fn container(cluster: &ValidCluster, nats: &ValidNats) -> Container {
+fn container(cluster: &ValidCluster, nats: &ValidNats, names: &Names) -> Container {
     let mount = |volume: &str, path: &str, read_only: bool| VolumeMount {
         name: volume.to_owned(),
         mount_path: path.to_owned(),
         read_only: read_only.then_some(true),
         ..VolumeMount::default()
     };
+    let [gateway, admin] = users::passwords(names);
+    let environment = [pod::env_of_pod("POD_NAME", "metadata.name"), gateway, admin];
     Container {
         name: NATS.to_owned(),
         image: Some(nats.spec.image.clone()),
         image_pull_policy: Some(pod::pull_policy(cluster)),
         command: Some(vec!["nats-server".to_owned()]),
         args: Some(vec!["--config".to_owned(), "/etc/nats/nats.conf".to_owned()]),
-        env: Some(vec![pod::env_of_pod("POD_NAME", "metadata.name")]),
+        env: Some(environment.into()),
         ports: Some(vec![
             pod::port("nats", CLIENT_PORT),
             pod::port("cluster", ROUTE_PORT),
