@@ -34,20 +34,21 @@ impl super::Cluster {
         let Some(known) = unheard else {
             return confirmed;
         };
-        sleep_until(known.unwrap_or(end).min(end)).await;
+        sleep_until(known.min(end)).await;
         // At the end there is nobody left who is to be asked.
         let all_confirmed =
             Instant::now() >= end || self.ask_for_force(gateway, epoch, kept, (end, outlasts)).await;
         confirmed && all_confirmed
     }
 
-    /// When every other gateway is known that may have a lease, as far as that can be said; `None`: it is so.
-    fn until_others_are_known(&self, gateway: &Gateway, outlasts: Duration) -> Option<Option<Instant>> {
+    /// When every other gateway is known that may have a lease; `None`: it is so.
+    fn until_others_are_known(&self, gateway: &Gateway, outlasts: Duration) -> Option<Instant> {
         if !gateway.bus().is_some_and(|bus| bus.has_others()) {
             return None;
         }
-        let known = self.came_up.lock().map(|came_up| came_up + outlasts);
-        known.is_none_or(|known| known > Instant::now()).then_some(known)
+        let now = Instant::now();
+        let known = self.came_up.lock().unwrap_or(now) + outlasts;
+        (known > now).then_some(known)
     }
 
     async fn ask_for_force(

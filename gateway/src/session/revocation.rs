@@ -93,7 +93,7 @@ impl Session {
     /// Keeps what the token said with which the client came in.
     pub(super) fn note_token(&self, token: Option<Arc<Credential>>) {
         if let Some(token) = token {
-            self.with_terms(|terms| terms.set_token(token));
+            self.with_terms(|terms| terms.set_token(&token));
         }
     }
 

@@ -100,7 +100,7 @@ impl Terms {
     }
 
     /// From now on the connection is by this token, and so are the subscriptions that its former one has brought.
-    pub(super) fn set_token(&mut self, token: Arc<Credential>) {
+    pub(super) fn set_token(&mut self, token: &Arc<Credential>) {
         let Some(former) = self.token.replace(token.clone()) else {
             return;
         };

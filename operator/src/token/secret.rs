@@ -72,23 +72,23 @@ impl Secrets {
         now: Timestamp,
     ) -> Result<(), Error> {
         let uid = &cluster.owner.uid;
-        let content = Content {
+        let held = Content {
             tokens: Period::of(now),
             passwords: cluster.nats.is_some(),
         };
-        if !self.is_due(uid, content, doubt, now) {
+        if !self.is_due(uid, held, doubt, now) {
             return Ok(());
         }
         let key = &context.token_key;
-        let tokens = [(TOKEN_FILE, key.file(uid, content.tokens))].into();
+        let tokens = [(TOKEN_FILE, key.file(uid, held.tokens))].into();
         apply(context, secret(cluster, names.control(), tokens)).await?;
-        if content.passwords {
+        if held.passwords {
             let passwords = [(GATEWAY_KEY, "gateway"), (ADMIN_KEY, "admin")]
                 .map(|(entry, user)| (entry, key.nats_password(uid, user)));
             apply(context, secret(cluster, names.nats_users(), passwords.into())).await?;
         }
         context.metrics.acted("tokens", true);
-        self.applied.lock().insert(uid.clone(), (content, now));
+        self.applied.lock().insert(uid.clone(), (held, now));
         Ok(())
     }
 }

@@ -181,8 +181,9 @@ async fn a_connect_request_names_rooms_that_its_client_may_join() -> Result<()> 
 
     // Also such as there are not: their number is looked at before anything else of them.
     for namespace in ["open", "nowhere"] {
-        let named = (0..9).map(|n| (format!("{namespace}:{n}"), json!({})));
-        let many: serde_json::Map<_, _> = named.collect();
+        let many: serde_json::Map<_, _> = (0..9)
+            .map(|number| (format!("{namespace}:{number}"), json!({})))
+            .collect();
         let watch = scene.watch().await?;
         let (mut client, reply) = connect_as(&scene, "", json!({ "subs": many })).await?;
         assert_eq!(reply["error"]["code"], 106, "{reply}");

@@ -7,6 +7,36 @@ const SCOPED: &str =
     {name: reader, keys: [reader-key], methods: [history]},
     {name: warden, keys: [warden-key], namespaces: [passing]}]";
 
+/// Key, verb, path, body, and the status that is answered.
+const CALLS: &str = r#"
+    feed-key POST /api/publish ({"channel":"passing:a","data":1} 200
+    feed-key POST /api/publish ({"channel":"kept:a","data":1} 403
+    feed-key POST /api/broadcast ({"channels":["passing:a","kept:a"],"data":1} 403
+    feed-key POST /api/history ({"channel":"passing:a"} 403
+    feed-key POST /api/info ({} 403
+    feed-key POST /api/disconnect ({"user":"nobody"} 200
+    feed-key POST /v1/rooms/passing:a/messages {"data":1} 202
+    feed-key POST /v1/rooms/kept:a/messages {"data":1} 403
+    feed-key GET /v1/rooms/passing:a/messages ({} 403
+    reader-key POST /api/history ({"channel":"kept:a"} 200
+    reader-key GET /v1/rooms/kept:a/messages ({} 200
+    reader-key DELETE /v1/rooms/kept:a/messages ({} 403
+    reader-key POST /v1/rooms/kept:a/messages {"data":1} 403
+    warden-key POST /api/ban_user ({"user":"x","channel":"passing:a"} 200
+    warden-key POST /api/ban_user ({"user":"x","channel":"kept:a"} 403
+    warden-key POST /api/unban_user ({"user":"x","channel":"passing:a"} 200
+    warden-key POST /api/unban_user ({"user":"x","channel":"kept:a"} 403
+    warden-key POST /api/invalidate_user_tokens ({"user":"x","channel":"passing:a"} 200
+    warden-key POST /api/invalidate_user_tokens ({"user":"x","channel":"kept:a"} 403
+    warden-key POST /api/invalidate_user_tokens ({"user":"x"} 403
+    warden-key POST /api/block_user ({"user":"x"} 403
+    warden-key POST /api/unblock_user ({"user":"x"} 403
+    warden-key POST /api/revoke_token ({"uid":"x"} 403
+    warden-key POST /api/revocations ({} 403
+    api-key POST /v1/rooms/kept:a/messages {"data":1} 201
+    feed-kez POST /api/publish ({"channel":"passing:a","data":1} 401
+"#;
+
 impl Api {
     async fn ask_by(&self, key: &str, method: &str, uri: &str, body: &Value) -> Answer {
         let request = Request::builder()
@@ -20,161 +50,13 @@ impl Api {
 #[tokio::test]
 async fn a_call_outside_the_scope_of_its_key_is_refused_at_every_door() {
     let api = Api::with_keys(SCOPED);
-    let message = json!({ "data": 1 });
-    for (key, verb, uri, body, status) in [
-        (
-            "feed-key",
-            "POST",
-            "/api/publish",
-            json!({ "channel": "passing:a", "data": 1 }),
-            200,
-        ),
-        (
-            "feed-key",
-            "POST",
-            "/api/publish",
-            json!({ "channel": "kept:a", "data": 1 }),
-            403,
-        ),
-        (
-            "feed-key",
-            "POST",
-            "/api/broadcast",
-            json!({ "channels": ["passing:a", "kept:a"], "data": 1 }),
-            403,
-        ),
-        (
-            "feed-key",
-            "POST",
-            "/api/history",
-            json!({ "channel": "passing:a" }),
-            403,
-        ),
-        ("feed-key", "POST", "/api/info", json!({}), 403),
-        (
-            "feed-key",
-            "POST",
-            "/api/disconnect",
-            json!({ "user": "nobody" }),
-            200,
-        ),
-        (
-            "feed-key",
-            "POST",
-            "/v1/rooms/passing:a/messages",
-            message.clone(),
-            202,
-        ),
-        (
-            "feed-key",
-            "POST",
-            "/v1/rooms/kept:a/messages",
-            message.clone(),
-            403,
-        ),
-        ("feed-key", "GET", "/v1/rooms/passing:a/messages", json!({}), 403),
-        (
-            "reader-key",
-            "POST",
-            "/api/history",
-            json!({ "channel": "kept:a" }),
-            200,
-        ),
-        ("reader-key", "GET", "/v1/rooms/kept:a/messages", json!({}), 200),
-        (
-            "reader-key",
-            "DELETE",
-            "/v1/rooms/kept:a/messages",
-            json!({}),
-            403,
-        ),
-        (
-            "reader-key",
-            "POST",
-            "/v1/rooms/kept:a/messages",
-            message.clone(),
-            403,
-        ),
-        (
-            "warden-key",
-            "POST",
-            "/api/ban_user",
-            json!({ "user": "x", "channel": "passing:a" }),
-            200,
-        ),
-        (
-            "warden-key",
-            "POST",
-            "/api/ban_user",
-            json!({ "user": "x", "channel": "kept:a" }),
-            403,
-        ),
-        (
-            "warden-key",
-            "POST",
-            "/api/unban_user",
-            json!({ "user": "x", "channel": "passing:a" }),
-            200,
-        ),
-        (
-            "warden-key",
-            "POST",
-            "/api/unban_user",
-            json!({ "user": "x", "channel": "kept:a" }),
-            403,
-        ),
-        (
-            "warden-key",
-            "POST",
-            "/api/invalidate_user_tokens",
-            json!({ "user": "x", "channel": "passing:a" }),
-            200,
-        ),
-        (
-            "warden-key",
-            "POST",
-            "/api/invalidate_user_tokens",
-            json!({ "user": "x", "channel": "kept:a" }),
-            403,
-        ),
-        (
-            "warden-key",
-            "POST",
-            "/api/invalidate_user_tokens",
-            json!({ "user": "x" }),
-            403,
-        ),
-        (
-            "warden-key",
-            "POST",
-            "/api/block_user",
-            json!({ "user": "x" }),
-            403,
-        ),
-        (
-            "warden-key",
-            "POST",
-            "/api/unblock_user",
-            json!({ "user": "x" }),
-            403,
-        ),
-        (
-            "warden-key",
-            "POST",
-            "/api/revoke_token",
-            json!({ "uid": "x" }),
-            403,
-        ),
-        ("warden-key", "POST", "/api/revocations", json!({}), 403),
-        (KEY, "POST", "/v1/rooms/kept:a/messages", message.clone(), 201),
-        (
-            "feed-kez",
-            "POST",
-            "/api/publish",
-            json!({ "channel": "passing:a", "data": 1 }),
-            401,
-        ),
-    ] {
+    for call in CALLS.lines().filter(|line| !line.is_empty()) {
+        let [key, verb, uri, body, status] = call.split_whitespace().collect::<Vec<_>>()[..] else {
+            panic!("{call}");
+        };
+        let key = if key == "api-key" { KEY } else { key };
+        let status: u16 = status.parse().unwrap();
+        let body = serde_json::from_str(body).unwrap();
         let answer = api.ask_by(key, verb, uri, &body).await;
         assert_eq!(answer.status, status, "{key} {verb} {uri}: {}", answer.body);
         if status == 403 {
