@@ -102,11 +102,6 @@ pub trait Bus: Send + Sync {
     /// time for each thousand of them.
     fn changes(&self, since: Option<Mark>) -> BoxFuture<Result<Changes, KeepError>>;
 
-    /// Whether other gateways may be on it.
-    fn has_others(&self) -> bool {
-        true
-    }
-
     /// Names the durable namespaces of the configuration, all of them, so that what they need is there before their
     /// first use. Does not wait.
     fn prepare(&self, _policies: Vec<Arc<HistoryPolicy>>) {}

@@ -68,8 +68,6 @@ pub struct Cluster {
     left: AtomicBool,
     /// When the bus came back last.
     came_back: Mutex<Option<Instant>>,
-    /// The same, and the first time.
-    came_up: Mutex<Option<Instant>>,
 }
 
 impl Cluster {
@@ -85,7 +83,6 @@ impl Cluster {
             in_force: Surveys::default(),
             left: AtomicBool::new(false),
             came_back: Mutex::default(),
-            came_up: Mutex::default(),
         }
     }
 
@@ -102,8 +99,13 @@ impl Cluster {
 
     /// Whether every gateway has had the time to announce itself since the bus was away.
     fn knows_others(&self) -> bool {
-        let came_back = *self.came_back.lock();
-        came_back.is_none_or(|came_back| came_back.elapsed() >= ANNOUNCE_EVERY)
+        self.until_others_are_known().is_none()
+    }
+
+    /// When that will be; `None`: it is so.
+    fn until_others_are_known(&self) -> Option<Instant> {
+        let known = (*self.came_back.lock())? + ANNOUNCE_EVERY;
+        (known > Instant::now()).then_some(known)
     }
 
     /// Whether a gateway was heard lately.
@@ -216,21 +218,18 @@ pub async fn announce(gateway: std::sync::Arc<Gateway>) {
     let mut status = bus.status();
     let mut tick = interval(ANNOUNCE_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut was_up, mut was_away, mut is_up) = (false, false, false);
+    let (mut was_up, mut was_away) = (false, false);
     loop {
         tokio::select! {
             _ = tick.tick() => {}
             changed = status.changed() => if changed.is_err() { return },
         }
         if *status.borrow_and_update() != BusStatus::Up {
-            (was_away, is_up) = (was_up, false);
+            was_away = was_up;
             continue;
         }
         was_up = true;
         let cluster = &gateway.cluster;
-        if !mem::replace(&mut is_up, true) {
-            cluster.came_up.lock().replace(Instant::now());
-        }
         if mem::take(&mut was_away) {
             cluster.came_back.lock().replace(Instant::now());
         }

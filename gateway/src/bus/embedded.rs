@@ -141,10 +141,6 @@ impl Bus for Embedded {
         Box::pin(ready(Ok(self.keeping.changes(since.as_ref()))))
     }
 
-    fn has_others(&self) -> bool {
-        false
-    }
-
     fn is_up(&self) -> bool {
         true
     }

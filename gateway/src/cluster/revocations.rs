@@ -23,32 +23,19 @@ impl super::Cluster {
     /// Tells every gateway what was kept in the store named `epoch` and waits until all have it in force, or those that have not
     /// said so are without a lease; false then.
     ///
-    /// Whoever may have a lease must be asked, and be known for that: who was heard once for as long as a lease can outlast its
-    /// last word; and who was never heard, because this gateway has just come to the bus, for as long after that.
+    /// Whoever was heard is asked for as long as a lease can outlast its last word. After the bus was away, all have the time to
+    /// announce themselves.
     pub async fn put_in_force(&self, gateway: &Gateway, epoch: &Arc<str>, kept: &Kept) -> bool {
         let settings = gateway.live().settings.revocation.clone();
         let end = Instant::now() + settings.lease_is_over();
         let outlasts = settings.lease_is_over() + ANNOUNCE_EVERY;
-        let unheard = self.until_others_are_known(gateway, outlasts);
+        let unheard = self.until_others_are_known();
         let confirmed = self.ask_for_force(gateway, epoch, kept, (end, outlasts)).await;
         let Some(known) = unheard else {
             return confirmed;
         };
         sleep_until(known.min(end)).await;
-        // At the end there is nobody left who is to be asked.
-        let all_confirmed =
-            Instant::now() >= end || self.ask_for_force(gateway, epoch, kept, (end, outlasts)).await;
-        confirmed && all_confirmed
-    }
-
-    /// When every other gateway is known that may have a lease; `None`: it is so.
-    fn until_others_are_known(&self, gateway: &Gateway, outlasts: Duration) -> Option<Instant> {
-        if !gateway.bus().is_some_and(|bus| bus.has_others()) {
-            return None;
-        }
-        let now = Instant::now();
-        let known = self.came_up.lock().unwrap_or(now) + outlasts;
-        (known > now).then_some(known)
+        self.ask_for_force(gateway, epoch, kept, (end, outlasts)).await && confirmed
     }
 
     async fn ask_for_force(

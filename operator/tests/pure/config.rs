@@ -165,7 +165,7 @@ fn the_gateway_accepts_every_configuration_that_is_built() {
         let cluster = fixtures::cluster(&folder).unwrap();
         let built = build::build(&cluster).unwrap();
         let external = cluster.spec.bus.external.as_ref();
-        let in_address = external.is_some_and(|nats| nats.credentials.is_some());
+        let in_address = external.is_none_or(|nats| nats.credentials.is_some());
         let secrets: &[_] = if in_address { &[SERVERS] } else { &[] };
         let settings = settings(&built, secrets);
         assert_eq!(settings.drain.accept, cluster.drain.accept);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use natter_gateway::bus::Subjects;
+use natter_gateway::bus::{Permissions, Subjects};
 use natter_operator::{build, build::Object, kinds::Kind};
 use serde_json::{Value, json};
 
@@ -155,4 +155,20 @@ fn alerts_are_about_this_cluster_alone() {
         );
         assert!(!expression.contains("job=~"), "{expression}");
     }
+}
+
+#[test]
+fn a_managed_nats_has_the_users_of_the_gateways_code() {
+    let folder = fixtures::folder("build").join("minimal");
+    let cluster = fixtures::cluster(&folder).unwrap();
+    let built = build::build(&cluster).unwrap();
+    let permissions = Permissions::of_any_namespaces(&built.names.bus_prefix());
+    let users = natter_gateway::nats_permissions::nats_conf(&permissions);
+    let of_servers = |object: &&Object| object.kind == Kind::ConfigMap && object.name() == built.names.nats();
+    let servers = built.objects.iter().find(of_servers).unwrap();
+    let conf = servers.value.data["data"]["nats.conf"].as_str().unwrap();
+    assert!(
+        conf.ends_with(&format!("authorization {{\n{users}}}\n")),
+        "run: cargo run -p natter-gateway -- nats-permissions --any-namespaces @prefix@ > operator/src/build/nats/users.conf"
+    );
 }
