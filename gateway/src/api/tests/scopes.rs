@@ -9,32 +9,32 @@ const SCOPED: &str =
 
 /// Key, verb, path, body, and the status that is answered.
 const CALLS: &str = r#"
-    feed-key POST /api/publish ({"channel":"passing:a","data":1} 200
-    feed-key POST /api/publish ({"channel":"kept:a","data":1} 403
-    feed-key POST /api/broadcast ({"channels":["passing:a","kept:a"],"data":1} 403
-    feed-key POST /api/history ({"channel":"passing:a"} 403
-    feed-key POST /api/info ({} 403
-    feed-key POST /api/disconnect ({"user":"nobody"} 200
+    feed-key POST /api/publish {"channel":"passing:a","data":1} 200
+    feed-key POST /api/publish {"channel":"kept:a","data":1} 403
+    feed-key POST /api/broadcast {"channels":["passing:a","kept:a"],"data":1} 403
+    feed-key POST /api/history {"channel":"passing:a"} 403
+    feed-key POST /api/info {} 403
+    feed-key POST /api/disconnect {"user":"nobody"} 200
     feed-key POST /v1/rooms/passing:a/messages {"data":1} 202
     feed-key POST /v1/rooms/kept:a/messages {"data":1} 403
-    feed-key GET /v1/rooms/passing:a/messages ({} 403
-    reader-key POST /api/history ({"channel":"kept:a"} 200
-    reader-key GET /v1/rooms/kept:a/messages ({} 200
-    reader-key DELETE /v1/rooms/kept:a/messages ({} 403
+    feed-key GET /v1/rooms/passing:a/messages {} 403
+    reader-key POST /api/history {"channel":"kept:a"} 200
+    reader-key GET /v1/rooms/kept:a/messages {} 200
+    reader-key DELETE /v1/rooms/kept:a/messages {} 403
     reader-key POST /v1/rooms/kept:a/messages {"data":1} 403
-    warden-key POST /api/ban_user ({"user":"x","channel":"passing:a"} 200
-    warden-key POST /api/ban_user ({"user":"x","channel":"kept:a"} 403
-    warden-key POST /api/unban_user ({"user":"x","channel":"passing:a"} 200
-    warden-key POST /api/unban_user ({"user":"x","channel":"kept:a"} 403
-    warden-key POST /api/invalidate_user_tokens ({"user":"x","channel":"passing:a"} 200
-    warden-key POST /api/invalidate_user_tokens ({"user":"x","channel":"kept:a"} 403
-    warden-key POST /api/invalidate_user_tokens ({"user":"x"} 403
-    warden-key POST /api/block_user ({"user":"x"} 403
-    warden-key POST /api/unblock_user ({"user":"x"} 403
-    warden-key POST /api/revoke_token ({"uid":"x"} 403
-    warden-key POST /api/revocations ({} 403
+    warden-key POST /api/ban_user {"user":"x","channel":"passing:a"} 200
+    warden-key POST /api/ban_user {"user":"x","channel":"kept:a"} 403
+    warden-key POST /api/unban_user {"user":"x","channel":"passing:a"} 200
+    warden-key POST /api/unban_user {"user":"x","channel":"kept:a"} 403
+    warden-key POST /api/invalidate_user_tokens {"user":"x","channel":"passing:a"} 200
+    warden-key POST /api/invalidate_user_tokens {"user":"x","channel":"kept:a"} 403
+    warden-key POST /api/invalidate_user_tokens {"user":"x"} 403
+    warden-key POST /api/block_user {"user":"x"} 403
+    warden-key POST /api/unblock_user {"user":"x"} 403
+    warden-key POST /api/revoke_token {"uid":"x"} 403
+    warden-key POST /api/revocations {} 403
     api-key POST /v1/rooms/kept:a/messages {"data":1} 201
-    feed-kez POST /api/publish ({"channel":"passing:a","data":1} 401
+    feed-kez POST /api/publish {"channel":"passing:a","data":1} 401
 "#;
 
 impl Api {
