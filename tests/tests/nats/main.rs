@@ -12,6 +12,7 @@ mod garbage;
 mod joins;
 mod limits;
 mod mixed_room;
+mod one_cluster;
 mod outage;
 mod permissions;
 mod presence;

@@ -17,7 +17,7 @@ use crate::support::{
 };
 use crate::users;
 
-const ROOMS: &str = "rooms: { namespaces: [{ name: kept, subscribe: anyone, publish: anyone, presence: true, \
+pub(crate) const ROOMS: &str = "rooms: { namespaces: [{ name: kept, subscribe: anyone, publish: anyone, presence: true, \
                      presence_read: anyone, join_leave: true, history: { read: anyone, stream: { partitions: 1 } } }] }\n";
 
 /// A gateway that may not make streams.
@@ -174,7 +174,7 @@ async fn gateways_need_every_right_that_they_have_and_no_other() -> Result<()> {
 }
 
 /// All that gateways do over NATS.
-async fn everything(a: &Gateway, b: &Gateway, nats: &NatsServer) -> Result<()> {
+pub(crate) async fn everything(a: &Gateway, b: &Gateway, nats: &NatsServer) -> Result<()> {
     for room in ["room", "kept:room"] {
         let (mut here, mut there) = (member(a, room).await?, member(b, room).await?);
         publish(&mut here, room, json!("hello")).await?;
@@ -251,13 +251,13 @@ fn covers(pattern: &str, subject: &str) -> bool {
 }
 
 /// Somebody with a user's login, and what the server says to it by itself.
-struct Intruder {
+pub(crate) struct Intruder {
     client: NatsClient,
     refusals: mpsc::UnboundedReceiver<String>,
 }
 
 impl Intruder {
-    async fn login(user: &str, nats: &NatsServer) -> Result<Self> {
+    pub(crate) async fn login(user: &str, nats: &NatsServer) -> Result<Self> {
         let (sender, refusals) = mpsc::unbounded_channel();
         let login = ConnectOptions::with_user_and_password(user.to_owned(), users::PASSWORD.to_owned());
         let options = login.event_callback(move |event| {
@@ -284,12 +284,12 @@ impl Intruder {
         Ok(())
     }
 
-    async fn may_not_publish(&mut self, subject: &str) -> Result<()> {
+    pub(crate) async fn may_not_publish(&mut self, subject: &str) -> Result<()> {
         self.client.publish(subject.to_owned(), "{}".into()).await?;
         self.is_refused("Publish", subject).await
     }
 
-    async fn may_not_subscribe(&mut self, subject: &str) -> Result<()> {
+    pub(crate) async fn may_not_subscribe(&mut self, subject: &str) -> Result<()> {
         let _subscriber = self.client.subscribe(subject.to_owned()).await?;
         self.is_refused("Subscription", subject).await
     }

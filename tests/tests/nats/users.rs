@@ -30,11 +30,19 @@ pub(crate) fn server() -> NatsBuilder {
 
 /// A server with the users of this text, and one that needs no login and may do everything.
 pub(crate) fn with_users(users: &str) -> NatsBuilder {
-    let users = users
-        .replace("$NATTER_GATEWAY_PASSWORD", PASSWORD)
-        .replace("$NATTER_ADMIN_PASSWORD", PASSWORD);
-    let users = users.replace("users: [", "users: [\n  { user: test, password: test }");
+    let users = with_passwords(users).replace("users: [", "users: [\n  { user: test, password: test }");
     NatsServer::builder().config(&format!("authorization {{\n{users}}}\nno_auth_user: test"))
+}
+
+/// A server with the users of this text, and nobody else.
+pub(crate) fn only(users: &str) -> NatsBuilder {
+    NatsServer::builder().config(&format!("authorization {{\n{}}}", with_passwords(users)))
+}
+
+fn with_passwords(users: &str) -> String {
+    users
+        .replace("$NATTER_GATEWAY_PASSWORD", PASSWORD)
+        .replace("$NATTER_ADMIN_PASSWORD", PASSWORD)
 }
 
 /// The URL with the login of a gateway; a server without users does not mind.
