@@ -47,7 +47,7 @@ impl Session {
         if !may {
             return Err(ErrorCode::PermissionDenied.into());
         }
-        self.check_access(worker, namespace, &request.channel, None)?;
+        self.may_be_given(worker, &request.channel, Operation::History)?;
         self.check_encoding(namespace)?;
         let bus = worker.gateway.bus().ok_or(ErrorCode::Internal)?;
         // Nothing comes before it, as in the server API.
@@ -78,7 +78,7 @@ impl Session {
             let Reading { page, channel, epoch } = reading;
             let page = page.await.map_err(error_code).and_then(|page| {
                 let page = page.in_epoch(&epoch).ok_or(ErrorCode::UnrecoverablePosition)?;
-                session.may_still_be_given(&worker, &channel, Operation::History)?;
+                session.may_be_given(&worker, &channel, Operation::History)?;
                 let has_room = session.has_room_for(&worker, &page.publications);
                 has_room.then_some(page).ok_or(ErrorCode::TooManyRequests)
             });

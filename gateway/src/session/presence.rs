@@ -90,8 +90,7 @@ impl Session {
         {
             Ok(Some(members)) => {
                 worker.gateway.metrics.presence.read_here();
-                let result = self.check_room(worker, members);
-                match result {
+                match self.check_room(worker, members) {
                     Ok(members) => with_infos(&members, |infos| {
                         self.reply(worker, id, ReplyBody::Presence(infos));
                     }),
@@ -110,7 +109,7 @@ impl Session {
             let members = worker.gateway.members(&channel, limit).await.map_err(refusal);
             // It may be kept out of the room since it asked.
             let members = session
-                .may_still_be_given(&worker, &channel, Operation::Presence)
+                .may_be_given(&worker, &channel, Operation::Presence)
                 .map_err(Refusal::from)
                 .and(members);
             match members.and_then(|members| Ok(session.check_room(&worker, members)?)) {
@@ -156,7 +155,7 @@ impl Session {
                 .map_err(refusal);
             // As above.
             let stats: Result<PresenceStats, _> = session
-                .may_still_be_given(&worker, &channel, Operation::Presence)
+                .may_be_given(&worker, &channel, Operation::Presence)
                 .map_err(Refusal::from)
                 .and(stats);
             match stats {
@@ -182,7 +181,7 @@ impl Session {
         let judged = namespace.and_then(|namespace| {
             self.may_read_now(worker)?;
             self.judge(worker, &namespace, &request.channel)?;
-            self.check_access(worker, &namespace, &request.channel, None)?;
+            self.may_be_given(worker, &request.channel, Operation::Presence)?;
             worker.gateway.presence_limit(&namespace)
         });
         judged

@@ -163,7 +163,7 @@ impl Session {
             return;
         }
         let missed = missed.map_err(error_code);
-        let permitted = self.may_still_be_given(worker, &held.room.channel, Operation::Subscribe);
+        let permitted = self.may_be_given(worker, &held.room.channel, Operation::Subscribe);
         let missed = match permitted.and(missed) {
             Ok(missed) => missed,
             Err(code) => return self.turn_away(worker, &held.room, wish, code),

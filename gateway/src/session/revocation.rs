@@ -63,8 +63,8 @@ impl Session {
         Ok(())
     }
 
-    /// The same of a room of which something was read meanwhile.
-    pub(super) fn may_still_be_given(
+    /// The same of what is read of a room: asked before, and again when it was read.
+    pub(super) fn may_be_given(
         &self,
         worker: &Worker,
         channel: &str,

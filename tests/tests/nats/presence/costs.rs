@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
 use natter_tests::gateway::Gateway;
 use natter_tests::wait::eventually;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::scene::{clients, many, pair, wait_count};
@@ -51,7 +51,7 @@ async fn nobody_is_told_of_anybody_above_the_limit() -> Result<()> {
     let nats = users::server().start().await?;
     let [a, b] = pair(&nats.url()).await?;
     let mut first = clients(&a, "few:room", 4).await?;
-    let _others = clients(&b, "few:room", 4).await?;
+    let mut others = clients(&b, "few:room", 4).await?;
     let counted = async |expected: usize| {
         for gateway in [&a, &b] {
             eventually("all are counted", LIMIT, async || {
@@ -66,6 +66,12 @@ async fn nobody_is_told_of_anybody_above_the_limit() -> Result<()> {
         anyhow::Ok(())
     };
     counted(8).await?;
+    // Behind this nothing comes any more of what was told while the room was small.
+    call(&a, "publish", json!({ "channel": "few:room", "data": "settled" })).await?;
+    for client in first.iter_mut().chain(&mut others) {
+        let settled = |value: &Value| value["push"]["pub"]["data"] == "settled";
+        client.recv_where(settled).await?;
+    }
     let (told, said) = ([pushes(&a).await?, pushes(&b).await?], words(&a).await?);
     let began = Instant::now();
     first.extend(clients(&a, "few:room", 200).await?);
