@@ -1,6 +1,7 @@
 //! One durable room with members of every transport and encoding on two gateways, who drop their connections while it is
 //! spoken in. What members say whose connections are streams goes to the gateway that has not got their stream.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -283,16 +284,38 @@ async fn write(gateway: SocketAddr, writer: usize, members: usize, room: Room) -
             .subscribe()
             .wait_for(|heard| heard + members * AHEAD >= members * said)
             .await?;
-        let commands: Vec<_> = together
-            .iter()
-            .map(|number| json!({ "id": wire.next_id(), "publish": { "channel": ROOM, "data": { "number": number } } }))
-            .collect();
-        wire.send(&commands).await?;
-        for _ in together {
-            let reply = wire.recv().await?.context("the connection ended")?;
-            ensure!(reply["publish"].is_object(), "{reply}");
-        }
+        say(&mut wire, together.to_vec()).await?;
         room.said.send_modify(|count| *count += together.len());
     }
     Ok(())
+}
+
+/// Publishes numbers at once, and again those of which a busy gateway does not know whether they were stored: they have keys.
+async fn say(wire: &mut Wire, mut numbers: Vec<usize>) -> Result<()> {
+    for _ in 0..TRIES {
+        let mut asked = HashMap::new();
+        let mut commands = Vec::new();
+        for number in numbers.drain(..) {
+            let id = wire.next_id();
+            asked.insert(u64::from(id), number);
+            let key = number.to_string();
+            commands.push(json!({ "id": id,
+                "publish": { "channel": ROOM, "data": { "number": number }, "idempotency_key": key } }));
+        }
+        wire.send(&commands).await?;
+        for _ in &commands {
+            let reply = wire.recv().await?.context("the connection ended")?;
+            let number = reply["id"].as_u64().and_then(|id| asked.remove(&id));
+            let number = number.with_context(|| format!("{reply} came"))?;
+            if is_temporary(&reply) {
+                numbers.push(number);
+            } else {
+                ensure!(reply["publish"].is_object(), "{reply}");
+            }
+        }
+        if numbers.is_empty() {
+            return Ok(());
+        }
+    }
+    bail!("{numbers:?} are not stored")
 }
