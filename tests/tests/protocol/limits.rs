@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use crate::raw_member::PATH;
-use crate::scene::{LIMIT, Scene, Watch, connected};
+use crate::scene::{LIMIT, Scene, Watch, connected, member};
 use crate::streams::{Stream, address, connect, emulate};
 
 /// A client that an authenticating proxy vouches for.
@@ -222,6 +222,24 @@ async fn publications_of_each_connection_and_room() -> Result<()> {
             .is_some()
     );
     recovers(&mut others[1], slow).await?;
+    scene.untroubled().await
+}
+
+/// Only what may be said uses up what a room takes.
+#[tokio::test]
+async fn whoever_may_not_publish_takes_nothing_from_a_rooms_rate() -> Result<()> {
+    let rooms =
+        "rooms: {namespaces: [{name: slow, publish: subscribers, subscribe: anyone, publication_rate: 1}]}";
+    let scene = Scene::open(rooms).await?;
+    let mut there = member(&scene.gateway, "slow:a").await?;
+    let mut stranger = connected(&scene.gateway).await?;
+    let say = json!({ "publish": { "channel": "slow:a", "data": 1 } });
+    for _ in 0..20 {
+        let reply = stranger.request(say.clone()).await?;
+        ensure!(reply["error"]["code"] == 103, "{reply}");
+    }
+    let (answered, _) = say_at_once(&mut there, 2, &say).await?;
+    ensure!(answered == 2, "{answered}");
     scene.untroubled().await
 }
 
