@@ -15,8 +15,7 @@
 //! # What an answer means, and the lease
 //!
 //! A call is answered when the rule holds everywhere: every gateway that was heard of lately has said so, or a lease has passed since the
-//! rule was kept. A gateway that has just come to the bus may not know all others: whom it has not heard after a while was cut
-//! off before, and that one's lease is waited for too. For a gateway counts its lease from the moment *before* it asked for changes, so one that does not know
+//! rule was kept. For a gateway counts its lease from the moment *before* it asked for changes, so one that does not know
 //! the rule by then has had no lease for a while: cut off from the bus, or hung. Without a lease it gives nobody anything in rooms with
 //! access rules ([`Live::has_access_rules`](crate::gateway::Live::has_access_rules)): publications are dropped (ephemeral rooms) or wait and are then recovered (durable ones), joins,
 //! history, presence and what clients say are refused with 100. When it has caught up, and has closed what is to be closed,

@@ -361,10 +361,12 @@ impl Session {
             return self.complete_refused(worker, slot, "publish", ErrorCode::NotAvailable);
         }
         // It may have left meanwhile, and said it as a member. A rule that keeps it out by now keeps this out as well.
-        let Saying {
-            channel, is_member, ..
-        } = saying;
-        self.say(worker, &channel, HeldMessage { slot, message }, is_member);
+        self.say(
+            worker,
+            &saying.channel,
+            HeldMessage { slot, message },
+            saying.is_member,
+        );
     }
 }
 

@@ -284,12 +284,23 @@ impl Intruder {
         Ok(())
     }
 
-    pub(crate) async fn may_not_publish(&mut self, subject: &str) -> Result<()> {
+    /// Each of it is tried.
+    pub(crate) async fn may_not(&mut self, publish: &[&str], subscribe: &[&str]) -> Result<()> {
+        for subject in publish {
+            self.may_not_publish(subject).await?;
+        }
+        for subject in subscribe {
+            self.may_not_subscribe(subject).await?;
+        }
+        Ok(())
+    }
+
+    async fn may_not_publish(&mut self, subject: &str) -> Result<()> {
         self.client.publish(subject.to_owned(), "{}".into()).await?;
         self.is_refused("Publish", subject).await
     }
 
-    pub(crate) async fn may_not_subscribe(&mut self, subject: &str) -> Result<()> {
+    async fn may_not_subscribe(&mut self, subject: &str) -> Result<()> {
         let _subscriber = self.client.subscribe(subject.to_owned()).await?;
         self.is_refused("Subscription", subject).await
     }
@@ -300,7 +311,7 @@ async fn what_is_not_in_the_rights_is_refused() -> Result<()> {
     let nats = server().await?.start().await?;
     ensure!(set_up(&nats, "admin").await?.status.success());
     let mut gateway = Intruder::login("gateway", &nats).await?;
-    for subject in [
+    let publish = [
         "$JS.API.STREAM.CREATE.scenario_kept_0",
         "$JS.API.STREAM.CREATE.mine",
         "$JS.API.STREAM.UPDATE.scenario_kept_0",
@@ -323,10 +334,8 @@ async fn what_is_not_in_the_rights_is_refused() -> Result<()> {
         "scenario.admin.inbox.a",
         "scenario",
         "_INBOX.somebody",
-    ] {
-        gateway.may_not_publish(subject).await?;
-    }
-    for subject in [
+    ];
+    let subscribe = [
         ">",
         "*",
         "scenario.>",
@@ -339,12 +348,11 @@ async fn what_is_not_in_the_rights_is_refused() -> Result<()> {
         "$SYS.>",
         "$JS.API.>",
         "$JS.EVENT.>",
-    ] {
-        gateway.may_not_subscribe(subject).await?;
-    }
+    ];
+    gateway.may_not(&publish, &subscribe).await?;
 
     let mut admin = Intruder::login("admin", &nats).await?;
-    for subject in [
+    let publish = [
         "scenario.eph.0.room",
         "scenario.msg.kept.0.room",
         "scenario.ctl.all",
@@ -352,18 +360,15 @@ async fn what_is_not_in_the_rights_is_refused() -> Result<()> {
         "$JS.API.STREAM.PURGE.scenario_kept_0",
         "$JS.API.DIRECT.GET.scenario_kept_0",
         "$JS.API.STREAM.MSG.GET.scenario_kept_0",
-    ] {
-        admin.may_not_publish(subject).await?;
-    }
-    for subject in [
+    ];
+    let subscribe = [
         ">",
         "scenario.eph.0.*",
         "scenario.inbox.>",
         "scenario.ctl.all",
         "_INBOX.>",
-    ] {
-        admin.may_not_subscribe(subject).await?;
-    }
+    ];
+    admin.may_not(&publish, &subscribe).await?;
     Ok(())
 }
 
