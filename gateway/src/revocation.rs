@@ -192,6 +192,19 @@ impl Revocations {
         self.metrics.withheld();
     }
 
+    /// A rule is in force, and no worker was told of it yet.
+    #[cfg(test)]
+    pub(crate) fn know(&self, rule: Rule) {
+        let revocation = Revocation {
+            created_at: 0,
+            expire_at: u64::MAX,
+            rule,
+        };
+        let mut index = self.index.write();
+        index.insert(revocation.rule.key(), revocation);
+        self.changed(&index);
+    }
+
     /// Takes what was read or told into the index; gives who is concerned.
     fn take(&self, kept: &[Kept], unreadable: &mut usize) -> Concerned {
         let mut concerned = Concerned::default();

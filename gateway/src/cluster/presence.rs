@@ -292,6 +292,19 @@ impl Cluster {
     }
 }
 
+#[cfg(test)]
+impl Cluster {
+    /// Questions wait for as long as this is kept.
+    pub(crate) fn hold_questions(&self) -> impl Sized + use<> {
+        let turns = self.presence_surveys.turns.clone();
+        turns.try_acquire_many_owned(u32::try_from(MAX_SURVEYS).unwrap()).unwrap()
+    }
+
+    pub(crate) fn asks_about(&self, channel: &str) -> bool {
+        self.presence_surveys.rooms.lock().asked.contains_key(channel)
+    }
+}
+
 /// Answers another gateway with the own members.
 pub(super) fn answer(gateway: &Gateway, to: Uuid, survey: Uuid, channel: &str) {
     if to == gateway.node {

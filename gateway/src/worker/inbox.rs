@@ -71,6 +71,8 @@ impl Worker {
         while let Some(waiting) = room.next_waiting() {
             waiting.session.clone().room_is_live(self, &room, waiting);
         }
+        // Those who waited may have been kept out, all of them.
+        self.leave_if_empty(&room);
     }
 
     /// Publications that came before it reach their members first.

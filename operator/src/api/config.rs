@@ -33,6 +33,8 @@ pub use self::{
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.client.userIdHeader) || has(self.client.connectProxy) || (has(self.client.anonymous) && self.client.anonymous == 'allow') || (has(self.tokens) && self.tokens.exists(issuer, !has(issuer.signs) || issuer.signs != 'subscriptions'))")
     .message("say who the clients are: set tokens for clients that bring one, client.userIdHeader behind an authenticating proxy, client.connectProxy for a backend that knows them, or client.anonymous: allow to let everybody in"))]
+#[x_kube(validation = Rule::new("duration(has(self.http) && has(self.http.requestTimeout) ? self.http.requestTimeout : '10s') > duration(has(self.revocation) && has(self.revocation.lease) ? self.revocation.lease : '5s') + duration('500ms')")
+    .message("http.requestTimeout (default 10s) must be longer than revocation.lease (default 5s) and half a second: calls that revoke may have to wait so long"))]
 pub struct GatewayConfig {
     /// Worker threads of a gateway, at most 64; 0 = one per core. Default: `0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     bus::{BusEvents, Overloaded},
-    config::Settings,
+    config::{RoomOptions, Settings},
     gateway::Gateway,
     limits::{FileLimit, raise_file_limit},
     publication::Publication,
@@ -49,14 +49,19 @@ pub(super) struct Peer {
 impl Fixture {
     /// Runs `test` beside a worker whose rooms have this window.
     pub(super) async fn run(batch_window: Duration, test: impl AsyncFnOnce(Self)) {
-        let run = async { test(Self::start(batch_window).await).await };
+        Self::run_with(|rooms| rooms.batch_window = batch_window, test).await;
+    }
+
+    /// The same with rooms of any other policy.
+    pub(super) async fn run_with(change: impl FnOnce(&mut RoomOptions), test: impl AsyncFnOnce(Self)) {
+        let run = async { test(Self::start(change).await).await };
         LocalSet::new().run_until(run).await;
     }
 
-    async fn start(batch_window: Duration) -> Self {
+    async fn start(change: impl FnOnce(&mut RoomOptions)) -> Self {
         raise_file_limit().unwrap();
         let mut settings = Settings::default();
-        settings.rooms.default.as_mut().unwrap().batch_window = batch_window;
+        change(settings.rooms.default.as_mut().unwrap());
         let worker = Worker::new(0, Gateway::embedded(settings));
         spawn_local(worker.clone().run_inbox());
         spawn_local(worker.clone().run_broadcasts());

@@ -12,6 +12,7 @@ pub struct RevocationConfig {
     /// How long a gateway goes on without news of what is revoked, 2s to 1m; then rooms with access rules wait until it has
     /// caught up. Default: `5s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('2s') && duration(self) <= duration('1m')").message("lease must be 2s to 1m"))]
     pub lease: Option<DurationText>,
     /// Revocations that there may be at once. Default: `100000`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
