@@ -111,6 +111,11 @@ pub trait Bus: Send + Sync {
         watch::channel(BusCondition::default()).1
     }
 
+    /// Whether other gateways may be on it.
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     /// Whether it takes messages now; asked on every join.
     fn is_up(&self) -> bool;
 

@@ -17,7 +17,10 @@ mod users;
 
 use std::{
     mem,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -32,7 +35,7 @@ use self::{
     message::{Announcement, Envelope, Message},
     nodes::Nodes,
     presence::{OthersMembers, PresenceSurveys},
-    revocations::Confirmed,
+    revocations::{Confirmed, Leases},
     survey::Surveys,
     users::Elsewhere,
 };
@@ -65,7 +68,10 @@ pub struct Cluster {
     user_counts: Surveys<Elsewhere>,
     presence_surveys: PresenceSurveys,
     in_force: Surveys<Confirmed>,
+    leases: Surveys<Leases>,
     left: AtomicBool,
+    /// When it announced itself for the first time on a bus that others may be on.
+    came_up: OnceLock<Instant>,
     /// When the bus came back last.
     came_back: Mutex<Option<Instant>>,
 }
@@ -81,7 +87,9 @@ impl Cluster {
             user_counts: Surveys::default(),
             presence_surveys: PresenceSurveys::default(),
             in_force: Surveys::default(),
+            leases: Surveys::default(),
             left: AtomicBool::new(false),
+            came_up: OnceLock::new(),
             came_back: Mutex::default(),
         }
     }
@@ -148,6 +156,7 @@ impl Cluster {
             Message::Leaving => {
                 self.nodes.forget(envelope.from);
                 self.in_force.forget(envelope.from);
+                self.leases.forget(envelope.from);
                 gateway.presence.forget(gateway, envelope.from);
             }
             Message::Order(order) => {
@@ -178,6 +187,10 @@ impl Cluster {
                 question,
             }),
             Message::Revoked { question } => self.in_force.collect(question, envelope.from, (), true),
+            Message::AskLeases { survey, within } => {
+                self.tell_leases(gateway, envelope.from, survey, Duration::from_millis(within));
+            }
+            Message::Leases { survey, nodes } => self.leases.collect(survey, envelope.from, nodes, true),
             Message::SurveyMembers { survey, channel } => {
                 presence::answer(gateway, envelope.from, survey, &channel);
             }
@@ -235,6 +248,8 @@ pub async fn announce(gateway: std::sync::Arc<Gateway>) {
         }
         if !cluster.announce(&gateway, Recipient::All) {
             tick.reset_after(ANNOUNCE_AGAIN);
+        } else if bus.is_shared() {
+            cluster.came_up.get_or_init(Instant::now);
         }
     }
 }

@@ -141,6 +141,10 @@ impl Bus for Embedded {
         Box::pin(ready(Ok(self.keeping.changes(since.as_ref()))))
     }
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn is_up(&self) -> bool {
         true
     }

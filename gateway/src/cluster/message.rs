@@ -65,6 +65,16 @@ pub(super) enum Message {
     Revoked {
         question: Uuid,
     },
+    /// The receivers answer which gateways they know that may have a lease.
+    AskLeases {
+        survey: Uuid,
+        /// How long a lease can outlast the last word of a gateway, in milliseconds.
+        within: u64,
+    },
+    Leases {
+        survey: Uuid,
+        nodes: Vec<Uuid>,
+    },
     /// Every gateway answers with its members of a room.
     SurveyMembers {
         survey: Uuid,

@@ -10,7 +10,6 @@ use uuid::Uuid;
 use super::{Refusal, Session};
 use crate::{
     channel::Channel,
-    namespace::Namespace,
     permission::Operation,
     presence::{Member, PresenceError, Told, with_infos},
     room::Room,
@@ -180,22 +179,16 @@ impl Session {
         let namespace = worker.live().namespace(&request.channel).cloned();
         let judged = namespace.and_then(|namespace| {
             self.may_read_now(worker)?;
-            self.judge(worker, &namespace, &request.channel)?;
-            self.may_be_given(worker, &request.channel, Operation::Presence)?;
-            worker.gateway.presence_limit(&namespace)
+            let limit = worker.gateway.presence_limit(&namespace);
+            // Of a room that keeps no presence everybody is told that.
+            if limit != Err(ErrorCode::NotAvailable) {
+                self.may_be_given(worker, &request.channel, Operation::Presence)?;
+            }
+            limit
         });
         judged
             .map_err(|code| self.reply_error(worker, id, command, code))
             .ok()
-    }
-
-    fn judge(&self, worker: &Worker, namespace: &Namespace, channel: &str) -> Result<(), ErrorCode> {
-        let is_member = self.is_member(channel);
-        // Whom the server has let in may look around.
-        let is_for = is_member || self.is_for(channel, false);
-        let may = !namespace.options.presence
-            || (is_for && self.may(worker, namespace, channel, Operation::Presence, is_member));
-        may.then_some(()).ok_or(ErrorCode::PermissionDenied)
     }
 
     /// A client that does not read its answers gets no more of them for now.

@@ -63,7 +63,7 @@ impl Session {
         Ok(())
     }
 
-    /// The same of what is read of a room: asked before, and again when it was read.
+    /// Whether the client may read something of a room: asked before, and again when it was read.
     pub(super) fn may_be_given(
         &self,
         worker: &Worker,
@@ -72,6 +72,15 @@ impl Session {
     ) -> Result<(), ErrorCode> {
         let live = worker.live();
         let namespace = live.namespace(channel)?;
+        let is_member = self.is_member(channel);
+        // Whom the server has let in may look around.
+        let is_for = match operation {
+            Operation::Presence => is_member || self.is_for(channel, false),
+            _ => self.is_for(channel, is_member),
+        };
+        if !is_for || !self.may(worker, namespace, channel, operation, is_member) {
+            return Err(ErrorCode::PermissionDenied);
+        }
         self.check_access(worker, namespace, channel, None)?;
         if worker
             .gateway

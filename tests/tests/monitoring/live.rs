@@ -106,10 +106,9 @@ async fn rules_run(prometheus: &Prometheus) -> Result<()> {
     ensure!(rules.len() > 20, "{} rules", rules.len());
     for rule in &rules {
         ensure!(rule["health"] == "ok", "{rule}");
-        let name = rule["name"].as_str().context("a rule without a name")?;
         if rule["type"] == "recording" {
-            let recorded = prometheus.query(name).await?;
-            ensure!(recorded.len() == JOBS, "{name}: {recorded:?}");
+            let name = rule["name"].as_str().context("a rule without a name")?;
+            records_every_job(prometheus, name).await?;
         }
     }
     match prometheus
@@ -120,4 +119,14 @@ async fn rules_run(prometheus: &Prometheus) -> Result<()> {
         None => Ok(()),
         Some(alert) => bail!("nothing was lost, but {alert}"),
     }
+}
+
+/// It is evaluated now and then, and has to see two scrapes.
+async fn records_every_job(prometheus: &Prometheus, name: &str) -> Result<()> {
+    eventually(&format!("{name} is recorded"), LIMIT, async || {
+        let recorded = prometheus.query(name).await?;
+        ensure!(recorded.len() == JOBS, "{recorded:?}");
+        Ok(())
+    })
+    .await
 }

@@ -225,6 +225,32 @@ async fn a_gateway_that_is_cut_off_gives_out_nothing_after_its_lease() -> Result
     expect(&mut bob, ROOM, &json!("back")).await
 }
 
+/// A gateway that has only just begun has not heard of one that is cut off; the others have.
+#[tokio::test]
+async fn a_newcomer_waits_for_one_that_only_others_know() -> Result<()> {
+    let nats = NatsServer::builder().jetstream().start().await?;
+    let proxy = Proxy::to_port(nats.port()).await?;
+    let a = start_with("a", &nats.url(), SHORT_LEASE).await?;
+    let far = start_with("far", &format!("nats://{}", proxy.address()), SHORT_LEASE).await?;
+    wait_names(&a, &["a", "far"], LIMIT).await?;
+    let mut ann = member(&far, "ann", BEFORE).await?;
+    let mut bob = member(&a, "bob", BEFORE).await?;
+    proxy.pause();
+    let newcomer = start_with("newcomer", &nats.url(), SHORT_LEASE).await?;
+    wait_names(&newcomer, &["a", "newcomer"], LIMIT).await?;
+    call(&newcomer, "block_user", json!({ "user": "ann" })).await?;
+    // It is answered once the other gives out nothing any more.
+    publish(&mut bob, ROOM, json!("secret")).await?;
+    expect(&mut bob, ROOM, &json!("secret")).await?;
+    proxy.resume();
+    assert_eq!(ann.close_frame().await?.0, 3503);
+    ensure!(
+        ann.waiting().all(|value| value["push"].get("pub").is_none()),
+        "it was given something"
+    );
+    Ok(())
+}
+
 /// Nothing to keep rules in: nobody is kept waiting for them, and whoever calls is told.
 #[tokio::test]
 async fn without_jetstream_nothing_can_be_revoked_and_all_goes_on() -> Result<()> {
