@@ -55,7 +55,7 @@ use self::{index::Index, lease::Lease};
 pub use self::{
     keeper::start,
     order::RevokeError,
-    rule::{Credential, Kind, MAX_LIFE, Revocation, Rule},
+    rule::{Credential, Kind, MAX_ID, MAX_LIFE, Revocation, Rule},
 };
 use crate::{bus::Kept, clock::unix_now, metrics::RevocationMetrics};
 

@@ -244,7 +244,7 @@ impl Tokens {
                 Ok(claims) => return Ok(Tried::Known(read(claims, &issuer.settings))),
                 // Another issuer may know the key.
                 Err(TokenError::UnknownKey) => {
-                    missing = missing.or_else(|| issuer.jwks.clone());
+                    missing = missing.or_else(|| issuer.may_fetch(&header).cloned());
                     found = found.map_err(|known| match known {
                         TokenError::Signature => known,
                         _ => TokenError::UnknownKey,

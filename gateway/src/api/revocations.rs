@@ -12,11 +12,9 @@ use super::{
 };
 use crate::{
     clock::unix_now,
-    revocation::{MAX_LIFE, Rule},
+    revocation::{MAX_ID, MAX_LIFE, Rule},
 };
 
-/// Longest user id or token id that can be named, in bytes: it becomes part of a subject of the bus.
-const MAX_ID: usize = 1_024;
 /// Rules on one page, unless the request says otherwise, and at most.
 const PAGE: usize = 1_000;
 const MAX_PAGE: i64 = 10_000;

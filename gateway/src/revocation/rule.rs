@@ -6,6 +6,8 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+/// Longest user id or token id that can be named, in bytes: it becomes part of a subject of the bus.
+pub const MAX_ID: usize = 1_024;
 /// Longest life of a rule, and what it has when nothing is said.
 pub const MAX_LIFE: Duration = Duration::from_hours(365 * 24);
 

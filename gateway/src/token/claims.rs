@@ -11,7 +11,7 @@ use crate::{
     clock::since_epoch,
     config::IssuerSettings,
     proxy::{Connected, Subscribed, result},
-    revocation::Credential,
+    revocation::{Credential, MAX_ID},
 };
 
 /// The claims of a token whose signature is right, as they are written.
@@ -157,6 +157,9 @@ impl Claims {
                 return Err(TokenError::Audience);
             }
         }
+        if known.jti.as_ref().is_some_and(|id| id.len() > MAX_ID) {
+            return Err(TokenError::Malformed);
+        }
         let (now, leeway) = (since_epoch().as_secs_f64(), settings.leeway.as_secs_f64());
         if known.exp.is_some_and(|exp| exp + leeway <= now) {
             return Err(TokenError::Expired);
@@ -168,12 +171,15 @@ impl Claims {
     }
 
     fn user(&self, known: &Known, settings: &IssuerSettings) -> Result<String, TokenError> {
-        if settings.user_claim == "sub" {
-            return Ok(known.sub.clone().unwrap_or_default());
-        }
-        let all: serde_json::Map<String, serde_json::Value> = self.parse()?;
-        let user = all.get(&settings.user_claim).and_then(|user| user.as_str());
-        Ok(user.ok_or(TokenError::Malformed)?.to_owned())
+        let user = if settings.user_claim == "sub" {
+            known.sub.clone().unwrap_or_default()
+        } else {
+            let all: serde_json::Map<String, serde_json::Value> = self.parse()?;
+            let user = all.get(&settings.user_claim).and_then(|user| user.as_str());
+            user.ok_or(TokenError::Malformed)?.to_owned()
+        };
+        // What could not be named could not be revoked.
+        (user.len() <= MAX_ID).then_some(user).ok_or(TokenError::Malformed)
     }
 }
 

@@ -77,7 +77,11 @@ fn public_keys(text: &str) -> Result<Vec<Key>, &'static str> {
             .into_iter()
             .find_map(|read| read(part.as_bytes()).ok());
             let key = key.ok_or("something else than public keys of RSA, ECDSA or Ed25519")?;
-            Ok(Key { id: None, key })
+            Ok(Key {
+                id: None,
+                algorithm: None,
+                key,
+            })
         })
         .collect()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jsonwebtoken::{AlgorithmFamily, DecodingKey, Header, Validation, decode, errors::ErrorKind};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Header, Validation, decode, errors::ErrorKind};
 use serde_json::value::RawValue;
 use tokio::runtime::Handle;
 
@@ -29,6 +29,8 @@ pub(super) struct Issuer {
 /// A key, and its id if it has one.
 pub(super) struct Key {
     pub(super) id: Option<String>,
+    /// The only one that it is for; `None`: any of its kind.
+    pub(super) algorithm: Option<Algorithm>,
     pub(super) key: DecodingKey,
 }
 
@@ -80,6 +82,12 @@ impl Issuer {
         self.settings.issuer.is_none() || self.settings.issuer.as_deref() == iss
     }
 
+    /// Where a key that is not known may be found that verifies what `header` says.
+    pub(super) fn may_fetch(&self, header: &Header) -> Option<&Arc<Jwks>> {
+        // A secret is never fetched.
+        self.jwks.as_ref().filter(|_| header.alg.family() != AlgorithmFamily::Hmac)
+    }
+
     pub(super) fn verify(&self, token: &str, header: &Header) -> Result<Claims, TokenError> {
         let kept = self.files.as_ref().map(WatchedFile::current);
         let kept = kept.iter().flat_map(|keys| keys.iter());
@@ -87,7 +95,8 @@ impl Issuer {
         let fetched = fetched.iter().flat_map(|keys| keys.iter());
         let fits = |key: &&Key| {
             let is_meant = key.id.is_none() || header.kid.is_none() || key.id == header.kid;
-            is_meant && key.key.family() == header.alg.family()
+            let is_for = key.algorithm.is_none_or(|algorithm| algorithm == header.alg);
+            is_meant && is_for && key.key.family() == header.alg.family()
         };
         let mut result = Err(TokenError::UnknownKey);
         for key in self.keys.iter().chain(kept).chain(fetched).filter(fits) {
@@ -119,6 +128,7 @@ fn claims(token: &str, key: &DecodingKey, header: &Header) -> Result<Claims, Tok
 pub(super) fn of_secret(secret: &[u8]) -> Key {
     Key {
         id: None,
+        algorithm: None,
         key: DecodingKey::from_secret(secret),
     }
 }

@@ -15,7 +15,12 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Collected, Full, Limited};
-use jsonwebtoken::{DecodingKey, jwk::JwkSet};
+use jsonwebtoken::{
+    Algorithm, DecodingKey,
+    jwk::{Jwk, KeyOperations, PublicKeyUse},
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::{
     runtime::Handle,
     sync::watch,
@@ -166,20 +171,42 @@ impl Jwks {
     }
 }
 
-/// Keys of a kind that is not known are left out, and so are secrets; none at all is no answer.
+/// The keys, each read by itself.
+#[derive(Deserialize)]
+struct KeySet<'a> {
+    #[serde(borrow)]
+    keys: Vec<&'a RawValue>,
+}
+
+/// What is not understood is left out (RFC 7517 section 5), and so are secrets and keys for something else; none at all is no answer.
 fn read(body: &[u8]) -> Result<Vec<Key>, String> {
-    let set: JwkSet =
+    let set: KeySet<'_> =
         serde_json::from_slice(body).map_err(|error| format!("it is no set of keys: {error}"))?;
-    let keys = set.keys.iter().filter_map(|jwk| {
-        let key = DecodingKey::from_jwk(jwk).ok()?;
-        is_public(&key).then(|| Key {
-            id: jwk.common.key_id.clone(),
-            key,
-        })
-    });
+    let keys = set.keys.iter().filter_map(|key| verifying(key.get()));
     let keys: Vec<Key> = keys.take(MAX_KEYS).collect();
     if keys.is_empty() {
         return Err("it holds no public key that is understood".to_owned());
     }
     Ok(keys)
+}
+
+/// A public key that signatures may be verified with, by its own word as well.
+fn verifying(text: &str) -> Option<Key> {
+    let jwk: Jwk = serde_json::from_str(text).ok()?;
+    let common = &jwk.common;
+    let is_to_verify = common
+        .public_key_use
+        .as_ref()
+        .is_none_or(|wanted| *wanted == PublicKeyUse::Signature);
+    let verifies = |operations: &Vec<_>| operations.contains(&KeyOperations::Verify);
+    if !is_to_verify || !common.key_operations.as_ref().is_none_or(verifies) {
+        return None;
+    }
+    let algorithm = common.key_algorithm.map(Algorithm::try_from).transpose().ok()?;
+    let key = DecodingKey::from_jwk(&jwk).ok()?;
+    is_public(&key).then(|| Key {
+        id: common.key_id.clone(),
+        algorithm,
+        key,
+    })
 }

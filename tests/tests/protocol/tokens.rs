@@ -116,6 +116,9 @@ async fn whoever_brings_no_good_token_stays_out() -> Result<()> {
         "garbage".to_owned(),
         token_by("another", &json!({ "sub": "ann" }))?,
         token(&json!({ "sub": 42 }))?,
+        // They could not be named by whoever wants to revoke them.
+        token(&json!({ "sub": "a".repeat(1_025) }))?,
+        token(&json!({ "sub": "ann", "jti": "a".repeat(1_025) }))?,
     ] {
         let (code, reason) = refused(gateway, &bad).await?;
         ensure!(code == 3500, "{bad:?}: {code} {reason}");
@@ -130,7 +133,7 @@ async fn whoever_brings_no_good_token_stays_out() -> Result<()> {
     }
     let metrics = gateway.metrics().await?;
     for (result, count) in [
-        ("malformed", 2.0),
+        ("malformed", 4.0),
         ("signature", 1.0),
         ("expired", 1.0),
         ("early", 1.0),

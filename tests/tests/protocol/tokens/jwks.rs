@@ -103,6 +103,39 @@ async fn keys_are_fetched_and_new_ones_when_a_token_names_them() -> Result<()> {
     Ok(())
 }
 
+/// What is not understood is left out (RFC 7517 section 5), and a key is for nothing but what it says.
+#[tokio::test]
+async fn one_key_in_a_set_spoils_no_other() -> Result<()> {
+    let (good, for_others, to_encrypt) = (Signer::new("good")?, Signer::new("alg")?, Signer::new("use")?);
+    let mut issuer = Backend::start().await?;
+    let gateway = open(&issuer).await?;
+    let (mut other_algorithm, mut other_use) = (for_others.jwk(), to_encrypt.jwk());
+    other_algorithm["alg"] = json!("RSA-OAEP");
+    other_use["use"] = json!("enc");
+    let odd = json!({ "kty": "OKP", "crv": "Ed25519", "kid": 7, "x": "AA" });
+    let keys = [json!(null), odd, json!({}), other_algorithm, other_use, good.jwk()];
+    let answer = json!({ "keys": keys });
+    issuer.asked().await?.answer(&answer)?;
+    eventually("the key is known", LIMIT, async || {
+        ensure!(fetches(&gateway, "fetched").await? == Some(1.0), "it is not");
+        anyhow::Ok(())
+    })
+    .await?;
+    is_let_in(&gateway, &good.token()?).await?;
+    // Keys that it does not know are looked for once more, together.
+    let (first, second) = (for_others.token()?, to_encrypt.token()?);
+    let (first, second, ()) = tokio::try_join!(refused(&gateway, &first), refused(&gateway, &second), async {
+        issuer.asked().await?.answer(&answer)
+    })?;
+    assert_eq!((first.0, second.0), (3500, 3500));
+    // A secret is never fetched: nobody is asked about it.
+    let key = EncodingKey::from_secret(b"whatever");
+    let symmetric = encode(&Header::new(Algorithm::HS256), &json!({ "sub": "ann" }), &key)?;
+    assert_eq!(refused(&gateway, &symmetric).await?.0, 3500);
+    assert_eq!(fetches(&gateway, "fetched").await?, Some(2.0));
+    Ok(())
+}
+
 #[tokio::test]
 async fn an_issuer_that_is_away_or_talks_nonsense_takes_no_key_from_anybody() -> Result<()> {
     let (known, unknown) = (Signer::new("known")?, Signer::new("unknown")?);
