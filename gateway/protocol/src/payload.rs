@@ -1,8 +1,7 @@
 //! Application data, carried as it arrived.
 //!
 //! A payload is never parsed into a tree and printed again: numbers beyond 64 bits, the order of keys, a lone
-//! surrogate escape and many digits reach the reader as they were written. What readers of other languages cannot parse at all
-//! would end their connections, so it is relayed to nobody ([`is_readable`]).
+//! surrogate escape and any depth of nesting reach the reader as they were written.
 
 use std::borrow::Cow;
 
@@ -27,60 +26,16 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// The JSON text on one line, as [`single_line`] has it. `None` when the bytes are no JSON text, whose syntax and UTF-8
-    /// are checked here, or one that not everybody can read.
+    /// The JSON text on one line, as [`single_line`] has it. `None` when the bytes are no JSON text: their syntax and UTF-8
+    /// are checked here.
     pub fn json_line(self) -> Option<Cow<'a, str>> {
-        let text = match self {
-            Self::Json(text) => text,
-            Self::Bytes(bytes) => serde_json::from_slice::<&RawValue>(bytes).ok()?.get(),
-        };
-        is_readable(text).then(|| single_line(text))
-    }
-}
-
-/// Levels of nesting that every reader takes; serde's are as many, Python's some hundreds.
-pub const MAX_DEPTH: usize = 128;
-/// Characters of one number that every reader takes; Python's are 4,300.
-pub const MAX_NUMBER: usize = 1_000;
-
-/// Whether readers of all languages can parse a JSON text: it is not nested deeper than [`MAX_DEPTH`], and has no number longer than
-/// [`MAX_NUMBER`].
-pub fn is_readable(text: &str) -> bool {
-    // Too short for either.
-    if text.len() <= MAX_DEPTH {
-        return true;
-    }
-    let (mut depth, mut number) = (0_usize, 0_usize);
-    let mut rest = text.as_bytes();
-    while let [byte, after @ ..] = rest {
-        rest = after;
-        number = match byte {
-            b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E' => number + 1,
-            _ => 0,
-        };
-        match byte {
-            b'"' => rest = behind_string(rest),
-            b'[' | b'{' => depth += 1,
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > MAX_DEPTH || number > MAX_NUMBER {
-            return false;
+        match self {
+            Self::Json(text) => Some(single_line(text)),
+            Self::Bytes(bytes) => serde_json::from_slice::<&RawValue>(bytes)
+                .ok()
+                .map(|raw| single_line(raw.get())),
         }
     }
-    true
-}
-
-/// What follows the string that the text is in.
-fn behind_string(mut rest: &[u8]) -> &[u8] {
-    while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
-        let is_end = rest[at] == b'"';
-        rest = rest.get(at + if is_end { 1 } else { 2 }..).unwrap_or_default();
-        if is_end {
-            return rest;
-        }
-    }
-    &[]
 }
 
 /// The same JSON text on one line, as it must be before it goes into a frame: replies are separated by newlines there,
@@ -153,30 +108,6 @@ mod tests {
         for bytes in rows {
             assert_eq!(Payload::Bytes(bytes).json_line(), None, "{bytes:?}");
             assert_eq!(Payload::Bytes(bytes).bytes(), bytes);
-        }
-    }
-
-    #[test]
-    fn what_not_everybody_can_read_has_no_line() {
-        let nested = |levels: usize, inner: &str| format!("{}{inner}{}", "[".repeat(levels), "]".repeat(levels));
-        let digits = |count| "9".repeat(count);
-        let beside = (0..300).map(|n| format!("[{n},{{\"a\":[]}}]")).collect::<Vec<_>>().join(",");
-        for (text, is_readable) in [
-            (nested(MAX_DEPTH, "1"), true),
-            (nested(MAX_DEPTH + 1, ""), false),
-            (nested(3_000, ""), false),
-            (format!("{}{}", "{\"a\":".repeat(200), "1") + &"}".repeat(200), false),
-            (format!("[{beside}]"), true),
-            (digits(MAX_NUMBER), true),
-            (digits(MAX_NUMBER + 1), false),
-            (format!("[1,-{}.5e7]", digits(MAX_NUMBER)), false),
-            (format!("[{}1]", "123,".repeat(1_000)), true),
-            // In strings they mean nothing.
-            (format!("[\"{}\\\"{}\\\\\",\"{}\"]", "[".repeat(500), "{".repeat(500), digits(5_000)), true),
-            (format!("[\"\\\\\",{}]", nested(MAX_DEPTH, "")), false),
-        ] {
-            assert_eq!(payload(&text).json_line().is_some(), is_readable, "{text}");
-            assert_eq!(Payload::Bytes(text.as_bytes()).json_line().is_some(), is_readable, "{text}");
         }
     }
 

@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use natter_protocol::{
-    ErrorCode, Payload,
-    payload::{MAX_DEPTH, MAX_NUMBER},
-};
+use natter_protocol::{ErrorCode, Payload, payload};
 use serde_json::{json, value::RawValue};
 use tokio::task::JoinHandle;
 
@@ -64,7 +61,7 @@ impl Message {
     pub(super) fn read(request: MessageRequest<'_>) -> Result<Self, Refusal> {
         let encoded = request.b64data.filter(|encoded| !encoded.is_empty());
         let data = match (request.data, encoded) {
-            (Some(data), None) => Data::Json(single_line(data)?),
+            (Some(data), None) => Data::Json(single_line(data)),
             (None, Some(encoded)) => decode(&encoded)?,
             // Written for an unset field by encoders that leave nothing out.
             (Some(data), Some(encoded)) if data.get() == "null" => decode(&encoded)?,
@@ -86,13 +83,8 @@ impl Message {
     }
 }
 
-fn single_line(data: &RawValue) -> Result<Bytes, Refusal> {
-    let line = Payload::from(data).json_line();
-    line.map(|line| line.into_owned().into()).ok_or_else(|| {
-        Refusal::bad(format!(
-            "`data` is nested deeper than {MAX_DEPTH} levels, or has a number of more than {MAX_NUMBER} characters"
-        ))
-    })
+fn single_line(data: &RawValue) -> Bytes {
+    Bytes::from(payload::single_line(data.get()).into_owned())
 }
 
 fn decode(encoded: &str) -> Result<Data, Refusal> {
