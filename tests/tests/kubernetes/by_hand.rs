@@ -28,6 +28,40 @@ async fn every_object_that_is_deleted_comes_back() -> Result<()> {
     .await
 }
 
+/// The operator sees no Secret: it makes one again for who cannot start without it.
+#[tokio::test]
+async fn secrets_that_are_deleted_are_there_for_who_starts() -> Result<()> {
+    scenario("deleted-secrets", async |namespace| {
+        let chat = Chat::start(namespace, "chat", &Chat::spec(1, 1)).await?;
+        for (secret, is_server) in [
+            ("chat-nats-users", true),
+            ("chat-nats-users", false),
+            ("chat-gateway-control", false),
+        ] {
+            let before = get(namespace, "secret", secret).await?["data"].clone();
+            let pods = if is_server {
+                chat.servers().await?
+            } else {
+                chat.gateways().await?
+            };
+            delete(namespace, "secret", secret).await?;
+            for pod in &pods {
+                delete(namespace, "pod", pod).await?;
+            }
+            eventually(&format!("{secret} is back"), START, async || {
+                let now = get(namespace, "secret", secret).await?["data"].clone();
+                // Not compared in words, which would be shown.
+                ensure!(now == before, "it is another one");
+                anyhow::Ok(())
+            })
+            .await?;
+            chat.wait_settled(START).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test]
 async fn every_edit_is_undone() -> Result<()> {
     scenario("edited", async |namespace| {
