@@ -10,7 +10,7 @@ use crate::build::{COMPONENT, NATS, is_part};
 
 /// Longest part of a program's last words that is shown, in characters.
 const LAST_WORDS: usize = 500;
-/// A variable of the container comes from a Secret or ConfigMap that is not there, or has no such key.
+/// A variable of the container comes from a Secret or `ConfigMap` that is not there, or has no such key.
 const REFERENCE_MISSING: &str = "ReferenceMissing";
 
 /// What keeps a pod from running.

@@ -176,12 +176,13 @@ impl Secrets {
 /// Adds a value of a Secret to those of all: its lines if it is a text, and the forms in which bytes are written.
 pub(crate) fn remember_bytes(value: &[u8]) {
     let mut secrets = Secrets::default();
-    match std::str::from_utf8(value) {
-        Ok(text) => text.lines().for_each(|line| secrets.add(line.trim())),
-        Err(_) => {
-            secrets.add(&value.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
-            secrets.add(&value.iter().map(u8::to_string).collect::<Vec<_>>().join(", "));
-        }
+    if let Ok(text) = std::str::from_utf8(value) {
+        text.lines().for_each(|line| secrets.add(line.trim()));
+    } else {
+        let written =
+            |byte: fn(&u8) -> String, between| value.iter().map(byte).collect::<Vec<_>>().join(between);
+        secrets.add(&written(|byte| format!("{byte:02x}"), ""));
+        secrets.add(&written(u8::to_string, ", "));
     }
     secrets.add(&STANDARD.encode(value));
     secrets.remember();

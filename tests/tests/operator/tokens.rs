@@ -39,19 +39,11 @@ async fn passwords(secrets: &Api<Secret>) -> Result<[Vec<u8>; 2]> {
 /// Waits until a pod with this part in its name cannot start.
 async fn held(pods: &Api<Pod>, part: &str) -> Result<()> {
     let waits = |pod: &Pod| {
-        let status = pod
-            .status
-            .as_ref()
-            .and_then(|status| status.container_statuses.as_ref());
-        let mut states = status
-            .into_iter()
-            .flatten()
-            .filter_map(|status| status.state.as_ref());
-        states.any(|state| {
-            state
-                .waiting
-                .as_ref()
-                .is_some_and(|waiting| waiting.reason.as_deref() == Some(REFERENCE))
+        let status = pod.status.as_ref();
+        let containers = status.and_then(|status| status.container_statuses.as_ref());
+        containers.into_iter().flatten().any(|container| {
+            let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
+            waiting.is_some_and(|waiting| waiting.reason.as_deref() == Some(REFERENCE))
         })
     };
     eventually(&format!("a pod of {part} waits"), LIMIT, async || {
