@@ -22,6 +22,15 @@ const SERVES_API: Duties = Duties {
     serve_api: true,
 };
 
+/// What is said first, by whom it holds for.
+const THESE_NAMESPACES: &str = "\
+# Written by natter-gateway nats-permissions: write it again when the prefix, a durable namespace or its
+# partitions change.
+";
+const ANY_NAMESPACES: &str = "\
+# Written by natter-gateway nats-permissions --any-namespaces: for one prefix, whatever its namespaces are.
+";
+
 const BEGIN: &str = "<!-- begin: natter-gateway nats-permissions -->\n";
 const END: &str = "<!-- end: natter-gateway nats-permissions -->";
 
@@ -38,10 +47,12 @@ pub fn of(settings: &Settings) -> Permissions {
 
 /// A block for the configuration of `nats-server`, or of one of its accounts. The passwords are variables of its environment.
 pub fn nats_conf(permissions: &Permissions) -> String {
-    let mut text = "# Written by natter-gateway nats-permissions: write it again when the prefix, a durable namespace or its\n\
-         # partitions change.\n\
-         users: [\n"
-        .to_owned();
+    let head = if permissions.any_namespaces {
+        ANY_NAMESPACES
+    } else {
+        THESE_NAMESPACES
+    };
+    let mut text = format!("{head}users: [\n");
     for (user, variable, rights) in [
         ("gateway", "NATTER_GATEWAY_PASSWORD", &permissions.gateway),
         ("admin", "NATTER_ADMIN_PASSWORD", &permissions.admin),
@@ -171,6 +182,9 @@ mod tests {
         ] {
             assert!(conf.contains(line), "{line} is not in {conf}");
         }
+        let again = "write it again when the prefix, a durable namespace";
+        let any = nats_conf(&Permissions::of_any_namespaces("n"));
+        assert!(conf.contains(again) && !any.contains(again) && any.contains("whatever its namespaces are"));
         let users = json(&permissions);
         assert_eq!(users["gateway"]["resp"]["ttl"], 60_000_000_000_u64);
         assert_eq!(users["admin"]["sub"]["allow"], json!(["n.admin.inbox.>"]));

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use kube::ResourceExt;
 
-use crate::build::{NATS, is_part};
+use crate::build::{COMPONENT, NATS, is_part};
 
 /// Longest part of a program's last words that is shown, in characters.
 const LAST_WORDS: usize = 500;
+/// A variable of the container comes from a Secret or `ConfigMap` that is not there, or has no such key.
+const REFERENCE_MISSING: &str = "ReferenceMissing";
 
 /// What keeps a pod from running.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,11 +49,36 @@ pub fn of_pod(pod: &Pod) -> Option<Trouble> {
         .or_else(|| unscheduled(pod))
 }
 
+/// Whether it may wait for a Secret that is not there. The kubelet names the one of a variable, and says nothing yet of a volume's.
+pub fn may_lack_secret(pod: &Pod) -> bool {
+    let status = pod.status.as_ref();
+    let containers = || {
+        let statuses = status.and_then(|status| status.container_statuses.as_ref());
+        statuses.into_iter().flatten()
+    };
+    let component = pod.labels().get(COMPONENT);
+    let runs = |container: &ContainerStatus| {
+        let state = container.state.as_ref();
+        Some(&container.name) == component && state.is_some_and(|state| state.running.is_some())
+    };
+    let is_named = |container: &ContainerStatus| {
+        of_container(pod, container).is_some_and(|trouble| trouble.reason == REFERENCE_MISSING)
+    };
+    let waits = || !containers().any(runs) && of_pod(pod).is_none();
+    is_there(pod) && (containers().any(is_named) || waits())
+}
+
+/// A pod that is about to end is none of ours any more: nobody can keep it.
+pub fn is_there(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Succeeded" | "Failed"))
+}
+
 fn of_container(pod: &Pod, container: &ContainerStatus) -> Option<Trouble> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     let reason = match waiting.reason.as_deref()? {
         "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => "ImageNotPulled",
-        "CreateContainerConfigError" => "ReferenceMissing",
+        "CreateContainerConfigError" => REFERENCE_MISSING,
         "CrashLoopBackOff" => fails(pod),
         "RunContainerError" | "CreateContainerError" => "ContainerNotStarted",
         _ => return None,
@@ -160,6 +187,40 @@ mod tests {
             told("gateway", &Value::Null).1,
             "pod chat-1: back-off 10s restarting failed container"
         );
+    }
+
+    #[test]
+    fn a_secret_may_be_what_a_pod_waits_for_that_does_not_run() {
+        let lacks = |component, container: &Value| may_lack_secret(&pod(component, container));
+        let state = |name: &str, state: &Value| json!({"name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state});
+        let waiting = |reason: &str| state("main", &json!({"waiting": {"reason": reason}}));
+        for component in ["gateway", "nats"] {
+            for (reason, expected) in [
+                ("ContainerCreating", true),
+                ("CreateContainerConfigError", true),
+                ("ImagePullBackOff", false),
+                ("CrashLoopBackOff", false),
+            ] {
+                assert_eq!(
+                    lacks(component, &waiting(reason)),
+                    expected,
+                    "{component}: {reason}"
+                );
+            }
+            let running = json!({"running": {}});
+            assert!(!lacks(component, &state(component, &running)), "{component} runs");
+            assert!(
+                lacks(component, &state("beside", &running)),
+                "{component} does not"
+            );
+        }
+        let mut pod = pod("nats", &waiting("CreateContainerConfigError"));
+        let beside = serde_json::from_value(waiting("CrashLoopBackOff")).unwrap();
+        let status = pod.status.as_mut().unwrap();
+        status.container_statuses.as_mut().unwrap().insert(0, beside);
+        assert!(may_lack_secret(&pod), "whatever another container does");
+        pod.status.as_mut().unwrap().phase = Some("Failed".to_owned());
+        assert!(!may_lack_secret(&pod), "it ended");
     }
 
     #[test]

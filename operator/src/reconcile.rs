@@ -18,7 +18,7 @@ use crate::{
     dereference::{Observed, dereference},
     error::Error,
     events, finalize,
-    fleet::{self, Action, Fleet, Gateway},
+    fleet::{self, Action, Fleet},
     pods, progress, prune, restart,
     rollout::Stage,
     status::{self, Current, Outcome},
@@ -248,7 +248,7 @@ struct Seen {
     fleet: Fleet,
     token: String,
     now: Timestamp,
-    /// Whether a gateway acts as if its tokens were not there.
+    /// Whether a gateway or a NATS server acts as if its Secret were not there.
     doubt: bool,
 }
 
@@ -268,9 +268,7 @@ async fn look_at_gateways(
         let config = is_current.then_some(built.config_hash.as_str());
         context.gateways.sample(pod, config)
     });
-    // A Secret that is missing keeps a pod from running without a word; other troubles have one.
-    let waits = |gateway: &Gateway| !gateway.running && gateway.trouble.is_none();
-    let doubt = refused || fleet.gateways().any(waits);
+    let doubt = refused || observed.pods.iter().any(|pod| pods::may_lack_secret(pod));
     Seen {
         fleet,
         token,

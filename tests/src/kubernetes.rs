@@ -2,6 +2,7 @@
 
 mod api_server;
 mod operator;
+mod secrets;
 
 pub use api_server::ApiServer;
 pub use operator::{Operator, OperatorBuilder};

@@ -5,7 +5,7 @@
 //!
 //! * **Ports** are reserved by the test before a server starts ([`port`]), so a restart always gets the same one.
 //! * **Waiting** goes through [`wait::eventually`] or a bounded wait on a child's output; nothing sleeps and hopes.
-//! * **Secrets** that a gateway was given are looked for in all that it shows ([`secrets`]).
+//! * **Secrets** that a gateway or an operator was given are looked for in all that it shows ([`secrets`]).
 //! * **Output** of every child is kept in memory for assertions and in `tests/artifacts/` for people.
 //!
 //! Helpers return `anyhow::Result`, so that a test reads as a list of steps ending in `?`.
@@ -28,6 +28,7 @@ pub mod python;
 pub mod raw;
 pub mod script;
 pub mod secrets;
+mod shown;
 pub mod tls;
 pub mod tools;
 pub mod wait;

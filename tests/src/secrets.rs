@@ -1,13 +1,16 @@
-//! Whether a gateway shows a secret that it was given: the logs, metrics and traces of every gateway of every test are looked
-//! through for it.
+//! Whether a gateway or an operator shows a secret that it was given: the logs, metrics and traces of every one of every test are
+//! looked through for it.
 //!
-//! What is secret is read from the gateway's own configuration, variables, flags and files, so a test has nothing to say. A token
-//! of a client is known by its beginning. A gateway that shows one fails its test when it is dropped.
+//! What is secret is read from the gateway's own configuration, variables, flags and files, and from the Secrets of the API server
+//! that operators work with, so a test has nothing to say. A token of a client is known by its beginning. Who shows one fails its
+//! test when it is dropped.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::LazyLock;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
 use serde_yaml_ng::Value;
 
@@ -170,7 +173,22 @@ impl Secrets {
     }
 }
 
-/// As [`Secrets::shown_in`], for the secrets of all gateways so far.
+/// Adds a value of a Secret to those of all: its lines if it is a text, and the forms in which bytes are written.
+pub(crate) fn remember_bytes(value: &[u8]) {
+    let mut secrets = Secrets::default();
+    if let Ok(text) = std::str::from_utf8(value) {
+        text.lines().for_each(|line| secrets.add(line.trim()));
+    } else {
+        let written =
+            |byte: fn(&u8) -> String, between| value.iter().map(byte).collect::<Vec<_>>().join(between);
+        secrets.add(&written(|byte| format!("{byte:02x}"), ""));
+        secrets.add(&written(u8::to_string, ", "));
+    }
+    secrets.add(&STANDARD.encode(value));
+    secrets.remember();
+}
+
+/// As [`Secrets::shown_in`], for the secrets of all gateways and API servers so far.
 pub fn shown_in(place: &str, text: &str) -> Vec<Leak> {
     search(&ALL.lock(), place, text)
 }
@@ -329,6 +347,22 @@ rooms: { namespaces: [{ name: any-name }] }
             assert_eq!(secrets.shown_in("a", secret).len(), 1, "{secret}");
         }
         assert!(secrets.shown_in("a", "natter_gateway=debug").is_empty());
+    }
+
+    #[test]
+    fn values_of_secrets_are_known_in_every_form() {
+        remember_bytes(b"first-of-a-secret\nsecond-of-a-secret\n");
+        remember_bytes(&[255, 1, 2, 3, 4, 5, 6, 7]);
+        for shown in [
+            "first-of-a-secret",
+            "second-of-a-secret",
+            "Zmlyc3Qtb2YtYS1zZWNyZXQKc2Vjb25kLW9mLWEtc2VjcmV0Cg==",
+            "ff01020304050607",
+            "/wECAwQFBgc=",
+            "[255, 1, 2, 3, 4, 5, 6, 7]",
+        ] {
+            assert_eq!(shown_in("a", shown).len(), 1, "{shown}");
+        }
     }
 
     #[test]

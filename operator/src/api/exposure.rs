@@ -142,8 +142,8 @@ pub struct NetworkPolicyExposure {
     /// Whether `NetworkPolicies` are made.
     #[serde(default = "enabled")]
     pub enabled: bool,
-    /// Who may reach the ops port of gateways and the monitoring port of NATS. Left out: every pod of the Kubernetes
-    /// cluster. The operator and Prometheus must be among them.
+    /// Who may reach the ops port of gateways, left out: every pod of the Kubernetes cluster; and the monitoring port of a managed
+    /// NATS, which shows names of rooms, left out: nobody. The operator and Prometheus must be among them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub ops_from: Vec<NetworkPolicyPeer>,

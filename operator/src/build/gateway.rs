@@ -31,7 +31,7 @@ pub use self::template::TOKEN_FILE;
 pub(super) use self::{
     api_keys::{API_KEY_VOLUME, refer as refer_api_keys},
     collector::{COLLECTOR_VOLUME, settings as tracing_settings},
-    nats_access::settings as nats_settings,
+    nats_access::{NATS_SERVERS, settings as nats_settings},
     proxy_headers::refer as refer_proxies,
     public_tls::{TLS_VOLUME, settings as tls_settings},
     template::{API_KEYS, CONTROL_VOLUME, config_path, grace_seconds, token_path},

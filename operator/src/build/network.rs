@@ -1,5 +1,7 @@
-//! Who may reach which port. Everybody reaches the clients' port; NATS is for the gateways of this cluster alone, which is
-//! what keeps others out of a managed NATS.
+//! Who may reach which port. Everybody reaches the clients' port. A managed NATS is for the gateways of this cluster alone: others
+//! have no password for it (`nats/users.rs`), but only the policy keeps them from the ports that ask for none, between the
+//! servers and for monitoring. The latter shows names of rooms, so only who is listed reaches it. Nothing of Natter's asks there
+//! but the kubelet's probes, which no policy stops.
 
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
@@ -21,19 +23,16 @@ pub(super) fn build(cluster: &ValidCluster, names: &Names) -> Result<Vec<Object>
     if !exposure.enabled {
         return Ok(Vec::new());
     }
-    let ops = if exposure.ops_from.is_empty() {
-        vec![every_pod()]
-    } else {
-        exposure.ops_from.clone()
-    };
-    let gateways = vec![rule(&[HTTP_PORT], None), rule(&[OPS_PORT], Some(ops.clone()))];
+    let listed = Some(exposure.ops_from.clone()).filter(|peers| !peers.is_empty());
+    let ops = listed.clone().unwrap_or_else(|| vec![every_pod()]);
+    let gateways = vec![rule(&[HTTP_PORT], None), rule(&[OPS_PORT], Some(ops))];
     let mut objects = vec![policy(cluster, GATEWAY, &names.gateways(), gateways)?];
     if cluster.nats.is_some() {
-        let servers = vec![
+        let mut servers = vec![
             rule(&[CLIENT_PORT], Some(vec![pods(cluster, GATEWAY)])),
             rule(&[ROUTE_PORT], Some(vec![pods(cluster, NATS)])),
-            rule(&[MONITOR_PORT], Some(ops)),
         ];
+        servers.extend(listed.map(|peers| rule(&[MONITOR_PORT], Some(peers))));
         objects.push(policy(cluster, NATS, &names.nats(), servers)?);
     }
     Ok(objects)

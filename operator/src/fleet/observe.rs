@@ -1,6 +1,6 @@
 //! From pods and Deployments to a fleet.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{ResourceExt, api::DynamicObject};
@@ -27,7 +27,7 @@ pub fn observe(observed: &Observed, current: &str, sample: impl Fn(&Pod) -> Opti
         .filter_map(revision)
         .map(|revision| (revision.name.clone(), revision))
         .collect();
-    for pod in observed.pods.iter().filter(|pod| is_there(pod)) {
+    for pod in observed.pods.iter().filter(|pod| pods::is_there(pod)) {
         let revision = pod
             .labels()
             .get(REVISION)
@@ -77,12 +77,6 @@ fn completed(deployment: &DynamicObject) -> bool {
             && condition["reason"] == "NewReplicaSetAvailable"
             && pods_by_then(condition)
     })
-}
-
-/// A pod that is about to end is none of ours any more: nobody can keep it.
-fn is_there(pod: &Arc<Pod>) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Succeeded" | "Failed"))
 }
 
 fn gateway(pod: &Pod, sample: Option<Sample>) -> Gateway {

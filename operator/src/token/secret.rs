@@ -2,8 +2,8 @@
 //!
 //! They are applied and never read, so that the operator needs no right to read Secrets: when they were applied last is
 //! remembered, and they are applied again when the month ends, when this operator is new, when the cluster gets a managed NATS,
-//! and when a gateway does not run yet or refuses calls, since somebody may have removed or changed one. So whoever needs one
-//! finds it, though it may be away while nobody does.
+//! when a gateway or a server of NATS does not run yet, and when a gateway refuses calls, since somebody may have removed or changed
+//! one. So whoever starts finds it, though it may be away while nobody does.
 //!
 //! One of that name that is somebody else's is found out by a patch that changes nothing, and is answered with the metadata alone:
 //! that needs no other right either.
@@ -28,7 +28,7 @@ use crate::{
     validate::ValidCluster,
 };
 
-/// A cause for doubt counts once in this time: the kubelet tries to mount a Secret that is missing about as often.
+/// A cause for doubt, which may last, counts once in this time: the kubelet looks for a Secret that is missing about as often.
 const AGAIN_SECONDS: i64 = 10;
 
 /// What a cluster's Secrets hold.
@@ -46,7 +46,7 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// Whether they have to be applied; `doubt`: gateways act as if one were not there.
+    /// Whether they have to be applied; `doubt`: somebody acts as if one were not there.
     fn is_due(&self, uid: &str, content: Content, doubt: bool, now: Timestamp) -> bool {
         match self.applied.lock().get(uid) {
             Some((applied, when)) => {

@@ -157,6 +157,35 @@ fn alerts_are_about_this_cluster_alone() {
     }
 }
 
+/// It asks for no password and shows names of rooms.
+#[test]
+fn the_monitoring_port_of_nats_is_open_to_who_is_listed_alone() {
+    let sources = |name: &str| {
+        let cluster = fixtures::cluster(&fixtures::folder("build").join(name)).unwrap();
+        let built = build::build(&cluster).unwrap();
+        let of_servers =
+            |object: &&Object| object.kind == Kind::NetworkPolicy && object.name() == built.names.nats();
+        let policy = built.objects.iter().find(of_servers).unwrap();
+        let rules = policy.value.data["spec"]["ingress"].as_array().unwrap();
+        let monitoring = |rule: &&Value| {
+            rule["ports"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|port| port["port"] == 8222)
+        };
+        let sources: Vec<_> = rules
+            .iter()
+            .filter(monitoring)
+            .map(|rule| rule["from"].clone())
+            .collect();
+        (sources, json!(cluster.spec.exposure.network_policy.ops_from))
+    };
+    assert_eq!(sources("minimal"), (vec![], json!([])));
+    let (open, listed) = sources("everything");
+    assert_eq!(open, [listed]);
+}
+
 #[test]
 fn a_managed_nats_has_the_users_of_the_gateways_code() {
     let folder = fixtures::folder("build").join("minimal");

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
+use super::secrets;
 use crate::process::Process;
 
 /// Time until the API answers, on a busy machine.
@@ -16,6 +18,7 @@ const START_LIMIT: Duration = Duration::from_mins(3);
 /// standard input.
 pub struct ApiServer {
     kubeconfig: PathBuf,
+    _secrets: oneshot::Sender<()>,
     _process: Process,
     _folder: TempDir,
 }
@@ -34,6 +37,7 @@ impl ApiServer {
             .await
             .with_context(|| format!("the API server does not start:\n{}", process.stderr().tail()))?;
         Ok(Self {
+            _secrets: secrets::remember(&kubeconfig)?,
             kubeconfig,
             _process: process,
             _folder: folder,

@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 
 use crate::gateway::{LogLine, Metrics};
+use crate::secrets::{self, Leak};
+use crate::shown::shown_by;
 use crate::{http, process::Process, tools};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -20,10 +23,12 @@ pub struct OperatorBuilder {
     args: Vec<String>,
 }
 
-/// A running operator; dropping it kills it.
+/// A running operator; dropping it kills it, and fails the test if it has shown a secret ([`crate::secrets`]).
 pub struct Operator {
     process: Process,
     ops: SocketAddr,
+    /// The test itself looks for secrets.
+    watched: AtomicBool,
 }
 
 impl OperatorBuilder {
@@ -58,7 +63,11 @@ impl OperatorBuilder {
         command.env("KUBECONFIG", &self.kubeconfig);
         let process = Process::spawn("natter-operator", &mut command)?;
         let (_, ops) = process.stderr().wait(0, START_LIMIT, starts).await?;
-        Ok(Operator { process, ops })
+        Ok(Operator {
+            process,
+            ops,
+            watched: AtomicBool::new(false),
+        })
     }
 }
 
@@ -81,6 +90,20 @@ impl Operator {
     /// Where `/livez`, `/readyz` and `/metrics` are.
     pub fn ops(&self) -> SocketAddr {
         self.ops
+    }
+
+    /// The secrets that are shown in its log and on its ops port. Whoever asks judges them: dropping the operator does not fail the
+    /// test any more.
+    pub fn shown_secrets(&self) -> Vec<Leak> {
+        self.watched.store(true, Ordering::Relaxed);
+        self.look()
+    }
+
+    fn look(&self) -> Vec<Leak> {
+        shown_by(&self.process, self.ops)
+            .iter()
+            .flat_map(|(place, text)| secrets::shown_in(place, text))
+            .collect()
     }
 
     /// Its log so far.
@@ -106,6 +129,14 @@ impl Operator {
     /// One scrape.
     pub async fn metrics(&self) -> Result<Metrics> {
         Metrics::parse(&self.get("/metrics").await?.1)
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        if !self.watched.load(Ordering::Relaxed) {
+            secrets::fail(&self.look());
+        }
     }
 }
 

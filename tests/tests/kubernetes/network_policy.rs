@@ -9,12 +9,18 @@ use serde_json::{Value, json};
 
 use crate::support::{Chat, SOON, apply, cluster, get, kubectl, scenario};
 
+/// Services of NATS, with a port of theirs.
+const CLIENTS: (&str, u16) = ("chat-nats", 4222);
+const MONITORING: (&str, u16) = ("chat-nats-headless", 8222);
+
 #[tokio::test]
 async fn strangers_do_not_reach_a_managed_nats() -> Result<()> {
     scenario("policy", async |namespace| {
         let chat = Chat::start(namespace, "chat", &Chat::spec(1, 1)).await?;
-        let said = stranger(namespace, &chat).await?;
+        let said = stranger(namespace, &chat, CLIENTS).await?;
         if cluster(&["backend"]).await?.trim() == "kind" {
+            ensure!(said.contains("not within"), "{said}");
+            let said = stranger(namespace, &chat, MONITORING).await?;
             ensure!(said.contains("not within"), "{said}");
         } else {
             ensure!(said.contains("the server ended the connection"), "{said}");
@@ -25,15 +31,16 @@ async fn strangers_do_not_reach_a_managed_nats() -> Result<()> {
     .await
 }
 
-/// What a pod that is no gateway hears from the port of NATS. The probe takes it for a gateway: NATS hangs up on it.
-async fn stranger(namespace: &str, chat: &Chat) -> Result<String> {
+/// What a pod that is no gateway hears from a port of NATS. The probe takes it for a gateway: NATS hangs up on it.
+async fn stranger(namespace: &str, chat: &Chat, (service, port): (&str, u16)) -> Result<String> {
     let pod = &chat.gateways().await?[0];
     let gateway = get(namespace, "pod", pod).await?;
     let container = &gateway["spec"]["containers"][0];
     let limit = Duration::from_secs(5);
-    let url = format!("ws://chat-nats.{namespace}.svc:4222");
+    let url = format!("ws://{service}.{namespace}.svc:{port}");
+    let name = format!("stranger-{port}");
     let stranger = json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "stranger" },
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
         "spec": {
             "restartPolicy": "Never",
             "securityContext": gateway["spec"]["securityContext"],
@@ -45,10 +52,10 @@ async fn stranger(namespace: &str, chat: &Chat) -> Result<String> {
     });
     apply(namespace, &stranger.to_string()).await?;
     eventually("the stranger gave up", SOON, async || {
-        let pod: Value = get(namespace, "pod", "stranger").await?;
+        let pod: Value = get(namespace, "pod", &name).await?;
         ensure!(pod["status"]["phase"] == "Failed", "{}", pod["status"]);
         Ok(())
     })
     .await?;
-    kubectl(&["logs", "stranger", "--namespace", namespace]).await
+    kubectl(&["logs", &name, "--namespace", namespace]).await
 }

@@ -314,6 +314,8 @@ async fn what_is_not_in_the_rights_is_refused() -> Result<()> {
     let publish = [
         "$JS.API.STREAM.CREATE.scenario_kept_0",
         "$JS.API.STREAM.CREATE.mine",
+        "$JS.API.STREAM.CREATE.KV_scenario_revocations",
+        "$JS.API.STREAM.UPDATE.KV_scenario_revocations",
         "$JS.API.STREAM.UPDATE.scenario_kept_0",
         "$JS.API.STREAM.DELETE.scenario_kept_0",
         "$JS.API.STREAM.MSG.DELETE.scenario_kept_0",
@@ -357,9 +359,15 @@ async fn what_is_not_in_the_rights_is_refused() -> Result<()> {
         "scenario.msg.kept.0.room",
         "scenario.ctl.all",
         "scenario.api.publish",
+        "scenario.inbox.a",
+        "$KV.scenario_revocations.user.42",
         "$JS.API.STREAM.PURGE.scenario_kept_0",
+        "$JS.API.STREAM.PURGE.KV_scenario_revocations",
+        "$JS.API.STREAM.MSG.DELETE.KV_scenario_revocations",
         "$JS.API.DIRECT.GET.scenario_kept_0",
         "$JS.API.STREAM.MSG.GET.scenario_kept_0",
+        "$JS.API.STREAM.SNAPSHOT.scenario_kept_0",
+        "$JS.API.CONSUMER.CREATE.scenario_kept_0",
     ];
     let subscribe = [
         ">",

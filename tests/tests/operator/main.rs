@@ -17,6 +17,7 @@ mod pods;
 mod role;
 mod rolls;
 mod scaling;
+mod secrets;
 mod specs;
 mod steady;
 mod stream_deletion;

@@ -1,12 +1,13 @@
-//! The Secret with the tokens of control calls: made, the same for every operator, put right when gateways refuse, and gone
-//! with its cluster.
+//! The Secrets with the tokens of control calls and the passwords of a managed NATS: made, the same for every operator, put right
+//! when gateways refuse or somebody cannot start, and gone with their cluster.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
-use natter_operator::build::TOKEN_FILE;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use natter_operator::build::{ADMIN_KEY, GATEWAY_KEY, TOKEN_FILE};
 use natter_operator::kinds::Kind;
 use natter_tests::wait::eventually;
 use serde_json::json;
@@ -14,6 +15,9 @@ use serde_json::json;
 use crate::support::{Kubelet, LIMIT, Scenario};
 
 const SECRET: &str = "chat-gateway-control";
+const PASSWORDS: &str = "chat-nats-users";
+/// What a kubelet says where a variable's Secret is not there.
+const REFERENCE: &str = "CreateContainerConfigError";
 /// Refusals count once in this time.
 const AGAIN: Duration = Duration::from_secs(10);
 
@@ -22,6 +26,33 @@ async fn tokens(secrets: &Api<Secret>) -> Result<Vec<String>> {
     let file = secret.data.unwrap_or_default().remove(TOKEN_FILE);
     let text = String::from_utf8(file.context("the Secret has no tokens")?.0)?;
     Ok(text.lines().map(str::to_owned).collect())
+}
+
+async fn passwords(secrets: &Api<Secret>) -> Result<[Vec<u8>; 2]> {
+    let secret = secrets.get_opt(PASSWORDS).await?.context("no Secret")?;
+    let mut entries = secret.data.unwrap_or_default();
+    let [gateway, admin] = [GATEWAY_KEY, ADMIN_KEY].map(|key| entries.remove(key));
+    let both = gateway.zip(admin).context("a password is missing")?;
+    Ok([both.0.0, both.1.0])
+}
+
+/// Waits until a pod with this part in its name cannot start.
+async fn held(pods: &Api<Pod>, part: &str) -> Result<()> {
+    let waits = |pod: &Pod| {
+        let status = pod.status.as_ref();
+        let containers = status.and_then(|status| status.container_statuses.as_ref());
+        containers.into_iter().flatten().any(|container| {
+            let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
+            waiting.is_some_and(|waiting| waiting.reason.as_deref() == Some(REFERENCE))
+        })
+    };
+    eventually(&format!("a pod of {part} waits"), LIMIT, async || {
+        let all = pods.list(&ListParams::default()).await?.items;
+        let found = all.iter().any(|pod| pod.name_any().contains(part) && waits(pod));
+        ensure!(found, "none of {} pods", all.len());
+        anyhow::Ok(())
+    })
+    .await
 }
 
 #[tokio::test]
@@ -90,6 +121,41 @@ async fn a_new_gateway_finds_tokens_that_were_deleted() -> Result<()> {
         .condition("chat", ("Ready", "True", "AllReady"))
         .await
         .map(drop)
+}
+
+/// Deleted once somebody already waits for it, so that no other cause is left to make it again.
+#[tokio::test]
+async fn who_waits_for_passwords_that_were_deleted_gets_them() -> Result<()> {
+    let scenario = Scenario::start().await?;
+    let secrets: Api<Secret> = Api::namespaced(scenario.client.clone(), &scenario.namespace);
+    let pods: Api<Pod> = Api::namespaced(scenario.client.clone(), &scenario.namespace);
+    let _operator = scenario.operator().await?;
+    let kubelet = Kubelet::start(&scenario.client, &scenario.namespace);
+    scenario.apply("chat", json!({})).await?;
+    scenario.condition("chat", ("Ready", "True", "AllReady")).await?;
+    let made = passwords(&secrets).await?;
+    ensure!(made[0] != made[1] && made.iter().all(|password| password.len() == 65));
+
+    for part in ["chat-gateway", "chat-nats"] {
+        kubelet.hold(part, REFERENCE, &format!("secret \"{PASSWORDS}\" not found"));
+        if part == "chat-nats" {
+            pods.delete("chat-nats-0", &DeleteParams::default()).await?;
+        } else {
+            let more =
+                json!({"spec": {"gateways": {"replicas": 3, "config": {"client": {"anonymous": "allow"}}}}});
+            scenario.apply("chat", more).await?;
+        }
+        held(&pods, part).await?;
+        secrets.delete(PASSWORDS, &DeleteParams::default()).await?;
+        eventually(&format!("{part} finds the passwords"), LIMIT, async || {
+            ensure!(passwords(&secrets).await? == made, "other passwords");
+            anyhow::Ok(())
+        })
+        .await?;
+        kubelet.release().await?;
+        scenario.condition("chat", ("Ready", "True", "AllReady")).await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]

@@ -46,6 +46,8 @@ pub struct Permissions {
     pub gateway: UserRights,
     /// Whoever makes, changes and deletes streams.
     pub admin: UserRights,
+    /// They hold whatever the cluster's namespaces are.
+    pub any_namespaces: bool,
 }
 
 impl UserRights {
@@ -78,9 +80,7 @@ impl Permissions {
     /// counts.
     pub fn new(prefix: &str, durable: &[HistoryPolicy], duties: Duties) -> Self {
         let subjects = Subjects::new(prefix);
-        let mut gateway = UserRights::default();
-        of_gateways(&subjects, &mut gateway);
-        of_ephemeral_rooms(&subjects, &mut gateway);
+        let mut gateway = of_every_gateway(&subjects);
         of_bucket(&subjects, duties, &mut gateway);
         for policy in durable {
             let partitions = policy.options.stream.partitions.unwrap_or(ON_A_CLUSTER);
@@ -103,12 +103,13 @@ impl Permissions {
             manage_streams: true,
             serve_api: true,
         };
-        let mut gateway = UserRights::default();
-        of_gateways(&subjects, &mut gateway);
-        of_ephemeral_rooms(&subjects, &mut gateway);
+        let mut gateway = of_every_gateway(&subjects);
         gateway.publish(subjects.kept(">"), "keeps revocations");
         Partition::any(&subjects).permit(true, &mut gateway);
-        Self::complete(&subjects, duties, gateway)
+        Self {
+            any_namespaces: true,
+            ..Self::complete(&subjects, duties, gateway)
+        }
     }
 
     fn complete(subjects: &Subjects, duties: Duties, mut gateway: UserRights) -> Self {
@@ -122,11 +123,14 @@ impl Permissions {
         Self {
             gateway,
             admin: of_admin(subjects),
+            any_namespaces: false,
         }
     }
 }
 
-fn of_gateways(subjects: &Subjects, rights: &mut UserRights) {
+/// Whatever a gateway is configured to do: words between gateways, and ephemeral rooms.
+fn of_every_gateway(subjects: &Subjects) -> UserRights {
+    let mut rights = UserRights::default();
     rights.both(&subjects.control_all(), "announcements, orders, questions");
     rights.both(
         &subjects.control_nodes(),
@@ -138,11 +142,9 @@ fn of_gateways(subjects: &Subjects, rights: &mut UserRights) {
         &format!("{}.>", subjects.inbox()),
         "answers of JetStream; the proof that all was sent before an exit",
     );
-}
-
-fn of_ephemeral_rooms(subjects: &Subjects, rights: &mut UserRights) {
     let purpose = "publications of ephemeral rooms, words about their members";
     rights.both(&subjects.all_ephemeral(), purpose);
+    rights
 }
 
 /// One stream, or all.

@@ -11,6 +11,8 @@ use crate::{
     build::pod,
 };
 
+/// Addresses with the password in them, which `bus.nats.servers` in the file would show.
+pub(in crate::build) const NATS_SERVERS: &str = "NATTER_BUS_NATS_SERVERS";
 const VOLUME: &str = "nats";
 const DIRECTORY: &str = "/etc/natter-nats";
 const AUTHORITY: &str = "ca.crt";
@@ -84,7 +86,7 @@ pub(super) fn environment(nats: &ExternalNats) -> Vec<EnvVar> {
     vec![
         pod::env_of_secret("NATS_USERNAME", secret, &credentials.username_key),
         pod::env_of_secret("NATS_PASSWORD", secret, &credentials.password_key),
-        pod::env("NATTER_BUS_NATS_SERVERS", addresses.join(",")),
+        pod::env(NATS_SERVERS, addresses.join(",")),
     ]
 }
 

@@ -7,7 +7,7 @@
 use k8s_openapi::api::core::v1::EnvVar;
 
 use super::CLIENT_PORT;
-use crate::build::{Names, pod};
+use crate::build::{Names, gateway::NATS_SERVERS, pod};
 
 /// Keys of the Secret with the passwords.
 pub const GATEWAY_KEY: &str = "gateway-password";
@@ -39,6 +39,6 @@ pub(in crate::build) fn environment(names: &Names) -> [EnvVar; 2] {
     );
     [
         pod::env_of_secret("NATS_PASSWORD", &names.nats_users(), GATEWAY_KEY),
-        pod::env("NATTER_BUS_NATS_SERVERS", address),
+        pod::env(NATS_SERVERS, address),
     ]
 }

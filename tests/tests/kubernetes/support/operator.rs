@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context, Result};
 use natter_tests::process::artifacts;
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::{
     get,
-    kubectl::{list, raw, run},
+    kubectl::{kubectl, list, raw, run},
 };
 
 /// Release and namespace of the operator.
@@ -82,21 +83,43 @@ pub(crate) async fn leader_address() -> Result<String> {
 /// The release that each operator says it is, by the name of its pod.
 pub(crate) async fn releases() -> Result<BTreeMap<String, String>> {
     let mut releases = BTreeMap::new();
-    let mut pods = list(NAMESPACE, "pods", "app.kubernetes.io/component=operator").await?;
-    pods.retain(|pod| pod["metadata"]["deletionTimestamp"].is_null());
-    for pod in pods {
-        let name = pod["metadata"]["name"].as_str().context("a pod has no name")?;
-        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{name}:9000/proxy/metrics");
-        let metrics = raw(&path).await?;
+    for name in pods().await? {
+        let metrics = metrics(&name).await?;
         let info = metrics.lines().find_map(|line| {
             line.strip_prefix("natter_operator_build_info")?
                 .split_once(r#"version=""#)
         });
         let release = info.and_then(|(_, rest)| rest.split_once('"'));
         let (release, _) = release.with_context(|| format!("{name} does not say its release"))?;
-        releases.insert(name.to_owned(), release.to_owned());
+        releases.insert(name, release.to_owned());
     }
     Ok(releases)
+}
+
+/// Logs and metrics of every operator.
+pub(crate) async fn shown() -> Result<String> {
+    let mut shown = String::new();
+    for name in pods().await? {
+        shown += &kubectl(&["logs", &name, "--namespace", NAMESPACE]).await?;
+        shown += &metrics(&name).await?;
+    }
+    Ok(shown)
+}
+
+/// Names of the pods that stay.
+async fn pods() -> Result<Vec<String>> {
+    let mut pods = list(NAMESPACE, "pods", "app.kubernetes.io/component=operator").await?;
+    pods.retain(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+    let name = |pod: &Value| pod["metadata"]["name"].as_str().map(str::to_owned);
+    let names = pods.iter().map(|pod| name(pod).context("a pod has no name"));
+    names.collect()
+}
+
+async fn metrics(pod: &str) -> Result<String> {
+    raw(&format!(
+        "/api/v1/namespaces/{NAMESPACE}/pods/{pod}:9000/proxy/metrics"
+    ))
+    .await
 }
 
 fn chart() -> String {
