@@ -243,6 +243,7 @@ impl Connection {
         let mut response = plain(error.status(), format!("{error}\n"));
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
+        headers::complete(response.headers_mut(), false);
         response
     }
 
