@@ -171,9 +171,7 @@ async fn ask(socket: &mut RawSocket, request: &str) -> Result<String> {
 async fn the_oldest_idle_socket_of_a_stranger_gives_way_and_backends_stay() -> Result<()> {
     const MOST: usize = 64;
     const NOTHING: &str = "HEAD /nope HTTP/1.1\r\nHost: a\r\n\r\n";
-    let config = format!(
-        "workers: 1\napi: {{keys: [{API_KEY}]}}\nhttp: {{handshake_limit: {MOST}, header_timeout: 1h}}"
-    );
+    let config = format!("workers: 1\nhttp: {{handshake_limit: {MOST}, header_timeout: 1h}}");
     let gateway = gateway(&config).await?;
     let call = format!(
         "POST /api/info HTTP/1.1\r\nHost: a\r\nX-API-Key: {API_KEY}\r\nContent-Length: 2\r\n\r\n{{}}"
