@@ -10,6 +10,8 @@ mod cors;
 mod emulation;
 mod handshakes;
 mod headers;
+mod host;
+mod idle;
 mod lent;
 mod origin;
 mod page;
@@ -23,12 +25,19 @@ use axum::{Router, body::Body};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioTimer;
+use natter_websocket::handshake::HandshakeError;
 use tokio::{net::TcpStream, select, sync::Notify, time::timeout};
 use tower::ServiceExt;
 use tracing::{Level, debug, info};
 
-use self::{address::Peer, handshakes::Handshake, lent::Lent, proxy_protocol::HeaderError, stream::Stream};
-pub use self::{address::X_FORWARDED_FOR, handshakes::Handshakes};
+use self::{
+    address::Peer, handshakes::Handshake, idle::Idle, lent::Lent, proxy_protocol::HeaderError, stream::Stream,
+};
+pub use self::{
+    address::X_FORWARDED_FOR,
+    handshakes::Handshakes,
+    idle::{IdleBackends, KeyShown},
+};
 use crate::{
     api, gateway::Gateway, limits::FileGuard, metrics::HandshakeFailure, proxy::Forwarded, socket::Socket,
     tls, wire::Carrier, worker::Worker,
@@ -53,8 +62,10 @@ struct Connection {
     worker: Rc<Worker>,
     router: Router,
     peer: Peer,
-    /// Until the first request is there.
-    handshake: Cell<Option<Handshake>>,
+    /// While it waits for a request.
+    idle: Cell<Option<Idle>>,
+    /// Whether the request that is answered showed an API key.
+    key_shown: KeyShown,
     /// Notified when it has to end, as others need its place among those that nobody knows.
     gives_way: Rc<Notify>,
     /// Counts the socket. Moves to the session.
@@ -94,7 +105,8 @@ pub async fn serve(worker: Rc<Worker>, router: Router, (stream, peer): (TcpStrea
         worker,
         router,
         peer,
-        handshake: Cell::new(Some(handshake)),
+        idle: Cell::new(Some(Idle::Stranger(handshake))),
+        key_shown: KeyShown::default(),
         gives_way: gives_way.clone(),
         file: Cell::new(Some(file)),
         used: Cell::new(false),
@@ -187,7 +199,18 @@ fn handshake_failed(worker: &Worker, kind: &'static str, cause: &dyn Display) {
 impl Connection {
     async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         self.used.set(true);
-        self.handshake.take();
+        self.idle.take();
+        let Ok(response) = self.answer_request(request).await;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            self.wait_for_request();
+        }
+        Ok(response)
+    }
+
+    async fn answer_request(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        if !host::is_sound(request.version(), request.headers()) {
+            return Ok(self.no_host());
+        }
         let path = request.uri().path();
         let tls_only = self.is_tls_only(request.headers());
         let mut response = if path == WEBSOCKET_PATH || path == ONE_WAY_WEBSOCKET_PATH {
@@ -213,6 +236,17 @@ impl Connection {
         Ok(response)
     }
 
+    /// Whoever sends this may mean two requests where the gateway sees one, so nothing more is read.
+    fn no_host(&self) -> Response<Body> {
+        let error = HandshakeError::Host;
+        self.handshake_failed(error.label(), &error);
+        let mut response = plain(error.status(), format!("{error}\n"));
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+        headers::complete(response.headers_mut(), false);
+        response
+    }
+
     async fn route(&self, request: Request<Incoming>) -> Response<Body> {
         let (carrier, one_way) = match request.uri().path() {
             stream::EVENT_STREAM_PATH => (Carrier::EventStream, false),
@@ -224,6 +258,7 @@ impl Connection {
                 let mut request = request.map(Body::new);
                 let address = self.client(request.headers());
                 request.extensions_mut().insert(ClientAddress(address));
+                request.extensions_mut().insert(self.key_shown.clone());
                 let Ok(response) = self.router.clone().oneshot(request).await;
                 return response;
             }
@@ -279,16 +314,7 @@ impl Connection {
         if self.used.get() {
             return debug!(%error, "connection failed before an upgrade");
         }
-        let failure = if error.is_timeout() {
-            HandshakeFailure::Timeout
-        } else if error.is_parse_too_large() {
-            HandshakeFailure::TooLarge
-        } else if error.is_parse() {
-            HandshakeFailure::Malformed
-        } else {
-            HandshakeFailure::Closed
-        };
-        self.handshake_failed(failure.label(), error);
+        self.handshake_failed(HandshakeFailure::of(error).label(), error);
     }
 
     fn handshake_failed(&self, kind: &'static str, cause: &dyn Display) {

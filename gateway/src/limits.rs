@@ -31,6 +31,9 @@ pub use self::{
 const FULL_PERCENT: u64 = 95;
 /// Share of the limit, in percent, from which new sockets are closed at once.
 const EXHAUSTED_PERCENT: u64 = 98;
+/// Share of the limit, in percent, from which each newcomer to the ops port has an older one give way. What lies between this and the
+/// share above is for the ops port alone, the rest for the bus.
+const SCARCE_PERCENT: u64 = 99;
 /// How often the base is measured.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
 /// The descriptors of this process.
@@ -115,6 +118,20 @@ impl FileLimit {
         self.is_below(EXHAUSTED_PERCENT, used).then_some(guard)
     }
 
+    /// Counts a socket until the guard drops, whatever there is: the ops port bounds its own.
+    pub fn count(self: &Arc<Self>) -> FileGuard {
+        self.sockets.fetch_add(1, Ordering::Relaxed);
+        FileGuard {
+            limit: Arc::clone(self),
+            is_refused: false,
+        }
+    }
+
+    /// Whether so much is used that also the ops port has to do with what it has.
+    pub fn is_scarce(&self) -> bool {
+        !self.is_below(SCARCE_PERCENT, self.used())
+    }
+
     /// In 128 bits, as a limit of `u64::MAX` would overflow.
     fn is_below(&self, percent: u64, used: u64) -> bool {
         u128::from(used) * 100 < u128::from(self.limit) * u128::from(percent)
@@ -195,6 +212,18 @@ mod tests {
         guards.truncate(94);
         assert!(!limit.admit().unwrap().is_refused());
         drop(guards);
+        assert_eq!(limit.used(), 0);
+    }
+
+    #[test]
+    fn the_ops_port_is_let_in_where_the_public_one_is_not() {
+        let limit = FileLimit::new(100);
+        let public: Vec<_> = (0..98).map(|_| limit.admit().unwrap()).collect();
+        assert!(limit.admit().is_none() && !limit.is_scarce());
+        let ops = limit.count();
+        assert!(limit.is_scarce());
+        assert_eq!(limit.used(), 99);
+        drop((public, ops));
         assert_eq!(limit.used(), 0);
     }
 

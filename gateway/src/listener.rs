@@ -8,6 +8,7 @@ use tokio::{net::TcpListener, time::sleep};
 use tracing::{Level, warn};
 
 use crate::{
+    gateway::Gateway,
     http,
     metrics::{AcceptFailure, Refusal},
     worker::Worker,
@@ -19,7 +20,7 @@ const BACKLOG: i32 = 4_096;
 /// the open connections need.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// How long a peer may take nothing of an HTTP answer that waits for it. hyper would wait for ever.
-const UNREAD_TIMEOUT: Duration = Duration::from_secs(10);
+pub const UNREAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Binds `count` sockets to one address; port 0 becomes one free port for all of them.
 pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpListener>> {
@@ -81,17 +82,20 @@ pub async fn accept(worker: Rc<Worker>, listener: TcpListener, router: Router) {
                     file,
                 ));
             }
-            Err(error) => {
-                let failure = AcceptFailure::of(&error);
-                gateway.metrics.connections.accept_failed(failure);
-                if gateway.log_budget.cause("accept", Level::WARN).admit() {
-                    warn!(%error, "cannot accept a connection");
-                }
-                if failure != AcceptFailure::Aborted {
-                    sleep(EXHAUSTED_PAUSE).await;
-                }
-            }
+            Err(error) => failed(&gateway, &error).await,
         }
+    }
+}
+
+/// Counts and logs that `accept` failed, and waits where trying again at once would not help.
+pub async fn failed(gateway: &Gateway, error: &io::Error) {
+    let failure = AcceptFailure::of(error);
+    gateway.metrics.connections.accept_failed(failure);
+    if gateway.log_budget.cause("accept", Level::WARN).admit() {
+        warn!(%error, "cannot accept a connection");
+    }
+    if failure != AcceptFailure::Aborted {
+        sleep(EXHAUSTED_PAUSE).await;
     }
 }
 

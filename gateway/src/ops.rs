@@ -6,32 +6,27 @@
 
 mod control;
 mod heartbeat;
+mod port;
 mod readiness;
+mod visitors;
 
-use std::future::{Future, IntoFuture};
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 pub use control::{ControlAccess, TokenError, Tokens};
 pub use heartbeat::Heartbeats;
+pub use port::serve;
 pub use readiness::{NotReady, Readiness, ReadinessReport};
+pub use visitors::MOST_CONNECTIONS;
 
 use crate::drain::Drain;
 use crate::limits::FileLimit;
 use crate::metrics::Metrics;
-
-/// How long open requests may take to end after the shutdown began.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the ops port reports on.
 #[derive(Clone)]
@@ -41,30 +36,6 @@ pub struct OpsState {
     pub metrics: Metrics,
     pub files: Arc<FileLimit>,
     pub drain: Arc<Drain>,
-}
-
-/// Answers `router` on `listener` until `shutdown` resolves, and at most a second longer for requests under way.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let (closing, closes) = oneshot::channel();
-    let ended = async move {
-        shutdown.await;
-        // The receiver is gone only when the server ended before.
-        let _ = closing.send(());
-    };
-    let server = axum::serve(listener, router)
-        .with_graceful_shutdown(ended)
-        .into_future();
-    let mut server = std::pin::pin!(server);
-    tokio::select! {
-        ended = &mut server => return ended,
-        _ = closes => {}
-    }
-    // A request that hangs is cut off with the process.
-    timeout(CLOSE_TIMEOUT, server).await.unwrap_or(Ok(()))
 }
 
 /// GET and HEAD only but for control calls; other methods get 405, other paths 404.

@@ -109,7 +109,12 @@ impl Server {
         };
         let router = ops::router(state, access);
         spawn_background(&gateway, linger, bus);
-        tokio::spawn(ops::serve(ports.ops, router, stopped(stop.subscribe())));
+        tokio::spawn(ops::serve(
+            ports.ops,
+            router,
+            gateway.clone(),
+            stopped(stop.subscribe()),
+        ));
         Ok(Self {
             gateway,
             public: ports.public_address,

@@ -37,7 +37,7 @@ use crate::{
     channel::Channel,
     frame::Frame,
     gateway::{Gateway, Live, TooMany},
-    http::Handshakes,
+    http::{Handshakes, IdleBackends},
     metrics::WorkerCounters,
     outgoing::Outgoing,
     publication::unix_nanos,
@@ -59,6 +59,7 @@ pub struct Worker {
     rooms: RefCell<HashMap<Channel, Rc<Room>>>,
     sessions: RefCell<Sessions>,
     handshakes: Handshakes,
+    idle_backends: IdleBackends,
     /// Sessions whose clients speak by requests, by what these name.
     streams: RefCell<HashMap<Uuid, Rc<Session>>>,
     scratch: RefCell<Box<[u8]>>,
@@ -88,6 +89,7 @@ impl Worker {
             rooms: RefCell::default(),
             sessions: RefCell::default(),
             handshakes: Handshakes::default(),
+            idle_backends: IdleBackends::default(),
             streams: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_SIZE].into()),
             codec: Codec::default(),
@@ -114,6 +116,17 @@ impl Worker {
     /// Sockets that have not asked for anything yet.
     pub fn handshakes(&self) -> &Handshakes {
         &self.handshakes
+    }
+
+    /// Sockets of backends that wait for their next call.
+    pub fn idle_backends(&self) -> &IdleBackends {
+        &self.idle_backends
+    }
+
+    /// This worker's share of `http.handshake_limit`.
+    pub fn handshake_limit(&self) -> u32 {
+        let workers = u32::try_from(self.gateway.workers()).unwrap_or(u32::MAX).max(1);
+        self.live().settings.http.handshake_limit.div_ceil(workers)
     }
 
     pub fn scratch(&self) -> RefMut<'_, Box<[u8]>> {

@@ -8,7 +8,7 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::{
     cli::RunArgs,
@@ -66,9 +66,7 @@ async fn work(args: RunArgs, identity: String) -> anyhow::Result<()> {
         },
     };
     lead(election, client, settings, metrics, stop).await?;
-    if let Err(error) = ops.await? {
-        warn!(%error, "ops port failed");
-    }
+    ops.await?;
     info!("stopped");
     Ok(())
 }

@@ -118,6 +118,11 @@ impl Gateway {
         self.running().public
     }
 
+    /// The ops port's address, for raw sockets.
+    pub fn ops(&self) -> SocketAddr {
+        self.running().ops
+    }
+
     /// The process id of the running (or last) process.
     pub fn pid(&self) -> u32 {
         self.process().pid()

@@ -9,7 +9,11 @@ use http::header;
 use tracing::{Level, info};
 
 use super::keys::Scope;
-use crate::{gateway::Gateway, http::ClientAddress, limits::Limit};
+use crate::{
+    gateway::Gateway,
+    http::{ClientAddress, KeyShown},
+    limits::Limit,
+};
 
 const KEY_HEADER: &str = "x-api-key";
 const SCHEME: &str = "apikey ";
@@ -35,6 +39,9 @@ pub(super) enum Judgement {
 /// Whether the request may go on. Wrong keys are counted by where they come from; a good one is never held up by them.
 pub(super) fn judge(gateway: &Gateway, method: &str, request: &Request) -> Judgement {
     if let Some(caller) = caller(gateway, method, request) {
+        if let Some(shown) = request.extensions().get::<KeyShown>() {
+            shown.set();
+        }
         return Judgement::Admitted(caller);
     }
     let limit = gateway.live().settings.api.wrong_key_limit;

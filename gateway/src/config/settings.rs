@@ -102,7 +102,7 @@ pub struct HttpSettings {
     /// From accept to the end of the TLS handshake, and from there to the end of the request head.
     #[serde(with = "duration")]
     pub header_timeout: Duration,
-    /// Sockets whose first request has not arrived yet, or whose body is read before it is known who sends it; the oldest gives way.
+    /// Sockets that wait for a request and showed no API key with their last, or whose body is read before it is known who sends it; the oldest gives way.
     pub handshake_limit: u32,
     /// Largest request head in bytes.
     #[serde(with = "size")]

@@ -7,8 +7,12 @@ use crate::glob;
 
 /// Whether the page that asks is the gateway's own or fits one of the `allowed` patterns.
 pub(super) fn is_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else {
-        return true;
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let origin = match (origins.next(), origins.next()) {
+        (None, _) => return true,
+        (Some(origin), None) => origin,
+        // No browser sends two, so one of them is not the page's.
+        (Some(_), Some(_)) => return false,
     };
     let Ok(origin) = origin.to_str() else { return false };
     let origin = origin.to_ascii_lowercase();
@@ -59,5 +63,8 @@ mod tests {
             assert_eq!(is_allowed(&headers(origin), &allowed), fits, "{origin:?}");
         }
         assert!(is_allowed(&headers(Some("null")), &["*".to_owned()]));
+        let mut two = headers(Some("https://app.example"));
+        two.append(header::ORIGIN, "https://app.example".parse().unwrap());
+        assert!(!is_allowed(&two, &allowed), "which one is the page's?");
     }
 }

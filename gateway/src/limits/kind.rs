@@ -18,10 +18,11 @@ pub enum Limit {
     ApiCalls,
     WrongKeys,
     UnknownSessions,
+    OpsConnections,
 }
 
 impl Limit {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Commands,
         Self::UserCommands,
         Self::Publications,
@@ -37,6 +38,7 @@ impl Limit {
         Self::ApiCalls,
         Self::WrongKeys,
         Self::UnknownSessions,
+        Self::OpsConnections,
     ];
 
     /// Metric label and log field.
@@ -57,6 +59,7 @@ impl Limit {
             Self::ApiCalls => "api_calls",
             Self::WrongKeys => "wrong_keys",
             Self::UnknownSessions => "unknown_sessions",
+            Self::OpsConnections => "ops_connections",
         }
     }
 }
@@ -66,11 +69,14 @@ mod tests {
     use std::fmt::Write as _;
 
     use super::*;
-    use crate::config::table as reference;
+    use crate::{config::table as reference, ops::MOST_CONNECTIONS};
 
     const DOCUMENTATION: &str = include_str!("../../../docs/limits.md");
     const BEGIN: &str = "<!-- limits: begin (checked by a test) -->\n";
     const END: &str = "<!-- limits: end -->";
+
+    /// Stands for the key of a limit that has none.
+    const OPS_PORT: &str = "–";
 
     /// The key, and what happens beyond it.
     fn described(limit: Limit) -> (&'static str, &'static str) {
@@ -108,6 +114,10 @@ mod tests {
                 "api.wrong_key_limit",
                 "requests to `/emulation` that name no session: the connection is closed behind the 404",
             ),
+            Limit::OpsConnections => (
+                OPS_PORT,
+                "the one that has waited longest for a request is closed",
+            ),
         }
     }
 
@@ -115,6 +125,9 @@ mod tests {
     fn the_documentation_lists_exactly_the_limits() {
         let keys = reference();
         let default_of = |key: &str| {
+            if key == OPS_PORT {
+                return format!("`{MOST_CONNECTIONS}`");
+            }
             let row = keys
                 .lines()
                 .find_map(|line| line.strip_prefix(&format!("| `{key}` | ")));
@@ -125,7 +138,12 @@ mod tests {
         for limit in Limit::ALL {
             let (key, beyond) = described(limit);
             let (label, default) = (limit.label(), default_of(key));
-            let _ = writeln!(table, "| `{label}` | `{key}` | {default} | {beyond} |");
+            let key = if key == OPS_PORT {
+                key.to_owned()
+            } else {
+                format!("`{key}`")
+            };
+            let _ = writeln!(table, "| `{label}` | {key} | {default} | {beyond} |");
         }
         let documented = DOCUMENTATION
             .split_once(BEGIN)

@@ -95,6 +95,19 @@ impl HandshakeFailure {
         Self::TlsRejected,
     ];
 
+    /// What hyper found wrong with a connection.
+    pub fn of(error: &hyper::Error) -> Self {
+        if error.is_timeout() {
+            Self::Timeout
+        } else if error.is_parse_too_large() {
+            Self::TooLarge
+        } else if error.is_parse() {
+            Self::Malformed
+        } else {
+            Self::Closed
+        }
+    }
+
     pub fn label(self) -> &'static str {
         match self {
             Self::Timeout => "timeout",

@@ -74,13 +74,7 @@ async fn at_95_percent_new_sockets_are_refused_and_open_ones_go_on() -> Result<(
 async fn silent_sockets_do_not_lock_out_the_ops_port() -> Result<()> {
     let gateway = builder().file_limits(200, 200).start().await?;
     let mut client = member(&gateway, "lobby").await?;
-    // What is no client socket is measured every five seconds only.
-    eventually("the gateway has counted itself", LIMIT, async || {
-        let (open, counted) = (open_files(&gateway)?, metric(&gateway, USED_METRIC, &[]).await?);
-        ensure!(f64::from(open) <= counted + 1.0, "{counted} of {open}");
-        Ok(())
-    })
-    .await?;
+    has_counted_itself(&gateway).await?;
     let mut silent = Vec::new();
     for _ in 0..300 {
         silent.push(RawSocket::connect(gateway.public()).await?);
@@ -134,6 +128,80 @@ async fn without_descriptors_it_waits_and_does_not_spin() -> Result<()> {
     // Each worker tries ten times a second.
     assert!((1.0..200.0).contains(&errors), "{errors}");
     Ok(())
+}
+
+/// Sends half a request on the ops port, so many times. Sockets that are closed meanwhile are what is wanted.
+async fn half_requests(gateway: &Gateway, count: usize) -> Result<Vec<RawSocket>> {
+    let mut half = Vec::new();
+    for _ in 0..count {
+        let mut socket = RawSocket::connect(gateway.ops()).await?;
+        let _ = socket.write(b"GET /livez HTTP/1.1\r\n").await;
+        half.push(socket);
+    }
+    Ok(half)
+}
+
+/// A probe on a connection of its own, as the kubelet makes it.
+async fn is_alive(gateway: &Gateway) -> Result<()> {
+    let mut probe = RawSocket::connect(gateway.ops()).await?;
+    probe.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").await?;
+    let head = probe.read_head().await?;
+    ensure!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn half_requests_on_the_ops_port_take_no_port_away() -> Result<()> {
+    let config = "http: { header_timeout: 1h }";
+    let gateway = Gateway::builder()
+        .config(config)
+        .file_limits(400, 400)
+        .start()
+        .await?;
+    let half = half_requests(&gateway, 450).await?;
+    is_alive(&gateway).await?;
+    RawSocket::upgraded(gateway.public(), "/connection/websocket").await?;
+    let given_way = [("limit", "ops_connections")];
+    let given_way = metric(&gateway, "natter_limited_total", &given_way).await?;
+    assert!(given_way >= 194.0, "450 of at most 256: {given_way}");
+    drop(half);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_ops_port_answers_when_both_ports_are_flooded() -> Result<()> {
+    let config = "http: { header_timeout: 1h }";
+    let gateway = Gateway::builder()
+        .config(config)
+        .file_limits(400, 400)
+        .start()
+        .await?;
+    has_counted_itself(&gateway).await?;
+    let mut silent = Vec::new();
+    for _ in 0..500 {
+        silent.push(RawSocket::connect(gateway.public()).await?);
+    }
+    let refused = [("reason", "file_limit")];
+    eventually("sockets are closed unheard", LIMIT, async || {
+        let refused = metric(&gateway, "natter_connections_refused_total", &refused).await?;
+        ensure!(refused >= 100.0, "{refused}");
+        Ok(())
+    })
+    .await?;
+    let half = half_requests(&gateway, 60).await?;
+    is_alive(&gateway).await?;
+    drop((silent, half));
+    Ok(())
+}
+
+/// What is no client socket is measured every five seconds only.
+async fn has_counted_itself(gateway: &Gateway) -> Result<()> {
+    eventually("the gateway has counted itself", LIMIT, async || {
+        let (open, counted) = (open_files(gateway)?, metric(gateway, USED_METRIC, &[]).await?);
+        ensure!(f64::from(open) <= counted + 1.0, "{counted} of {open}");
+        Ok(())
+    })
+    .await
 }
 
 fn open_files(gateway: &Gateway) -> Result<u32> {

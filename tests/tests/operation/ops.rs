@@ -5,10 +5,11 @@ use std::collections::{HashMap, HashSet};
 use anyhow::{Context, Result, ensure};
 use natter_tests::gateway::{API_KEY, Gateway};
 use natter_tests::port::ReservedPort;
+use natter_tests::raw::RawSocket;
 use natter_tests::wait::eventually;
 use serde_json::{Value, json};
 
-use crate::support::{LIMIT, member, publish};
+use crate::support::{LIMIT, member, metric, publish};
 
 #[tokio::test]
 async fn a_gateway_that_runs_is_alive_and_ready() -> Result<()> {
@@ -150,4 +151,27 @@ fn buckets(last: Option<(String, f64)>, key: &str, value: f64) -> Result<Option<
         ensure!(count <= value, "{key}: buckets shrink");
     }
     Ok(Some((series.to_owned(), value)))
+}
+
+#[tokio::test]
+async fn who_asks_nothing_does_not_stay() -> Result<()> {
+    let gateway = Gateway::builder()
+        .config("http: { header_timeout: 300ms }")
+        .start()
+        .await?;
+    let mut half = RawSocket::connect(gateway.ops()).await?;
+    half.write(b"GET /livez HTTP/1.1\r\nHost:").await?;
+    half.read_to_end().await.context("half a request")?;
+    let mut idle = RawSocket::connect(gateway.ops()).await?;
+    idle.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").await?;
+    let head = idle.read_head().await?;
+    ensure!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    idle.read_to_end().await.context("no further request")?;
+    let kind = [("kind", "timeout")];
+    let timeouts = metric(&gateway, "natter_handshake_failures_total", &kind).await?;
+    assert_eq!(timeouts, 1.0, "one of them had asked for something");
+    gateway
+        .wait_log(|line| line.message() == "no request came on the ops port", LIMIT)
+        .await?;
+    Ok(())
 }

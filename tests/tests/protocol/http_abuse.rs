@@ -310,3 +310,48 @@ async fn answers_that_nobody_reads_are_not_kept_for_ever() -> Result<()> {
         .context("the gateway keeps the socket")?;
     scene.untroubled().await
 }
+
+/// RFC 9112 section 3.2.
+#[tokio::test]
+async fn a_request_names_its_host_once() -> Result<()> {
+    let scene = Scene::open("").await?;
+    for hosts in [
+        "",
+        "Host: a\r\nHost: b\r\n",
+        "Host: a\r\nHost: a\r\n",
+        "Host: a b\r\n",
+    ] {
+        for path in ["/", "/nope", "/api/info", "/connection/sse"] {
+            let watch = scene.watch().await?;
+            let mut socket = RawSocket::connect(scene.gateway.public()).await?;
+            let request = format!("GET {path} HTTP/1.1\r\n{hosts}\r\n");
+            socket.write(request.as_bytes()).await?;
+            let answer = String::from_utf8(socket.read_to_end().await?)?;
+            ensure!(answer.starts_with("HTTP/1.1 400 "), "{path} {hosts:?}: {answer}");
+            watch
+                .counted("natter_handshake_failures_total", &[("kind", "host")], 1)
+                .await?;
+        }
+    }
+    let head = answer(&scene, b"GET /nope HTTP/1.0\r\n\r\n").await?;
+    ensure!(head.starts_with("HTTP/1.0 404 "), "1.0 has no Host: {head}");
+    scene.untroubled().await
+}
+
+#[tokio::test]
+async fn two_origins_are_none() -> Result<()> {
+    let scene = Scene::open("").await?;
+    let own = format!("Origin: http://{}", scene.gateway.public());
+    let evil = "Origin: https://evil.example";
+    for (first, second) in [(&*own, evil), (evil, &*own), (&*own, &*own)] {
+        let watch = scene.watch().await?;
+        let request = with(&with(&handshake(&scene), second), first);
+        let head = answer(&scene, request.as_bytes()).await?;
+        ensure!(head.starts_with("HTTP/1.1 403 "), "{first} {second}: {head}");
+        let refused = [("reason", "origin")];
+        watch
+            .counted("natter_connections_refused_total", &refused, 1)
+            .await?;
+    }
+    scene.untroubled().await
+}

@@ -1,6 +1,7 @@
 //! How many connections there may be, and how many sockets that say nothing.
 
 use anyhow::{Context, Result, ensure};
+use natter_tests::gateway::API_KEY;
 use natter_tests::raw::RawSocket;
 use natter_tests::wait::eventually;
 use serde_json::json;
@@ -157,5 +158,61 @@ async fn the_oldest_socket_that_says_nothing_gives_way() -> Result<()> {
     let metrics = gateway.metrics().await?;
     let given_way = metrics.value("natter_limited_total", &[("limit", "handshakes")]);
     ensure!(given_way == Some(7.0), "{given_way:?}");
+    Ok(())
+}
+
+/// Asks and reads the head of the answer; what is left of the answer before it may stand in front.
+async fn ask(socket: &mut RawSocket, request: &str) -> Result<String> {
+    socket.write(request.as_bytes()).await?;
+    socket.read_head().await
+}
+
+#[tokio::test]
+async fn the_oldest_idle_socket_of_a_stranger_gives_way_and_backends_stay() -> Result<()> {
+    const MOST: usize = 64;
+    const NOTHING: &str = "HEAD /nope HTTP/1.1\r\nHost: a\r\n\r\n";
+    let config = format!("workers: 1\nhttp: {{handshake_limit: {MOST}, header_timeout: 1h}}");
+    let gateway = gateway(&config).await?;
+    let call = format!(
+        "POST /api/info HTTP/1.1\r\nHost: a\r\nX-API-Key: {API_KEY}\r\nContent-Length: 2\r\n\r\n{{}}"
+    );
+    let mut backends = Vec::new();
+    for _ in 0..=MOST {
+        let mut backend = RawSocket::connect(gateway.public()).await?;
+        let answer = ask(&mut backend, &call).await?;
+        ensure!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        backends.push(backend);
+    }
+    let mut strangers = Vec::new();
+    for _ in 0..MOST + 6 {
+        let mut stranger = RawSocket::connect(gateway.public()).await?;
+        let answer = ask(&mut stranger, NOTHING).await?;
+        ensure!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+        strangers.push(stranger);
+    }
+    let mut beyond = backends.pop().context("backends")?;
+    beyond
+        .read_to_end()
+        .await
+        .context("one backend too many counts as a stranger")?;
+    for (number, stranger) in strangers.iter_mut().take(6).enumerate() {
+        let rest = stranger
+            .read_to_end()
+            .await
+            .with_context(|| format!("stranger {number}"))?;
+        ensure!(rest.is_empty(), "{rest:?}");
+    }
+    let metrics = gateway.metrics().await?;
+    let given_way = metrics.value("natter_limited_total", &[("limit", "handshakes")]);
+    ensure!(given_way == Some(7.0), "{given_way:?}");
+    let answer = ask(&mut strangers[6], NOTHING)
+        .await
+        .context("a young stranger")?;
+    ensure!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    for backend in &mut backends {
+        let answer = ask(backend, &call).await.context("a backend")?;
+        ensure!(answer.contains("HTTP/1.1 200 "), "{answer}");
+    }
+    connected(&gateway).await?;
     Ok(())
 }
