@@ -156,15 +156,15 @@ impl Server {
 
     async fn stop(self) {
         self.gateway.bus_calls.finish(JOIN_TIMEOUT).await;
-        // Not before: until here it had members that a count of rooms must not miss.
-        self.gateway.cluster.leave(&self.gateway);
-        if let Some(bus) = self.gateway.bus() {
-            bus.close().await;
-        }
         // Workers and the ops port stop; nobody listening is what is wanted.
         let _ = self.stop.send(true);
         for worker in self.workers {
             worker.join().await;
+        }
+        // Not before: until here it had members, whom a count of rooms must not miss, and whom revocations have to reach.
+        self.gateway.cluster.leave(&self.gateway);
+        if let Some(bus) = self.gateway.bus() {
+            bus.close().await;
         }
         if let Some(traces) = self.traces {
             traces.shutdown().await;
