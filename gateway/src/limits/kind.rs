@@ -15,13 +15,14 @@ pub enum Limit {
     AddressConnections,
     UserConnections,
     Handshakes,
+    Bodies,
     ApiCalls,
     WrongKeys,
     UnknownSessions,
 }
 
 impl Limit {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Commands,
         Self::UserCommands,
         Self::Publications,
@@ -34,6 +35,7 @@ impl Limit {
         Self::AddressConnections,
         Self::UserConnections,
         Self::Handshakes,
+        Self::Bodies,
         Self::ApiCalls,
         Self::WrongKeys,
         Self::UnknownSessions,
@@ -54,6 +56,7 @@ impl Limit {
             Self::AddressConnections => "address_connections",
             Self::UserConnections => "user_connections",
             Self::Handshakes => "handshakes",
+            Self::Bodies => "bodies",
             Self::ApiCalls => "api_calls",
             Self::WrongKeys => "wrong_keys",
             Self::UnknownSessions => "unknown_sessions",
@@ -99,6 +102,10 @@ mod tests {
                 "the new connection is closed with 3504",
             ),
             Limit::Handshakes => ("http.handshake_limit", "the oldest of them is closed"),
+            Limit::Bodies => (
+                "http.handshake_limit",
+                "bodies of requests to `/emulation` and for streams: the oldest of them is closed",
+            ),
             Limit::ApiCalls => ("api.rate_limit", "111 (HTTP 429 where errors have a status)"),
             Limit::WrongKeys => (
                 "api.wrong_key_limit",
