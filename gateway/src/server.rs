@@ -81,9 +81,8 @@ impl Server {
         gateway.proxies.apply(proxies);
         let tokens = gateway.tokens.prepare(&gateway.live().settings.tokens)?;
         gateway.tokens.apply(tokens);
-        gateway
-            .api_keys
-            .apply(ApiKeys::prepare(&gateway.live().settings.api)?);
+        let keys = ApiKeys::prepare(&gateway.live().settings.api)?;
+        gateway.api_keys.apply(keys, &gateway.metrics.api);
         let tls = gateway.live().settings.http.tls.clone();
         if let Some(follower) = gateway.tls.start(&tls, gateway.metrics.tls.clone())? {
             tokio::spawn(follower.run());
