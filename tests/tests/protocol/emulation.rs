@@ -250,6 +250,11 @@ async fn bodies_close_the_door_to_nobody() -> Result<()> {
     let mut sockets = Vec::new();
     for _ in 0..2 * MOST {
         let mut socket = RawSocket::connect(scene.gateway.public()).await?;
+        // None of them is one of many sockets without a request.
+        socket
+            .write(b"GET /emulation HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await?;
+        socket.read_head().await?;
         let head = "POST /emulation HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
         socket.write(head.as_bytes()).await?;
         sockets.push(socket);
