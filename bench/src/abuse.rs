@@ -1,20 +1,27 @@
 //! Everything bad at once: what it does to those who only chat, and to the server's memory.
 //!
 //! The floods are of clients that mean ill or are broken (`floods`): one that sends commands without end, sockets whose requests
-//! never end, some of them a byte at a time, members that never read, and a publisher at ten times what its room takes. The
-//! bystanders ([`bystanders`]) are measured without them, beside them, and after them. The server says in its own metrics what it
-//! refused and by which name.
+//! never end, some of them a byte at a time and some in their bodies, members that never read, and a publisher at ten times what
+//! its room takes. The bystanders ([`bystanders`]) are measured without them, beside them, and after them; others (`newcomers`)
+//! connect beside them. The server says in its own metrics what it refused and by which name.
 
 mod floods;
+mod newcomers;
 
 use std::{collections::BTreeMap, path::PathBuf, rc::Rc, time::Duration};
 
 use anyhow::ensure;
 use natter_tests::gateway::Metrics;
 use serde::Serialize;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    join,
+    time::{Instant, sleep},
+};
 
-use self::floods::{Floods, Sent};
+use self::{
+    floods::{Floods, Sent},
+    newcomers::Newcomers,
+};
 use crate::{
     bystanders::{self, Bystanders, Phases},
     metrics::{count, scrape},
@@ -47,6 +54,9 @@ pub struct Args {
     /// Sockets that send a request's head a byte at a time
     #[arg(long, default_value_t = 200)]
     trickling: usize,
+    /// Sockets that send the body of a request without end
+    #[arg(long, default_value_t = 5_000)]
+    bodies: usize,
     /// Members of a room that never read
     #[arg(long, default_value_t = 2_000)]
     deaf: usize,
@@ -77,6 +87,7 @@ pub struct Args {
 #[derive(Debug, Serialize)]
 struct Abuse {
     sent: Sent,
+    newcomers: Newcomers,
     others: Phases,
     /// Of the server, in bytes: before the floods, at most during them, and after them.
     resident_before: u64,
@@ -110,7 +121,7 @@ impl Abuse {
         eprintln!("with floods, for {duration:?}");
         let floods = Floods::start(&run, &size).await?;
         others.begin()?;
-        let resident_peak = peak(&run, duration).await?;
+        let (resident_peak, newcomers) = join!(peak(&run, duration), Newcomers::come(&run, duration));
         let during = others.end().await?;
         let counted = counted_since(&run, &counted_before).await?;
         let sent = floods.stop();
@@ -118,13 +129,14 @@ impl Abuse {
         let after = others.measure(duration).await?;
         Ok(Self {
             sent,
+            newcomers,
             others: Phases {
                 before,
                 during,
                 after,
             },
             resident_before,
-            resident_peak,
+            resident_peak: resident_peak?,
             resident_after: run.server.memory()?.resident,
             counted,
         })
@@ -136,17 +148,20 @@ impl Abuse {
             commands,
             half_open,
             trickling,
+            bodies,
             deaf,
             publications,
         } = self.sent;
         table.row(
             "floods",
             format!(
-                "{} commands taken, {half_open} + {trickling} sockets without a request opened, {deaf} deaf members, {} publications",
+                "{} commands taken, {half_open} + {trickling} sockets without a request and {bodies} without its body opened, {deaf} deaf members, {} publications",
                 number(commands),
                 number(publications)
             ),
         );
+        let Newcomers { came, let_in } = self.newcomers;
+        table.row("newcomers", format!("{let_in} of {came} came in"));
         self.others.rows(&mut table);
         let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
         table.row(
@@ -166,6 +181,8 @@ impl Abuse {
 
     fn check(&self, max_p99: Option<f64>, max_resident: Option<u64>) -> anyhow::Result<()> {
         ensure!(self.others.is_correct(), "those who only chat had faults");
+        let Newcomers { came, let_in } = self.newcomers;
+        ensure!(2 * let_in > came, "{let_in} of {came} newcomers came in");
         let p99 = self.others.during.latency.p99;
         ensure!(
             max_p99.is_none_or(|bound| p99 <= bound),

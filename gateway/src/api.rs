@@ -2,7 +2,7 @@
 //!
 //! Errors of a call of the server API arrive with HTTP 200 and an `error` object, as Centrifugo's clients expect, or by
 //! their status when the request asks for that; only what is wrong with the request as such always has a status of its
-//! own: 400 no JSON, 401 no key, 403 a key that may not, 404 no method, 405 no POST, 413 too much. Several calls in one request are `batch`, or
+//! own: 400 no JSON, 401 no key, 403 a key that may not, 404 no method, 405 no POST, 408 too slow, 413 too much. Several calls in one request are `batch`, or
 //! commands on `POST /api` (`commands`). Over NATS the same is asked without HTTP (`over_bus`). REST says everything by its status (`rest`). Both read messages by `message`,
 //! name errors by `refusal` and are described by `openapi`.
 
@@ -37,7 +37,7 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use natter_protocol::ErrorCode;
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use self::{
     auth::{Caller, Judgement},
@@ -113,22 +113,37 @@ async fn serve(gateway: &Gateway, name: &str, known: Option<&'static str>, reque
         .headers()
         .get(ERROR_MODE_HEADER)
         .is_some_and(|mode| mode == "transport");
-    let outcome = match (auth::judge(gateway, name, &request), known) {
-        (Judgement::WrongKeys, _) => {
-            Outcome::Status(StatusCode::TOO_MANY_REQUESTS, "too many wrong API keys\n".into())
-        }
-        (Judgement::WrongKey, _) => {
-            Outcome::Status(StatusCode::UNAUTHORIZED, "a valid API key is missing\n".into())
-        }
-        (_, None) => Outcome::Status(StatusCode::NOT_FOUND, "there is no such method\n".into()),
-        (Judgement::Admitted(caller), Some(method)) => dispatch(gateway, caller, method, request).await,
-    };
     let label = known.unwrap_or(UNKNOWN_METHOD);
-    gateway
-        .metrics
-        .api
-        .answered(label, outcome.code(), began.elapsed());
-    outcome.into_response(by_status)
+    let answering = async {
+        let outcome = match (auth::judge(gateway, name, &request), known) {
+            (Judgement::WrongKeys, _) => {
+                Outcome::Status(StatusCode::TOO_MANY_REQUESTS, "too many wrong API keys\n".into())
+            }
+            (Judgement::WrongKey, _) => {
+                Outcome::Status(StatusCode::UNAUTHORIZED, "a valid API key is missing\n".into())
+            }
+            (_, None) => Outcome::Status(StatusCode::NOT_FOUND, "there is no such method\n".into()),
+            (Judgement::Admitted(caller), Some(method)) => dispatch(gateway, caller, method, request).await,
+        };
+        let code = outcome.code();
+        gateway.metrics.api.answered(label, code, began.elapsed());
+        outcome.into_response(by_status)
+    };
+    in_time(gateway, label, answering).await
+}
+
+/// The answer, which counts itself, or that it took too long: whether the call was done is not known then.
+async fn in_time(
+    gateway: &Gateway,
+    label: &'static str,
+    answering: impl Future<Output = Response>,
+) -> Response {
+    let limit = gateway.live().settings.http.request_timeout;
+    timeout(limit, answering).await.unwrap_or_else(|_| {
+        let status = StatusCode::REQUEST_TIMEOUT;
+        gateway.metrics.api.answered(label, status.as_u16().into(), limit);
+        (status, "the request took too long\n").into_response()
+    })
 }
 
 /// How a request ends.

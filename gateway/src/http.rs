@@ -19,7 +19,10 @@ mod proxy_protocol;
 mod stream;
 mod upgrade;
 
-use std::{cell::Cell, convert::Infallible, fmt::Display, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::Cell, convert::Infallible, error::Error as _, fmt::Display, io, net::IpAddr, rc::Rc, sync::Arc,
+    time::Duration,
+};
 
 use axum::{Router, body::Body};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -31,7 +34,12 @@ use tower::ServiceExt;
 use tracing::{Level, debug, info};
 
 use self::{
-    address::Peer, handshakes::Handshake, idle::Idle, lent::Lent, proxy_protocol::HeaderError, stream::Stream,
+    address::Peer,
+    handshakes::{Handshake, Part},
+    idle::Idle,
+    lent::Lent,
+    proxy_protocol::HeaderError,
+    stream::Stream,
 };
 pub use self::{
     address::X_FORWARDED_FOR,
@@ -95,7 +103,7 @@ pub async fn serve(worker: Rc<Worker>, router: Router, (stream, peer): (TcpStrea
         )
     };
     let gives_way = Rc::new(Notify::new());
-    let handshake = Handshake::begin(&worker, &gives_way, 0);
+    let handshake = Handshake::begin(&worker, Part::Head, &gives_way);
     let opened = select! {
         opened = opened(&worker, stream, peer, header_timeout) => opened,
         () = gives_way.notified() => None,
@@ -213,6 +221,7 @@ impl Connection {
         }
         let path = request.uri().path();
         let tls_only = self.is_tls_only(request.headers());
+        let for_pages = self.for_pages(path, request.headers());
         let mut response = if path == WEBSOCKET_PATH || path == ONE_WAY_WEBSOCKET_PATH {
             let response = self.upgrade(request);
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -222,11 +231,9 @@ impl Connection {
         } else if request.method() == Method::OPTIONS && CROSS_ORIGIN_PATHS.contains(&path) {
             self.preflight(request.headers())
         } else {
-            let limit = self.worker.live().settings.http.request_timeout;
-            timeout(limit, self.route(request))
-                .await
-                .unwrap_or_else(|_| plain(StatusCode::REQUEST_TIMEOUT, "the request took too long\n"))
+            self.route(request).await
         };
+        response.headers_mut().extend(for_pages);
         headers::complete(response.headers_mut(), tls_only);
         if self.worker.gateway.drain.sends_elsewhere() {
             // The next request of a backend goes elsewhere instead of being cut off by the exit.
@@ -247,6 +254,7 @@ impl Connection {
         response
     }
 
+    /// Nothing here waits for ever: bodies and calls have time limits of their own.
     async fn route(&self, request: Request<Incoming>) -> Response<Body> {
         let (carrier, one_way) = match request.uri().path() {
             stream::EVENT_STREAM_PATH => (Carrier::EventStream, false),
@@ -276,6 +284,16 @@ impl Connection {
             cors::preflight(headers)
         } else {
             plain(StatusCode::FORBIDDEN, "this origin is not allowed\n")
+        }
+    }
+
+    /// What lets a page from elsewhere see the answer, also one that refuses: otherwise it would see a broken network.
+    fn for_pages(&self, path: &str, headers: &HeaderMap) -> HeaderMap {
+        let allowed = &self.worker.live().settings.http.allowed_origins;
+        if CROSS_ORIGIN_PATHS.contains(&path) && origin::is_allowed(headers, allowed) {
+            cors::headers(headers)
+        } else {
+            HeaderMap::new()
         }
     }
 
@@ -312,6 +330,9 @@ impl Connection {
 
     fn failed(&self, error: &hyper::Error) {
         if self.used.get() {
+            if is_given_up(error) {
+                self.handshake_failed(HandshakeFailure::Unread.label(), error);
+            }
             return debug!(%error, "connection failed before an upgrade");
         }
         self.handshake_failed(HandshakeFailure::of(error).label(), error);
@@ -320,6 +341,12 @@ impl Connection {
     fn handshake_failed(&self, kind: &'static str, cause: &dyn Display) {
         handshake_failed(&self.worker, kind, cause);
     }
+}
+
+/// Whether the peer took nothing for longer than the kernel waits.
+fn is_given_up(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
 }
 
 /// Where a request is from, for those who answer it.

@@ -81,9 +81,8 @@ impl Server {
         gateway.proxies.apply(proxies);
         let tokens = gateway.tokens.prepare(&gateway.live().settings.tokens)?;
         gateway.tokens.apply(tokens);
-        gateway
-            .api_keys
-            .apply(ApiKeys::prepare(&gateway.live().settings.api)?);
+        let keys = ApiKeys::prepare(&gateway.live().settings.api)?;
+        gateway.api_keys.apply(keys, &gateway.metrics.api);
         let tls = gateway.live().settings.http.tls.clone();
         if let Some(follower) = gateway.tls.start(&tls, gateway.metrics.tls.clone())? {
             tokio::spawn(follower.run());
@@ -161,15 +160,15 @@ impl Server {
 
     async fn stop(self) {
         self.gateway.bus_calls.finish(JOIN_TIMEOUT).await;
-        // Not before: until here it had members that a count of rooms must not miss.
-        self.gateway.cluster.leave(&self.gateway);
-        if let Some(bus) = self.gateway.bus() {
-            bus.close().await;
-        }
         // Workers and the ops port stop; nobody listening is what is wanted.
         let _ = self.stop.send(true);
         for worker in self.workers {
             worker.join().await;
+        }
+        // Not before: until here it had members, whom a count of rooms must not miss, and whom revocations have to reach.
+        self.gateway.cluster.leave(&self.gateway);
+        if let Some(bus) = self.gateway.bus() {
+            bus.close().await;
         }
         if let Some(traces) = self.traces {
             traces.shutdown().await;

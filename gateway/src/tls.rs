@@ -3,6 +3,9 @@
 //! TLS 1.2 and 1.3 as rustls has them by default, HTTP/1.1 alone. Connections that are open keep what they began with; a new
 //! certificate is for those that come later. What replaces a certificate and its key writes two files, one after the other, so a pair
 //! that does not fit, or is broken, leaves the former one in force and is told once.
+//!
+//! No [`WatchedFile`](watched_file::WatchedFile), which takes whatever it reads: the keys of tickets come with a configuration, so
+//! one is made only when the files have changed, and each change is counted.
 
 mod certificate;
 mod handshake;
@@ -10,16 +13,12 @@ mod handshake;
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
-use tokio::{
-    task::spawn_blocking,
-    time::{MissedTickBehavior, interval},
-};
 use tokio_rustls::rustls::ServerConfig;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use self::certificate::Pair;
 pub use self::handshake::accept;
-use crate::{config::TlsSettings, metrics::TlsMetrics};
+use crate::{config::TlsSettings, metrics::TlsMetrics, watched_file};
 
 /// How soon files that were replaced are read again.
 const FRESH: Duration = Duration::from_secs(5);
@@ -89,23 +88,7 @@ enum Seen {
 
 impl Follower {
     pub async fn run(mut self) {
-        let mut ticks = interval(FRESH);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            // Files may be on a network.
-            match spawn_blocking(move || {
-                self.look();
-                self
-            })
-            .await
-            {
-                Ok(follower) => self = follower,
-                Err(error) => {
-                    return error!(%error, "the certificate of the public port is not followed any more");
-                }
-            }
-        }
+        watched_file::again(FRESH, move || self.look()).await;
     }
 
     fn look(&mut self) {

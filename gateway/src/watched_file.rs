@@ -30,19 +30,37 @@ impl<T: Send + Sync + 'static> WatchedFile<T> {
         read: impl Fn() -> Result<T, E> + Send + Sync + 'static,
     ) -> Result<Self, E> {
         let value = Arc::new(ArcSwap::from_pointee(read()?));
-        let look = Look {
+        let mut look = Look {
             what,
             read,
             value: value.clone(),
             last_error: None,
         };
-        let follower = tokio::spawn(look.again(every)).abort_handle();
+        let follower = tokio::spawn(again(every, move || look.look())).abort_handle();
         Ok(Self { value, follower })
     }
 
     /// What was read last.
     pub(crate) fn current(&self) -> Arc<T> {
         self.value.load_full()
+    }
+}
+
+/// Looks `every` so long, on a thread where waiting for a disk holds up nobody. Also for who does more with what it sees than to
+/// keep it.
+pub(crate) async fn again(every: Duration, mut look: impl FnMut() + Send + 'static) {
+    let mut ticks = interval_at(Instant::now() + every, every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let looked = spawn_blocking(move || {
+            look();
+            look
+        });
+        match looked.await {
+            Ok(again) => look = again,
+            Err(error) => return error!(%error, "a file is not followed any more"),
+        }
     }
 }
 
@@ -73,22 +91,6 @@ where
     E: fmt::Display + 'static,
     R: Fn() -> Result<T, E> + Send + Sync + 'static,
 {
-    async fn again(mut self, every: Duration) {
-        let mut ticks = interval_at(Instant::now() + every, every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let looked = spawn_blocking(move || {
-                self.look();
-                self
-            });
-            match looked.await {
-                Ok(look) => self = look,
-                Err(error) => return error!(%error, "a file is not followed any more"),
-            }
-        }
-    }
-
     fn look(&mut self) {
         match (self.read)() {
             Ok(value) => {

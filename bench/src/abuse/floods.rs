@@ -30,12 +30,15 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Receive buffer of members that never read, in the kernel: otherwise it would hold what the server should.
 const DEAF_BUFFER: u32 = 4_096;
 const HALF: &[u8] = b"GET /connection/websocket HTTP/1.1\r\nHost: a\r\nX-Slow: ";
+/// As much as it takes to have the server wait for a body of any length.
+const BODY: &[u8] = b"POST /emulation HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n";
 
 /// How much of each.
 pub(super) struct Size {
     commands: u32,
     half_open: usize,
     trickling: usize,
+    bodies: usize,
     deaf: usize,
     publications: u32,
     bytes: usize,
@@ -47,6 +50,7 @@ impl Size {
             commands: args.commands,
             half_open: args.half_open,
             trickling: args.trickling,
+            bodies: args.bodies,
             deaf: args.deaf,
             publications: args.publications,
             bytes: args.size,
@@ -60,6 +64,7 @@ pub(super) struct Sent {
     pub(super) commands: u64,
     pub(super) half_open: u64,
     pub(super) trickling: u64,
+    pub(super) bodies: u64,
     pub(super) deaf: u64,
     pub(super) publications: u64,
 }
@@ -69,6 +74,7 @@ struct Counts {
     commands: Cell<u64>,
     half_open: Cell<u64>,
     trickling: Cell<u64>,
+    bodies: Cell<u64>,
     deaf: Cell<u64>,
     publications: Cell<u64>,
 }
@@ -110,12 +116,16 @@ impl Floods {
         timeout(PATIENCE, joined)
             .await
             .with_context(|| format!("{} of {} members joined", counts.deaf.get(), size.deaf))?;
-        for _ in 0..size.half_open {
-            floods.spawn(half_open(run.clone(), next(), None, counts.clone()));
-        }
-        for _ in 0..size.trickling {
-            floods.spawn(half_open(run.clone(), next(), Some(TRICKLE), counts.clone()));
-        }
+        let mut unfinished = |how_many: usize, begin, trickle, count: fn(&Counts) -> &Cell<u64>| {
+            for _ in 0..how_many {
+                let counts = counts.clone();
+                let opened = move || add(count(&counts), 1);
+                floods.spawn(unfinished(run.clone(), next(), (begin, trickle), opened));
+            }
+        };
+        unfinished(size.half_open, HALF, None, |counts| &counts.half_open);
+        unfinished(size.trickling, HALF, Some(TRICKLE), |counts| &counts.trickling);
+        unfinished(size.bodies, BODY, None, |counts| &counts.bodies);
         let command = r#"{"id":7,"rpc":{"method":"flood"}}"#.to_owned();
         floods.spawn(flood(run.clone(), next(), (command, size.commands), {
             let counts = counts.clone();
@@ -140,6 +150,7 @@ impl Floods {
             commands: counts.commands.get(),
             half_open: counts.half_open.get(),
             trickling: counts.trickling.get(),
+            bodies: counts.bodies.get(),
             deaf: counts.deaf.get(),
             publications: counts.publications.get(),
         }
@@ -187,19 +198,18 @@ async fn flood(run: Rc<Run>, number: usize, (command, rate): (String, u32), take
     }
 }
 
-/// A socket whose request never ends; comes back whenever it is cut.
-async fn half_open(run: Rc<Run>, number: usize, trickle: Option<Duration>, counts: Rc<Counts>) {
+/// A socket whose request never ends: what it begins with, and how long it waits before each further byte. Comes back whenever it
+/// is cut.
+async fn unfinished(
+    run: Rc<Run>,
+    number: usize,
+    (begin, trickle): (&'static [u8], Option<Duration>),
+    opened: impl Fn(),
+) {
     loop {
         if let Ok((mut receiver, sender)) = link::open(&run, number).await {
-            add(
-                match trickle {
-                    Some(_) => &counts.trickling,
-                    None => &counts.half_open,
-                },
-                1,
-            );
-            let sent = sender.send(HALF);
-            if sent.is_ok() {
+            opened();
+            if sender.send(begin).is_ok() {
                 select! {
                     () = ended(&run, &mut receiver) => {}
                     () = bytes(&sender, trickle) => {}

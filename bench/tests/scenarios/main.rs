@@ -95,7 +95,7 @@ async fn a_flood_counts_every_delivery() {
 async fn abuse_says_what_was_refused_and_by_which_name() {
     let program =
         Program::new("abuse --commands 20000 --half-open 20 --trickling 2 --deaf 5 --publications 500")
-            .with("--duration 4 --set http.header_timeout=1s")
+            .with("--bodies 200 --duration 4 --set http.header_timeout=1s --set http.handshake_limit=64")
             .with(OTHERS);
     let result = program.result().await.unwrap();
     assert_bystanders_are_correct(&result);
@@ -103,6 +103,7 @@ async fn abuse_says_what_was_refused_and_by_which_name() {
     for counter in [
         "natter_limited_total{limit=\"commands\"}",
         "natter_limited_total{limit=\"room_publications\"}",
+        "natter_limited_total{limit=\"bodies\"}",
         "natter_handshake_failures_total{kind=\"timeout\"}",
     ] {
         assert!(

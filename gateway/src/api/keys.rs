@@ -19,6 +19,7 @@ use serde::Deserialize;
 use super::request::{or_default, parse};
 use crate::{
     config::{ApiKeySettings, ApiSettings, Secret},
+    metrics::ApiMetrics,
     namespace::DEFAULT_NAMESPACE,
     watched_file::WatchedFile,
 };
@@ -89,7 +90,10 @@ impl ApiKeys {
     }
 
     /// Takes them in place of those that are there.
-    pub fn apply(&self, PreparedKeys(entries): PreparedKeys) {
+    pub fn apply(&self, PreparedKeys(entries): PreparedKeys, metrics: &ApiMetrics) {
+        for entry in entries.iter().filter(|entry| entry.has_keys()) {
+            metrics.in_force(&entry.scope.name);
+        }
         self.0.store(Arc::new(entries));
     }
 
@@ -118,6 +122,10 @@ impl Entry {
             written: settings.keys.clone(),
             file: file.transpose()?,
         })
+    }
+
+    fn has_keys(&self) -> bool {
+        !self.written.is_empty() || self.file.is_some()
     }
 
     fn fits(&self, given: &[u8]) -> bool {
@@ -215,6 +223,7 @@ impl Scope {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Metrics;
 
     fn scope(methods: &[&str], namespaces: &[&str]) -> Scope {
         let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
@@ -297,7 +306,14 @@ mod tests {
             ..ApiSettings::default()
         };
         let keys = ApiKeys::default();
-        keys.apply(ApiKeys::prepare(&settings).unwrap());
+        let metrics = Metrics::new().unwrap();
+        keys.apply(ApiKeys::prepare(&settings).unwrap(), &metrics.api);
+        // From the first on: what begins with one is no increase.
+        let text = metrics.encode().unwrap();
+        for family in ["natter_api_key_requests_total", "natter_api_key_refusals_total"] {
+            let lines: Vec<_> = text.lines().filter(|line| line.starts_with(family)).collect();
+            assert_eq!(lines, [format!("{family}{{api_key=\"backend\"}} 0")]);
+        }
         let good = |key: &str| keys.scope_of(key.as_bytes()).is_some();
         for (text, first, second) in [
             ("the-first-long-key\nthe-second-long-key\n", true, true),

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use super::{
     UNKNOWN_METHOD,
     auth::{self, Judgement},
-    error_body, json_response,
+    error_body, in_time, json_response,
     refusal::Refusal,
     request::Call,
     wrong_keys,
@@ -67,8 +67,11 @@ async fn answer(
     request: Request,
 ) -> Response {
     let began = Instant::now();
-    let result = perform(operation, &gateway, room, request).await;
-    finish(&gateway, operation.label(), began, result)
+    let answering = async {
+        let result = perform(operation, &gateway, room, request).await;
+        finish(&gateway, operation.label(), began, result)
+    };
+    in_time(&gateway, operation.label(), answering).await
 }
 
 async fn unknown(State(gateway): State<Arc<Gateway>>) -> Response {

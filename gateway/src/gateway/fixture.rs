@@ -26,7 +26,7 @@ impl Gateway {
             Tracer::disabled(),
             Handle::current(),
         );
-        gateway.api_keys.apply(keys);
+        gateway.api_keys.apply(keys, &gateway.metrics.api);
         gateway
     }
 

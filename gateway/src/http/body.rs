@@ -1,11 +1,15 @@
 //! Bodies of requests that are read before it is known who asks: few at a time, and none for long.
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http::StatusCode;
+use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
-use super::{Connection, handshakes::Handshake};
+use super::{
+    Connection,
+    handshakes::{Handshake, Part},
+};
 use crate::metrics::HandshakeFailure;
 
 /// Why there is no body.
@@ -19,17 +23,31 @@ pub(super) enum BodyError {
 }
 
 impl BodyError {
-    pub(super) const fn failure(self) -> HandshakeFailure {
+    /// What is counted, and how it is answered.
+    pub(super) const fn told(self) -> (HandshakeFailure, StatusCode, &'static str) {
         match self {
-            Self::TooLarge => HandshakeFailure::TooLarge,
-            Self::Incomplete => HandshakeFailure::Closed,
-            Self::Late => HandshakeFailure::Timeout,
+            Self::TooLarge => (
+                HandshakeFailure::TooLarge,
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body is too large",
+            ),
+            Self::Incomplete => (
+                HandshakeFailure::Closed,
+                StatusCode::BAD_REQUEST,
+                "the body is incomplete",
+            ),
+            Self::Late => (
+                HandshakeFailure::Timeout,
+                StatusCode::REQUEST_TIMEOUT,
+                "the body took too long",
+            ),
         }
     }
 }
 
 impl Connection {
-    /// Reads the body of somebody who is not known yet: it has the place of a handshake meanwhile, and its time. `limit` in bytes.
+    /// Reads the body of somebody who is not known yet: it has places among others meanwhile, and the time of a handshake.
+    /// `limit` in bytes.
     pub(super) async fn body_of_stranger(&self, body: Incoming, limit: usize) -> Result<Bytes, BodyError> {
         let announced = body.size_hint().exact();
         let largest = announced.map_or(limit, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
@@ -37,12 +55,29 @@ impl Connection {
             return Err(BodyError::TooLarge);
         }
         let time = self.worker.live().settings.http.header_timeout;
-        let _place = Handshake::begin(&self.worker, &self.gives_way, largest);
-        match timeout(time, Limited::new(body, limit).collect()).await {
-            Ok(Ok(read)) => Ok(read.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
-            Ok(Err(_)) => Err(BodyError::Incomplete),
-            Err(_) => Err(BodyError::Late),
-        }
+        let place = Handshake::begin(&self.worker, Part::Body, &self.gives_way);
+        let read = timeout(time, read(body, largest, &place)).await;
+        read.unwrap_or(Err(BodyError::Late))
     }
+}
+
+/// In one piece, since a piece of every chunk would cost more than what is in it.
+async fn read(mut body: Incoming, limit: usize, place: &Handshake) -> Result<Bytes, BodyError> {
+    let mut read = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| BodyError::Incomplete)?.into_data() else {
+            continue;
+        };
+        let length = read.len() + data.len();
+        if length > limit {
+            return Err(BodyError::TooLarge);
+        }
+        if length > read.capacity() {
+            let doubled = limit.min(2 * read.capacity());
+            read.reserve_exact(doubled.max(length) - read.len());
+            place.hold(read.capacity());
+        }
+        read.extend_from_slice(&data);
+    }
+    Ok(read.into_boxed_slice().into())
 }

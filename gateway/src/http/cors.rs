@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 /// How long a browser may remember the answer to its question, in seconds.
 const REMEMBERED: HeaderValue = HeaderValue::from_static("86400");
 
-/// What the answer to a request of an allowed page has.
+/// What every answer to a request of an allowed page has.
 pub(super) fn headers(request: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if let Some(origin) = request.get(header::ORIGIN) {
@@ -21,12 +21,11 @@ pub(super) fn headers(request: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// The answer to the question that a browser asks before such a request.
+/// The answer to the question that a browser asks before such a request, but for [`headers`].
 pub(super) fn preflight(request: &HeaderMap) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let allowed = response.headers_mut();
-    allowed.extend(headers(request));
     allowed.insert(
         header::ACCESS_CONTROL_ALLOW_METHODS,
         HeaderValue::from_static("GET, POST"),

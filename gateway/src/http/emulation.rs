@@ -2,8 +2,8 @@
 //! has the stream.
 //!
 //! A session is known by a key that only its client was told, so nobody else can speak in its name. Answers: 204 it was
-//! heard, 404 there is no such session (the client connects anew), 413 it is too large, 429 too many commands of it wait,
-//! 503 its gateway could not be asked.
+//! heard, 400 it is no message, 404 there is no such session (the client connects anew), 408 it took too long, 413 it is too
+//! large, 429 too many commands of it wait, 503 its gateway could not be asked.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use natter_protocol::EmulationRequest;
 use uuid::Uuid;
 
-use super::{Connection, body::BodyError, cors, origin, plain, stream::encoding, wrong_method};
+use super::{Connection, origin, plain, stream::encoding, wrong_method};
 use crate::{
     cluster::{Hearing, Said},
     limits::Limit,
@@ -43,36 +43,23 @@ impl Connection {
         let largest = live.settings.client.message_size_limit;
         let body = match self.body_of_stranger(body, body_limit(encoding, largest)).await {
             Ok(body) => body,
-            Err(error) => return self.no_body(error),
+            Err(error) => return self.unreadable(error.told()),
         };
-        let mut response = match read(&body, encoding) {
+        match read(&body, encoding) {
             Some((node, said)) if said.data.len() <= largest => {
                 self.pass_on(&parts.headers, node, said).await
             }
-            Some(_) => self.unreadable(
+            Some(_) => self.unreadable((
                 HandshakeFailure::TooLarge,
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "the message is too large",
-            ),
-            None => self.unreadable(
+            )),
+            None => self.unreadable((
                 HandshakeFailure::Malformed,
                 StatusCode::BAD_REQUEST,
                 "this is no emulated message",
-            ),
-        };
-        response.headers_mut().extend(cors::headers(&parts.headers));
-        response
-    }
-
-    fn no_body(&self, error: BodyError) -> Response<Body> {
-        let (status, text) = match error {
-            BodyError::Late => (StatusCode::REQUEST_TIMEOUT, "the body took too long"),
-            BodyError::TooLarge | BodyError::Incomplete => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the body is too large or incomplete",
-            ),
-        };
-        self.unreadable(error.failure(), status, text)
+            )),
+        }
     }
 
     async fn pass_on(&self, headers: &HeaderMap, node: Uuid, said: Said) -> Response<Body> {

@@ -11,7 +11,10 @@ use std::{
     },
 };
 
-use super::{Connection, handshakes::Handshake};
+use super::{
+    Connection,
+    handshakes::{Handshake, Part},
+};
 use crate::worker::Worker;
 
 /// One socket that waits for a request, until it is dropped.
@@ -73,7 +76,7 @@ impl Connection {
     pub(super) fn wait_for_request(&self) {
         let backend = self.key_shown.take().then(|| BackendPlace::begin(&self.worker));
         let idle = backend.flatten().map_or_else(
-            || Idle::Stranger(Handshake::begin(&self.worker, &self.gives_way, 0)),
+            || Idle::Stranger(Handshake::begin(&self.worker, Part::Head, &self.gives_way)),
             Idle::Backend,
         );
         self.idle.set(Some(idle));

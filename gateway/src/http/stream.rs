@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use natter_protocol::json;
 use tracing::debug;
 
-use super::{Connection, admission::Counted, body::BodyError, cors, headers::secure, plain, wrong_method};
+use super::{Connection, admission::Counted, cors, headers::secure, plain, wrong_method};
 use crate::{
     listener,
     metrics::HandshakeFailure,
@@ -81,24 +81,15 @@ impl Connection {
                 .or_else(|| one_way.then_some(Bytes::from_static(b"{}")))
         } else {
             let limit = self.worker.live().settings.client.message_size_limit;
-            match self.body_of_stranger(body, limit).await {
-                Ok(body) => Some(body),
-                Err(BodyError::Late) => {
-                    return Err(self.unreadable(
-                        HandshakeFailure::Timeout,
-                        StatusCode::REQUEST_TIMEOUT,
-                        "the body took too long",
-                    ));
-                }
-                Err(BodyError::TooLarge | BodyError::Incomplete) => None,
-            }
+            let body = self.body_of_stranger(body, limit).await;
+            Some(body.map_err(|error| self.unreadable(error.told()))?)
         };
         let Some(commands) = commands.filter(|commands| !one_way || is_connect_request(commands)) else {
-            return Err(self.unreadable(
+            return Err(self.unreadable((
                 HandshakeFailure::Malformed,
                 StatusCode::BAD_REQUEST,
-                "what is asked for is missing, unreadable or too large",
-            ));
+                "what is asked for is missing or unreadable",
+            )));
         };
         let user = self.user(headers).map_err(|refused| self.refuse(&refused))?;
         let counted = self.admit(headers).map_err(|refused| self.refuse(&refused))?;
@@ -121,9 +112,7 @@ impl Connection {
     /// The answer to a request that says nothing, with its counter and its line in the log.
     pub(super) fn unreadable(
         &self,
-        failure: HandshakeFailure,
-        status: StatusCode,
-        text: &'static str,
+        (failure, status, text): (HandshakeFailure, StatusCode, &'static str),
     ) -> Response<Body> {
         self.handshake_failed(failure.label(), &text);
         plain(status, format!("{text}\n"))

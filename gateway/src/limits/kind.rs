@@ -15,6 +15,7 @@ pub enum Limit {
     AddressConnections,
     UserConnections,
     Handshakes,
+    Bodies,
     ApiCalls,
     WrongKeys,
     UnknownSessions,
@@ -22,7 +23,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Commands,
         Self::UserCommands,
         Self::Publications,
@@ -35,6 +36,7 @@ impl Limit {
         Self::AddressConnections,
         Self::UserConnections,
         Self::Handshakes,
+        Self::Bodies,
         Self::ApiCalls,
         Self::WrongKeys,
         Self::UnknownSessions,
@@ -56,6 +58,7 @@ impl Limit {
             Self::AddressConnections => "address_connections",
             Self::UserConnections => "user_connections",
             Self::Handshakes => "handshakes",
+            Self::Bodies => "bodies",
             Self::ApiCalls => "api_calls",
             Self::WrongKeys => "wrong_keys",
             Self::UnknownSessions => "unknown_sessions",
@@ -105,6 +108,10 @@ mod tests {
                 "the new connection is closed with 3504",
             ),
             Limit::Handshakes => ("http.handshake_limit", "the oldest of them is closed"),
+            Limit::Bodies => (
+                "http.handshake_limit",
+                "bodies of requests to `/emulation` and for streams: the oldest of them is closed",
+            ),
             Limit::ApiCalls => ("api.rate_limit", "111 (HTTP 429 where errors have a status)"),
             Limit::WrongKeys => (
                 "api.wrong_key_limit",

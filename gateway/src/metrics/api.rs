@@ -57,11 +57,15 @@ impl ApiMetrics {
         self.bus_calls.set(i64::try_from(number).unwrap_or(i64::MAX));
     }
 
+    /// Keys of an entry come into force. `name` is one of the configuration. Prometheus sees no increase in what begins with one.
+    pub fn in_force(&self, name: &str) {
+        count(&self.keys, &[name], 0);
+        count(&self.out_of_scope, &[name], 0);
+    }
+
     /// A request has a valid key. `name` is one of the configuration.
     pub fn admitted(&self, name: &str) {
         count(&self.keys, &[name], 1);
-        // Prometheus sees no increase in what begins with one.
-        count(&self.out_of_scope, &[name], 0);
     }
 
     /// A call is not covered by its key. `name` is one of the configuration.

@@ -64,12 +64,14 @@ impl Refusal {
 pub enum HandshakeFailure {
     /// The request did not end in time.
     Timeout,
-    /// The head of the request is larger than allowed.
+    /// The head of the request, or the body of one for a stream, is larger than allowed.
     TooLarge,
     /// Not HTTP.
     Malformed,
     /// The peer left.
     Closed,
+    /// The peer took nothing of an answer for so long that the kernel gave it up.
+    Unread,
     /// No header of the PROXY protocol where a trusted proxy has to send one.
     ProxyProtocol,
     /// The TLS handshake did not end in time.
@@ -83,11 +85,12 @@ pub enum HandshakeFailure {
 }
 
 impl HandshakeFailure {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Timeout,
         Self::TooLarge,
         Self::Malformed,
         Self::Closed,
+        Self::Unread,
         Self::ProxyProtocol,
         Self::TlsTimeout,
         Self::TlsMalformed,
@@ -114,6 +117,7 @@ impl HandshakeFailure {
             Self::TooLarge => "too_large",
             Self::Malformed => "malformed",
             Self::Closed => "closed",
+            Self::Unread => "unread",
             Self::ProxyProtocol => "proxy_protocol",
             Self::TlsTimeout => "tls_timeout",
             Self::TlsMalformed => "tls_malformed",
@@ -173,7 +177,7 @@ impl ConnectionMetrics {
             )?,
             handshake_failures: registrar.labeled(
                 "natter_handshake_failures_total",
-                "Connections that ended before a valid upgrade, and unreadable requests of streams, by what was wrong",
+                "Connections that ended before a valid upgrade, unreadable requests of streams, and answers that are not taken, by what was wrong",
                 &["kind"],
                 HandshakeFailure::ALL.map(HandshakeFailure::label),
             )?,

@@ -55,7 +55,7 @@ impl Server {
         }
         self.gateway.proxies.apply(proxies);
         self.gateway.tokens.apply(tokens);
-        self.gateway.api_keys.apply(keys);
+        self.gateway.api_keys.apply(keys, &self.gateway.metrics.api);
         self.gateway.reload(new);
         self.gateway.set_config_hash(given.file_hash);
         Ok(true)

@@ -1,11 +1,6 @@
 //! From files to what handshakes need.
 
-use std::{
-    fs,
-    path::Path,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{fs, path::Path, sync::Arc};
 
 use tokio_rustls::rustls::{
     RootCertStore, ServerConfig,
@@ -16,7 +11,10 @@ use tokio_rustls::rustls::{
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::TlsError;
-use crate::config::{Secret, TlsSettings};
+use crate::{
+    clock::unix_now,
+    config::{Secret, TlsSettings},
+};
 
 /// What is spoken on the port (RFC 7301); a WebSocket begins with HTTP/1.1.
 const PROTOCOL: &[u8] = b"http/1.1";
@@ -38,8 +36,7 @@ pub(super) struct Config {
 
 impl Config {
     pub(super) fn has_ended(&self) -> bool {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(self.not_after).unwrap_or(0) <= now.as_secs()
+        u64::try_from(self.not_after).unwrap_or(0) <= unix_now()
     }
 }
 

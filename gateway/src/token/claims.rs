@@ -179,7 +179,9 @@ impl Claims {
             user.ok_or(TokenError::Malformed)?.to_owned()
         };
         // What could not be named could not be revoked.
-        (user.len() <= MAX_ID).then_some(user).ok_or(TokenError::Malformed)
+        (user.len() <= MAX_ID)
+            .then_some(user)
+            .ok_or(TokenError::Malformed)
     }
 }
 

@@ -85,7 +85,9 @@ impl Issuer {
     /// Where a key that is not known may be found that verifies what `header` says.
     pub(super) fn may_fetch(&self, header: &Header) -> Option<&Arc<Jwks>> {
         // A secret is never fetched.
-        self.jwks.as_ref().filter(|_| header.alg.family() != AlgorithmFamily::Hmac)
+        self.jwks
+            .as_ref()
+            .filter(|_| header.alg.family() != AlgorithmFamily::Hmac)
     }
 
     pub(super) fn verify(&self, token: &str, header: &Header) -> Result<Claims, TokenError> {

@@ -1,6 +1,8 @@
 //! What is revoked at one gateway, at all of them: at once, later, after restarts, and where one is cut off.
 
-use anyhow::{Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use natter_gateway::token::install_crypto;
@@ -8,8 +10,10 @@ use natter_tests::client::Client;
 use natter_tests::gateway::Gateway;
 use natter_tests::nats::NatsServer;
 use natter_tests::proxy::Proxy;
+use natter_tests::raw::{Frame, RawSocket};
 use natter_tests::wait::eventually;
 use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
 
 use crate::support::{
     LIMIT, builder, call, connect, done, expect, is_temporary, metric, publish, wait_bus, wait_names,
@@ -298,4 +302,39 @@ async fn a_killed_gateway_holds_no_call_up_for_longer_than_a_lease() -> Result<(
     assert_eq!(refused(&b, "eve", AFTER).await?, 3503);
     call(&b, "unblock_user", json!({ "user": "eve" })).await?;
     member(&a, "eve", AFTER).await.map(drop)
+}
+
+/// A gateway that has left is not waited for: so it says that it leaves once nobody is served by it any more.
+#[tokio::test]
+async fn a_gateway_leaves_when_its_last_socket_is_gone() -> Result<()> {
+    let nats = NatsServer::builder().jetstream().start().await?;
+    let proxy = Proxy::to_port(nats.port()).await?;
+    let stays = start("stays", &nats.url()).await?;
+    let leaves = builder("leaves", &format!("nats://{}", proxy.address()), CONFIG)
+        // What NATS says comes late below, and must not be missed before the gateway leaves.
+        .env("NATTER_BUS_NATS_PING_INTERVAL", "1m")
+        .env("NATTER_DRAIN_DEADLINE", "1s")
+        .env("NATTER_CLIENT_CLOSE_TIMEOUT", "1m")
+        .start()
+        .await?;
+    wait_bus(&leaves, "up").await?;
+    wait_names(&stays, &["leaves", "stays"], LIMIT).await?;
+    // It never answers the close.
+    let mut deaf = RawSocket::upgraded(leaves.public(), "/connection/websocket").await?;
+    deaf.write_frame(&Frame::text("{\"id\":1,\"connect\":{}}"))
+        .await?;
+    deaf.read_frame().await?;
+    // The end of the connection to NATS is waited for, as it would be where NATS is busy.
+    proxy.delays(Duration::ZERO, LIMIT);
+    leaves.terminate()?;
+    wait_names(&stays, &["stays"], LIMIT).await?;
+    // Who writes to a socket that is gone learns it by the second time.
+    let is_gone = async {
+        while deaf.write_frame(&Frame::new(9, "a")).await.is_ok() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_millis(500), is_gone)
+        .await
+        .context("it has left, and still has a socket")
 }

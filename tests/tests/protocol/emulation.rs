@@ -191,7 +191,7 @@ async fn a_flood_of_requests_for_nobody_is_counted_and_bounded() -> Result<()> {
     Ok(())
 }
 
-/// Bodies of strangers take places among the handshakes: more when they are larger, and never for longer.
+/// A body of a stranger takes places by what has arrived of it, and the oldest of them gives way.
 #[tokio::test]
 async fn bodies_that_do_not_end_make_room_and_are_cut() -> Result<()> {
     let config = "workers: 1\nhttp: {handshake_limit: 64, header_max_size: 16KiB, header_timeout: 1h}\n";
@@ -199,7 +199,6 @@ async fn bodies_that_do_not_end_make_room_and_are_cut() -> Result<()> {
     let watch = scene.watch().await?;
     let mut sockets = Vec::new();
     for path in ["/emulation", "/connection/http_stream", "/connection/uni_sse"] {
-        // 64 KiB: four places each.
         for _ in 0..8 {
             let mut socket = RawSocket::connect(scene.gateway.public()).await?;
             let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 65536\r\n\r\n{{");
@@ -207,13 +206,70 @@ async fn bodies_that_do_not_end_make_room_and_are_cut() -> Result<()> {
             sockets.push(socket);
         }
     }
-    // Sixteen have room.
-    for socket in sockets.drain(..8) {
-        let mut socket = socket;
-        ensure!(socket.read_to_end().await?.is_empty());
+    // With what is announced they would be too many already: one of them is done without that any had to go.
+    let mut last = sockets.pop().context("sockets")?;
+    last.write(&[b'a'; 65_535]).await?;
+    let answer = last.read_head().await?;
+    ensure!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    watch
+        .counted("natter_limited_total", &[("limit", "bodies")], 0)
+        .await?;
+    // Four places each: sixteen have room.
+    let most = vec![b'a'; 61_440];
+    for socket in &mut sockets {
+        // The oldest may be gone.
+        let _ = socket.write(&most).await;
     }
     watch
-        .counted("natter_limited_total", &[("limit", "handshakes")], 8)
+        .counted("natter_limited_total", &[("limit", "bodies")], 7)
+        .await?;
+    for socket in sockets.iter_mut().take(7) {
+        // It is reset where it had sent more than was read.
+        let answer = socket.read_to_end().await.unwrap_or_default();
+        ensure!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
+    }
+    for socket in sockets.iter_mut().skip(7) {
+        socket.write(&[b'a'; 4_095]).await?;
+        // What opens a stream is judged in it.
+        let answer = socket.read_head().await?;
+        let is_answered = ["HTTP/1.1 400 ", "HTTP/1.1 200 "].map(|status| answer.starts_with(status));
+        ensure!(is_answered.contains(&true), "{answer}");
+    }
+    scene.untroubled().await
+}
+
+/// Bodies and the heads of requests have bounds of their own: however many bodies there are, whoever comes comes in.
+#[tokio::test]
+async fn bodies_close_the_door_to_nobody() -> Result<()> {
+    const MOST: usize = 64;
+    let config = "workers: 1\nhttp: {handshake_limit: 64, header_timeout: 1h}\n";
+    let scene = Scene::open(config).await?;
+    let watch = scene.watch().await?;
+    let mut comes = RawSocket::connect(scene.gateway.public()).await?;
+    comes.write(b"GET /connection/websocket HTTP/1.1\r\n").await?;
+    let mut sockets = Vec::new();
+    for _ in 0..2 * MOST {
+        let mut socket = RawSocket::connect(scene.gateway.public()).await?;
+        // None of them is one of many sockets without a request.
+        socket
+            .write(b"GET /emulation HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await?;
+        socket.read_head().await?;
+        let head = "POST /emulation HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        socket.write(head.as_bytes()).await?;
+        sockets.push(socket);
+    }
+    let given_way = i32::try_from(MOST)?;
+    watch
+        .counted("natter_limited_total", &[("limit", "bodies")], given_way)
+        .await?;
+    let rest = "Host: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    comes.write(rest.as_bytes()).await?;
+    let answer = comes.read_head().await?;
+    ensure!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    watch
+        .counted("natter_limited_total", &[("limit", "handshakes")], 0)
         .await?;
     drop(sockets);
     scene.untroubled().await
@@ -221,7 +277,8 @@ async fn bodies_that_do_not_end_make_room_and_are_cut() -> Result<()> {
 
 #[tokio::test]
 async fn a_body_that_takes_longer_than_a_handshake_may_is_refused() -> Result<()> {
-    let scene = Scene::open("http: {header_timeout: 300ms}\n").await?;
+    // The time of a call of the server API is another.
+    let scene = Scene::open("http: {header_timeout: 1s, request_timeout: 100ms}\n").await?;
     for path in ["/emulation", "/connection/http_stream"] {
         let watch = scene.watch().await?;
         let mut socket = RawSocket::connect(scene.gateway.public()).await?;
@@ -233,6 +290,47 @@ async fn a_body_that_takes_longer_than_a_handshake_may_is_refused() -> Result<()
         watch
             .counted("natter_handshake_failures_total", &[("kind", "timeout")], 1)
             .await?;
+    }
+    scene.untroubled().await
+}
+
+/// A page that is not told by CORS that it may read an answer sees a broken network in its place.
+#[tokio::test]
+async fn pages_from_elsewhere_see_why_they_are_refused() -> Result<()> {
+    let scene = Scene::open(
+        "http: {allowed_origins: ['https://app.example'], header_timeout: 1s}\n\
+         client: {message_size_limit: 2048, connection_limit: 1}\n",
+    )
+    .await?;
+    for (origin, is_told) in [("https://app.example", true), ("https://evil.example", false)] {
+        for (path, rest, status) in [
+            ("/emulation", "Content-Length: 1000000\r\n\r\n", "413"),
+            ("/emulation", "Content-Length: 2\r\n\r\n{", "408"),
+            ("/emulation", "Content-Length: 2\r\n\r\n[]", "400"),
+            ("/emulation", "Transfer-Encoding: chunked\r\n\r\nno length", "400"),
+            (
+                "/connection/http_stream",
+                "Content-Length: 1000000\r\n\r\n",
+                "413",
+            ),
+            ("/connection/http_stream", "Content-Length: 2\r\n\r\n{", "408"),
+            (
+                "/connection/http_stream",
+                "Transfer-Encoding: chunked\r\n\r\nno length",
+                "400",
+            ),
+            ("/connection/http_stream", "Content-Length: 2\r\n\r\n{}", "503"),
+        ] {
+            let mut socket = RawSocket::connect(scene.gateway.public()).await?;
+            let request = format!("POST {path} HTTP/1.1\r\nHost: a\r\nOrigin: {origin}\r\n{rest}");
+            socket.write(request.as_bytes()).await?;
+            let answer = socket.read_head().await?;
+            let is_refused = !is_told && (path == "/emulation" || status == "503");
+            let due = if is_refused { "403" } else { status };
+            ensure!(answer.split(' ').nth(1) == Some(due), "{path} {rest}: {answer}");
+            let allowed = answer.contains(&format!("access-control-allow-origin: {origin}\r\n"));
+            ensure!(allowed == is_told, "{path} {rest}: {answer}");
+        }
     }
     scene.untroubled().await
 }

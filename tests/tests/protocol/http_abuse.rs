@@ -294,6 +294,7 @@ async fn two_users_in_one_request_are_none() -> Result<()> {
 #[tokio::test]
 async fn answers_that_nobody_reads_are_not_kept_for_ever() -> Result<()> {
     let scene = Scene::open("").await?;
+    let watch = scene.watch().await?;
     let mut socket = RawSocket::connect(scene.gateway.public()).await?;
     let requests = "GET /natter.js HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1_000);
     // The kernel takes what fits, then nothing, and in the end it says that nobody is there any more.
@@ -308,6 +309,9 @@ async fn answers_that_nobody_reads_are_not_kept_for_ever() -> Result<()> {
     timeout(Duration::from_secs(40), reset)
         .await
         .context("the gateway keeps the socket")?;
+    watch
+        .counted("natter_handshake_failures_total", &[("kind", "unread")], 1)
+        .await?;
     scene.untroubled().await
 }
 

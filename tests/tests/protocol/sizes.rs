@@ -90,12 +90,16 @@ async fn what_is_said_for_a_stream_has_the_same_limit_and_is_refused_beyond() ->
     ] {
         let (mut wire, names) = member(&scene, transport, encoding).await?;
         says(&mut wire, publish(encoding, MOST)?).await?;
+        let watch = scene.watch().await?;
         // Just too much, and more than the body may have, were all of it escaped.
         for length in [MOST + 1, 7 * MOST] {
             let body = emulation_request(encoding, &names, &publish(encoding, length)?)?;
             let status = post(&http, &scene, encoding, body).await?;
             ensure!(status == 413, "{transport:?}, {encoding:?}, {length}: {status}");
         }
+        watch
+            .counted("natter_handshake_failures_total", &[("kind", "too_large")], 2)
+            .await?;
         // It is none the worse.
         says(&mut wire, publish(encoding, MOST)?).await?;
     }
@@ -118,8 +122,12 @@ async fn the_body_that_opens_a_stream_has_the_same_limit() -> Result<()> {
             .post(&url)
             .header("content-type", encoding.media_type())
             .body(connect(encoding, MOST + 1)?);
+        let watch = scene.watch().await?;
         let answer = timeout(LIMIT, too_much.send()).await??;
-        ensure!(answer.status() == 400, "{encoding:?}: {}", answer.status());
+        ensure!(answer.status() == 413, "{encoding:?}: {}", answer.status());
+        watch
+            .counted("natter_handshake_failures_total", &[("kind", "too_large")], 1)
+            .await?;
     }
     scene.untroubled().await
 }

@@ -3,6 +3,9 @@
 //! Whoever rotates writes the new token beside the old one, waits until every gateway has read the file, uses the new one and
 //! then removes the old. A file that cannot be used while the gateway runs leaves the tokens as they are: a gateway that nobody
 //! can drain would be worse than an old token. To take a token back, write a file without it.
+//!
+//! Followed as the configuration is, and not as a `WatchedFile`, which tells nobody what it reads: every change is counted, and those
+//! that cannot be used too, as whoever rotates waits for them.
 
 use std::{fs, io, path::PathBuf, sync::Arc};
 

@@ -123,5 +123,21 @@ async fn bodies_that_never_end_or_never_come() -> Result<()> {
         let answer = tokio::time::timeout(LIMIT, socket.read_head()).await??;
         ensure!(answer.split(' ').nth(1) == Some(status), "{status}: {answer}");
     }
+    let metrics = gateway.metrics().await?;
+    for (code, times) in [("413", 2.0), ("408", 1.0)] {
+        let labels = [("method", "publish"), ("code", code)];
+        let counted = metrics.value("natter_api_requests_total", &labels);
+        ensure!(counted == Some(times), "{code}: {counted:?}");
+    }
+    let mut socket = RawSocket::connect(gateway.public()).await?;
+    let head = format!("POST /v1/rooms/a/messages HTTP/1.1\r\nHost: a\r\nX-API-Key: {API_KEY}\r\n");
+    let body = "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+    socket.write(format!("{head}{body}").as_bytes()).await?;
+    let answer = tokio::time::timeout(LIMIT, socket.read_head()).await??;
+    ensure!(answer.split(' ').nth(1) == Some("408"), "{answer}");
+    let metrics = gateway.metrics().await?;
+    let labels = [("method", "publish_message"), ("code", "408")];
+    let counted = metrics.value("natter_api_requests_total", &labels);
+    ensure!(counted == Some(1.0), "{counted:?}");
     Ok(())
 }

@@ -27,6 +27,14 @@ async fn floods_of_every_kind_at_once_trouble_nobody_else() -> Result<()> {
         socket.write(b"GET / HTTP/1.1\r\nX-Slow: ").await?;
         half_open.push(socket);
     }
+    // Bodies that never end.
+    let mut bodies = Vec::new();
+    for _ in 0..100 {
+        let mut socket = RawSocket::connect(address).await?;
+        let head = b"POST /emulation HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        socket.write(head).await?;
+        bodies.push(socket);
+    }
     // Members that never read.
     let mut deaf = Vec::new();
     for _ in 0..50 {
@@ -57,6 +65,7 @@ async fn floods_of_every_kind_at_once_trouble_nobody_else() -> Result<()> {
         };
         ensure!(limited("commands") >= 1.0, "commands");
         ensure!(limited("handshakes") >= 30.0, "handshakes");
+        ensure!(limited("bodies") >= 30.0, "bodies");
         ensure!(limited("room_publications") >= 200.0, "publications");
         let timeout = metrics.value("natter_handshake_failures_total", &[("kind", "timeout")]);
         ensure!(
@@ -66,6 +75,6 @@ async fn floods_of_every_kind_at_once_trouble_nobody_else() -> Result<()> {
         anyhow::Ok(())
     })
     .await?;
-    drop((half_open, deaf, pinging));
+    drop((half_open, bodies, deaf, pinging));
     scene.untroubled().await
 }

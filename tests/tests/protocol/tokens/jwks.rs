@@ -113,7 +113,14 @@ async fn one_key_in_a_set_spoils_no_other() -> Result<()> {
     other_algorithm["alg"] = json!("RSA-OAEP");
     other_use["use"] = json!("enc");
     let odd = json!({ "kty": "OKP", "crv": "Ed25519", "kid": 7, "x": "AA" });
-    let keys = [json!(null), odd, json!({}), other_algorithm, other_use, good.jwk()];
+    let keys = [
+        json!(null),
+        odd,
+        json!({}),
+        other_algorithm,
+        other_use,
+        good.jwk(),
+    ];
     let answer = json!({ "keys": keys });
     issuer.asked().await?.answer(&answer)?;
     eventually("the key is known", LIMIT, async || {
@@ -124,9 +131,10 @@ async fn one_key_in_a_set_spoils_no_other() -> Result<()> {
     is_let_in(&gateway, &good.token()?).await?;
     // Keys that it does not know are looked for once more, together.
     let (first, second) = (for_others.token()?, to_encrypt.token()?);
-    let (first, second, ()) = tokio::try_join!(refused(&gateway, &first), refused(&gateway, &second), async {
-        issuer.asked().await?.answer(&answer)
-    })?;
+    let (first, second, ()) =
+        tokio::try_join!(refused(&gateway, &first), refused(&gateway, &second), async {
+            issuer.asked().await?.answer(&answer)
+        })?;
     assert_eq!((first.0, second.0), (3500, 3500));
     // A secret is never fetched: nobody is asked about it.
     let key = EncodingKey::from_secret(b"whatever");
