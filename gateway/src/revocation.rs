@@ -26,8 +26,8 @@
 //!
 //! # Bounds
 //!
-//! Every rule ends, after a year at most. There are at most `revocation.max_rules`; then new ones are refused. A store that was lost is
-//! filled again by the gateways that know what it held.
+//! Every rule ends, after a year at most. There are at most `revocation.max_rules`; then new ones are refused. What the store has lost the
+//! gateways that know it keep anew, and go on until it is there (`revocation/ledger.rs`).
 //!
 //! On NATS without `JetStream` nothing can be kept: the calls are refused, and there is no lease. What the embedded bus keeps ends with
 //! the process.
@@ -35,6 +35,7 @@
 mod index;
 mod keeper;
 mod lease;
+mod ledger;
 mod order;
 mod rule;
 
@@ -91,8 +92,24 @@ pub struct Heard {
 #[derive(Debug, Default)]
 pub struct Concerned {
     pub users: HashSet<String>,
-    /// Also those who are known by a token alone.
-    pub tokens: bool,
+    /// Whoever came in by one of these, by their `jti`.
+    pub tokens: HashSet<String>,
+}
+
+impl Concerned {
+    /// By these rules.
+    fn by<'a>(rules: impl Iterator<Item = &'a Rule>) -> Self {
+        let mut concerned = Self::default();
+        for rule in rules {
+            match rule {
+                Rule::Token { uid } => concerned.tokens.insert(uid.clone()),
+                Rule::User { user } | Rule::IssuedBefore { user, .. } | Rule::Ban { user, .. } => {
+                    concerned.users.insert(user.clone())
+                }
+            };
+        }
+        concerned
+    }
 }
 
 /// A page of rules.
@@ -205,9 +222,9 @@ impl Revocations {
         self.changed(&index);
     }
 
-    /// Takes what was read or told into the index; gives who is concerned.
-    fn take(&self, kept: &[Kept], unreadable: &mut usize) -> Concerned {
-        let mut concerned = Concerned::default();
+    /// Takes what was read or told into the index; gives the rules that are new there.
+    fn take(&self, kept: &[Kept], unreadable: &mut usize) -> Vec<Revocation> {
+        let mut new = Vec::new();
         let now = unix_now();
         let mut index = self.index.write();
         for Kept { key, value, .. } in kept {
@@ -221,37 +238,37 @@ impl Revocations {
             };
             if revocation.is_over(now) {
                 index.remove(key);
-                continue;
+            } else if index.get(key) != Some(&revocation) {
+                new.push(revocation.clone());
+                index.insert(key.clone(), revocation);
             }
-            match revocation.rule.user() {
-                Some(user) => drop(concerned.users.insert(user.to_owned())),
-                None => concerned.tokens = true,
-            }
-            index.insert(key.clone(), revocation);
         }
         self.changed(&index);
-        concerned
+        new
     }
 
-    /// Keeps only what `kept` names.
-    fn retain(&self, kept: &[Kept]) {
-        let names: HashSet<&str> = kept.iter().map(|kept| kept.key.as_str()).collect();
+    fn forget<'a>(&self, keys: impl Iterator<Item = &'a str>) {
         let mut index = self.index.write();
-        let gone = index.keys().filter(|key| !names.contains(key.as_str()));
-        for key in gone.cloned().collect::<Vec<_>>() {
-            index.remove(&key);
+        for key in keys {
+            index.remove(key);
         }
         self.changed(&index);
     }
 
-    /// What is known and `kept` does not name.
-    fn missing_in(&self, kept: &[Kept]) -> Vec<(String, Revocation)> {
-        let names: HashSet<&str> = kept.iter().map(|kept| kept.key.as_str()).collect();
+    /// The rule with this key.
+    fn rule(&self, key: &str) -> Option<Revocation> {
+        self.index.read().get(key).cloned()
+    }
+
+    /// Whether just this is gone by, or is over.
+    fn holds(&self, kept: &Kept) -> bool {
         let index = self.index.read();
-        let missing = index.keys().filter(|key| !names.contains(key.as_str()));
-        missing
-            .filter_map(|key| Some((key.clone(), index.get(key)?.clone())))
-            .collect()
+        let known = index.get(&kept.key);
+        if kept.value.is_empty() {
+            return known.is_none();
+        }
+        Revocation::decode(&kept.value)
+            .is_ok_and(|revocation| revocation.is_over(unix_now()) || known == Some(&revocation))
     }
 
     fn sweep(&self) {

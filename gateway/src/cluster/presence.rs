@@ -297,7 +297,9 @@ impl Cluster {
     /// Questions wait for as long as this is kept.
     pub(crate) fn hold_questions(&self) -> impl Sized + use<> {
         let turns = self.presence_surveys.turns.clone();
-        turns.try_acquire_many_owned(u32::try_from(MAX_SURVEYS).unwrap()).unwrap()
+        turns
+            .try_acquire_many_owned(u32::try_from(MAX_SURVEYS).unwrap())
+            .unwrap()
     }
 
     pub(crate) fn asks_about(&self, channel: &str) -> bool {

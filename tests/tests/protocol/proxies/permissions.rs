@@ -138,7 +138,10 @@ async fn a_ban_comes_before_what_the_backend_permits() -> Result<()> {
         let mut client = Client::connect(&gateway.ws_url()).await?;
         client.send(&json!({ "id": 100, "connect": {} })).await?;
         let subs = json!({ "said:a": { "allow": ["pub"] } });
-        backend.asked().await?.result(&json!({ "user": user, "subs": subs }))?;
+        backend
+            .asked()
+            .await?
+            .result(&json!({ "user": user, "subs": subs }))?;
         ensure!(client.recv().await?.get("connect").is_some());
         clients.push(client);
     }
