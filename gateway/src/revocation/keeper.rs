@@ -164,6 +164,9 @@ impl Keeper {
                 if self.looks.is_multiple_of(LOOKS_PER_SWEEP) {
                     self.gateway.revocations.sweep();
                     self.ledger.sweep(unix_now());
+                    // Whoever has asked for them does not wait any more.
+                    let looks = self.looks;
+                    self.open.retain(|(asked, _)| looks - asked < LOOKS_PER_SWEEP);
                 }
             }
             // What was kept before is still to be heeded.

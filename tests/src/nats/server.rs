@@ -125,7 +125,11 @@ impl NatsServer {
             std::fs::remove_dir_all(&to).context("cannot remove a store")?;
         }
         let copied = Command::new("cp").arg("-r").arg(&from).arg(&to).status();
-        ensure!(copied.context("cannot run cp")?.success(), "cannot copy {}", from.display());
+        ensure!(
+            copied.context("cannot run cp")?.success(),
+            "cannot copy {}",
+            from.display()
+        );
         Ok(())
     }
 

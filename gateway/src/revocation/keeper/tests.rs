@@ -60,7 +60,10 @@ impl Scene {
     }
 
     async fn block(&self, user: &str) -> Kept {
-        let rule = Rule::User { user: user.into() };
+        self.rule(Rule::User { user: user.into() }).await
+    }
+
+    async fn rule(&self, rule: Rule) -> Kept {
         let revocation = Revocation {
             created_at: 0,
             expire_at: unix_now() + 3_600,
@@ -92,19 +95,23 @@ impl Scene {
 
     /// Users that the worker was told to look at.
     async fn told(&self) -> HashSet<String> {
+        self.told_of(|concerned| concerned.users.clone()).await
+    }
+
+    async fn told_of(&self, named: impl Fn(&Concerned) -> HashSet<String>) -> HashSet<String> {
         let inbox = self.gateway.inbox(0);
         let notes = poll_fn(|cx| match inbox.poll_take(cx) {
             Poll::Ready(notes) => Poll::Ready(notes),
             Poll::Pending => Poll::Ready(VecDeque::default()),
         });
-        let users = notes.await.into_iter().filter_map(|note| match note {
+        let names = notes.await.into_iter().filter_map(|note| match note {
             Note::Command(command) => match &*command {
-                Command::Judge { concerned, .. } => Some(concerned.users.clone()),
+                Command::Judge { concerned, .. } => Some(named(concerned)),
                 _ => None,
             },
             _ => None,
         });
-        users.flatten().collect()
+        names.flatten().collect()
     }
 
     fn heard(&self, kept: Kept) -> Heard {
@@ -141,6 +148,20 @@ async fn what_was_told_in_another_order_is_in_force_all_the_same() {
     assert!(scene.told().await.is_empty());
     let known = scene.keeper.open.iter().map(|(_, heard)| heard.kept.sequence);
     assert_eq!(known.collect::<Vec<_>>(), [1, 3, 2]);
+}
+
+/// Whoever came by other tokens is not looked at; what is known already concerns nobody again.
+#[tokio::test]
+async fn workers_are_told_which_tokens_are_revoked_once() {
+    let mut scene = Scene::new().await;
+    scene.keeper.look().await;
+    let kept = scene.rule(Rule::Token { uid: "t1".into() }).await;
+    let heard = scene.heard(kept);
+    scene.keeper.take(vec![heard]).await;
+    let tokens = |concerned: &Concerned| concerned.tokens.clone();
+    assert_eq!(scene.told_of(tokens).await, HashSet::from(["t1".into()]));
+    scene.keeper.look().await;
+    assert!(scene.told_of(tokens).await.is_empty());
 }
 
 /// A number of another store says nothing of this one, however far it is.
