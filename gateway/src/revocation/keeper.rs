@@ -61,9 +61,9 @@ struct Keeper {
     looks: u32,
     /// How much the store is known to have lost.
     lost: usize,
-    /// While that is kept anew; whether all of it was answered.
-    refill: Option<JoinHandle<bool>>,
-    /// The refill has ended so since the last look.
+    /// While that is kept anew.
+    refill: Option<JoinHandle<Result<(), KeepError>>>,
+    /// All of it was answered since the last look.
     is_refilled: bool,
     /// Something is still not there: everything is to be read.
     in_doubt: bool,
@@ -85,20 +85,12 @@ pub fn start(gateway: Arc<Gateway>) {
     runtime.spawn(keeper.run(unheard));
 }
 
-/// Whether all were answered. A key that has changed meanwhile stays as it is.
-async fn keep_anew(bus: SharedBus, keeps: Vec<Keep>) -> bool {
+/// A key that has changed meanwhile stays as it is.
+async fn keep_anew(bus: SharedBus, keeps: Vec<Keep>) -> Result<(), KeepError> {
     let kept = stream::iter(keeps).map(|keep| bus.keep(keep));
-    match kept
-        .buffer_unordered(REFILLING)
+    kept.buffer_unordered(REFILLING)
         .try_for_each(|_| ready(Ok(())))
         .await
-    {
-        Ok(()) => true,
-        Err(error) => {
-            warn!(%error, "revocations could not be kept anew so far");
-            false
-        }
-    }
 }
 
 impl Keeper {
@@ -232,7 +224,7 @@ impl Keeper {
 
     /// Something seems to be lost: what a key had may have been changed just while it was read, so it is read once more.
     async fn look_again(&mut self, changes: &Changes) {
-        let lost = self.ledger.lost().len();
+        let lost = self.ledger.count_lost();
         if lost <= self.lost && !self.ledger.exceeds(changes, unix_now()) {
             self.lost = lost;
             return;
@@ -245,14 +237,19 @@ impl Keeper {
         if let Some((asked, Ok(changes))) = self.ask(since).await {
             self.learn(asked, &changes);
         }
-        self.lost = self.ledger.lost().len();
+        self.lost = self.ledger.count_lost();
     }
 
-    /// Every one of what was lost was kept anew, or was refused: what is still not there is to be found out.
+    /// Whether a refill has ended. If it was interrupted, the next one takes up what is not there then.
     fn settle(&mut self) {
-        self.is_refilled = false;
-        if let Some(refill) = self.refill.take_if(|refill| refill.is_finished()) {
-            self.is_refilled = refill.now_or_never().is_some_and(|end| end.unwrap_or(false));
+        let refill = self.refill.take_if(|refill| refill.is_finished());
+        let end = refill.and_then(FutureExt::now_or_never);
+        self.is_refilled = matches!(end, Some(Ok(Ok(()))));
+        if let Some(Ok(Err(error))) = end {
+            let lines = self.gateway.log_budget.cause("revocations_refill", Level::WARN);
+            if lines.admit() {
+                warn!(%error, "lost revocations could not be kept anew so far");
+            }
         }
     }
 
@@ -261,6 +258,7 @@ impl Keeper {
         if self.lost == 0 || self.refill.is_some() {
             return;
         }
+        // Whatever was answered and is still not there was refused: its key has something else.
         self.in_doubt = self.is_refilled;
         let now = unix_now();
         let mut keeps = Vec::new();

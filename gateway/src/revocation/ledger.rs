@@ -22,8 +22,9 @@ const PROOFS: usize = 4;
 const MAX_ENDS: usize = 65_536;
 /// What clocks may differ by.
 const SKEW: u64 = 60;
-/// Before the store forgets the end of a rule it is forgotten here.
-const EARLIER: Duration = Duration::from_hours(1);
+/// Less than the store keeps the end of a rule.
+const END_REMEMBERED: Duration = Duration::from_hours(23);
+const _: () = assert!(END_REMEMBERED.as_secs() < END_KEPT.as_secs());
 const NANOSECONDS: u64 = 1_000_000_000;
 
 #[derive(Default)]
@@ -100,7 +101,7 @@ impl Ledger {
         let time = if was_read { kept.time } else { now };
         let is_end = kept.value.is_empty();
         let ends_at = if is_end {
-            time / NANOSECONDS + (END_KEPT - EARLIER).as_secs()
+            time / NANOSECONDS + END_REMEMBERED.as_secs()
         } else {
             // Nothing is expected of what cannot be read.
             Revocation::decode(&kept.value).map_or(0, |revocation| revocation.expire_at)
@@ -190,6 +191,10 @@ impl Ledger {
         let exceeds = |known: usize| known as u64 > changes.total;
         // Most times it is enough to count them all.
         exceeds(self.entries.len()) && exceeds(self.entries.iter().filter(must_be_there).count())
+    }
+
+    pub(super) fn count_lost(&self) -> usize {
+        self.lost.len()
     }
 
     pub(super) fn lost(&self) -> Vec<Lost> {

@@ -98,7 +98,7 @@ impl Scene {
         self.told_of(|concerned| concerned.users.clone()).await
     }
 
-    async fn told_of(&self, named: impl Fn(&Concerned) -> HashSet<String>) -> HashSet<String> {
+    async fn told_of(&self, pick: impl Fn(&Concerned) -> HashSet<String>) -> HashSet<String> {
         let inbox = self.gateway.inbox(0);
         let notes = poll_fn(|cx| match inbox.poll_take(cx) {
             Poll::Ready(notes) => Poll::Ready(notes),
@@ -106,7 +106,7 @@ impl Scene {
         });
         let names = notes.await.into_iter().filter_map(|note| match note {
             Note::Command(command) => match &*command {
-                Command::Judge { concerned, .. } => Some(named(concerned)),
+                Command::Judge { concerned, .. } => Some(pick(concerned)),
                 _ => None,
             },
             _ => None,
