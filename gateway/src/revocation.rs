@@ -3,9 +3,10 @@
 //! # How a rule gets everywhere
 //!
 //! The gateway that is called keeps the rule on the bus (NATS: a key-value bucket, `bus/nats/jetstream/bucket.rs`), tells all gateways
-//! what was kept and as which change, and waits until each says that the rule is in force there. A gateway that is told the change
-//! after the last one it knows takes it as it is; one that lacks others reads them first. Besides, every gateway asks the bus five
-//! times within a lease (`revocation.lease`, 5 s) what has changed, so nothing depends on a message that may be lost.
+//! what was kept and as which change, and waits until each says that the rule is in force there. A gateway takes what is told and new
+//! to it as it is, and asks the bus where it lacks others or knows something else by that number; it confirms nothing but what it
+//! goes by, or has read a later change of. Besides, every gateway asks the bus five times within a lease (`revocation.lease`, 5 s)
+//! what has changed, so nothing depends on a message that may be lost.
 //!
 //! In force means: the rule is in the index, which everybody who comes is held against, and each worker has then looked at
 //! those who are there. The order matters. A worker holds a client against the index and enters it into its tables in one turn, and

@@ -265,7 +265,9 @@ impl Keeper {
         for Lost { key, is_end, instead } in self.ledger.lost() {
             let rule = self.gateway.revocations.rule(&key);
             let (value, ttl) = match &rule {
-                Some(revocation) if !is_end => (revocation.encode(), revocation.life(now)),
+                Some(revocation) if !is_end && !revocation.is_over(now) => {
+                    (revocation.encode(), revocation.life(now))
+                }
                 None if is_end => (Bytes::new(), END_KEPT),
                 // It is over, or this version cannot read it.
                 _ => {
