@@ -20,7 +20,7 @@ use uuid::Uuid;
 pub use self::{
     condition::{BusCondition, ServerCondition, ServerSupport},
     embedded::Embedded,
-    kept::{Changes, Keep, KeepError, Kept, Mark},
+    kept::{Changes, Keep, KeepError, Kept, Mark, Stamp},
     nats::{
         DeletedStream, DeletionError, Duties, Nats, NatsConfig, NatsFiles, Permissions, Right, SetUpStreams,
         SetupError, Subjects, UserRights, delete_streams, set_up, tested_servers,
@@ -94,12 +94,12 @@ pub trait Bus: Send + Sync {
         message: Bytes,
     ) -> Result<(), BusError>;
 
-    /// Keeps a value for every gateway; the answer, when it is kept, is the change: its store and its number, which is 0 where the
-    /// key had a value already and [`Keep::only_new`] was wanted. Bounded in time.
+    /// Keeps a value for every gateway; the answer, when it is kept, is the change: its store and its number, which is 0 where
+    /// [`Keep::only_after`] names another change than the key's last one. Bounded in time.
     fn keep(&self, keep: Keep) -> BoxFuture<Result<Mark, KeepError>>;
 
-    /// What is kept and was not known at `since`; all of it without a mark. Whatever was kept before the call is told. Bounded in
-    /// time for each thousand of them.
+    /// What is kept and was not known at `since`; all of it without a mark, or where the store cannot be shown to be the one of the
+    /// mark still. Whatever was kept before the call is told. Bounded in time for each thousand of them.
     fn changes(&self, since: Option<Mark>) -> BoxFuture<Result<Changes, KeepError>>;
 
     /// Names the durable namespaces of the configuration, all of them, so that what they need is there before their

@@ -182,7 +182,12 @@ impl Cluster {
                 value,
             } => gateway.revocations.hear(Heard {
                 epoch: epoch.into(),
-                kept: Kept { sequence, key, value },
+                kept: Kept {
+                    sequence,
+                    time: 0,
+                    key,
+                    value,
+                },
                 from: envelope.from,
                 question,
             }),

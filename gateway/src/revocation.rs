@@ -3,9 +3,10 @@
 //! # How a rule gets everywhere
 //!
 //! The gateway that is called keeps the rule on the bus (NATS: a key-value bucket, `bus/nats/jetstream/bucket.rs`), tells all gateways
-//! what was kept and as which change, and waits until each says that the rule is in force there. A gateway that is told the change
-//! after the last one it knows takes it as it is; one that lacks others reads them first. Besides, every gateway asks the bus five
-//! times within a lease (`revocation.lease`, 5 s) what has changed, so nothing depends on a message that may be lost.
+//! what was kept and as which change, and waits until each says that the rule is in force there. A gateway takes what is told and new
+//! to it as it is, and asks the bus where it lacks others or knows something else by that number; it confirms nothing but what it
+//! goes by, or has read a later change of. Besides, every gateway asks the bus five times within a lease (`revocation.lease`, 5 s)
+//! what has changed, so nothing depends on a message that may be lost.
 //!
 //! In force means: the rule is in the index, which everybody who comes is held against, and each worker has then looked at
 //! those who are there. The order matters. A worker holds a client against the index and enters it into its tables in one turn, and
@@ -26,8 +27,8 @@
 //!
 //! # Bounds
 //!
-//! Every rule ends, after a year at most. There are at most `revocation.max_rules`; then new ones are refused. A store that was lost is
-//! filled again by the gateways that know what it held.
+//! Every rule ends, after a year at most. There are at most `revocation.max_rules`; then new ones are refused. What the store has lost the
+//! gateways that know it keep anew, and go on until it is there (`revocation/ledger.rs`).
 //!
 //! On NATS without `JetStream` nothing can be kept: the calls are refused, and there is no lease. What the embedded bus keeps ends with
 //! the process.
@@ -35,6 +36,7 @@
 mod index;
 mod keeper;
 mod lease;
+mod ledger;
 mod order;
 mod rule;
 
@@ -91,8 +93,24 @@ pub struct Heard {
 #[derive(Debug, Default)]
 pub struct Concerned {
     pub users: HashSet<String>,
-    /// Also those who are known by a token alone.
-    pub tokens: bool,
+    /// Whoever came in by one of these, by their `jti`.
+    pub tokens: HashSet<String>,
+}
+
+impl Concerned {
+    /// By these rules.
+    fn by<'a>(rules: impl Iterator<Item = &'a Rule>) -> Self {
+        let mut concerned = Self::default();
+        for rule in rules {
+            match rule {
+                Rule::Token { uid } => concerned.tokens.insert(uid.clone()),
+                Rule::User { user } | Rule::IssuedBefore { user, .. } | Rule::Ban { user, .. } => {
+                    concerned.users.insert(user.clone())
+                }
+            };
+        }
+        concerned
+    }
 }
 
 /// A page of rules.
@@ -205,9 +223,9 @@ impl Revocations {
         self.changed(&index);
     }
 
-    /// Takes what was read or told into the index; gives who is concerned.
-    fn take(&self, kept: &[Kept], unreadable: &mut usize) -> Concerned {
-        let mut concerned = Concerned::default();
+    /// Takes what was read or told into the index; gives the rules that are new there.
+    fn take(&self, kept: &[Kept], unreadable: &mut usize) -> Vec<Revocation> {
+        let mut new = Vec::new();
         let now = unix_now();
         let mut index = self.index.write();
         for Kept { key, value, .. } in kept {
@@ -221,37 +239,37 @@ impl Revocations {
             };
             if revocation.is_over(now) {
                 index.remove(key);
-                continue;
+            } else if index.get(key) != Some(&revocation) {
+                new.push(revocation.clone());
+                index.insert(key.clone(), revocation);
             }
-            match revocation.rule.user() {
-                Some(user) => drop(concerned.users.insert(user.to_owned())),
-                None => concerned.tokens = true,
-            }
-            index.insert(key.clone(), revocation);
         }
         self.changed(&index);
-        concerned
+        new
     }
 
-    /// Keeps only what `kept` names.
-    fn retain(&self, kept: &[Kept]) {
-        let names: HashSet<&str> = kept.iter().map(|kept| kept.key.as_str()).collect();
+    fn forget<'a>(&self, keys: impl Iterator<Item = &'a str>) {
         let mut index = self.index.write();
-        let gone = index.keys().filter(|key| !names.contains(key.as_str()));
-        for key in gone.cloned().collect::<Vec<_>>() {
-            index.remove(&key);
+        for key in keys {
+            index.remove(key);
         }
         self.changed(&index);
     }
 
-    /// What is known and `kept` does not name.
-    fn missing_in(&self, kept: &[Kept]) -> Vec<(String, Revocation)> {
-        let names: HashSet<&str> = kept.iter().map(|kept| kept.key.as_str()).collect();
+    /// The rule with this key.
+    fn rule(&self, key: &str) -> Option<Revocation> {
+        self.index.read().get(key).cloned()
+    }
+
+    /// Whether just this is gone by, or is over.
+    fn holds(&self, kept: &Kept) -> bool {
         let index = self.index.read();
-        let missing = index.keys().filter(|key| !names.contains(key.as_str()));
-        missing
-            .filter_map(|key| Some((key.clone(), index.get(key)?.clone())))
-            .collect()
+        let known = index.get(&kept.key);
+        if kept.value.is_empty() {
+            return known.is_none();
+        }
+        Revocation::decode(&kept.value)
+            .is_ok_and(|revocation| revocation.is_over(unix_now()) || known == Some(&revocation))
     }
 
     fn sweep(&self) {

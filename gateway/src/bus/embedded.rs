@@ -62,6 +62,18 @@ impl Drop for Embedded {
     }
 }
 
+/// What happens to stores on disks.
+#[cfg(test)]
+impl Embedded {
+    pub(crate) fn set_back(&self, sequence: u64) {
+        self.keeping.set_back(sequence);
+    }
+
+    pub(crate) fn purge(&self) {
+        self.keeping.purge();
+    }
+}
+
 impl Bus for Embedded {
     fn name(&self) -> &'static str {
         "embedded"

@@ -2,8 +2,12 @@
 //!
 //! Changes are counted. Who asks for those after its [`Mark`] is told all that was kept before it asked, so a reader that has
 //! been answered knows how much it knows, and since when.
+//!
+//! A number alone does not name a change: a store that has lost its end (a disk that was not synced, a volume that was restored) goes
+//! on counting from there. So a mark also says when the store has taken the last changes that the reader knows. One that the
+//! store still has proves that nothing before it was lost.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
@@ -16,6 +20,16 @@ pub struct Mark {
     pub epoch: Arc<str>,
     /// Number of the newest change that the reader knows, or knows to be superseded.
     pub sequence: u64,
+    /// Changes that the reader knows, the newest first.
+    pub proofs: Vec<Stamp>,
+}
+
+/// Names one change of a store for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub sequence: u64,
+    /// When the store has taken it, in nanoseconds of Unix time.
+    pub time: u64,
 }
 
 /// Something to be kept.
@@ -27,14 +41,16 @@ pub struct Keep {
     pub value: Bytes,
     /// After which the store forgets it, in whole seconds.
     pub ttl: Duration,
-    /// Not if the key has a value.
-    pub only_new: bool,
+    /// Only if this is the number of the key's last change, an end as well; 0: the store has none of it.
+    pub only_after: Option<u64>,
 }
 
 /// A value as it is kept, or the end of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
     pub sequence: u64,
+    /// When the store has taken it, in nanoseconds of Unix time; 0: that is not known.
+    pub time: u64,
     pub key: String,
     /// Empty: gone.
     pub value: Bytes,
@@ -46,8 +62,18 @@ pub struct Changes {
     /// In the order in which they were made; those that were superseded meanwhile are left out.
     pub kept: Vec<Kept>,
     pub mark: Mark,
-    /// They are all that is kept, and not what follows the reader's mark.
-    pub whole: bool,
+    /// Number of the change that they follow: up to there the store holds what it held when the reader made its mark. `None`: nothing
+    /// shows that, and they are all that is kept.
+    pub since: Option<u64>,
+    /// How many keys the store has, ended ones among them.
+    pub total: u64,
+}
+
+impl Changes {
+    /// The newest of each key.
+    pub fn by_key(&self) -> HashMap<&str, &Kept> {
+        self.kept.iter().map(|kept| (kept.key.as_str(), kept)).collect()
+    }
 }
 
 /// Why nothing is kept, or nothing is known of it.

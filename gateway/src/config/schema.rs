@@ -107,7 +107,7 @@ pub(super) const KEYS: &[Key] = &[
     live("tokens[].leeway", Duration, "By how much clocks may differ, at most 5m."),
 
     fixed("revocation.lease", Duration, "How long a gateway goes on without news of what is revoked, 2s to 1m; then rooms with access rules wait until it has caught up. The same for all gateways; see docs/revocation.md."),
-    live("revocation.max_rules", Count, "Revocations that there may be at once, at most 1000000; more are refused with 106. One takes some 400 bytes of every gateway's memory."),
+    live("revocation.max_rules", Count, "Revocations that there may be at once, at most 1000000; more are refused with 106. One takes some 600 bytes of every gateway's memory."),
 
     live("http.allowed_origins", Origins, "Web pages that may connect: `*` = all, `scheme://host[:port]` where the host may start with `*.`; empty = the gateway's own origin only."),
     live("http.trusted_proxies", Networks, "Networks of the proxies in front of the gateway. Of their `X-Forwarded-For` the last address that is none of theirs is the client's; what others say in it, and in `client.user_id_header`, is ignored. Empty = the client is who connects."),

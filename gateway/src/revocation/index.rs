@@ -66,10 +66,6 @@ impl Index {
         self.all.get(key)
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = &String> {
-        self.all.keys()
-    }
-
     pub(super) fn insert(&mut self, key: String, revocation: Revocation) {
         self.remove(&key);
         self.mark(&revocation.rule, revocation.expire_at);

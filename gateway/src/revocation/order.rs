@@ -69,10 +69,15 @@ impl Gateway {
             key: key.clone(),
             value: value.clone(),
             ttl,
-            only_new: false,
+            only_after: None,
         };
-        let Mark { epoch, sequence } = bus.keep(keep).await?;
-        let kept = Kept { sequence, key, value };
+        let Mark { epoch, sequence, .. } = bus.keep(keep).await?;
+        let kept = Kept {
+            sequence,
+            time: 0,
+            key,
+            value,
+        };
         if !self.cluster.put_in_force(self, &epoch, &kept).await {
             // Whoever did not say so knows it by now, or is without a lease.
             warn!("not every gateway has confirmed a revocation; its lease was waited for");

@@ -1,6 +1,6 @@
 //! What is not good any more ([`crate::revocation`]), held against whoever comes and whoever is there.
 
-use std::{rc::Rc, sync::Arc};
+use std::{collections::HashSet, rc::Rc, sync::Arc};
 
 use natter_protocol::{DisconnectCode, ErrorCode, UnsubscribeCode};
 
@@ -106,10 +106,11 @@ impl Session {
         }
     }
 
-    /// Whether a rule about a token may concern it.
-    pub fn has_tokens(&self) -> bool {
+    /// Whether it, or a room of it, is by one of these tokens.
+    pub fn came_by(&self, tokens: &HashSet<String>) -> bool {
         let terms = self.terms.borrow();
-        terms.as_ref().is_some_and(|terms| terms.has_tokens())
+        let mut brought = terms.iter().flat_map(|terms| terms.tokens());
+        brought.any(|token| tokens.contains(&*token.id))
     }
 
     /// Rules have changed: ends the connection, or what of it is not good any more.

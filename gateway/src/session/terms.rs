@@ -128,8 +128,10 @@ impl Terms {
         self.room(channel)?.token.clone()
     }
 
-    pub(super) fn has_tokens(&self) -> bool {
-        self.token.is_some() || self.rooms.iter().any(|room| room.token.is_some())
+    /// Of the connection and its rooms.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = &Arc<Credential>> {
+        let rooms = self.rooms.iter().filter_map(|room| room.token.as_ref());
+        self.token.iter().chain(rooms)
     }
 
     fn room_mut(&mut self, channel: &str) -> Option<&mut RoomTerms> {

@@ -125,7 +125,8 @@ impl Worker {
             let named = concerned.users.iter();
             let named = named.filter_map(|user| sessions.by_user.get(user.as_str()));
             let by_token = sessions.all.iter().map(|(_, session)| session);
-            let by_token = by_token.filter(|session| concerned.tokens && session.has_tokens());
+            let by_token =
+                by_token.filter(|session| !concerned.tokens.is_empty() && session.came_by(&concerned.tokens));
             named.flatten().chain(by_token).cloned().collect()
         };
         for session in sessions {

@@ -108,6 +108,31 @@ impl NatsServer {
         self.wait_ready().await
     }
 
+    /// Copies what `JetStream` has stored, in place of an earlier copy; the server must not run.
+    pub fn save_store(&self) -> Result<()> {
+        self.copy_store("store", "saved")
+    }
+
+    /// Brings the copy back, as a volume that is restored; the server must not run.
+    pub fn restore_store(&self) -> Result<()> {
+        self.copy_store("saved", "store")
+    }
+
+    fn copy_store(&self, from: &str, to: &str) -> Result<()> {
+        ensure!(!self.running()?, "{} runs", self.name);
+        let (from, to) = (self.directory.path().join(from), self.directory.path().join(to));
+        if to.exists() {
+            std::fs::remove_dir_all(&to).context("cannot remove a store")?;
+        }
+        let copied = Command::new("cp").arg("-r").arg(&from).arg(&to).status();
+        ensure!(
+            copied.context("cannot run cp")?.success(),
+            "cannot copy {}",
+            from.display()
+        );
+        Ok(())
+    }
+
     /// As [`restart`](Self::restart), without waiting.
     pub(super) fn relaunch(&self) -> Result<()> {
         self.kill()?;

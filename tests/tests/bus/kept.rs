@@ -18,7 +18,7 @@ fn value(key: &str, text: &str) -> Keep {
         key: key.to_owned(),
         value: Bytes::copy_from_slice(text.as_bytes()),
         ttl: HOUR,
-        only_new: false,
+        only_after: None,
     }
 }
 
@@ -36,16 +36,19 @@ fn texts(changes: &Changes) -> BTreeMap<String, String> {
 /// Whatever one node keeps, the other is told when it asks for it, once.
 async fn what_is_kept_is_told(writer: &Node, reader: &Node) -> Result<()> {
     let empty = changes(reader, None).await?;
-    ensure!(empty.whole && empty.kept.is_empty(), "{empty:?}");
+    ensure!(empty.since.is_none() && empty.kept.is_empty(), "{empty:?}");
     let mut last = empty.mark.sequence;
     for (key, text) in [("a.b-c_=", "1"), ("b", "2"), ("a.b-c_=", "3")] {
-        let Mark { epoch, sequence } = writer.bus.keep(value(key, text)).await?;
+        let Mark { epoch, sequence, .. } = writer.bus.keep(value(key, text)).await?;
         ensure!(epoch == empty.mark.epoch, "{epoch} is another store");
         ensure!(sequence == last + 1, "{sequence} after {last}");
         last = sequence;
     }
     let told = changes(reader, Some(&empty.mark)).await?;
-    ensure!(!told.whole && told.mark.sequence == last, "{told:?}");
+    ensure!(
+        told.since == Some(empty.mark.sequence) && told.mark.sequence == last,
+        "{told:?}"
+    );
     let expected = [("a.b-c_=", "3"), ("b", "2")];
     let expected: BTreeMap<_, _> = expected.map(|(key, text)| (key.into(), text.into())).into();
     assert_eq!(texts(&told), expected);
@@ -58,7 +61,7 @@ async fn what_is_kept_is_told(writer: &Node, reader: &Node) -> Result<()> {
 
     // One that has a value stays as it is, one that has none gets one.
     let first = |key| Keep {
-        only_new: true,
+        only_after: Some(0),
         ..value(key, "new")
     };
     assert_eq!(writer.bus.keep(first("b")).await?.sequence, 0);

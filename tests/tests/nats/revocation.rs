@@ -28,6 +28,7 @@ rooms:
 ";
 /// A call that waits for it is answered within the time that tests give one.
 const SHORT_LEASE: &str = "revocation: {lease: 3s}\n";
+const BUCKET: &str = "KV_scenario_revocations";
 const ROOM: &str = "staff:room";
 /// Connections of the one who is revoked.
 const CONNECTIONS: usize = 50;
@@ -287,6 +288,152 @@ async fn a_store_that_is_lost_is_filled_again() -> Result<()> {
     let listed: Value = call(&gateway, "revocations", json!({})).await?;
     ensure!(listed["total"] == 1, "{listed}");
     Ok(())
+}
+
+/// Just these users, at all of them.
+async fn are_blocked(gateways: &[&Gateway], users: &[String]) -> Result<()> {
+    eventually("all gateways know them all", LIMIT, async || {
+        for gateway in gateways {
+            are_blocked_now(gateway, users).await?;
+        }
+        anyhow::Ok(())
+    })
+    .await
+}
+
+async fn are_blocked_now(gateway: &Gateway, users: &[String]) -> Result<()> {
+    let listed = call(gateway, "revocations", json!({})).await?;
+    ensure!(listed["total"] == users.len(), "{listed}");
+    for user in users {
+        let code = refused(gateway, user, AFTER).await;
+        ensure!(matches!(code, Ok(3503)), "{user}: {code:?}");
+    }
+    Ok(())
+}
+
+fn names(name: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{name}{number}")).collect()
+}
+
+async fn block(gateway: &Gateway, users: &[String]) -> Result<()> {
+    for user in users {
+        call(gateway, "block_user", json!({ "user": user })).await?;
+    }
+    Ok(())
+}
+
+/// A volume is restored, and its numbers are given again before the gateway that knew more comes back.
+#[tokio::test]
+async fn a_store_that_was_set_back_and_has_grown_again_loses_nothing() -> Result<()> {
+    let nats = NatsServer::builder().jetstream().start().await?;
+    let proxy = Proxy::to_port(nats.port()).await?;
+    let far = start_with("far", &format!("nats://{}", proxy.address()), SHORT_LEASE).await?;
+    let [before, lost, since] = ["before", "lost", "since"].map(|name| names(name, 3));
+    block(&far, &before).await?;
+    nats.stop().await?;
+    nats.save_store()?;
+    nats.restart().await?;
+    wait_bus(&far, "up").await?;
+    block(&far, &lost).await?;
+    let mut members = Vec::new();
+    for user in &since {
+        members.push(member(&far, user, AFTER).await?);
+    }
+    proxy.cut();
+    nats.kill()?;
+    eventually("the server is gone", LIMIT, async || nats.restore_store()).await?;
+    nats.restart().await?;
+    let other = start_with("other", &nats.url(), SHORT_LEASE).await?;
+    block(&other, &since).await?;
+    proxy.resume();
+    wait_bus(&far, "up").await?;
+    for mut member in members {
+        assert_eq!(member.close_frame().await?.0, 3503);
+    }
+    are_blocked(&[&far, &other], &[before, lost, since].concat()).await
+}
+
+/// A bucket that somebody made by hand.
+async fn make_bucket(nats: &async_nats::Client, verb: &str, max_msgs: i64) -> Result<()> {
+    let config = json!({
+        "name": BUCKET,
+        "subjects": ["$KV.scenario_revocations.>"],
+        "storage": "file",
+        "discard": "new",
+        "max_msgs": max_msgs,
+        "max_msgs_per_subject": 1,
+        "allow_direct": true,
+        "allow_msg_ttl": true,
+    });
+    let subject = format!("$JS.API.STREAM.{verb}.{BUCKET}");
+    asked(nats, subject, config.to_string()).await
+}
+
+async fn asked(nats: &async_nats::Client, subject: String, body: String) -> Result<()> {
+    let answer = nats.request(subject, body.into()).await?;
+    let answer: Value = serde_json::from_slice(&answer.payload)?;
+    ensure!(answer.get("error").is_none(), "{answer}");
+    Ok(())
+}
+
+/// What the store does not take at first, it gets later.
+#[tokio::test]
+async fn a_refill_that_is_interrupted_goes_on() -> Result<()> {
+    let nats = NatsServer::builder().jetstream().start().await?;
+    let proxy = Proxy::to_port(nats.port()).await?;
+    let far = start("far", &format!("nats://{}", proxy.address())).await?;
+    let users = names("user", 20);
+    block(&far, &users).await?;
+    let client = async_nats::connect(nats.url()).await?;
+    proxy.cut();
+    wait_bus(&far, "down").await?;
+    asked(&client, format!("$JS.API.STREAM.DELETE.{BUCKET}"), String::new()).await?;
+    make_bucket(&client, "CREATE", 5).await?;
+    proxy.resume();
+    eventually("the store is full", LIMIT, async || {
+        let refused = far
+            .logs()
+            .iter()
+            .any(|line| line.message().contains("could not be kept anew"));
+        ensure!(refused, "it is not");
+        Ok(())
+    })
+    .await?;
+    make_bucket(&client, "UPDATE", -1).await?;
+    let newcomer = async || -> Result<()> {
+        let newcomer = start("newcomer", &nats.url()).await?;
+        are_blocked_now(&newcomer, &users).await
+    };
+    eventually("who comes later knows them all", LIMIT, newcomer).await
+}
+
+/// No gateway has a use for that.
+#[tokio::test]
+async fn the_bucket_that_a_gateway_makes_cannot_be_purged() -> Result<()> {
+    let nats = NatsServer::builder().jetstream().start().await?;
+    let client = async_nats::connect(nats.url()).await?;
+    let gateway = start("gateway", &nats.url()).await?;
+    block(&gateway, &names("user", 1)).await?;
+    let purged = asked(&client, format!("$JS.API.STREAM.PURGE.{BUCKET}"), String::new()).await;
+    ensure!(purged.is_err(), "it was purged");
+    Ok(())
+}
+
+/// Whoever makes it by hand may permit that; the stream counts on.
+#[tokio::test]
+async fn a_bucket_that_was_purged_is_filled_again() -> Result<()> {
+    let nats = NatsServer::builder().jetstream().start().await?;
+    let client = async_nats::connect(nats.url()).await?;
+    make_bucket(&client, "CREATE", -1).await?;
+    let gateway = start("gateway", &nats.url()).await?;
+    let users = names("user", 3);
+    block(&gateway, &users).await?;
+    asked(&client, format!("$JS.API.STREAM.PURGE.{BUCKET}"), String::new()).await?;
+    let newcomer = async || -> Result<()> {
+        let newcomer = start("newcomer", &nats.url()).await?;
+        are_blocked_now(&newcomer, &users).await
+    };
+    eventually("who comes later knows them all", LIMIT, newcomer).await
 }
 
 /// It says nothing any more: its lease is waited for, and the call succeeds all the same.

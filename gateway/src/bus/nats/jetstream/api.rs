@@ -1,6 +1,8 @@
 //! The JSON API of `JetStream`: a question, and an answer or a numbered error. These questions are answered by the
 //! stream's leader (or the meta leader), unlike direct reads.
 
+use std::time::UNIX_EPOCH;
+
 use async_nats::{HeaderMap, Message, StatusCode};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -114,7 +116,16 @@ impl From<CallError> for BusError {
 pub(super) struct LeaderMessage {
     pub(super) sequence: u64,
     pub(super) subject: String,
+    /// When it was stored, in nanoseconds of Unix time.
+    pub(super) time: u64,
     pub(super) data: Vec<u8>,
+}
+
+/// Nanoseconds of Unix time; 0 where there is none, as of a stream that never had a message.
+pub(super) fn nanoseconds(rfc3339: &str) -> u64 {
+    let time = humantime::parse_rfc3339(rfc3339).ok();
+    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 #[derive(Deserialize)]
@@ -185,12 +196,15 @@ impl JetStream {
             subject: String,
             seq: u64,
             #[serde(default)]
+            time: String,
+            #[serde(default)]
             data: String,
         }
         match self.call::<Found>(Verb::Message, stream, wanted).await {
             Ok(Found { message }) => Ok(Some(LeaderMessage {
                 sequence: message.seq,
                 subject: message.subject,
+                time: nanoseconds(&message.time),
                 data: BASE64_STANDARD
                     .decode(message.data)
                     .map_err(|_| CallError::Unreadable)?,

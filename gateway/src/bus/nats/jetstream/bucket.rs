@@ -3,6 +3,10 @@
 //! A reader does not watch: it asks the stream's leader how far the stream is, and reads what it lacks. So an answer says that
 //! nothing older is missing, which a watch that is silent cannot. Many changes are read from whichever replica answers; it may
 //! lag behind, so the last of them are asked of the leader.
+//!
+//! `created` stays when the stream loses its end, and its numbers are given a second time. So before numbers are gone by, the leader is asked
+//! whether it still has one of the last changes that the reader knows, of the same time: whatever was stored before that one
+//! is then there as well. Where it has none (all of them were superseded, or lost) everything is read.
 
 use std::sync::Arc;
 
@@ -14,12 +18,12 @@ use tracing::{info, warn};
 
 use super::{
     JetStream,
-    api::{self, CallError, Verb, code},
+    api::{self, CallError, Verb, code, nanoseconds},
     requests::Question,
     server_version,
     streams::StreamInfo,
 };
-use crate::bus::{BusError, Changes, Keep, KeepError, Kept, Mark, ServerSupport};
+use crate::bus::{BusError, Changes, Keep, KeepError, Kept, Mark, ServerSupport, Stamp};
 
 /// Changes that one question to a replica brings, and their bytes.
 const BATCH: usize = 1_000;
@@ -61,6 +65,7 @@ impl JetStream {
                 return Ok(Mark {
                     epoch: after,
                     sequence,
+                    proofs: Vec::new(),
                 });
             }
             before = after;
@@ -86,8 +91,8 @@ impl JetStream {
         if keep.value.is_empty() {
             headers.insert(OPERATION.0, OPERATION.1);
         }
-        if keep.only_new {
-            headers.insert(EXPECTED, "0");
+        if let Some(only) = keep.only_after {
+            headers.insert(EXPECTED, only.to_string().as_str());
         }
         let answer = self.requests.ask(Question {
             subject: self.subjects.kept(&keep.key).into(),
@@ -98,7 +103,7 @@ impl JetStream {
         let message = message.map_err(|error| self.cannot_keep(error.into()))?;
         match api::read::<Acknowledgement>(&message) {
             Ok(acknowledged) => Ok(acknowledged.sequence),
-            Err(CallError::Api(error)) if keep.only_new && is_taken(error.number) => Ok(0),
+            Err(CallError::Api(error)) if keep.only_after.is_some() && is_taken(error.number) => Ok(0),
             Err(error) => Err(self.cannot_keep(error)),
         }
     }
@@ -109,18 +114,46 @@ impl JetStream {
         let wants_copies = since.is_none() || fastrand::u8(..LOOKS_PER_COPIES) == 0;
         let info = self.bucket(&stream, wants_copies).await?;
         let epoch = self.note_epoch(info.created);
-        let until = info.state.last_seq;
-        let since = since.filter(|mark| mark.epoch == epoch && mark.sequence <= until);
-        let whole = since.is_none();
-        let after = since.map_or(0, |mark| mark.sequence);
+        let last = Stamp {
+            sequence: info.state.last_seq,
+            time: nanoseconds(&info.state.last_ts),
+        };
+        let since = match since.filter(|mark| mark.epoch == epoch) {
+            Some(mark) => self.common(&stream, &mark, last).await?,
+            None => None,
+        };
         Ok(Changes {
-            kept: self.kept_between(&stream, after, until).await?,
+            kept: self
+                .kept_between(&stream, since.unwrap_or(0), last.sequence)
+                .await?,
             mark: Mark {
                 epoch,
-                sequence: until,
+                sequence: last.sequence,
+                proofs: vec![last],
             },
-            whole,
+            since,
+            total: info.state.messages,
         })
+    }
+
+    /// The newest change that a reader with this mark knows and that the leader has. 0 always is: there was nothing to know.
+    async fn common(&self, stream: &str, mark: &Mark, last: Stamp) -> Result<Option<u64>, KeepError> {
+        for proof in &mark.proofs {
+            if proof.sequence == 0 || (*proof == last && last.time > 0) {
+                return Ok(Some(proof.sequence));
+            }
+            if proof.sequence > last.sequence || proof.time == 0 {
+                continue;
+            }
+            let found = self
+                .leader_message(stream, &json!({ "seq": proof.sequence }))
+                .await;
+            let found = found.map_err(|error| self.cannot_keep(error))?;
+            if found.is_some_and(|message| message.time == proof.time) {
+                return Ok(Some(proof.sequence));
+            }
+        }
+        Ok(None)
     }
 
     /// The changes with `after` < sequence ≤ `until`, which the leader has named.
@@ -136,6 +169,7 @@ impl JetStream {
                     let key = self.key(subject)?;
                     Some(Kept {
                         sequence: stored.sequence,
+                        time: stored.time(),
                         key,
                         value,
                     })
@@ -155,6 +189,7 @@ impl JetStream {
             next = message.sequence;
             all.extend(self.key(&message.subject).map(|key| Kept {
                 sequence: message.sequence,
+                time: message.time,
                 key,
                 value: message.data.into(),
             }));
@@ -252,9 +287,10 @@ impl JetStream {
             "discard": "new",
             "duplicate_window": DUPLICATE_WINDOW_NS,
             "allow_direct": true,
-            "allow_rollup_hdrs": true,
             "allow_msg_ttl": true,
+            // Rules end by a change, or by themselves.
             "deny_delete": true,
+            "deny_purge": true,
             "metadata": super::streams::made_by_a_gateway(),
         })
     }

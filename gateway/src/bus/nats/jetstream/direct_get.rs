@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::{
     JetStream,
+    api::nanoseconds,
     requests::{Answers, Question},
 };
 use crate::bus::{BusError, nats::message::Headers};
@@ -53,6 +54,11 @@ impl Stored {
     /// The subject that it was stored under.
     pub(super) fn subject(&self) -> Option<&str> {
         self.message.header("Nats-Subject")
+    }
+
+    /// When it was stored, in nanoseconds of Unix time.
+    pub(super) fn time(&self) -> u64 {
+        self.message.header("Nats-Time-Stamp").map_or(0, nanoseconds)
     }
 }
 

@@ -100,13 +100,16 @@ pub(super) struct StreamInfo {
 #[derive(Debug, Deserialize)]
 pub(super) struct StreamState {
     #[serde(default)]
-    messages: u64,
+    pub(super) messages: u64,
     /// The oldest sequence that is still there.
     #[serde(default)]
     pub(super) first_seq: u64,
     /// The newest sequence that the stream has given, whether or not that message is still there.
     #[serde(default)]
     pub(super) last_seq: u64,
+    /// When the stream has given it, RFC 3339.
+    #[serde(default)]
+    pub(super) last_ts: String,
 }
 
 impl StreamState {
