@@ -202,21 +202,26 @@ impl Gateway {
     ) -> Arc<Self> {
         let live = Live::new(settings, &metrics);
         let log_budget = Arc::new(LogBudget::new(LOG_LINES));
+        let limiter = Limiter::new(metrics.limits.clone(), log_budget.clone());
         Arc::new_cyclic(|this| Self {
             node,
             started: Instant::now(),
             live: ArcSwap::from_pointee(live),
             config_hash: ArcSwapOption::empty(),
             config_error: ArcSwapOption::empty(),
-            recovery: Arc::new(Recovery::new(rooms.clone(), metrics.recovery.clone())),
-            reads: Reads::new(MAX_PAGE_READS),
+            recovery: Arc::new(Recovery::new(
+                rooms.clone(),
+                metrics.recovery.clone(),
+                limiter.clone(),
+            )),
+            reads: Reads::new(MAX_PAGE_READS, limiter.clone()),
             proxies: Proxies::new(metrics.proxies.clone(), log_budget.clone(), tracer.clone()),
             tokens: Arc::new(Tokens::new(
                 metrics.tokens.clone(),
                 log_budget.clone(),
                 runtime.clone(),
             )),
-            limiter: Limiter::new(metrics.limits.clone(), log_budget.clone()),
+            limiter,
             revocations: Revocations::new(metrics.revocations.clone()).into(),
             metrics,
             rooms,

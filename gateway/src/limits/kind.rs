@@ -10,6 +10,9 @@ pub enum Limit {
     RoomPublications,
     Reads,
     UserReads,
+    OpenReads,
+    ReadBytes,
+    ReadTurns,
     Connections,
     ConnectionRate,
     AddressConnections,
@@ -21,7 +24,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Commands,
         Self::UserCommands,
         Self::Publications,
@@ -29,6 +32,9 @@ impl Limit {
         Self::RoomPublications,
         Self::Reads,
         Self::UserReads,
+        Self::OpenReads,
+        Self::ReadBytes,
+        Self::ReadTurns,
         Self::Connections,
         Self::ConnectionRate,
         Self::AddressConnections,
@@ -49,6 +55,9 @@ impl Limit {
             Self::RoomPublications => "room_publications",
             Self::Reads => "reads",
             Self::UserReads => "user_reads",
+            Self::OpenReads => "open_reads",
+            Self::ReadBytes => "read_bytes",
+            Self::ReadTurns => "read_turns",
             Self::Connections => "connections",
             Self::ConnectionRate => "connection_rate",
             Self::AddressConnections => "address_connections",
@@ -66,11 +75,28 @@ mod tests {
     use std::fmt::Write as _;
 
     use super::*;
-    use crate::config::table as reference;
+    use crate::{
+        config::table as reference,
+        reads::MAX_WAIT,
+        session::{BYTES, MAX_OPEN},
+    };
 
     const DOCUMENTATION: &str = include_str!("../../../docs/limits.md");
     const BEGIN: &str = "<!-- limits: begin (checked by a test) -->\n";
     const END: &str = "<!-- limits: end -->";
+
+    /// In place of a key.
+    const FIXED: &str = "–";
+
+    /// What the limits without a key are.
+    fn fixed(limit: Limit) -> Option<String> {
+        match limit {
+            Limit::OpenReads => Some(format!("{MAX_OPEN} of a connection")),
+            Limit::ReadBytes => Some(format!("{} MiB a second of a connection", BYTES >> 20)),
+            Limit::ReadTurns => Some(format!("begun within {} s", MAX_WAIT.as_secs())),
+            _ => None,
+        }
+    }
 
     /// The key, and what happens beyond it.
     fn described(limit: Limit) -> (&'static str, &'static str) {
@@ -91,6 +117,11 @@ mod tests {
             ),
             Limit::Reads => ("client.rate_limit.reads", "111"),
             Limit::UserReads => ("client.rate_limit.user_reads", "111"),
+            Limit::OpenReads | Limit::ReadTurns => (FIXED, "111"),
+            Limit::ReadBytes => (
+                FIXED,
+                "the connection's next page of history waits; 111 for members who are at hand",
+            ),
             Limit::Connections => ("client.connection_limit", "HTTP 503 with `Retry-After`"),
             Limit::ConnectionRate => ("client.connection_rate_limit", "HTTP 503 with `Retry-After`"),
             Limit::AddressConnections => ("client.address_connection_limit", "HTTP 429 with `Retry-After`"),
@@ -124,8 +155,11 @@ mod tests {
         let mut table = "| limit | key | default | beyond it |\n|---|---|---|---|\n".to_owned();
         for limit in Limit::ALL {
             let (key, beyond) = described(limit);
-            let (label, default) = (limit.label(), default_of(key));
-            let _ = writeln!(table, "| `{label}` | `{key}` | {default} | {beyond} |");
+            let label = limit.label();
+            let _ = match fixed(limit) {
+                Some(fixed) => writeln!(table, "| `{label}` | {FIXED} | {fixed} | {beyond} |"),
+                None => writeln!(table, "| `{label}` | `{key}` | {} | {beyond} |", default_of(key)),
+            };
         }
         let documented = DOCUMENTATION
             .split_once(BEGIN)
