@@ -375,6 +375,7 @@ impl Session {
         self.drop_backend(worker);
         self.terms.take();
         self.replies.borrow_mut().clear();
+        self.stop_reading();
         worker.disconnected(self, was_connected);
         match ending.close_frame() {
             Some((code, reason)) => self.say_goodbye(worker, ending, code, reason),

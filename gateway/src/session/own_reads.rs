@@ -57,6 +57,13 @@ impl Session {
         self.own_reads().open(&worker.gateway.limiter)
     }
 
+    /// What has not begun is read for nobody.
+    pub(super) fn stop_reading(&self) {
+        if let Some(reads) = self.own_reads.get() {
+            reads.turns.close();
+        }
+    }
+
     /// Whether so many bytes may be read that are at hand. The last ones are given whole.
     pub(super) fn may_read_bytes(&self, worker: &Worker, bytes: usize) -> Result<(), ErrorCode> {
         let limiter = &worker.gateway.limiter;
@@ -108,23 +115,27 @@ impl OwnReads {
 }
 
 impl OpenRead {
-    /// Waits for a turn among the reads of the connection, and until it has made up for what the last ones brought.
+    /// Waits for a turn among the reads of the connection, and until it has made up for what the last ones brought. None comes
+    /// in time, or any more: the connection has ended.
     pub(super) async fn turn(&self, limiter: &Limiter) -> Result<SemaphorePermit<'_>, ErrorCode> {
         let turn = async {
             let turn = self.reads.turns.acquire().await.ok()?;
             loop {
                 let debt = self.reads.debt(limiter);
+                if self.reads.turns.is_closed() {
+                    return None;
+                }
                 if debt.is_zero() {
                     return Some(turn);
                 }
                 sleep(debt).await;
             }
         };
-        let turn = timeout_at(self.until, turn).await.ok().flatten();
-        turn.ok_or_else(|| {
+        let turn = timeout_at(self.until, turn).await;
+        if turn.is_err() {
             limiter.reached(Limit::ReadTurns, &self.reads.client);
-            ErrorCode::TooManyRequests
-        })
+        }
+        turn.ok().flatten().ok_or(ErrorCode::TooManyRequests)
     }
 
     /// The read brought a page, whether or not the client is given it.
@@ -200,6 +211,20 @@ mod tests {
         assert_eq!(late.err(), Some(ErrorCode::TooManyRequests));
         assert_eq!(began.elapsed(), MAX_WAIT);
         assert_eq!(counted(&metrics, Limit::ReadTurns), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_begins_for_who_is_gone() {
+        let (reads, limiter, metrics) = setup();
+        reads.spend(&limiter, 3 * BYTES);
+        let open: Vec<_> = (0..=AT_ONCE).map(|_| reads.open(&limiter).unwrap()).collect();
+        let mut turns: Vec<_> = open.iter().map(|read| Box::pin(read.turn(&limiter))).collect();
+        assert!(turns.iter_mut().all(|turn| turn.now_or_never().is_none()));
+        reads.turns.close();
+        for turn in turns {
+            assert_eq!(turn.await.err(), Some(ErrorCode::TooManyRequests));
+        }
+        assert_eq!(counted(&metrics, Limit::ReadTurns), 0);
     }
 
     #[tokio::test(start_paused = true)]
