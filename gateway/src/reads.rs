@@ -14,6 +14,8 @@ use crate::{
     limits::{Limit, Limiter},
 };
 
+/// Pages of history that are read at once, apart from those for clients that recover, who come first.
+pub const MAX_PAGES: usize = 32;
 /// For a turn. As long as a read may take by default: what waits longer stands behind a bus that does not answer.
 pub const MAX_WAIT: Duration = Duration::from_secs(5);
 

@@ -42,12 +42,12 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    pub fn new(rooms: Arc<Rooms>, metrics: RecoveryMetrics, limiter: Arc<Limiter>) -> Self {
+    pub fn new(rooms: Arc<Rooms>, metrics: &RecoveryMetrics, limiter: &Arc<Limiter>) -> Self {
         Self {
             rooms,
             flights: Arc::default(),
-            reads: Reads::new(MAX_READS, limiter),
-            metrics,
+            reads: Reads::new(MAX_READS, limiter.clone()),
+            metrics: metrics.clone(),
         }
     }
 

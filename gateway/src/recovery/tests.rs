@@ -27,7 +27,7 @@ impl Setup {
         }
         let (rooms, _) = Rooms::new(Vec::new(), metrics.rooms.clone());
         Self {
-            recovery: Arc::new(Recovery::new(rooms, metrics.recovery.clone(), limiter())),
+            recovery: Arc::new(Recovery::new(rooms, &metrics.recovery, &limiter())),
             bus,
             epoch: epoch.unwrap(),
         }

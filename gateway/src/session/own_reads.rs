@@ -184,7 +184,7 @@ mod tests {
             .iter()
             .map(|read| Box::pin(read.turn(&limiter)))
             .collect();
-        let mut running: Vec<_> = turns.iter_mut().map(|turn| turn.now_or_never()).collect();
+        let mut running: Vec<_> = turns.iter_mut().map(FutureExt::now_or_never).collect();
         let runs = |running: &[Option<_>]| running.iter().filter(|turn| turn.is_some()).count();
         assert_eq!(runs(&running), AT_ONCE);
         running[0] = None;

@@ -58,7 +58,8 @@ async fn who_asks_much_is_not_before_all_others() {
             before += pages(&mut much);
             yield_now().await;
         }
-        assert!(before < 50, "{before} pages came before");
+        // Four, and what is read until the answer has come.
+        assert!(before < 20, "{before} pages came before");
         while before < 100 {
             yield_now().await;
             before += pages(&mut much);
