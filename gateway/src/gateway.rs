@@ -40,7 +40,7 @@ use crate::{
     presence::Presence,
     proxy::Proxies,
     publication::Publication,
-    reads::Reads,
+    reads::{MAX_PAGES, Reads},
     recovery::Recovery,
     revocation::Revocations,
     rooms::{Joined, Rooms, WorkerId},
@@ -51,8 +51,6 @@ use crate::{
 
 /// Log lines that one cause may write a second.
 const LOG_LINES: u32 = 10;
-/// Pages of history that are read at once, apart from those for clients that recover, who come first.
-const MAX_PAGE_READS: usize = 32;
 
 pub struct Gateway {
     /// Identity of this process on the bus.
@@ -202,21 +200,22 @@ impl Gateway {
     ) -> Arc<Self> {
         let live = Live::new(settings, &metrics);
         let log_budget = Arc::new(LogBudget::new(LOG_LINES));
+        let limiter = Limiter::new(metrics.limits.clone(), log_budget.clone());
         Arc::new_cyclic(|this| Self {
             node,
             started: Instant::now(),
             live: ArcSwap::from_pointee(live),
             config_hash: ArcSwapOption::empty(),
             config_error: ArcSwapOption::empty(),
-            recovery: Arc::new(Recovery::new(rooms.clone(), metrics.recovery.clone())),
-            reads: Reads::new(MAX_PAGE_READS),
+            recovery: Arc::new(Recovery::new(rooms.clone(), &metrics.recovery, &limiter)),
+            reads: Reads::new(MAX_PAGES, limiter.clone()),
             proxies: Proxies::new(metrics.proxies.clone(), log_budget.clone(), tracer.clone()),
             tokens: Arc::new(Tokens::new(
                 metrics.tokens.clone(),
                 log_budget.clone(),
                 runtime.clone(),
             )),
-            limiter: Limiter::new(metrics.limits.clone(), log_budget.clone()),
+            limiter,
             revocations: Revocations::new(metrics.revocations.clone()).into(),
             metrics,
             rooms,

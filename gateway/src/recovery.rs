@@ -16,6 +16,7 @@ use crate::{
     bus::{BoxFuture, BusError, SharedBus},
     channel::Channel,
     history::Page,
+    limits::Limiter,
     metrics::RecoveryMetrics,
     reads::Reads,
     rooms::Rooms,
@@ -41,12 +42,12 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    pub fn new(rooms: Arc<Rooms>, metrics: RecoveryMetrics) -> Self {
+    pub fn new(rooms: Arc<Rooms>, metrics: &RecoveryMetrics, limiter: &Arc<Limiter>) -> Self {
         Self {
             rooms,
             flights: Arc::default(),
-            reads: Reads::new(MAX_READS),
-            metrics,
+            reads: Reads::new(MAX_READS, limiter.clone()),
+            metrics: metrics.clone(),
         }
     }
 

@@ -13,6 +13,7 @@ mod expiry;
 mod heartbeat;
 mod history;
 mod output;
+mod own_reads;
 mod presence;
 mod rates;
 mod recover;
@@ -43,10 +44,13 @@ use tokio_util::time::delay_queue;
 use tracing::{Level, debug, info};
 use uuid::Uuid;
 
+#[cfg(test)]
+pub(crate) use self::own_reads::{BYTES, MAX_OPEN};
 use self::{
     backend::Backend,
     heartbeat::Heartbeat,
     output::CONNECTION_ENDED,
+    own_reads::{OpenRead, OwnReads},
     rates::{Meters, Rest},
     replies::Replies,
     subscriptions::Subscriptions,
@@ -79,6 +83,8 @@ pub struct Session {
     terms: RefCell<Option<Box<Terms>>>,
     backend: RefCell<Option<Box<Backend>>>,
     meters: Cell<Meters>,
+    /// Of a client that has read something; few do.
+    own_reads: OnceCell<Rc<OwnReads>>,
     heartbeat: Cell<Heartbeat>,
     timer: Cell<Option<delay_queue::Key>>,
     /// Place in the worker's list of sessions.
@@ -134,6 +140,7 @@ impl Session {
             terms: RefCell::default(),
             backend: RefCell::default(),
             meters: Cell::default(),
+            own_reads: OnceCell::new(),
             heartbeat: Cell::new(Heartbeat::AwaitingConnect),
             timer: Cell::new(None),
             key: Cell::new(usize::MAX),
@@ -368,6 +375,7 @@ impl Session {
         self.drop_backend(worker);
         self.terms.take();
         self.replies.borrow_mut().clear();
+        self.stop_reading();
         worker.disconnected(self, was_connected);
         match ending.close_frame() {
             Some((code, reason)) => self.say_goodbye(worker, ending, code, reason),

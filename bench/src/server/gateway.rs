@@ -8,7 +8,7 @@ use super::process::{Listening, Process};
 pub(super) const OWN_KEY: &str = "natter-bench-key";
 
 /// Load comes over few connections, each of which stands for many clients; other servers have no such limit.
-const NO_RATE: &str = "client.rate_limit.commands=0";
+const NO_RATE: [&str; 2] = ["client.rate_limit.commands=0", "client.rate_limit.reads=0"];
 
 /// The gateway to start.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -53,7 +53,7 @@ impl GatewayArgs {
         command
             .args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"])
             .args(["--log-format", "json", "--workers", &self.workers.to_string()])
-            .args(["--set", NO_RATE])
+            .args(NO_RATE.iter().flat_map(|set| ["--set", set]))
             .args(self.set.iter().flat_map(|set| ["--set", set]))
             .env("NATTER_API_KEYS", OWN_KEY);
         Process::start("gateway", &mut command)

@@ -10,6 +10,9 @@ pub enum Limit {
     RoomPublications,
     Reads,
     UserReads,
+    OpenReads,
+    ReadBytes,
+    ReadTurns,
     Connections,
     ConnectionRate,
     AddressConnections,
@@ -23,7 +26,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::Commands,
         Self::UserCommands,
         Self::Publications,
@@ -31,6 +34,9 @@ impl Limit {
         Self::RoomPublications,
         Self::Reads,
         Self::UserReads,
+        Self::OpenReads,
+        Self::ReadBytes,
+        Self::ReadTurns,
         Self::Connections,
         Self::ConnectionRate,
         Self::AddressConnections,
@@ -53,6 +59,9 @@ impl Limit {
             Self::RoomPublications => "room_publications",
             Self::Reads => "reads",
             Self::UserReads => "user_reads",
+            Self::OpenReads => "open_reads",
+            Self::ReadBytes => "read_bytes",
+            Self::ReadTurns => "read_turns",
             Self::Connections => "connections",
             Self::ConnectionRate => "connection_rate",
             Self::AddressConnections => "address_connections",
@@ -72,14 +81,30 @@ mod tests {
     use std::fmt::Write as _;
 
     use super::*;
-    use crate::{config::table as reference, ops::MOST_CONNECTIONS};
+    use crate::{
+        config::table as reference,
+        ops::MOST_CONNECTIONS,
+        reads::MAX_WAIT,
+        session::{BYTES, MAX_OPEN},
+    };
 
     const DOCUMENTATION: &str = include_str!("../../../docs/limits.md");
     const BEGIN: &str = "<!-- limits: begin (checked by a test) -->\n";
     const END: &str = "<!-- limits: end -->";
 
-    /// Stands for the key of a limit that has none.
-    const OPS_PORT: &str = "–";
+    /// In place of a key.
+    const FIXED: &str = "–";
+
+    /// What the limits without a key are.
+    fn fixed(limit: Limit) -> Option<String> {
+        match limit {
+            Limit::OpenReads => Some(format!("{MAX_OPEN} of a connection")),
+            Limit::ReadBytes => Some(format!("{} MiB a second of a connection", BYTES >> 20)),
+            Limit::ReadTurns => Some(format!("begun within {} s", MAX_WAIT.as_secs())),
+            Limit::OpsConnections => Some(MOST_CONNECTIONS.to_string()),
+            _ => None,
+        }
+    }
 
     /// The key, and what happens beyond it.
     fn described(limit: Limit) -> (&'static str, &'static str) {
@@ -100,6 +125,11 @@ mod tests {
             ),
             Limit::Reads => ("client.rate_limit.reads", "111"),
             Limit::UserReads => ("client.rate_limit.user_reads", "111"),
+            Limit::OpenReads | Limit::ReadTurns => (FIXED, "111"),
+            Limit::ReadBytes => (
+                FIXED,
+                "the connection's next page of history waits; 111 for members who are at hand",
+            ),
             Limit::Connections => ("client.connection_limit", "HTTP 503 with `Retry-After`"),
             Limit::ConnectionRate => ("client.connection_rate_limit", "HTTP 503 with `Retry-After`"),
             Limit::AddressConnections => ("client.address_connection_limit", "HTTP 429 with `Retry-After`"),
@@ -121,10 +151,7 @@ mod tests {
                 "api.wrong_key_limit",
                 "requests to `/emulation` that name no session: the connection is closed behind the 404",
             ),
-            Limit::OpsConnections => (
-                OPS_PORT,
-                "the one that has waited longest for a request is closed",
-            ),
+            Limit::OpsConnections => (FIXED, "the one that has waited longest for a request is closed"),
         }
     }
 
@@ -132,9 +159,6 @@ mod tests {
     fn the_documentation_lists_exactly_the_limits() {
         let keys = reference();
         let default_of = |key: &str| {
-            if key == OPS_PORT {
-                return format!("`{MOST_CONNECTIONS}`");
-            }
             let row = keys
                 .lines()
                 .find_map(|line| line.strip_prefix(&format!("| `{key}` | ")));
@@ -144,13 +168,11 @@ mod tests {
         let mut table = "| limit | key | default | beyond it |\n|---|---|---|---|\n".to_owned();
         for limit in Limit::ALL {
             let (key, beyond) = described(limit);
-            let (label, default) = (limit.label(), default_of(key));
-            let key = if key == OPS_PORT {
-                key.to_owned()
-            } else {
-                format!("`{key}`")
+            let label = limit.label();
+            let _ = match fixed(limit) {
+                Some(fixed) => writeln!(table, "| `{label}` | {FIXED} | {fixed} | {beyond} |"),
+                None => writeln!(table, "| `{label}` | `{key}` | {} | {beyond} |", default_of(key)),
             };
-            let _ = writeln!(table, "| `{label}` | {key} | {default} | {beyond} |");
         }
         let documented = DOCUMENTATION
             .split_once(BEGIN)

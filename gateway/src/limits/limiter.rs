@@ -5,6 +5,7 @@
 
 use std::{
     fmt::Display,
+    hash::Hash,
     net::IpAddr,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
@@ -112,39 +113,43 @@ impl Limiter {
             return Duration::ZERO;
         }
         let now = self.now();
-        self.users
-            .with(user, |user| user.commands.owe(now, rates.user_commands, count))
+        self.users.with(user, now, |user| {
+            user.commands.owe(now, rates.user_commands, count)
+        })
     }
 
     /// Whether a user may publish once more.
     pub fn user_publishes(&self, user: &str, rates: &RateLimits) -> bool {
-        rates.user_publications == 0
-            || user.is_empty()
-            || self.users.with(user, |user| {
-                user.publications.take(self.now(), rates.user_publications)
-            })
+        self.user_may(user, rates.user_publications, |user| &mut user.publications)
     }
 
     /// Whether a user may read history or presence once more.
     pub fn user_reads(&self, user: &str, rates: &RateLimits) -> bool {
-        rates.user_reads == 0
-            || user.is_empty()
-            || self
-                .users
-                .with(user, |user| user.reads.take(self.now(), rates.user_reads))
+        self.user_may(user, rates.user_reads, |user| &mut user.reads)
+    }
+
+    fn user_may(&self, user: &str, rate: Rate, meter: impl FnOnce(&mut UserMeters) -> &mut Meter) -> bool {
+        if rate == 0 || user.is_empty() {
+            return true;
+        }
+        let now = self.now();
+        self.users.with(user, now, |user| meter(user).take(now, rate))
     }
 
     /// Whether a client may publish in a room once more.
     pub fn room_takes(&self, channel: &str, rate: Rate) -> bool {
-        rate == 0
-            || self.rooms.with(channel, |room| {
-                let taken = room.meter.take(self.now(), rate);
-                if taken {
-                    // Where nobody is in the room none comes back: what is remembered of them is bounded.
-                    room.own = (room.own + 1).min(rate.saturating_mul(2));
-                }
-                taken
-            })
+        if rate == 0 {
+            return true;
+        }
+        let now = self.now();
+        self.rooms.with(channel, now, |room| {
+            let taken = room.meter.take(now, rate);
+            if taken {
+                // Where nobody is in the room none comes back: what is remembered of them is bounded.
+                room.own = (room.own + 1).min(rate.saturating_mul(2));
+            }
+            taken
+        })
     }
 
     /// The bus brought a publication of a room, from wherever it is.
@@ -153,18 +158,19 @@ impl Limiter {
             return;
         }
         let now = self.now();
-        self.rooms.with(channel, |room| match room.own.checked_sub(1) {
-            Some(own) => room.own = own,
-            None => {
-                // More than the rate says, as the server API may publish: no more debt than others can see the end of.
-                room.meter.take(now, rate);
-            }
-        });
+        self.rooms
+            .with(channel, now, |room| match room.own.checked_sub(1) {
+                Some(own) => room.own = own,
+                None => {
+                    // More than the rate says, as the server API may publish: no more debt than others can see the end of.
+                    room.meter.take(now, rate);
+                }
+            });
     }
 
     /// Whether whoever shows this key may call the server API once more.
     pub fn calls(&self, key: &[u8], rate: Rate) -> bool {
-        rate == 0 || self.callers.with(key, |meter| meter.take(self.now(), rate))
+        self.may(&self.callers, key, rate)
     }
 
     /// Whether a wrong key from this address is answered as one.
@@ -178,8 +184,15 @@ impl Limiter {
     }
 
     fn is_forgiven(&self, meters: &Keyed<Meter>, address: IpAddr, rate: Rate) -> bool {
-        let network = Network::of(address);
-        rate == 0 || meters.with(&network, |meter| meter.take(self.now(), rate))
+        self.may(meters, &Network::of(address), rate)
+    }
+
+    fn may(&self, meters: &Keyed<Meter>, key: &(impl Hash + ?Sized), rate: Rate) -> bool {
+        if rate == 0 {
+            return true;
+        }
+        let now = self.now();
+        meters.with(key, now, |meter| meter.take(now, rate))
     }
 
     /// Whether one more connection may be opened, from this address; it is counted until the place is dropped.

@@ -4,7 +4,7 @@ use std::{rc::Rc, sync::Arc};
 
 use natter_protocol::{ErrorCode, HistoryRequest, HistoryResult, ReplyBody};
 
-use super::{Refusal, Session};
+use super::{OpenRead, Refusal, Session};
 use crate::{
     bus::{BoxFuture, BusError},
     channel::Channel,
@@ -20,6 +20,7 @@ struct Reading {
     channel: Channel,
     page: BoxFuture<Result<Page, BusError>>,
     epoch: String,
+    open: OpenRead,
 }
 
 impl Session {
@@ -62,6 +63,7 @@ impl Session {
             channel: Channel::from(&*request.channel),
             page: worker.gateway.reads.page(bus, &request.channel, policy, query),
             epoch,
+            open: self.open_read(worker)?,
         })
     }
 
@@ -69,8 +71,20 @@ impl Session {
         let slot = self.defer_reply(id);
         let (session, worker) = (self.clone(), worker.clone());
         tokio::task::spawn_local(async move {
-            let Reading { page, channel, epoch } = reading;
-            let page = page.await.map_err(error_code).and_then(|page| {
+            let Reading {
+                page,
+                channel,
+                epoch,
+                open,
+            } = reading;
+            let limiter = &worker.gateway.limiter;
+            let page = async {
+                let _turn = open.turn(limiter).await?;
+                let page = page.await.map_err(error_code)?;
+                open.brought(limiter, &page);
+                Ok::<_, ErrorCode>(page)
+            };
+            let page = page.await.and_then(|page| {
                 let page = page.in_epoch(&epoch).ok_or(ErrorCode::UnrecoverablePosition)?;
                 session.may_be_given(&worker, &channel, Operation::History)?;
                 let has_room = session.has_room_for(&worker, &page.publications);

@@ -66,6 +66,9 @@ impl Session {
         command: &'static str,
         refusal: impl Into<Refusal>,
     ) {
+        if self.is_over() {
+            return; // Nobody is told.
+        }
         let refusal = refusal.into();
         let protocol = &worker.gateway.metrics.protocol;
         protocol.command_failed(command, refusal.code.code());

@@ -102,10 +102,18 @@ impl Session {
     }
 
     fn ask_for_members(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, channel: Channel, limit: usize) {
+        let open = match self.open_read(worker) {
+            Ok(open) => open,
+            Err(code) => return self.reply_error(worker, id, "presence", code),
+        };
         let slot = self.defer_reply(id);
         let (session, worker) = (self.clone(), worker.clone());
         tokio::task::spawn_local(async move {
-            let members = worker.gateway.members(&channel, limit).await.map_err(refusal);
+            let asked = async {
+                let _turn = open.turn(&worker.gateway.limiter).await?;
+                worker.gateway.members(&channel, limit).await.map_err(refusal)
+            };
+            let members = asked.await;
             // It may be kept out of the room since it asked.
             let members = session
                 .may_be_given(&worker, &channel, Operation::Presence)
@@ -144,14 +152,22 @@ impl Session {
     }
 
     fn ask_for_stats(self: &Rc<Self>, worker: &Rc<Worker>, id: u32, channel: Channel, limit: usize) {
+        let open = match self.open_read(worker) {
+            Ok(open) => open,
+            Err(code) => return self.reply_error(worker, id, "presence_stats", code),
+        };
         let slot = self.defer_reply(id);
         let (session, worker) = (self.clone(), worker.clone());
         tokio::task::spawn_local(async move {
-            let stats = worker
-                .gateway
-                .member_stats(&channel, limit)
-                .await
-                .map_err(refusal);
+            let asked = async {
+                let _turn = open.turn(&worker.gateway.limiter).await?;
+                worker
+                    .gateway
+                    .member_stats(&channel, limit)
+                    .await
+                    .map_err(refusal)
+            };
+            let stats = asked.await;
             // As above.
             let stats: Result<PresenceStats, _> = session
                 .may_be_given(&worker, &channel, Operation::Presence)
@@ -191,14 +207,18 @@ impl Session {
             .ok()
     }
 
-    /// A client that does not read its answers gets no more of them for now.
+    /// A client that does not read its answers, or reads more than it may, gets no more of them for now.
     fn check_room(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
         members: Vec<Arc<Member>>,
     ) -> Result<Vec<Arc<Member>>, ErrorCode> {
-        let fits = self.has_room_for_bytes(worker, members.len() * MEMBER_SIZE);
-        fits.then_some(members).ok_or(ErrorCode::TooManyRequests)
+        let size = members.len() * MEMBER_SIZE;
+        if !self.has_room_for_bytes(worker, size) {
+            return Err(ErrorCode::TooManyRequests);
+        }
+        self.may_read_bytes(worker, size)?;
+        Ok(members)
     }
 
     /// Queues joins and leaves for a member that wants them; whoever reads too slowly goes without.

@@ -3,6 +3,7 @@
 mod connect;
 mod expiry;
 mod fixture;
+mod reads;
 mod revoked;
 
 use std::time::Duration;

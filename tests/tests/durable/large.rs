@@ -1,9 +1,12 @@
 //! Much at once: pages and recoveries end by their bytes, and who takes its time to read them is not cut for it.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use natter_tests::gateway::API_KEY;
 use natter_tests::wait::eventually;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::support::{
     LIMIT, Place, World, assert_not_recovered, assert_recovered, come_back, connect, found, next, offsets,
@@ -13,6 +16,7 @@ use crate::support::{
 on_both_buses!(
     a_page_ends_by_its_bytes_and_the_next_goes_on,
     a_recovery_of_too_many_bytes_is_not_recovered,
+    who_reads_much_waits_for_itself,
 );
 
 /// Payload bytes at which a page ends.
@@ -70,6 +74,22 @@ async fn a_recovery_of_too_many_bytes_is_not_recovered(world: &World) -> Result<
     drop(client);
     let (_client, result) = come_back(&world.gateway, "log:room", &head.at(all[8])).await?;
     assert_recovered(&result, &head.at(all[8]), &all[9..]);
+    Ok(())
+}
+
+/// A page a second, and two more at once.
+async fn who_reads_much_waits_for_itself(world: &World) -> Result<()> {
+    fill(world, "log:room", IN_PAGE).await?;
+    let mut client = connect(&world.gateway).await?;
+    let began = Instant::now();
+    for _ in 0..5 {
+        let ask = json!({ "history": { "channel": "log:room", "limit": -1 } });
+        let reply = client.request(ask).await?;
+        ensure!(found(&reply["history"]).len() == IN_PAGE, "{}", reply["error"]);
+    }
+    // Four are there before the fifth begins.
+    let took = began.elapsed();
+    ensure!(took >= Duration::from_millis(1_950), "in {took:?}");
     Ok(())
 }
 

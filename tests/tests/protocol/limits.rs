@@ -86,7 +86,7 @@ async fn recovers(client: &mut Client, command: Value) -> Result<()> {
 
 #[tokio::test]
 async fn too_many_commands_are_answered_later() -> Result<()> {
-    let scene = Scene::open("client: {rate_limit: {commands: 150}}").await?;
+    let scene = Scene::open("client: {rate_limit: {commands: 150, reads: 0}}").await?;
     let watch = scene.watch().await?;
     let began = Instant::now();
     let mut client = connected(&scene.gateway).await?;
@@ -293,6 +293,22 @@ rooms: {{default: {{presence: true, presence_read: anyone, history: {{read: anyo
     watch
         .logged("INFO", "a limit is reached", &[("limit", json!("user_reads"))])
         .await?;
+    scene.untroubled().await
+}
+
+/// As many as there are rooms that a connection may be in; all of these come in one message.
+#[tokio::test]
+async fn reads_that_are_open_are_bounded() -> Result<()> {
+    let scene = Scene::open("rooms: {default: {history: {read: anyone}}}").await?;
+    let watch = scene.watch().await?;
+    let mut client = connected(&scene.gateway).await?;
+    let ask = json!({ "history": { "channel": "room", "limit": 10 } });
+    let counts = say_at_once(&mut client, 200, &ask).await?;
+    ensure!(counts == (128, 72), "{counts:?}");
+    counted(&watch, "open_reads", 72).await?;
+    // They are open no more.
+    let counts = say_at_once(&mut client, 100, &ask).await?;
+    ensure!(counts == (100, 0), "{counts:?}");
     scene.untroubled().await
 }
 

@@ -23,7 +23,8 @@ impl Default for RateLimits {
         Self {
             commands: 2_000,
             publications: 0,
-            reads: 0,
+            // History and presence of `channel_limit` rooms fit into what may come at once.
+            reads: 200,
             user_commands: 0,
             user_publications: 0,
             user_reads: 0,

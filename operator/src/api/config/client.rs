@@ -125,7 +125,7 @@ pub struct RateLimitConfig {
     #[schemars(range(max = 1_000_000))]
     pub publications: Option<u32>,
     /// Questions a second of one connection for history, presence and presence statistics; more are refused with
-    /// 111. Default: `0`.
+    /// 111. Default: `200`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1_000_000))]
     pub reads: Option<u32>,
