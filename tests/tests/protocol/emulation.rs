@@ -208,7 +208,7 @@ async fn bodies_that_do_not_end_make_room_and_are_cut() -> Result<()> {
     }
     // With what is announced they would be too many already: one of them is done without that any had to go.
     let mut last = sockets.pop().context("sockets")?;
-    last.write(&[b'a'; 65_535]).await?;
+    last.write(&vec![b'a'; 65_535]).await?;
     let answer = last.read_head().await?;
     ensure!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
     watch
