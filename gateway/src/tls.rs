@@ -4,7 +4,7 @@
 //! certificate is for those that come later. What replaces a certificate and its key writes two files, one after the other, so a pair
 //! that does not fit, or is broken, leaves the former one in force and is told once.
 //!
-//! No [`WatchedFile`](watched_file::WatchedFile), which takes whatever it reads: the keys of tickets come with a configuration, so
+//! No `WatchedFile`, which takes whatever it reads: the keys of tickets come with a configuration, so
 //! one is made only when the files have changed, and each change is counted.
 
 mod certificate;
