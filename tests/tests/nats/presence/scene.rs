@@ -21,8 +21,8 @@ const ROOMS: &str = "rooms:
   - {name: quiet, subscribe: anyone, presence: true, presence_limit: 5000, presence_read: anyone}
 ";
 
-/// Longer than two windows and every question that a missed word brings.
-pub(super) const TOLD: Duration = Duration::from_secs(5);
+/// Longer than two windows and every question that a missed word brings, on a busy machine too.
+pub(super) const TOLD: Duration = Duration::from_secs(20);
 /// Connections that are opened side by side.
 const TOGETHER: usize = 50;
 
