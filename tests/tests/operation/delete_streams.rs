@@ -21,8 +21,8 @@ fn gateway(servers: &str, prefix: &str) -> GatewayBuilder {
         .env("NATTER_BUS_PREFIX", prefix)
 }
 
-/// Streams of a gateway that is gone again, with `count` messages in one room.
-async fn stored(servers: &str, prefix: &str, count: usize) -> Result<()> {
+/// All streams of a gateway that is gone again, with `count` messages in one room of each namespace.
+async fn stored(servers: &str, prefix: &str, partitions: usize, count: usize) -> Result<()> {
     let gateway = gateway(servers, prefix).start().await?;
     for (number, room) in (0..count).flat_map(|number| ROOMS.map(|room| (number, room))) {
         let request = json!({ "channel": room, "data": number, "idempotency_key": number.to_string() });
@@ -33,6 +33,16 @@ async fn stored(servers: &str, prefix: &str, count: usize) -> Result<()> {
         })
         .await?;
     }
+    // Those of other partitions, and the bucket, may still be under way.
+    eventually("all streams are there", LIMIT, async || {
+        let all = streams(servers).await?;
+        let own = |name: &&String| {
+            name.starts_with(&format!("{prefix}_")) || name.starts_with(&format!("KV_{prefix}_"))
+        };
+        ensure!(all.iter().filter(own).count() == partitions + 4, "{all:?}");
+        Ok(())
+    })
+    .await?;
     gateway.kill()?;
     gateway.wait_exit(LIMIT).await?;
     Ok(())
@@ -62,10 +72,9 @@ async fn streams_of(client: &async_nats::Client) -> Result<Vec<String>> {
 }
 
 async fn two_clusters_share(servers: &str, partitions: usize) -> Result<()> {
-    stored(servers, "chat", 3).await?;
-    stored(servers, "chat-2", 1).await?;
+    stored(servers, "chat", partitions, 3).await?;
+    stored(servers, "chat-2", partitions, 1).await?;
     let mut all = streams(servers).await?;
-    ensure!(all.len() == 2 * (partitions + 4), "{all:?}");
 
     let (code, finished) = delete(gateway(servers, "chat"), 20).await?;
     ensure!(code == 0 && finished.stderr.is_empty(), "{finished:?}");
@@ -112,7 +121,7 @@ async fn only_the_streams_of_this_cluster_go_from_three_servers() -> Result<()> 
 #[tokio::test]
 async fn streams_that_gateways_do_not_manage_stay() -> Result<()> {
     let nats = NatsServer::builder().jetstream().start().await?;
-    stored(&nats.url(), "chat", 1).await?;
+    stored(&nats.url(), "chat", 1, 1).await?;
     let client = async_nats::connect(nats.url()).await?;
     let own = json!({ "name": "chat_own_0", "subjects": ["own.>"] }).to_string();
     client
@@ -147,7 +156,7 @@ async fn a_missing_permission_is_told_in_the_servers_words() -> Result<()> {
     ] }"#;
     let nats = NatsServer::builder().jetstream().config(users).start().await?;
     let url = |user: &str| nats.url().replace("nats://", &format!("nats://{user}:secret@"));
-    stored(&url("admin"), "chat", 1).await?;
+    stored(&url("admin"), "chat", 1, 1).await?;
     let (code, finished) = delete(gateway(&url("chat"), "chat"), 20).await?;
     let told = finished.stderr.join("\n");
     ensure!(
