@@ -116,7 +116,7 @@ pub(super) const KEYS: &[Key] = &[
     fixed("http.tls.key_file", Text, "Private key, in PEM, of `http.tls.certificate_file`; read with it."),
     fixed("http.tls.client_ca_file", Text, "Certificates, in PEM, of the authorities that must have signed the certificate of every client; read with the others; null = clients need none."),
     live("http.header_timeout", Duration, "Time in which a request's head must have arrived; with TLS the handshake before it has as much."),
-    live("http.handshake_limit", Count, "Sockets at one gateway that wait for a request and showed no API key with their last, 64 to 1000000; when one more comes, the oldest of them is closed. As many beside them may send the body of a request to `/emulation` or for a stream, which counts once for each `http.header_max_size` that has arrived."),
+    live("http.handshake_limit", Count, "Sockets at one gateway whose first request has not arrived yet, 64 to 1000000; when one more comes, the oldest of them is closed. As many beside them may wait for another request without having shown an API key, and as many may send the body of a request to `/emulation` or for a stream, which counts once for each `http.header_max_size` that has arrived."),
     live("http.header_max_size", Size, "Largest head of a request."),
     live("http.body_max_size", Size, "Largest body of a server API request."),
     live("http.request_timeout", Duration, "Time limit of a server API call."),

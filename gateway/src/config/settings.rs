@@ -102,7 +102,8 @@ pub struct HttpSettings {
     /// From accept to the end of the TLS handshake, and from there to the end of the request head.
     #[serde(with = "duration")]
     pub header_timeout: Duration,
-    /// Sockets that wait for a request and showed no API key with their last, or whose body is read before it is known who sends it; the oldest gives way.
+    /// Sockets whose first request has not arrived yet, those of strangers that wait for another, and those whose body is read before it is known
+    /// who sends it: so many of each; the oldest gives way.
     pub handshake_limit: u32,
     /// Largest request head in bytes.
     #[serde(with = "size")]

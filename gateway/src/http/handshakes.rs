@@ -1,8 +1,9 @@
-//! Sockets whose first request has not arrived yet, and requests whose body is read before it is known whose it is. They
-//! cost a task and a buffer each and may take `http.header_timeout`, so there are only so many of each; when one more comes, the
-//! oldest of its kind gives way. Whoever means it is through within a round trip, so those that are old are those that do not.
+//! Sockets whose first request has not arrived yet, those of strangers that wait for another one, and requests whose body is read before
+//! it is known whose it is. They cost a task and a buffer each and may take `http.header_timeout`, so there are only so many of each;
+//! when one more comes, the oldest of its kind gives way. Whoever means it is through within a round trip, so those that are old are those that do not.
 //!
-//! Heads and bodies are bounded apart, so that those who send bodies without end close the door to nobody who comes. A place
+//! They are bounded apart, so that those who send bodies without end, or come back for one request after another, close the door to
+//! nobody who comes. A place
 //! stands for as many bytes as a head may have. A body has one from its beginning and takes others as it arrives: what is
 //! announced costs whoever announces it nothing, so nobody else has to give way to it.
 
@@ -21,6 +22,8 @@ use crate::{limits::Limit, worker::Worker};
 pub(super) enum Part {
     /// The head of its first request, and what comes before it.
     Head,
+    /// The head of another request.
+    Another,
     /// The body of a request.
     Body,
 }
@@ -29,6 +32,7 @@ impl Part {
     fn limit(self) -> Limit {
         match self {
             Self::Head => Limit::Handshakes,
+            Self::Another => Limit::IdleSockets,
             Self::Body => Limit::Bodies,
         }
     }
@@ -38,6 +42,7 @@ impl Part {
 #[derive(Default)]
 pub struct Handshakes {
     heads: Waiting,
+    idle: Waiting,
     bodies: Waiting,
 }
 
@@ -45,6 +50,7 @@ impl Handshakes {
     fn of(&self, part: Part) -> &Waiting {
         match part {
             Part::Head => &self.heads,
+            Part::Another => &self.idle,
             Part::Body => &self.bodies,
         }
     }
@@ -125,15 +131,8 @@ impl Handshake {
     /// So many bytes are in memory for it now.
     pub(super) fn hold(&self, bytes: usize) {
         let gateway = &self.worker.gateway;
-        let workers = u32::try_from(gateway.workers()).unwrap_or(u32::MAX).max(1);
-        let (most, each) = {
-            let live = self.worker.live();
-            let http = &live.settings.http;
-            (
-                http.handshake_limit.div_ceil(workers),
-                http.header_max_size.max(1),
-            )
-        };
+        let most = self.worker.handshake_limit();
+        let each = self.worker.live().settings.http.header_max_size.max(1);
         let waiting = self.worker.handshakes().of(self.part);
         for _ in 0..waiting.hold(self.number, bytes.div_ceil(each), most as usize) {
             gateway.limiter.reached(self.part.limit(), &"the oldest socket");

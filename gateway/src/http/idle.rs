@@ -1,5 +1,5 @@
-//! Sockets between two requests. Whose last request showed no API key is a stranger again, as one that has not asked for anything
-//! yet: the oldest of them gives way. Those of backends with a key stay for their next call; there may be as many of them, and those
+//! Sockets between two requests. Whose last request showed no API key is a stranger again: of these there are only so many, and the
+//! oldest of them gives way. Those of backends with a key stay for their next call; there may be as many of them, and those
 //! beyond count as strangers.
 
 use std::{
@@ -76,7 +76,7 @@ impl Connection {
     pub(super) fn wait_for_request(&self) {
         let backend = self.key_shown.take().then(|| BackendPlace::begin(&self.worker));
         let idle = backend.flatten().map_or_else(
-            || Idle::Stranger(Handshake::begin(&self.worker, Part::Head, &self.gives_way)),
+            || Idle::Stranger(Handshake::begin(&self.worker, Part::Another, &self.gives_way)),
             Idle::Backend,
         );
         self.idle.set(Some(idle));

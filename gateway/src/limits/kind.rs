@@ -19,6 +19,8 @@ pub enum Limit {
     UserConnections,
     Handshakes,
     Bodies,
+    /// Sockets between two requests, of whom no API key was shown.
+    IdleSockets,
     ApiCalls,
     WrongKeys,
     UnknownSessions,
@@ -26,7 +28,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Commands,
         Self::UserCommands,
         Self::Publications,
@@ -43,6 +45,7 @@ impl Limit {
         Self::UserConnections,
         Self::Handshakes,
         Self::Bodies,
+        Self::IdleSockets,
         Self::ApiCalls,
         Self::WrongKeys,
         Self::UnknownSessions,
@@ -68,6 +71,7 @@ impl Limit {
             Self::UserConnections => "user_connections",
             Self::Handshakes => "handshakes",
             Self::Bodies => "bodies",
+            Self::IdleSockets => "idle_sockets",
             Self::ApiCalls => "api_calls",
             Self::WrongKeys => "wrong_keys",
             Self::UnknownSessions => "unknown_sessions",
@@ -141,6 +145,10 @@ mod tests {
             Limit::Bodies => (
                 "http.handshake_limit",
                 "bodies of requests to `/emulation` and for streams: the oldest of them is closed",
+            ),
+            Limit::IdleSockets => (
+                "http.handshake_limit",
+                "sockets of strangers between two requests: the oldest of them is closed",
             ),
             Limit::ApiCalls => ("api.rate_limit", "111 (HTTP 429 where errors have a status)"),
             Limit::WrongKeys => (

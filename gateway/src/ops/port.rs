@@ -86,7 +86,7 @@ async fn accept(listener: TcpListener, port: Port) -> Infallible {
         tokio::spawn(port.clone().answer_all(stream, visit, file));
         if one_gave_way {
             port.one_gave_way();
-            // Its descriptor is free before the next one comes.
+            // So that its descriptor is likely to be free when the next one comes.
             yield_now().await;
         }
     }

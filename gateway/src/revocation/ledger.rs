@@ -69,7 +69,9 @@ impl Ledger {
             match by_key.get(&*key) {
                 Some(kept) if self.is_later(&key, kept, is_same) => self.lose(&key, kept.sequence),
                 Some(_) => {}
-                None => self.lose(&key, 0),
+                None if changes.since.is_none() => self.lose(&key, 0),
+                // What the key had before may be there, and is not read this time.
+                None => self.miss(&key),
             }
         }
         let newest = by_key.into_values();
@@ -125,6 +127,11 @@ impl Ledger {
         } else {
             self.lost.insert(key.into(), instead);
         }
+    }
+
+    /// The last change of the key is not there; what is instead, a look at everything finds out.
+    fn miss(&mut self, key: &str) {
+        self.lost.entry(key.into()).or_insert(0);
     }
 
     pub(super) fn forget(&mut self, key: &str) {
@@ -308,6 +315,30 @@ mod tests {
         let mut ledger = ledger();
         ledger.read(&changes(None, Vec::new()), false);
         assert_eq!(lost(&ledger), [("a".into(), 0), ("b".into(), 0)]);
+    }
+
+    /// What is read from a proof on does not tell what came before it.
+    #[test]
+    fn an_end_that_is_lost_is_not_forgotten_while_its_rule_may_be_there() {
+        let mut ledger = Ledger::default();
+        let rules = [kept("a", (1, 10), rule("a")), kept("b", (2, 20), rule("b"))];
+        let end = kept("a", (3, unix_now()), Bytes::new());
+        let all = [&rules[..], &[end]].concat();
+        ledger.read(&changes(None, all), false);
+        for _ in 0..2 {
+            assert_eq!(ledger.read(&changes(Some(2), Vec::new()), true), []);
+            assert_eq!(lost(&ledger), [("a".into(), 0)]);
+        }
+        let whole = changes(None, rules.to_vec());
+        assert_eq!(
+            ledger.read(&whole, true),
+            [rules[1].clone()],
+            "a is no rule again"
+        );
+        assert_eq!(lost(&ledger), [("a".into(), 1)]);
+        // What is known of it stays while the store is asked for what is new.
+        ledger.read(&changes(Some(2), Vec::new()), true);
+        assert_eq!(lost(&ledger), [("a".into(), 1)]);
     }
 
     /// What was told has no time of the store: clocks that differ make no change of the same store an older one.

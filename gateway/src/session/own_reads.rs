@@ -138,6 +138,11 @@ impl OpenRead {
         turn.ok().flatten().ok_or(ErrorCode::TooManyRequests)
     }
 
+    /// The read brought members of so many bytes: others were asked for them, so that they are given now.
+    pub(super) fn listed(&self, limiter: &Limiter, bytes: usize) {
+        self.reads.spend(limiter, bytes);
+    }
+
     /// The read brought a page, whether or not the client is given it.
     pub(super) fn brought(&self, limiter: &Limiter, page: &Page) {
         let sizes = page.publications.iter();

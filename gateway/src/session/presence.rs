@@ -89,8 +89,9 @@ impl Session {
         {
             Ok(Some(members)) => {
                 worker.gateway.metrics.presence.read_here();
-                match self.check_room(worker, members) {
-                    Ok(members) => with_infos(&members, |infos| {
+                let room = self.check_room(worker, &members);
+                match room.and_then(|size| self.may_read_bytes(worker, size)) {
+                    Ok(()) => with_infos(&members, |infos| {
                         self.reply(worker, id, ReplyBody::Presence(infos));
                     }),
                     Err(code) => self.reply_error(worker, id, "presence", code),
@@ -119,7 +120,11 @@ impl Session {
                 .may_be_given(&worker, &channel, Operation::Presence)
                 .map_err(Refusal::from)
                 .and(members);
-            match members.and_then(|members| Ok(session.check_room(&worker, members)?)) {
+            let fitting = members.and_then(|members| {
+                open.listed(&worker.gateway.limiter, session.check_room(&worker, &members)?);
+                Ok(members)
+            });
+            match fitting {
                 Ok(members) => with_infos(&members, |infos| {
                     session.complete(&worker, slot, ReplyBody::Presence(infos));
                 }),
@@ -207,18 +212,11 @@ impl Session {
             .ok()
     }
 
-    /// A client that does not read its answers, or reads more than it may, gets no more of them for now.
-    fn check_room(
-        self: &Rc<Self>,
-        worker: &Rc<Worker>,
-        members: Vec<Arc<Member>>,
-    ) -> Result<Vec<Arc<Member>>, ErrorCode> {
+    /// The size of an answer. A client that does not read its answers gets no more of them for now.
+    fn check_room(self: &Rc<Self>, worker: &Rc<Worker>, members: &[Arc<Member>]) -> Result<usize, ErrorCode> {
         let size = members.len() * MEMBER_SIZE;
-        if !self.has_room_for_bytes(worker, size) {
-            return Err(ErrorCode::TooManyRequests);
-        }
-        self.may_read_bytes(worker, size)?;
-        Ok(members)
+        let has_room = self.has_room_for_bytes(worker, size);
+        has_room.then_some(size).ok_or(ErrorCode::TooManyRequests)
     }
 
     /// Queues joins and leaves for a member that wants them; whoever reads too slowly goes without.

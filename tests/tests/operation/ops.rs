@@ -156,7 +156,7 @@ fn buckets(last: Option<(String, f64)>, key: &str, value: f64) -> Result<Option<
 #[tokio::test]
 async fn who_asks_nothing_does_not_stay() -> Result<()> {
     let gateway = Gateway::builder()
-        .config("http: { header_timeout: 300ms }")
+        .config("http: { header_timeout: 2s }")
         .start()
         .await?;
     let mut half = RawSocket::connect(gateway.ops()).await?;

@@ -31,9 +31,9 @@ pub struct HttpConfig {
     /// Time in which a request's head must have arrived. Default: `10s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header_timeout: Option<DurationText>,
-    /// Sockets at one gateway that wait for a request and showed no API key with their last, 64 to 1000000; when one more comes, the oldest of
-    /// them is closed. As many beside them may send the body of a request for a stream or of its client, which counts once
-    /// for each `headerMaxSize` that has arrived. Default: `4096`.
+    /// Sockets at one gateway whose first request has not arrived yet, 64 to 1000000; when one more comes, the oldest of them is
+    /// closed. As many beside them may wait for another request without having shown an API key, and as many may send the
+    /// body of a request for a stream or of its client, which counts once for each `headerMaxSize` that has arrived. Default: `4096`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 64, max = 1_000_000))]
     pub handshake_limit: Option<u32>,

@@ -203,8 +203,11 @@ async fn the_oldest_idle_socket_of_a_stranger_gives_way_and_backends_stay() -> R
         ensure!(rest.is_empty(), "{rest:?}");
     }
     let metrics = gateway.metrics().await?;
-    let given_way = metrics.value("natter_limited_total", &[("limit", "handshakes")]);
+    let given_way = metrics.value("natter_limited_total", &[("limit", "idle_sockets")]);
     ensure!(given_way == Some(7.0), "{given_way:?}");
+    // They keep nobody out who has not asked for anything yet.
+    let given_way = metrics.value("natter_limited_total", &[("limit", "handshakes")]);
+    ensure!(given_way == Some(0.0), "{given_way:?}");
     let answer = ask(&mut strangers[6], NOTHING)
         .await
         .context("a young stranger")?;

@@ -11,7 +11,7 @@ use crate::scene::{LIMIT, Scene, connected};
 
 const CONFIG: &str = "
 workers: 1
-http: {handshake_limit: 64, header_timeout: 2s}
+http: {handshake_limit: 64, header_timeout: 5s}
 client: {rate_limit: {commands: 200}, queue_max_size: 64KiB}
 rooms: {namespaces: [{name: loud, subscribe: anyone, publish: anyone, publication_rate: 100}]}
 ";
