@@ -304,7 +304,7 @@ async fn requests_that_are_none_are_refused() -> Result<()> {
         ("POST", "uni_sse", "", 400),
         ("POST", "uni_sse", "[]", 400),
         ("POST", "uni_http_stream", "{\"subs\":7}", 400),
-        ("POST", "uni_http_stream", large.as_str(), 400),
+        ("POST", "uni_http_stream", large.as_str(), 413),
         ("GET", "uni_sse?cf_connect=%7B", "", 400),
         ("GET", "uni_http_stream", "", 405),
         ("PUT", "uni_sse", "{}", 405),
