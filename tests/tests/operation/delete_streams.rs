@@ -23,6 +23,7 @@ fn gateway(servers: &str, prefix: &str) -> GatewayBuilder {
 
 /// All streams of a gateway that is gone again, with `count` messages in one room of each namespace.
 async fn stored(servers: &str, prefix: &str, partitions: usize, count: usize) -> Result<()> {
+    let client = connect(servers).await?;
     let gateway = gateway(servers, prefix).start().await?;
     for (number, room) in (0..count).flat_map(|number| ROOMS.map(|room| (number, room))) {
         let request = json!({ "channel": room, "data": number, "idempotency_key": number.to_string() });
@@ -35,7 +36,7 @@ async fn stored(servers: &str, prefix: &str, partitions: usize, count: usize) ->
     }
     // Those of other partitions, and the bucket, may still be under way.
     eventually("all streams are there", LIMIT, async || {
-        let all = streams(servers).await?;
+        let all = streams_of(&client).await?;
         let own = |name: &&String| {
             name.starts_with(&format!("{prefix}_")) || name.starts_with(&format!("KV_{prefix}_"))
         };
@@ -57,9 +58,20 @@ async fn delete(gateway: GatewayBuilder, time_limit: u32) -> Result<(i32, Finish
     Ok((code, finished))
 }
 
+/// As the user that the address names, if it does.
+async fn connect(servers: &str) -> Result<async_nats::Client> {
+    let Some((user, host)) = servers.split_once('@') else {
+        return Ok(async_nats::connect(servers.split(',').collect::<Vec<_>>()).await?);
+    };
+    let user = user.trim_start_matches("nats://");
+    let (name, password) = user.split_once(':').context("a user without a password")?;
+    let options = async_nats::ConnectOptions::with_user_and_password(name.to_owned(), password.to_owned());
+    Ok(options.connect(host).await?)
+}
+
 /// Names of all streams, in order.
 async fn streams(servers: &str) -> Result<Vec<String>> {
-    streams_of(&async_nats::connect(servers.split(',').collect::<Vec<_>>()).await?).await
+    streams_of(&connect(servers).await?).await
 }
 
 async fn streams_of(client: &async_nats::Client) -> Result<Vec<String>> {
@@ -168,8 +180,7 @@ async fn a_missing_permission_is_told_in_the_servers_words() -> Result<()> {
         "{told}"
     );
     ensure!(!told.contains("secret"), "{told}");
-    let admin = async_nats::ConnectOptions::with_user_and_password("admin".into(), "secret".into());
-    let left = streams_of(&admin.connect(nats.url()).await?).await?;
+    let left = streams(&url("admin")).await?;
     ensure!(left.len() == 5, "{left:?}");
     Ok(())
 }
