@@ -47,8 +47,8 @@ pub use self::{
     idle::{IdleBackends, KeyShown},
 };
 use crate::{
-    api, gateway::Gateway, limits::FileGuard, metrics::HandshakeFailure, proxy::Forwarded, socket::Socket,
-    tls, wire::Carrier, worker::Worker,
+    api, gateway::Gateway, limits::FileGuard, listener::MIN_HEAD_BUFFER, metrics::HandshakeFailure,
+    proxy::Forwarded, socket::Socket, tls, wire::Carrier, worker::Worker,
 };
 
 const WEBSOCKET_PATH: &str = "/connection/websocket";
@@ -62,8 +62,6 @@ const CROSS_ORIGIN_PATHS: [&str; 5] = [
     stream::ONE_WAY_HTTP_STREAM_PATH,
     emulation::PATH,
 ];
-/// Smallest buffer that hyper works with, in bytes.
-const MIN_HEAD_BUFFER: usize = 8 * 1024;
 
 /// A connection before its upgrade.
 struct Connection {

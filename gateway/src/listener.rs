@@ -21,6 +21,8 @@ const BACKLOG: i32 = 4_096;
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// How long a peer may take nothing of an HTTP answer that waits for it. hyper would wait for ever.
 pub const UNREAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Smallest buffer for a head that hyper works with, in bytes.
+pub const MIN_HEAD_BUFFER: usize = 8 * 1024;
 
 /// Binds `count` sockets to one address; port 0 becomes one free port for all of them.
 pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpListener>> {

@@ -25,13 +25,11 @@ use tracing::{Level, debug, info};
 use super::visitors::{Visit, Visitors};
 use crate::gateway::Gateway;
 use crate::limits::{FileGuard, Limit};
-use crate::listener::{self, UNREAD_TIMEOUT};
+use crate::listener::{self, MIN_HEAD_BUFFER, UNREAD_TIMEOUT};
 use crate::metrics::HandshakeFailure;
 
 /// How long open requests may take to end after the shutdown began.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Smallest buffer that hyper works with, in bytes.
-const MIN_HEAD_BUFFER: usize = 8 * 1024;
 
 /// What every connection is answered with.
 #[derive(Clone)]

@@ -410,11 +410,16 @@ async fn a_refill_that_is_interrupted_goes_on() -> Result<()> {
     })
     .await?;
     make_bucket(&client, "UPDATE", -1).await?;
-    let newcomer = async || -> Result<()> {
+    a_newcomer_knows(&nats, &users).await
+}
+
+/// A gateway that begins now, or a later one, keeps all of them out.
+async fn a_newcomer_knows(nats: &NatsServer, users: &[String]) -> Result<()> {
+    eventually("who comes later knows them all", LIMIT, async || {
         let newcomer = start("newcomer", &nats.url()).await?;
-        are_blocked_now(&newcomer, &users).await
-    };
-    eventually("who comes later knows them all", LIMIT, newcomer).await
+        are_blocked_now(&newcomer, users).await
+    })
+    .await
 }
 
 /// No gateway has a use for that.
@@ -439,11 +444,7 @@ async fn a_bucket_that_was_purged_is_filled_again() -> Result<()> {
     let users = names("user", 3);
     block(&gateway, &users).await?;
     asked(&client, format!("$JS.API.STREAM.PURGE.{BUCKET}"), String::new()).await?;
-    let newcomer = async || -> Result<()> {
-        let newcomer = start("newcomer", &nats.url()).await?;
-        are_blocked_now(&newcomer, &users).await
-    };
-    eventually("who comes later knows them all", LIMIT, newcomer).await
+    a_newcomer_knows(&nats, &users).await
 }
 
 /// It says nothing any more: its lease is waited for, and the call succeeds all the same.

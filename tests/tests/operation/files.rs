@@ -70,22 +70,28 @@ async fn at_95_percent_new_sockets_are_refused_and_open_ones_go_on() -> Result<(
     Ok(())
 }
 
+/// So many sockets on the public port that say nothing, of which `refused` at least are closed unheard.
+async fn silent(gateway: &Gateway, count: usize, refused: f64) -> Result<Vec<RawSocket>> {
+    let mut silent = Vec::new();
+    for _ in 0..count {
+        silent.push(RawSocket::connect(gateway.public()).await?);
+    }
+    let labels = [("reason", "file_limit")];
+    eventually("sockets are closed unheard", LIMIT, async || {
+        let counted = metric(gateway, "natter_connections_refused_total", &labels).await?;
+        ensure!(counted >= refused, "{counted}");
+        Ok(())
+    })
+    .await?;
+    Ok(silent)
+}
+
 #[tokio::test]
 async fn silent_sockets_do_not_lock_out_the_ops_port() -> Result<()> {
     let gateway = builder().file_limits(200, 200).start().await?;
     let mut client = member(&gateway, "lobby").await?;
     has_counted_itself(&gateway).await?;
-    let mut silent = Vec::new();
-    for _ in 0..300 {
-        silent.push(RawSocket::connect(gateway.public()).await?);
-    }
-    let refused = [("reason", "file_limit")];
-    eventually("sockets are closed unheard", LIMIT, async || {
-        let refused = metric(&gateway, "natter_connections_refused_total", &refused).await?;
-        ensure!(refused >= 50.0, "{refused}");
-        Ok(())
-    })
-    .await?;
+    let _silent = silent(&gateway, 300, 50.0).await?;
     let (status, _) = gateway.get(&format!("{}/livez", gateway.ops_url())).await?;
     assert_eq!(status, 200);
     client
@@ -177,17 +183,7 @@ async fn the_ops_port_answers_when_both_ports_are_flooded() -> Result<()> {
         .start()
         .await?;
     has_counted_itself(&gateway).await?;
-    let mut silent = Vec::new();
-    for _ in 0..500 {
-        silent.push(RawSocket::connect(gateway.public()).await?);
-    }
-    let refused = [("reason", "file_limit")];
-    eventually("sockets are closed unheard", LIMIT, async || {
-        let refused = metric(&gateway, "natter_connections_refused_total", &refused).await?;
-        ensure!(refused >= 100.0, "{refused}");
-        Ok(())
-    })
-    .await?;
+    let silent = silent(&gateway, 500, 100.0).await?;
     let half = half_requests(&gateway, 60).await?;
     is_alive(&gateway).await?;
     drop((silent, half));
